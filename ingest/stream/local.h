@@ -1,0 +1,58 @@
+/*
+ * The embedded driver: topics and state in LMDB under one directory, one process.
+ *
+ *     DIR/lock   held by the process that owns the directory
+ *     DIR/log/   LMDB, written by appenders only: events and rejected, cursors; group commit: all waiting
+ *                appends share one fsync
+ *     DIR/state/ LMDB, written by the worker only: {input position, tables, change log of results}, one
+ *                transaction a batch
+ *
+ * Neither waits for the other's writer lock. Mail between stages stays in memory: a batch runs it to
+ * quiet, then calls settle(), inside its one transaction.
+ *
+ * The change log of results holds (table, key); a reader looks the current value up. So a row that
+ * changed often is written once, and a batch of results always shows rows at or after its position.
+ */
+#pragma once
+
+#include "ingest/stream/stream.h"
+
+struct local;
+
+struct local_options {
+    size_t batch_records_max; /* 0: 20,000 */
+    size_t batch_bytes_max;   /* 0: 64 MiB of input */
+    size_t map_bytes;         /* address space an environment may take; 0: 256 GiB */
+    bool fsync_off;           /* benchmarks and tests only */
+};
+
+/* Opens or creates; takes the lock. Errors: ERR_LOCKED, ERR_STATE (other version), ERR_IO,
+ * ERR_NO_MEMORY. Threads: each opened local is used as said at its functions. */
+MUST_CHECK int local_open(struct local **out, const char *dir, const struct local_options *options);
+/* Ends appends in flight with an error, waits for them; the worker and sources must have ended. */
+void local_close(struct local **local);
+
+/* The appender of this log; owned by the local. Threads: any. */
+struct appender *local_appender(struct local *local);
+
+/* Position after the last durable record of the log. Threads: any. */
+int64_t local_log_end(struct local *local);
+
+/* Gives the stages that the worker runs (P = 1: one instance each). The stages outlive the local.
+ * Errors: of their open(). Worker thread only, once, before local_work(). */
+MUST_CHECK int local_set_stages(struct local *local, const struct stage *stages, size_t count);
+
+/* Runs one batch. Returns 0 when it processed something, LOCAL_QUIET when the log has no more (after
+ * waiting up to timeout_ms). Errors: of the stages, ERR_IO, ERR_STATE; the batch is then undone.
+ * Worker thread only. */
+#define LOCAL_QUIET 1
+MUST_CHECK int local_work(struct local *local, int timeout_ms);
+/* Makes a waiting local_work() and next() return early. Threads: any, also a signal handler's. */
+void local_wake(struct local *local);
+
+/* Opens a reader of results from where `positions` say (count 0: everything that the tables hold
+ * now). `name` registers it: the change log is kept until every registered reader has acked.
+ * Errors: ERR_STATE when the positions are not of this directory, ERR_IO. Threads: the source is
+ * used by one thread, which need not be the worker's. */
+MUST_CHECK int local_results(struct local *local, const char *name,
+    const struct result_position *positions, size_t count, struct result_source **out);

@@ -1,0 +1,87 @@
+/* Bump allocation in blocks that double. Invariant: next..end lies within the newest block. */
+#include "schemas/arena.h"
+
+#include <stdlib.h>
+
+#include "schemas/error.h"
+
+#define BLOCK_SIZE_MIN ((size_t)4096)
+#define BLOCK_SIZE_MAX ((size_t)1 << 24)
+
+struct arena_block {
+    struct arena_block *older;
+    size_t size;
+    _Alignas(16) char data[];
+};
+
+void *arena_alloc_slow(struct arena *arena, size_t size)
+{
+    size_t max = arena->size_max ? arena->size_max : ARENA_SIZE_MAX_DEFAULT;
+    size_t need = (size + 15) & ~(size_t)15;
+    if (need < size || need > max)
+        return NULL;
+    size_t room = (size_t)(arena->end - arena->next);
+    if (!arena->next || need > room) {
+        size_t block_size = arena->block ? arena->block->size * 2 : BLOCK_SIZE_MIN;
+        if (block_size > BLOCK_SIZE_MAX)
+            block_size = BLOCK_SIZE_MAX;
+        if (block_size < need)
+            block_size = need;
+        if (block_size > max - (arena->size < max ? arena->size : max))
+            return NULL;
+        struct arena_block *block = malloc(sizeof *block + block_size);
+        if (!block)
+            return NULL;
+        *block = (struct arena_block){.older = arena->block, .size = block_size};
+        arena->block = block;
+        arena->size += block_size;
+        arena->next = block->data;
+        arena->end = block->data + block_size;
+    }
+    void *p = arena->next;
+    arena->next += need;
+    return p;
+}
+
+int arena_dup(struct arena *arena, struct str bytes, struct str *out)
+{
+    char *copy = arena_alloc(arena, bytes.size);
+    if (!copy)
+        return ERR_NO_MEMORY;
+    if (bytes.size)
+        memcpy(copy, bytes.data, bytes.size);
+    *out = str_make(copy, bytes.size);
+    return 0;
+}
+
+/* Frees all blocks but the one to keep (may be NULL), which then stands alone. */
+static void free_blocks(struct arena *arena, struct arena_block *keep)
+{
+    struct arena_block *block = arena->block;
+    while (block) {
+        struct arena_block *older = block->older;
+        if (block != keep)
+            free(block);
+        block = older;
+    }
+    arena->block = keep;
+    arena->size = keep ? keep->size : 0;
+    arena->next = keep ? keep->data : NULL;
+    arena->end = keep ? keep->data + keep->size : NULL;
+    if (keep)
+        keep->older = NULL;
+}
+
+void arena_reset(struct arena *arena)
+{
+    struct arena_block *largest = arena->block;
+    for (struct arena_block *b = arena->block; b; b = b->older)
+        if (b->size > largest->size)
+            largest = b;
+    free_blocks(arena, largest);
+}
+
+void arena_free(struct arena *arena)
+{
+    free_blocks(arena, NULL);
+}

@@ -1,0 +1,43 @@
+/*
+ * Memory that is freed all at once: what decoding one record or one batch needs.
+ * Not thread-safe. {0} is an empty arena with ARENA_SIZE_MAX_DEFAULT; arena_free() ends it.
+ */
+#pragma once
+
+#include "schemas/bytes.h"
+
+#define ARENA_SIZE_MAX_DEFAULT ((size_t)1 << 30)
+
+struct arena_block;
+struct arena {
+    struct arena_block *block; /* newest */
+    char *next;
+    char *end;
+    size_t size;     /* bytes held in blocks */
+    size_t size_max; /* 0: ARENA_SIZE_MAX_DEFAULT */
+};
+
+/* The slow path of arena_alloc(). */
+void *arena_alloc_slow(struct arena *arena, size_t size);
+
+/* Returns `size` uninitialised bytes aligned to 16, valid until arena_reset() or arena_free();
+ * NULL when out of memory or over size_max (callers answer ERR_NO_MEMORY). */
+static inline void *arena_alloc(struct arena *arena, size_t size)
+{
+    size_t room = (size_t)(arena->end - arena->next);
+    size_t need = (size + 15) & ~(size_t)15;
+    if (__builtin_expect(need < size || need > room || !arena->next, 0))
+        return arena_alloc_slow(arena, size);
+    void *p = arena->next;
+    arena->next += need;
+    return p;
+}
+
+/* Copies bytes into the arena. Errors: ERR_NO_MEMORY, *out unchanged. */
+MUST_CHECK int arena_dup(struct arena *arena, struct str bytes, struct str *out);
+
+/* Forgets everything, keeps the largest block for the next use. */
+void arena_reset(struct arena *arena);
+
+/* Frees everything; usable again as empty. */
+void arena_free(struct arena *arena);

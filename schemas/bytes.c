@@ -1,0 +1,56 @@
+/* Growable buffers. Invariant: size <= capacity <= size_max (or its default). */
+#include "schemas/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "schemas/error.h"
+
+void check_failed(const char *expression, const char *file, int line)
+{
+    (void)fprintf(stderr, "tabiji: check failed: %s (%s:%d)\n", expression, file, line);
+    abort();
+}
+
+int buf_reserve_slow(struct buf *buf, size_t extra)
+{
+    size_t max = buf->size_max ? buf->size_max : BUF_SIZE_MAX_DEFAULT;
+    if (extra > max || buf->size > max - extra)
+        return ERR_TOO_LARGE;
+    size_t need = buf->size + extra;
+    size_t capacity = buf->capacity < 64 ? 64 : buf->capacity;
+    while (capacity < need)
+        capacity *= 2;
+    if (capacity > max)
+        capacity = max;
+    char *data = realloc(buf->data, capacity);
+    if (!data)
+        return ERR_NO_MEMORY;
+    buf->data = data;
+    buf->capacity = capacity;
+    return 0;
+}
+
+int buf_appendf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    int r = size < 0 ? ERR_INTERNAL : buf_reserve(buf, (size_t)size + 1);
+    if (r == 0) {
+        (void)vsnprintf(buf->data + buf->size, (size_t)size + 1, format, again);
+        buf->size += (size_t)size;
+    }
+    va_end(again);
+    return r;
+}
+
+void buf_free(struct buf *buf)
+{
+    free(buf->data);
+    *buf = (struct buf){.size_max = buf->size_max};
+}

@@ -1,0 +1,37 @@
+/*
+ * Facts about a touchpoint that need no configuration: limits, types, order, keys.
+ */
+#pragma once
+
+#include "schemas/bytes.h"
+#include "schemas/touchpoint.avro.h" /* generated from schemas/avro/touchpoint.avsc */
+
+#define EVENT_ID_SIZE_MAX 100
+#define EVENT_SIZE_MAX ((size_t)32 << 10)  /* encoded touchpoint and native JSON */
+#define EVENT_TYPE_SIZE_MAX 64
+#define EVENT_IDENTIFIERS_MAX 64
+#define IDENTIFIER_VALUE_SIZE_MAX 256
+
+/* True for [a-z][a-z0-9_]{0,63}. */
+bool event_type_valid(struct str type);
+
+/* What kind of thing a canonical type is; EVENT_CLASS_CUSTOM for others. Source: EVENT, "Types". */
+enum event_class {
+    EVENT_CLASS_CUSTOM,
+    EVENT_CLASS_WEB, /* web and app: they make sessions */
+    EVENT_CLASS_AD,
+    EVENT_CLASS_MESSAGE,
+    EVENT_CLASS_CALL,
+    EVENT_CLASS_STORE,
+    EVENT_CLASS_ORDER,
+    EVENT_CLASS_IDENTITY,
+};
+enum event_class event_type_class(struct str type);
+
+/* The canonical types, for hints and documents; *count is set. */
+const struct str *event_types(size_t *count);
+
+/* Hash of the facts: all fields but event_key, received_at, time_quality, adapter_version, client and
+ * traceparent. Two events of one key with different facts are a conflict. occurred_at counts only where
+ * time_quality is not corrected or server (a resent event gets another corrected time). */
+uint64_t event_facts_hash(const struct touchpoint *event);
