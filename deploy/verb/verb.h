@@ -1,0 +1,75 @@
+/*
+ * What a subcommand is: one table an option, from which the parser, --help and the man page are
+ * made.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "schemas/bytes.h"
+
+/* Exit codes. Source: PRODUCT, "One program". */
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2, /* also configuration */
+    EXIT_NOT_FOUND = 4,
+    EXIT_AUTH = 5,
+    EXIT_PARTIAL = 6, /* done, but something went to rejected */
+    EXIT_RETRYABLE = 7,
+};
+
+#define VERB_OPTIONS_MAX 24
+#define VERB_ARGUMENTS_MAX 4096
+
+/* A flag. argument NULL: a switch. */
+struct verb_option {
+    const char *name;     /* "--data" */
+    const char *argument; /* "DIR" */
+    const char *doc;      /* one sentence without a full stop at its end */
+    const char *config;   /* configuration key that the flag sets ("data.dir"), or NULL */
+};
+
+struct verb;
+struct config;
+
+/* A parsed command line. Values borrow argv. */
+struct verb_call {
+    const struct verb *verb;
+    const char
+        *values[VERB_OPTIONS_MAX]; /* by index of the verb's options; a switch that is on: "" */
+    const char *arguments[VERB_ARGUMENTS_MAX];
+    size_t arguments_count;
+    bool json;
+    struct config *config; /* loaded: defaults < file < environment < flags */
+};
+
+struct verb {
+    const char *name;      /* "rejected" */
+    const char *summary;   /* one line */
+    const char *arguments; /* "FILE..." or "" */
+    const char *detail;    /* paragraphs for help and man page */
+    const char *examples;  /* lines */
+    const struct verb_option *options;
+    size_t options_count;
+    size_t arguments_min;
+    size_t arguments_max;
+    int (*run)(struct verb_call *call); /* returns an exit_code */
+};
+
+/* Value of a flag by name, or NULL when it was not given. */
+const char *verb_value(const struct verb_call *call, const char *name);
+bool verb_switch(const struct verb_call *call, const char *name);
+
+/* Reads a flag that is an integer within [min, max]. 0 and *value (unchanged where the flag was not
+ * given), or EXIT_USAGE after saying what is wrong. */
+MUST_CHECK int verb_integer(
+    const struct verb_call *call, const char *name, long long min, long long max, long long *value);
+
+/* Prints "tabiji VERB: message" and a pointer to --help; returns EXIT_USAGE. */
+int verb_usage(const struct verb_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Prints "tabiji VERB: message: error text"; returns the exit code that fits the error. */
+int verb_fail(const struct verb_call *call, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
