@@ -38,14 +38,18 @@ int buf_appendf(struct buf *buf, const char *format, ...)
     va_start(args, format);
     va_list again;
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, format, args);
+    size_t room = buf->capacity - buf->size;
+    int size = vsnprintf(room ? buf->data + buf->size : NULL, room, format, args);
     va_end(args);
-    int r = size < 0 ? ERR_INTERNAL : buf_reserve(buf, (size_t)size + 1);
-    if (r == 0) {
-        (void)vsnprintf(buf->data + buf->size, (size_t)size + 1, format, again);
-        buf->size += (size_t)size;
+    int r = size < 0 ? ERR_INTERNAL : 0;
+    if (r == 0 && (size_t)size >= room) {
+        r = buf_reserve(buf, (size_t)size + 1);
+        if (r == 0)
+            (void)vsnprintf(buf->data + buf->size, (size_t)size + 1, format, again);
     }
     va_end(again);
+    if (r == 0)
+        buf->size += (size_t)size;
     return r;
 }
 
