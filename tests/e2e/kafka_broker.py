@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Starts and stops one real Kafka broker (KRaft, one node, loopback) for tests.
+
+usage: kafka_broker.py install          fetch the broker's jars by Maven, once, into the user's cache
+       kafka_broker.py start DIR        format DIR, start, wait until ready; prints "<bootstrap address> <pid>"
+       kafka_broker.py stop DIR         end the broker of DIR by its process id
+
+The jars are kept in $XDG_CACHE_HOME/tabiji/kafka-<version> (~/.cache), outside the source tree.
+"""
+import argparse
+import base64
+import fcntl
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import xml.etree.ElementTree
+
+HERE = pathlib.Path(__file__).resolve().parent
+POM = HERE / "kafka" / "pom.xml"
+READY_SECONDS = 90
+STOP_SECONDS = 30
+# The collector's and the broker's heap on a machine of two cores; the compiler's second stage never pays off in a test.
+JVM = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+
+class Unavailable(Exception):
+    """No broker can be had here; a test that needs one says so and is skipped."""
+
+
+def version():
+    return xml.etree.ElementTree.parse(POM).findtext(".//{*}kafka.version")
+
+
+def cache():
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "tabiji" / f"kafka-{version()}"
+
+
+def install():
+    """Directory of the jars; fetches them when absent. A half-fetched directory never gets the final name."""
+    libs = cache() / "libs"
+    if libs.is_dir():
+        return libs
+    for program in ("java", "mvn"):
+        if not shutil.which(program):
+            raise Unavailable(f"{program} is not installed")
+    cache().mkdir(parents=True, exist_ok=True)
+    with open(cache() / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if libs.is_dir():
+            return libs
+        print(f"fetching Kafka {version()} by Maven into {cache()}", file=sys.stderr)
+        with tempfile.TemporaryDirectory(dir=cache()) as work:
+            shutil.copy(POM, work)
+            run = subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime",
+                                  f"-DoutputDirectory={work}/libs"], cwd=work, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if run.returncode != 0:
+                raise Unavailable(f"Maven could not fetch the jars:\n{run.stdout[-2000:]}")
+            os.rename(f"{work}/libs", libs)
+    return libs
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def write_properties(directory, port, controller_port):
+    text = f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={directory}/log
+num.partitions=4
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+"""
+    (directory / "server.properties").write_text(text)
+
+
+def answers(port, process):
+    """The broker takes connections and knows itself: an ApiVersions request (v0) gets a reply without error."""
+    request = b"\x00\x12\x00\x00\x00\x00\x00\x01\x00\x02ok"
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as s:
+                s.sendall(len(request).to_bytes(4, "big") + request)
+                reply = s.recv(10)
+                if len(reply) == 10 and reply[8:10] == b"\x00\x00":
+                    return True
+        except OSError:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def java(libs, *arguments):
+    return ["java", *JVM, "-cp", f"{libs}/*", *arguments]
+
+
+def launch(directory):
+    """Starts the broker of a formatted directory (again); returns (bootstrap address, pid)."""
+    directory = pathlib.Path(directory).resolve()
+    properties = directory / "server.properties"
+    port = int(properties.read_text().split("advertised.listeners=PLAINTEXT://127.0.0.1:")[1].split()[0])
+    with open(directory / "broker.log", "ab") as log:
+        process = subprocess.Popen(java(install(), "kafka.Kafka", str(properties)), stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=log, cwd=directory, start_new_session=True)
+    if not answers(port, process):
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"the broker did not come up:\n{(directory / 'broker.log').read_text()[-2000:]}")
+    (directory / "pid").write_text(f"{process.pid}\n")
+    return f"127.0.0.1:{port}", process.pid
+
+
+def start(directory):
+    """Formats an empty directory and starts a broker on free ports; returns (bootstrap address, pid)."""
+    libs = install()
+    if not shutil.which("java"):
+        raise Unavailable("java is not installed")
+    directory = pathlib.Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "server.properties").exists():
+        raise RuntimeError(f"{directory} holds a broker already")
+    write_properties(directory, *free_ports(2))
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    run = subprocess.run(java(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c",
+                              str(directory / "server.properties")), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory)
+    if run.returncode != 0:
+        raise RuntimeError(f"format failed:\n{run.stdout[-2000:]}")
+    return launch(directory)
+
+
+def stop(directory, sig=signal.SIGTERM):
+    """Ends the broker of a directory by its process id, and waits for its end; no broker is no error."""
+    pid_file = pathlib.Path(directory) / "pid"
+    if not pid_file.exists():
+        return
+    pid = int(pid_file.read_text())
+    if not ours(pid, pathlib.Path(directory).resolve()):
+        pid_file.unlink()
+        return
+    end = time.monotonic() + STOP_SECONDS
+    try:
+        os.kill(pid, sig)
+        while running(pid):
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                end += STOP_SECONDS
+            time.sleep(0.05)
+    except ProcessLookupError:
+        pass
+    pid_file.unlink()
+
+
+def ours(pid, directory):
+    """The process is this directory's broker, not another one that got the number since."""
+    try:
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(directory / "server.properties") in command
+
+
+def running(pid):
+    try:
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            return True
+        return False
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("install", "start", "stop"))
+    parser.add_argument("directory", nargs="?")
+    arguments = parser.parse_args()
+    if arguments.verb != "install" and not arguments.directory:
+        parser.error("which directory?")
+    try:
+        if arguments.verb == "install":
+            print(install())
+        elif arguments.verb == "start":
+            print(*start(arguments.directory))
+        else:
+            stop(arguments.directory)
+    except Unavailable as reason:
+        print(f"skipped: no Kafka broker: {reason}")
+        sys.exit(77)
+
+
+if __name__ == "__main__":
+    main()
