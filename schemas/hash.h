@@ -6,24 +6,44 @@
 #include "schemas/bytes.h"
 
 #define KEY_SIZE 16 /* event keys, nodes, persons */
+#define SHA256_SIZE 32
 
-/* SHA-256 over pieces. Use: init, update..., final. Stack value; no free needed. Threads: one each. */
+/* SHA-256 over pieces. Use: init, update..., final. Stack value; no free needed. Threads: one each.
+ * Source: FIPS 180-4. */
 struct sha256 {
-    _Alignas(16) unsigned char opaque[128];
+    _Alignas(16) unsigned char opaque[112];
 };
 void sha256_init(struct sha256 *hash);
 void sha256_update(struct sha256 *hash, struct str bytes);
 /* Hashes the size (8 bytes, big-endian), then the bytes: pieces cannot run into each other. */
 void sha256_update_sized(struct sha256 *hash, struct str bytes);
-void sha256_final(struct sha256 *hash, uint8_t out[32]);
+void sha256_final(struct sha256 *hash, uint8_t out[SHA256_SIZE]);
 
 /* HMAC-SHA-256 with a key of any size. Source: RFC 2104. Threads: any. Errors: none. */
-void hmac_sha256(struct str key, struct str bytes, uint8_t out[32]);
+void hmac_sha256(struct str key, struct str bytes, uint8_t out[SHA256_SIZE]);
+
+/* A key made ready once: half the work for each text. Plain value, copyable. Threads: any, once
+ * made. */
+struct hmac_key {
+    struct sha256 inner;
+    struct sha256 outer;
+};
+void hmac_key_init(struct hmac_key *key, struct str bytes);
+void hmac_sha256_with(const struct hmac_key *key, struct str bytes, uint8_t out[SHA256_SIZE]);
 
 /* XXH3-64, for tables in memory and for change detection; never for names that outsiders choose. */
 uint64_t hash64(struct str bytes);
 
+/* XXH3-128 over pieces, big-endian canonical form: for recognising a file's bytes again. */
+struct hash128 {
+    _Alignas(64) unsigned char opaque[576];
+};
+void hash128_init(struct hash128 *hash);
+void hash128_update(struct hash128 *hash, struct str bytes);
+/* The hash of all updates so far; more may follow. */
+void hash128_digest(const struct hash128 *hash, uint8_t out[16]);
+
 /* Lower-case hex; out has room for 2 * size bytes, no NUL. */
 void hex_encode(const void *data, size_t size, char *out);
-/* Returns false unless text is exactly 2 * size hex digits. */
+/* Returns false unless text is exactly 2 * size hex digits (of any case). */
 bool hex_decode(struct str text, void *out, size_t size);

@@ -2,17 +2,25 @@
  * JSON in: simdjson's DOM behind C, with the limits of untrusted input. JSON out: canonical text.
  *
  * A json_parser is reused from document to document and used by one thread. Values borrow from the
- * parser: valid until its next parse. Text values are unescaped UTF-8.
+ * parser: valid until its next parse. Text values are unescaped UTF-8, and may hold U+0000.
  */
 #pragma once
 
 #include "schemas/bytes.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JSON_DEPTH_MAX 64
 #define JSON_KEYS_MAX 1024
+#define JSON_TEXT_SIZE_MAX ((size_t)64 << 20) /* of one document */
+#define JSON_DOUBLE_SIZE_MAX 32
 
 struct json_parser;
+/* Errors: ERR_NO_MEMORY. */
 MUST_CHECK int json_parser_new(struct json_parser **out);
+/* Accepts NULL inside, leaves NULL. */
 void json_parser_free(struct json_parser **parser);
 
 enum json_kind {
@@ -20,47 +28,159 @@ enum json_kind {
     JSON_BOOL,
     JSON_INT,    /* fits int64 */
     JSON_UINT,   /* over INT64_MAX, fits uint64 */
-    JSON_DOUBLE, /* has a point or an exponent */
+    JSON_DOUBLE, /* has a point or an exponent: the nearest double */
     JSON_TEXT,
     JSON_ARRAY,
     JSON_OBJECT,
 };
 
+/* simdjson's tape: a word is a kind character (top 8 bits) and a payload. Containers carry the
+ * index behind their end (low 32 bits) and a count that saturates (24 bits); texts an offset into
+ * `strings`, where 4 bytes of size, then the text stand. Source: simdjson, doc/tape.md. */
+struct json_tape {
+    const uint64_t *words;
+    const char *strings;
+    bool escapes_nul; /* the document has \u0000 somewhere */
+};
+
 /* A value type: a place in the parser's tape. */
 struct json {
-    const void *tape;
+    const struct json_tape *tape;
     uint64_t at;
 };
 
-/* Parses exactly one document (white space around it allowed). Errors: ERR_EMPTY, ERR_JSON, ERR_UTF8
- * (also lone surrogates), ERR_NUMBER_RANGE (1e400, integers beyond 64 bits: never rounded), ERR_DEPTH,
- * ERR_KEYS (also a key that stands twice in one object: ERR_JSON), ERR_NO_MEMORY. */
+/* Parses exactly one document (white space around it and a leading byte order mark are allowed).
+ * Errors: ERR_EMPTY, ERR_JSON, ERR_UTF8 (also lone surrogates), ERR_NUMBER_RANGE (1e400, NaN,
+ * integers beyond 64 bits: never rounded), ERR_DEPTH, ERR_KEYS (more than JSON_KEYS_MAX in one
+ * object), ERR_JSON also for a key that stands twice in one object, ERR_TOO_LARGE, ERR_NO_MEMORY.
+ */
 MUST_CHECK int json_parse(struct json_parser *parser, struct str text, struct json *out);
 
-enum json_kind json_kind(struct json value);
-bool json_bool(struct json value);       /* of JSON_BOOL */
-int64_t json_int(struct json value);     /* of JSON_INT */
-uint64_t json_uint(struct json value);   /* of JSON_UINT */
-double json_double(struct json value);   /* of JSON_DOUBLE */
-struct str json_text(struct json value); /* of JSON_TEXT */
-size_t json_count(struct json value);    /* elements of an array, members of an object */
+static inline uint64_t json_word_(struct json value)
+{
+    return value.tape->words[value.at];
+}
+
+static inline enum json_kind json_kind(struct json value)
+{
+    switch (json_word_(value) >> 56) {
+    case '"':
+        return JSON_TEXT;
+    case '{':
+        return JSON_OBJECT;
+    case '[':
+        return JSON_ARRAY;
+    case 'l':
+        return JSON_INT;
+    case 'u':
+        return JSON_UINT;
+    case 'd':
+        return JSON_DOUBLE;
+    case 't':
+    case 'f':
+        return JSON_BOOL;
+    default:
+        return JSON_NULL;
+    }
+}
+
+/* Of JSON_BOOL. */
+static inline bool json_bool(struct json value)
+{
+    return json_word_(value) >> 56 == 't';
+}
+
+/* Of JSON_INT. */
+static inline int64_t json_int(struct json value)
+{
+    return (int64_t)value.tape->words[value.at + 1];
+}
+
+/* Of JSON_UINT. */
+static inline uint64_t json_uint(struct json value)
+{
+    return value.tape->words[value.at + 1];
+}
+
+/* Of JSON_DOUBLE. */
+static inline double json_double(struct json value)
+{
+    double number;
+    memcpy(&number, &value.tape->words[value.at + 1], sizeof(number));
+    return number;
+}
+
+/* Of JSON_TEXT. */
+static inline struct str json_text(struct json value)
+{
+    const char *entry = value.tape->strings + (json_word_(value) & (((uint64_t)1 << 56) - 1));
+    uint32_t size;
+    memcpy(&size, entry, sizeof(size));
+    return str_make(entry + sizeof(size), size);
+}
+
+/* Elements of an array, members of an object; 0 of anything else. */
+size_t json_count(struct json value);
 
 /* The member named `key`; false when the object has none (or value is no object). */
 bool json_get(struct json object, struct str key, struct json *out);
 
-/* Iterates: json_first() then json_next() while true. For an array, key is empty. Values in source order. */
+/* True when a text or key in the value holds U+0000. Free for documents without \u0000. */
+bool json_holds_nul(struct json value);
+
+/* Goes through a container: json_iterate(), then json_next() while it returns true. For an array,
+ * key is empty. In source order. A scalar has no elements. */
 struct json_iterator {
-    const void *tape;
+    const struct json_tape *tape;
     uint64_t at;
     uint64_t end;
     bool object;
 };
-void json_iterate(struct json container, struct json_iterator *iterator);
-bool json_next(struct json_iterator *iterator, struct str *key, struct json *value);
 
-/* Appends canonical text: no white space, object keys sorted by bytes, shortest round-trip numbers,
- * only the escapes that RFC 8259 demands. Errors as buf_append(). */
+static inline void json_iterate(struct json container, struct json_iterator *iterator)
+{
+    uint64_t word = json_word_(container);
+    iterator->tape = container.tape;
+    iterator->at = container.at + 1;
+    iterator->object = word >> 56 == '{';
+    iterator->end = iterator->object || word >> 56 == '[' ? (uint32_t)word - 1 : iterator->at;
+}
+
+static inline bool json_next(struct json_iterator *iterator, struct str *key, struct json *value)
+{
+    if (iterator->at >= iterator->end)
+        return false;
+    struct json here = {iterator->tape, iterator->at};
+    *key = str_make(NULL, 0);
+    if (iterator->object) {
+        *key = json_text(here);
+        here.at++;
+    }
+    *value = here;
+    uint64_t word = json_word_(here);
+    uint64_t kind = word >> 56;
+    if (kind == '{' || kind == '[')
+        iterator->at = (uint32_t)word;
+    else
+        iterator->at = here.at + (kind == 'l' || kind == 'u' || kind == 'd' ? 2 : 1);
+    return true;
+}
+
+/* Appends canonical text: no white space, object keys sorted by bytes, shortest round-trip numbers
+ * (a double always has a point or an exponent, so that it stays one), only the escapes that RFC
+ * 8259 demands. Parsing the text and writing it again gives the same bytes. Errors as buf_append().
+ */
 MUST_CHECK int json_write_canonical(struct json value, struct buf *out);
 
-/* Appends a quoted, escaped string. text must be UTF-8. */
+/* Appends a quoted, escaped string. text must be UTF-8. Errors as buf_append(). */
 MUST_CHECK int json_write_text(struct buf *out, struct str text);
+
+/* Appends an integer. Errors as buf_append(). */
+MUST_CHECK int json_write_int(struct buf *out, int64_t value);
+
+/* Shortest text that reads back to the same finite double, not NUL-terminated. Returns the size. */
+size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX]);
+
+#ifdef __cplusplus
+}
+#endif

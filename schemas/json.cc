@@ -1,0 +1,374 @@
+/*
+ * The only C++ of this room: simdjson behind extern "C". No exception leaves it (simdjson's error
+ * codes are used throughout).
+ *
+ * simdjson demands readable bytes behind the text, so every document is first copied into a buffer
+ * of the parser; then parsed; then one pass over the tape holds each object to JSON_KEYS_MAX and to
+ * distinct keys (simdjson itself holds depth, UTF-8 and 64-bit integers). What simdjson 3.0.1 calls
+ * a string or number error is looked at again to give it its name: that is the slow path.
+ */
+#include "schemas/json.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <new>
+#include <strings.h>
+#include <sys/random.h>
+
+#define XXH_INLINE_ALL
+#include <simdjson.h>
+#include <xxhash.h>
+
+#include "schemas/error.h"
+
+static constexpr size_t TEXT_CAPACITY_MIN = 16384;
+/* simdjson counts only containers that are not empty, and wants one more: the exact limit is ours.
+ */
+static constexpr size_t SIMDJSON_DEPTH_MAX = JSON_DEPTH_MAX + 1;
+static constexpr size_t SLOTS = 2 * JSON_KEYS_MAX; /* a power of two */
+
+static_assert(JSON_TEXT_SIZE_MAX < UINT32_MAX, "simdjson's tape has 32-bit places");
+static_assert((SLOTS & (SLOTS - 1)) == 0, "slots are masked");
+
+/* A key seen in the object that bears `stamp`. */
+struct key_slot {
+    uint32_t stamp;
+    uint32_t at;
+};
+
+struct json_parser {
+    simdjson::dom::parser parser;
+    struct json_tape tape {
+    };
+    char *text = nullptr;
+    size_t text_capacity = 0;
+    uint64_t seed = 0; /* so that nobody can choose keys that meet in one slot */
+    uint32_t stamp = 0;
+    struct key_slot slots[SLOTS] = {};
+};
+
+int json_parser_new(struct json_parser **out)
+{
+    auto *parser = new (std::nothrow) json_parser();
+    if (!parser)
+        return ERR_NO_MEMORY;
+    if (getrandom(&parser->seed, sizeof(parser->seed), GRND_NONBLOCK) < 0)
+        parser->seed = reinterpret_cast<uintptr_t>(parser);
+    *out = parser;
+    return 0;
+}
+
+void json_parser_free(struct json_parser **parser)
+{
+    if (!*parser)
+        return;
+    std::free((*parser)->text);
+    delete *parser;
+    *parser = nullptr;
+}
+
+/* ---- naming of errors ---- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* The end of the string that opens at `at`; `end` when none. */
+static const char *string_end(const char *at, const char *end)
+{
+    for (at++; at < end && *at != '"'; at++) {
+        if (*at == '\\')
+            at++;
+    }
+    return at < end ? at + 1 : end;
+}
+
+/* The code unit of \uXXXX at `at`, or -1. */
+static int code_unit(const char *at, const char *end)
+{
+    if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
+        return -1;
+    unsigned unit = 0;
+    auto result = std::from_chars(at + 2, at + 6, unit, 16);
+    return result.ec == std::errc() && result.ptr == at + 6 ? static_cast<int>(unit) : -1;
+}
+
+static bool has_lone_surrogate(const char *at, const char *end)
+{
+    while (at < end) {
+        if (*at != '\\') {
+            at++;
+            continue;
+        }
+        int unit = code_unit(at, end);
+        if (unit < 0xD800 || unit > 0xDFFF) {
+            at += 2;
+            continue;
+        }
+        int next = unit <= 0xDBFF ? code_unit(at + 6, end) : -1;
+        if (next < 0xDC00 || next > 0xDFFF)
+            return true;
+        at += 12;
+    }
+    return false;
+}
+
+/* The end of a number by RFC 8259's grammar, or nullptr. *whole: it has neither point nor exponent.
+ */
+static const char *number_end(const char *at, const char *end, bool *whole)
+{
+    *whole = true;
+    if (at < end && *at == '-')
+        at++;
+    const char *digits = at;
+    while (at < end && is_digit(*at))
+        at++;
+    if (at == digits || (*digits == '0' && at - digits > 1))
+        return nullptr;
+    if (at < end && *at == '.') {
+        *whole = false;
+        const char *fraction = ++at;
+        while (at < end && is_digit(*at))
+            at++;
+        if (at == fraction)
+            return nullptr;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        *whole = false;
+        at++;
+        if (at < end && (*at == '+' || *at == '-'))
+            at++;
+        const char *exponent = at;
+        while (at < end && is_digit(*at))
+            at++;
+        if (at == exponent)
+            return nullptr;
+    }
+    return at;
+}
+
+/* Whether a number by the grammar lies beyond 64 bits or beyond double. Too small for double is
+ * not. */
+static bool out_of_range(const char *at, const char *end, bool whole)
+{
+    if (whole) {
+        int64_t small;
+        uint64_t big;
+        return std::from_chars(at, end, small).ec != std::errc() &&
+               std::from_chars(at, end, big).ec != std::errc();
+    }
+    double number;
+    if (std::from_chars(at, end, number).ec == std::errc())
+        return false;
+    /* Too large or too small: the power of ten of the first digit that counts tells which. */
+    const char *mantissa_end = std::find_if(at, end, [](char c) { return c == 'e' || c == 'E'; });
+    const char *point = std::find(at, mantissa_end, '.');
+    const char *first = std::find_if(at, mantissa_end, [](char c) { return c >= '1' && c <= '9'; });
+    long long exponent = 0;
+    if (mantissa_end < end) {
+        const char *from = mantissa_end + (mantissa_end[1] == '+' ? 2 : 1);
+        if (std::from_chars(from, end, exponent).ec != std::errc())
+            return *from != '-';
+    }
+    long long places = first < point ? point - first : point - first + 1;
+    return places + exponent > 0;
+}
+
+static bool is_word(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
+           c == '-' || c == '.';
+}
+
+/* NaN, Infinity, inf, also signed, of any case: numbers in other languages, none in JSON. */
+static bool is_not_finite(const char *at, const char *end)
+{
+    if (at < end && (*at == '-' || *at == '+'))
+        at++;
+    auto size = static_cast<size_t>(end - at);
+    return (size == 3 && (strncasecmp(at, "nan", 3) == 0 || strncasecmp(at, "inf", 3) == 0)) ||
+           (size == 8 && strncasecmp(at, "infinity", 8) == 0);
+}
+
+/* Whether the first bad number of a text (words outside strings) is out of range, not out of
+ * grammar. */
+static int name_number(const char *at, const char *end)
+{
+    while (at < end) {
+        if (*at == '"') {
+            at = string_end(at, end);
+            continue;
+        }
+        if (!is_word(*at)) {
+            at++;
+            continue;
+        }
+        const char *word = at;
+        while (at < end && is_word(*at))
+            at++;
+        if (is_not_finite(word, at))
+            return ERR_NUMBER_RANGE;
+        if (*word != '-' && !is_digit(*word))
+            continue;
+        bool whole;
+        if (number_end(word, at, &whole) != at)
+            return ERR_JSON;
+        if (out_of_range(word, at, whole))
+            return ERR_NUMBER_RANGE;
+    }
+    return ERR_JSON;
+}
+
+static int name_error(simdjson::error_code error, struct str text)
+{
+    switch (error) {
+    case simdjson::MEMALLOC:
+        return ERR_NO_MEMORY;
+    case simdjson::CAPACITY:
+        return ERR_TOO_LARGE;
+    case simdjson::EMPTY:
+        return ERR_EMPTY;
+    case simdjson::DEPTH_ERROR:
+        return ERR_DEPTH;
+    case simdjson::UTF8_ERROR:
+        return ERR_UTF8;
+    case simdjson::STRING_ERROR:
+        return has_lone_surrogate(text.data, text.data + text.size) ? ERR_UTF8 : ERR_JSON;
+    case simdjson::NUMBER_ERROR:
+    case simdjson::TAPE_ERROR:
+    case simdjson::N_ATOM_ERROR:
+        return name_number(text.data, text.data + text.size);
+    default:
+        return ERR_JSON;
+    }
+}
+
+/* ---- limits ---- */
+
+/* Remembers the key of the current object; false when it stands there already. */
+static bool remember_key(struct json_parser *parser, uint64_t at)
+{
+    struct str key = json_text({&parser->tape, at});
+    uint64_t hash = XXH3_64bits_withSeed(key.data, key.size, parser->seed);
+    for (size_t i = hash & (SLOTS - 1);; i = (i + 1) & (SLOTS - 1)) {
+        struct key_slot *slot = &parser->slots[i];
+        if (slot->stamp != parser->stamp) {
+            *slot = {parser->stamp, static_cast<uint32_t>(at)};
+            return true;
+        }
+        if (str_equal(json_text({&parser->tape, slot->at}), key))
+            return false;
+    }
+}
+
+static void next_stamp(struct json_parser *parser)
+{
+    if (++parser->stamp == 0) {
+        memset(parser->slots, 0, sizeof(parser->slots));
+        parser->stamp = 1;
+    }
+}
+
+static int check_object(struct json_parser *parser, struct json object)
+{
+    if ((json_word_(object) >> 32 & 0xFFFFFF) > JSON_KEYS_MAX)
+        return ERR_KEYS;
+    next_stamp(parser);
+    struct json_iterator iterator;
+    json_iterate(object, &iterator);
+    struct str key;
+    struct json value;
+    while (json_next(&iterator, &key, &value)) {
+        if (!remember_key(parser, value.at - 1))
+            return ERR_JSON;
+    }
+    return 0;
+}
+
+static int check_limits(struct json_parser *parser)
+{
+    const uint64_t *words = parser->tape.words;
+    auto end = static_cast<uint32_t>(words[0]);
+    size_t depth = 0;
+    for (uint64_t at = 1; at < end; at++) {
+        uint64_t kind = words[at] >> 56;
+        if (kind == 'l' || kind == 'u' || kind == 'd')
+            at++;
+        else if (kind == '}' || kind == ']')
+            depth--;
+        else if ((kind == '{' || kind == '[') && ++depth > JSON_DEPTH_MAX)
+            return ERR_DEPTH;
+        int r = kind == '{' ? check_object(parser, {&parser->tape, at}) : 0;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int copy_text(struct json_parser *parser, struct str text)
+{
+    size_t need = text.size + simdjson::SIMDJSON_PADDING;
+    if (need > parser->text_capacity) {
+        size_t capacity = TEXT_CAPACITY_MIN;
+        while (capacity < need)
+            capacity *= 2;
+        if (parser->parser.allocate(capacity, SIMDJSON_DEPTH_MAX) != simdjson::SUCCESS)
+            return ERR_NO_MEMORY;
+        auto *bigger = static_cast<char *>(std::realloc(parser->text, capacity));
+        if (!bigger)
+            return ERR_NO_MEMORY;
+        parser->text = bigger;
+        parser->text_capacity = capacity;
+    }
+    memcpy(parser->text, text.data, text.size);
+    memset(parser->text + text.size, 0, simdjson::SIMDJSON_PADDING);
+    return 0;
+}
+
+static bool escapes_nul(struct str text)
+{
+    const void *escape = memchr(text.data, '\\', text.size);
+    if (!escape)
+        return false;
+    auto before = static_cast<size_t>(static_cast<const char *>(escape) - text.data);
+    return memmem(escape, text.size - before, "\\u0000", 6) != nullptr;
+}
+
+int json_parse(struct json_parser *parser, struct str text, struct json *out)
+{
+    static constexpr struct str mark = {"\xEF\xBB\xBF", 3};
+    if (str_starts_with(text, mark))
+        text = str_make(text.data + mark.size, text.size - mark.size);
+    if (text.size == 0)
+        return ERR_EMPTY;
+    if (text.size > JSON_TEXT_SIZE_MAX)
+        return ERR_TOO_LARGE;
+    int r = copy_text(parser, text);
+    if (r < 0)
+        return r;
+    simdjson::dom::element root;
+    auto error = parser->parser.parse(parser->text, text.size, false).get(root);
+    if (error)
+        return name_error(error, text);
+    parser->tape.words = parser->parser.doc.tape.get();
+    parser->tape.strings = reinterpret_cast<const char *>(parser->parser.doc.string_buf.get());
+    parser->tape.escapes_nul = escapes_nul(text);
+    r = check_limits(parser);
+    if (r < 0)
+        return r;
+    *out = {&parser->tape, 1};
+    return 0;
+}
+
+size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX])
+{
+    auto end = std::to_chars(out, out + JSON_DOUBLE_SIZE_MAX - 2, value).ptr;
+    auto size = static_cast<size_t>(end - out);
+    if (!memchr(out, '.', size) && !memchr(out, 'e', size)) {
+        memcpy(end, ".0", 2);
+        size += 2;
+    }
+    return size;
+}
