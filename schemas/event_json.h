@@ -13,6 +13,7 @@
 #include "schemas/arena.h"
 #include "schemas/event.h"
 #include "schemas/json.h"
+#include "schemas/nearest.h"
 
 /* What was wrong, for a reply. Slices are static or in the arena. */
 struct event_problem {
@@ -31,7 +32,3 @@ MUST_CHECK int event_json_read(struct json value, bool trusted, struct arena *ar
 
 /* Appends canonical JSON. Errors as buf_append(). */
 MUST_CHECK int event_json_write(const struct touchpoint *event, struct buf *out);
-
-/* The known name nearest to `name` by edit distance, or empty when none is near. Used for hints of
- * fields, flags, configuration keys. Threads: any. */
-struct str nearest_name(struct str name, const struct str *known, size_t count);

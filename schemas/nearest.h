@@ -1,0 +1,15 @@
+/*
+ * "Did you mean ...?": the known name nearest to a misspelt one. For fields, flags, configuration
+ * keys.
+ */
+#pragma once
+
+#include "schemas/bytes.h"
+
+#define NEAREST_NAME_SIZE_MAX 64
+
+/* The known name with the least edit distance (insert, delete, replace, swap of neighbours; letter
+ * case and - _ space do not count), the first of equals; empty when none is near (over a third of
+ * the letters wrong) or name is over NEAREST_NAME_SIZE_MAX bytes. The slice is of `known`. Threads:
+ * any. Source: optimal string alignment distance. */
+struct str nearest_name(struct str name, const struct str *known, size_t count);

@@ -1,0 +1,99 @@
+#include "schemas/url.h"
+
+#include "schemas/error.h"
+
+static struct str slice(const char *from, const char *to)
+{
+    return str_make(from, (size_t)(to - from));
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The first of `any` at or behind `at`, or `end`. */
+static const char *find(const char *at, const char *end, const char *any)
+{
+    while (at < end && (*at == '\0' || !strchr(any, *at)))
+        at++;
+    return at;
+}
+
+/* Behind "scheme:" (a letter, then letters, digits, + - .), or `at` where there is none. */
+static const char *skip_scheme(const char *at, const char *end)
+{
+    for (const char *c = at; c < end; c++) {
+        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
+        if (*c == ':')
+            return c > at ? c + 1 : at;
+        if (!letter && (c == at || !((*c >= '0' && *c <= '9') || strchr("+-.", *c))))
+            break;
+    }
+    return at;
+}
+
+/* Host of an authority; a port behind the last colon is dropped, not one within [::1]. */
+static struct str host_of(const char *at, const char *end)
+{
+    for (const char *c = end; c > at; c--) {
+        if (c[-1] == '@') {
+            at = c;
+            break;
+        }
+    }
+    const char *host_end = at < end && *at == '[' ? find(at, end, "]") : find(at, end, ":");
+    if (host_end < end && *host_end == ']')
+        host_end++;
+    return slice(at, host_end);
+}
+
+static int lower_case(struct str *text, struct arena *arena)
+{
+    size_t i = 0;
+    while (i < text->size && !(text->data[i] >= 'A' && text->data[i] <= 'Z'))
+        i++;
+    if (i == text->size)
+        return 0;
+    char *copy = arena_alloc(arena, text->size);
+    if (!copy)
+        return ERR_NO_MEMORY;
+    for (i = 0; i < text->size; i++) {
+        char c = text->data[i];
+        copy[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    }
+    text->data = copy;
+    return 0;
+}
+
+int url_split(struct str text, struct arena *arena, struct url *out)
+{
+    const char *at = text.data;
+    const char *end = text.data + text.size;
+    while (at < end && is_space(*at))
+        at++;
+    while (at < end && is_space(end[-1]))
+        end--;
+    end = find(at, end, "#");
+
+    struct url url = {0};
+    const char *behind_scheme = skip_scheme(at, end);
+    bool absolute = end - behind_scheme >= 2 && memcmp(behind_scheme, "//", 2) == 0;
+    if (absolute) {
+        at = behind_scheme + 2;
+        const char *authority_end = find(at, end, "/?");
+        url.host = host_of(at, authority_end);
+        int r = lower_case(&url.host, arena);
+        if (r < 0)
+            return r;
+        at = authority_end;
+    }
+    const char *path_end = find(at, end, "?");
+    url.path = slice(at, path_end);
+    if (absolute && url.path.size == 0)
+        url.path = STR("/");
+    if (path_end < end)
+        url.query = slice(path_end + 1, end);
+    *out = url;
+    return 0;
+}
