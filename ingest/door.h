@@ -1,5 +1,6 @@
 /*
- * What every way in does with a touchpoint before it is appended: identifiers, time, limits, key, bytes.
+ * What every way in does with a touchpoint before it is appended: identifiers, time, limits, key,
+ * bytes.
  */
 #pragma once
 
@@ -7,20 +8,34 @@
 #include "ingest/stream/stream.h"
 #include "schemas/event_json.h"
 
+/* A rejected payload longer than this is cut (and the hint says so): the record fits Kafka's
+ * default largest message. */
+#define REJECTED_PAYLOAD_SIZE_MAX ((size_t)900 << 10)
+
 struct door_config {
     struct identifier_config identifiers;
-    int64_t future_max_micros; /* default 24 h: beyond it an event time is suspect */
-    int64_t past_min_micros;   /* default 2000-01-01: before it an event time is suspect */
+    int64_t future_max_micros; /* default 24 h: an event time later than now + this is absurd */
+    int64_t past_min_micros;   /* default 2000-01-01: an event time before this is absurd */
 };
 
 void door_config_default(struct door_config *config);
 
-/* Completes *event (source, protocol, adapter_version, event_id, type must be set): normalises identifiers,
- * received_at := now_micros, occurred_at := now where the client said none (time_quality server), marks absurd times suspect (kept as said), computes
- * event_key, checks every limit of EVENT, refuses U+0000, encodes. *out->key is the first node's id; slices live in the arena.
- * Errors: REJECT class with *problem set; ERR_NO_MEMORY. Pure: the clock is an argument. Threads: any. */
-MUST_CHECK int door_accept(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
-    struct arena *arena, struct append_record *out, struct event_problem *problem);
+/*
+ * Completes *event (source, protocol, adapter_version, event_id, type must be set): normalises
+ * identifiers; received_at := now_micros; computes event_key; checks every limit of EVENT; refuses
+ * U+0000; encodes. Time by its quality as the caller set it:
+ *   unknown            the client said none: occurred_at := now, server
+ *   client             absurd: kept as said, suspect
+ *   corrected          absurd: moved to the nearest bound, clamped
+ *   others             left alone
+ * out->key is the first node's id; slices live in the arena.
+ * On success *problem has error 0, and where an identifier was dropped its pointer and a hint.
+ * Errors: REJECT class with *problem set; ERR_NO_MEMORY. Pure: the clock is an argument. Threads:
+ * any.
+ */
+MUST_CHECK int door_accept(const struct door_config *config, struct touchpoint *event,
+    int64_t now_micros, struct arena *arena, struct append_record *out,
+    struct event_problem *problem);
 
 /* Where and what, for a rejection. */
 struct door_rejection {
@@ -32,6 +47,8 @@ struct door_rejection {
     int64_t line;
 };
 
-/* Makes the record for TOPIC_REJECTED. Errors: ERR_NO_MEMORY. */
-MUST_CHECK int door_reject(const struct door_rejection *rejection, const struct event_problem *problem,
-    int64_t now_micros, struct arena *arena, struct append_record *out);
+/* Makes the record for TOPIC_REJECTED; its key is Rejected's rejected_key. Slices live in the
+ * arena. Errors: ERR_NO_MEMORY. Threads: any. */
+MUST_CHECK int door_reject(const struct door_rejection *rejection,
+    const struct event_problem *problem, int64_t now_micros, struct arena *arena,
+    struct append_record *out);

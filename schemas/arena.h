@@ -33,6 +33,15 @@ static inline void *arena_alloc(struct arena *arena, size_t size)
     return p;
 }
 
+/* Gives the end of the newest allocation back: of its `size` bytes the first `used` stay. Does nothing
+ * when another allocation came between. */
+static inline void arena_trim(struct arena *arena, const void *newest, size_t size, size_t used)
+{
+    const char *begin = (const char *)newest;
+    if (begin + ((size + 15) & ~(size_t)15) == arena->next)
+        arena->next -= ((size + 15) & ~(size_t)15) - ((used + 15) & ~(size_t)15);
+}
+
 /* Copies bytes into the arena. Errors: ERR_NO_MEMORY, *out unchanged. */
 MUST_CHECK int arena_dup(struct arena *arena, struct str bytes, struct str *out);
 

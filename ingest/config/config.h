@@ -1,0 +1,150 @@
+/*
+ * Configuration: one option table; defaults < file < environment < flags; each value knows where it
+ * came from.
+ *
+ *     config_new(); config_load(); config_environment(); config_set()...; config_finish();
+ *
+ * then only reads, from any thread. Errors of users come with a sentence in config_problem.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "schemas/bytes.h"
+
+enum option_type {
+    OPTION_TYPE_TEXT,
+    OPTION_TYPE_PATH,
+    OPTION_TYPE_CHOICE,
+    OPTION_TYPE_INT,
+    OPTION_TYPE_SIZE,     /* "64 MiB", "10 kB" (1,000), "512": bytes */
+    OPTION_TYPE_DURATION, /* "500 ms", "30 s", "15 min", "1 h", "7 d": milliseconds */
+    OPTION_TYPE_BOOL,     /* yes no true false on off 1 0 */
+    OPTION_TYPE_LIST,     /* items between commas or on lines of their own */
+    OPTION_TYPE_SECRET,   /* path of a file that holds it, or credential:NAME (systemd) */
+};
+
+/* One row of option.def. */
+struct option {
+    const char *section;
+    const char *key;
+    enum option_type type;
+    const char *default_text;
+    int64_t min;
+    int64_t max;
+    const char *choices;
+    const char *doc;
+};
+
+enum option_id {
+#define X(id, ...) OPTION_##id,
+#include "ingest/config/option.def"
+#undef X
+    OPTION_COUNT,
+};
+
+/* Row of an option, for manuals. Static. Threads: any. */
+const struct option *config_option(enum option_id id);
+
+#define CONFIG_PROBLEM_SIZE 512
+/* What to tell the user: "tabiji.ini:12: unknown key \"lisen\" in [collector]: did you mean ...".
+ */
+struct config_problem {
+    char text[CONFIG_PROBLEM_SIZE];
+};
+
+struct config;
+/* All defaults. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int config_new(struct config **out);
+void config_free(struct config **config);
+
+/* Reads an INI file (ini.h). Errors: ERR_CONFIG (unreadable, unknown key or section, bad value, a
+ * key twice) with *problem; ERR_NO_MEMORY. */
+MUST_CHECK int config_load(struct config *config, const char *path, struct config_problem *problem);
+
+/* The same from memory; `name` stands for the file in messages. */
+MUST_CHECK int config_load_text(
+    struct config *config, const char *name, struct str text, struct config_problem *problem);
+
+/* Takes TABIJI_SECTION_KEY=value (dots become '_'; TABIJI_KAFKA_BOOTSTRAP_SERVERS is
+ * bootstrap.servers of [kafka]) from a NULL-ended list as environ. Variables that begin with no
+ * known section are left alone. Errors as config_load(). */
+MUST_CHECK int config_environment(
+    struct config *config, char *const *environment, struct config_problem *problem);
+
+/* Sets "section.key" ("source.NAME.key", "kafka.bootstrap.servers"); origin is told by dumps
+ * ("--data"). Errors as config_load(). */
+MUST_CHECK int config_set(struct config *config, const char *name, const char *value,
+    const char *origin, struct config_problem *problem);
+
+/* Reads secret files, makes sources ready. Errors as config_load(). */
+MUST_CHECK int config_finish(struct config *config, struct config_problem *problem);
+
+/* ---- reading; borrowed until config_free() ---- */
+
+struct str config_text(
+    const struct config *config, enum option_id id); /* TEXT PATH CHOICE SECRET */
+const char *config_path(const struct config *config, enum option_id id); /* same, NUL-terminated */
+int64_t config_int(const struct config *config, enum option_id id);      /* INT SIZE DURATION */
+bool config_bool(const struct config *config, enum option_id id);
+/* Items of a LIST. Returns their count. */
+size_t config_list(const struct config *config, enum option_id id, const struct str **items);
+/* Content of a SECRET's file without the line end; empty when none is configured. */
+struct str config_secret(const struct config *config, enum option_id id);
+/* True unless the value is the default. */
+bool config_given(const struct config *config, enum option_id id);
+
+/* Pairs of a section that is passed on verbatim: CONFIG_KAFKA, ... Both strings end with NUL. A key
+ * that ends with "_file" has become the key before it with that file's content. */
+enum config_verbatim {
+    CONFIG_KAFKA,
+    CONFIG_KAFKA_PRODUCER,
+    CONFIG_KAFKA_CONSUMER,
+    CONFIG_VERBATIM_COUNT,
+};
+struct config_pair {
+    struct str key;
+    struct str value;
+    struct str origin;
+    struct str file; /* where the value was read from by a "_file" key; empty: it stood in place */
+};
+size_t config_pairs(
+    const struct config *config, enum config_verbatim which, const struct config_pair **pairs);
+
+/* A [source NAME]. */
+#define SOURCE_NAME_SIZE_MAX 64
+#define CONFIG_SOURCES_MAX 1000
+#define SOURCE_PROTOCOL_NATIVE (1u << 0)
+#define SOURCE_PROTOCOL_SEGMENT (1u << 1)
+struct config_source {
+    struct str name;           /* [a-z0-9][a-z0-9_-]{0,63} */
+    const uint8_t (*keys)[32]; /* SHA-256 of write keys */
+    size_t keys_count;
+    const struct str *origins;
+    size_t origins_count;
+    unsigned protocols; /* SOURCE_PROTOCOL_* */
+    int64_t rate;       /* events a second; 0: no limit */
+    bool enabled;
+    bool trusted_channel;
+};
+/* In the order of the file. Valid after config_finish(). */
+size_t config_sources(const struct config *config, const struct config_source **sources);
+/* The source of that name, or NULL. */
+const struct config_source *config_source(const struct config *config, struct str name);
+
+/* One effective value, for dumps. Secrets show as their file's path, passwords in place as
+ * "(hidden)". */
+struct config_entry {
+    struct str section; /* "source ec-web" for a source */
+    struct str key;
+    struct str value;
+    struct str origin; /* "default", "FILE:LINE", "environment NAME", "--flag" */
+    const char *doc;   /* NULL for verbatim keys */
+};
+typedef int (*config_entry_fn)(void *context, const struct config_entry *entry);
+/* Visits all values, section by section. Returns the first error of visit(). */
+MUST_CHECK int config_visit(const struct config *config, config_entry_fn visit, void *context);
+
+/* Writes INI that config_load() reads back to the same values (but for hidden ones); with origin: a
+ * comment on each value says where it came from; with doc: what it means. Errors: ERR_IO. */
+MUST_CHECK int config_dump(const struct config *config, bool origin, bool doc, FILE *out);

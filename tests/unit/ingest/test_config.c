@@ -1,0 +1,325 @@
+/* Precedence, types, hints, sources, dumps. */
+#include "ingest/config/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "schemas/error.h"
+#include "schemas/hash.h"
+
+struct fixture {
+    struct config *config;
+    struct config_problem problem;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){0};
+    *state = &fixture;
+    return config_new(&fixture.config);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    config_free(&fixture->config);
+    config_free(&fixture->config); /* accepts NULL */
+    return 0;
+}
+
+static int load(struct fixture *fixture, const char *text)
+{
+    return config_load_text(fixture->config, "t.ini", str_of(text), &fixture->problem);
+}
+
+/* Loading text fails, and the sentence holds every given word. */
+static void assert_complaint(struct fixture *fixture, const char *text, const char *words)
+{
+    fixture->problem.text[0] = '\0';
+    assert_int_equal(load(fixture, text), ERR_CONFIG);
+    if (!strstr(fixture->problem.text, words))
+        fail_msg("\"%s\" is not in \"%s\"", words, fixture->problem.text);
+}
+
+static void test_config_new_has_the_tables_defaults(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config *config = fixture->config;
+    assert_string_equal(config_path(config, OPTION_DATA_DIR), "tabiji-data");
+    assert_int_equal(config_int(config, OPTION_COLLECTOR_BODY_SIZE_MAX), 1 << 20);
+    assert_int_equal(config_int(config, OPTION_JOURNEY_SESSION_TIMEOUT), 1800000);
+    assert_false(config_bool(config, OPTION_JOURNEY_IMPRESSIONS_EARN_CREDIT));
+    const struct str *items = NULL;
+    assert_int_equal(config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &items), 2);
+    assert_true(str_equal(items[1], STR("store_purchase")));
+    assert_false(config_given(config, OPTION_DATA_DIR));
+}
+
+static void test_config_precedence_file_environment_flag(void **state)
+{
+    struct fixture *fixture = *state;
+    char *const environment[] = {"TABIJI_DATA_DIR=/env", "TABIJI_SINK_SQLITE_PATH=/env.db",
+        "TABIJI_KAFKA_BOOTSTRAP_SERVERS=b:1", "TABIJI_KAFKA_PRODUCER_LINGER_MS=7",
+        "TABIJI_SHARED=x", "TABIJI_SOURCE_ROOT=x", "OTHER=1", "TABIJI_", NULL};
+    assert_int_equal(load(fixture, "[data]\ndir = /file\n[kafka]\nbootstrap.servers = a:1\n"), 0);
+    assert_string_equal(config_path(fixture->config, OPTION_DATA_DIR), "/file");
+    assert_int_equal(config_environment(fixture->config, environment, &fixture->problem), 0);
+    assert_string_equal(config_path(fixture->config, OPTION_DATA_DIR), "/env");
+    assert_string_equal(config_path(fixture->config, OPTION_SINK_SQLITE_PATH), "/env.db");
+    assert_int_equal(
+        config_set(fixture->config, "data.dir", "/flag", "--data", &fixture->problem), 0);
+    assert_string_equal(config_path(fixture->config, OPTION_DATA_DIR), "/flag");
+    assert_true(config_given(fixture->config, OPTION_DATA_DIR));
+    const struct config_pair *pairs = NULL;
+    assert_int_equal(config_pairs(fixture->config, CONFIG_KAFKA, &pairs), 1);
+    assert_string_equal(pairs[0].key.data, "bootstrap.servers");
+    assert_string_equal(pairs[0].value.data, "b:1");
+    assert_int_equal(config_pairs(fixture->config, CONFIG_KAFKA_PRODUCER, &pairs), 1);
+    assert_string_equal(pairs[0].key.data, "linger.ms");
+}
+
+static void test_config_load_wrong_key_tells_place_and_nearest(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_complaint(fixture, "\n[collector]\nlisten = a:1\nlisen = b:1\n",
+        "t.ini:4: unknown key \"lisen\" in [collector]: did you mean \"listen\"?");
+    assert_complaint(fixture, "[colector]\n", "t.ini:1: unknown section [colector]");
+    assert_complaint(fixture, "[source a]\nrat = 1\n", "did you mean \"rate\"?");
+    assert_complaint(fixture, "[data]\ndir = a\ndir = b\n", "t.ini:3: \"dir\" stands twice");
+    assert_complaint(fixture, "[kafka]\na = 1\na = 2\n", "t.ini:3: \"a\" stands twice");
+    assert_complaint(fixture, "[data]\ndir\n", "t.ini:2: ");
+    assert_complaint(fixture, "key = 1\n", "unknown section []");
+    assert_complaint(fixture, "[source Bad Name]\n", "is no name of a source");
+    assert_complaint(fixture, "[source ]\n", "t.ini:1:");
+}
+
+static void test_config_load_same_key_in_two_files_later_wins(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[data]\ndir = a\n[source s]\nrate = 1\n"), 0);
+    assert_int_equal(load(fixture, "[data]\ndir = b\n[source s]\nrate = 2\n"), 0);
+    assert_string_equal(config_path(fixture->config, OPTION_DATA_DIR), "b");
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    const struct config_source *sources = NULL;
+    assert_int_equal(config_sources(fixture->config, &sources), 1);
+    assert_int_equal(sources[0].rate, 2);
+}
+
+static void test_config_load_values_of_each_type(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[collector]\nbody_size_max = 10 kB\nthreads = 4\n"
+                                   "request_timeout = 2 min\nforwarded_for = ON\n"),
+        ERR_CONFIG); /* words are lower case */
+    assert_int_equal(load(fixture, "[collector]\nbody_size_max = 10 kB\nthreads = 4\n"
+                                   "request_timeout = 2 min\nforwarded_for = on\n"
+                                   "[identity]\nblocked = 03-1234-5678,\n  テスト\n\n  x ,y\n"),
+        0);
+    const struct config *config = fixture->config;
+    assert_int_equal(config_int(config, OPTION_COLLECTOR_BODY_SIZE_MAX), 10000);
+    assert_int_equal(config_int(config, OPTION_COLLECTOR_THREADS), 4);
+    assert_int_equal(config_int(config, OPTION_COLLECTOR_REQUEST_TIMEOUT), 120000);
+    assert_true(config_bool(config, OPTION_COLLECTOR_FORWARDED_FOR));
+    const struct str *items = NULL;
+    assert_int_equal(config_list(config, OPTION_IDENTITY_BLOCKED, &items), 4);
+    assert_string_equal(items[1].data, "テスト");
+    assert_string_equal(items[3].data, "y");
+}
+
+static void test_config_load_bad_value_says_what_was_wanted(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_complaint(fixture, "[collector]\nthreads = 257\n", "not within 0 and 256");
+    assert_complaint(fixture, "[collector]\nthreads = -1\n", "is not a whole number");
+    assert_complaint(fixture, "[collector]\nthreads = \n", "is not a whole number");
+    assert_complaint(
+        fixture, "[collector]\nthreads = 99999999999999999999\n", "is not a whole number");
+    assert_complaint(fixture, "[collector]\nbody_size_max = 1 mib\n", "is not a size");
+    assert_complaint(fixture, "[collector]\nidle_timeout = 30\n", "is not a time");
+    assert_complaint(fixture, "[collector]\nidle_timeout = 9223372036854775807 d\n", "not a time");
+    assert_complaint(fixture, "[journey]\njourney = re\n", "is none of reuse|reset");
+    assert_complaint(fixture, "[source s]\nprotocols = native, x\n", "is none of native|segment");
+    assert_complaint(fixture, "[geo]\ndatabase = a\n  b\n", "one line");
+    assert_int_equal(config_int(fixture->config, OPTION_COLLECTOR_THREADS), 0);
+}
+
+static void test_config_environment_unknown_key_of_known_section_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    char *const environment[] = {"TABIJI_DATA_DIRR=/env", NULL};
+    assert_int_equal(
+        config_environment(fixture->config, environment, &fixture->problem), ERR_CONFIG);
+    assert_non_null(strstr(fixture->problem.text, "did you mean \"dir\"?"));
+    assert_non_null(strstr(fixture->problem.text, "environment TABIJI_DATA_DIRR"));
+}
+
+static void test_config_set_names(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config *config = fixture->config;
+    struct config_problem *problem = &fixture->problem;
+    assert_int_equal(config_set(config, "source.ec-web.rate", "5", "--set", problem), 0);
+    assert_int_equal(config_set(config, "kafka.consumer.a.b", "1", "--set", problem), 0);
+    assert_int_equal(config_set(config, "kafka.a.b", "1", "--set", problem), 0);
+    assert_int_equal(config_set(config, "sink.sqlite.batch", "9", "--set", problem), 0);
+    assert_int_equal(config_set(config, "data", "x", "--set", problem), ERR_CONFIG);
+    assert_int_equal(config_set(config, "data.", "x", "--set", problem), ERR_CONFIG);
+    assert_int_equal(config_set(config, "source.x", "x", "--set", problem), ERR_CONFIG);
+    assert_int_equal(config_set(config, "data.dri", "x", "--set", problem), ERR_CONFIG);
+    assert_int_equal(config_int(config, OPTION_SINK_SQLITE_BATCH), 9);
+}
+
+#define KEY_HEX "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92" /* of 123456 */
+
+static void test_config_finish_makes_sources_ready(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[source ec-web]\nkey_sha256 = " KEY_HEX "\n"
+                                   "origins = https://a.jp, https://b.jp\nprotocols = segment\n"
+                                   "trusted_channel = yes\n[source pos_1]\nenabled = no\n"),
+        0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    const struct config_source *source = config_source(fixture->config, STR("ec-web"));
+    assert_non_null(source);
+    uint8_t digest[SHA256_SIZE];
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_update(&hash, STR("123456"));
+    sha256_final(&hash, digest);
+    assert_int_equal(source->keys_count, 1);
+    assert_memory_equal(source->keys[0], digest, sizeof digest);
+    assert_int_equal(source->origins_count, 2);
+    assert_int_equal(source->protocols, SOURCE_PROTOCOL_SEGMENT);
+    assert_true(source->trusted_channel);
+    assert_true(source->enabled);
+    const struct config_source *other = config_source(fixture->config, STR("pos_1"));
+    assert_false(other->enabled);
+    assert_int_equal(other->protocols, SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT);
+    assert_null(config_source(fixture->config, STR("none")));
+}
+
+static void test_config_finish_bad_key_hash_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[source a]\nkey_sha256 = 123456\n"), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+    assert_non_null(strstr(fixture->problem.text, "t.ini:2"));
+}
+
+static void test_config_finish_reads_secrets_from_files(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[] = "/tmp/test_config_secret_XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, "s3cret\r\n", 8), 8);
+    assert_int_equal(close(file), 0);
+    struct config_problem *problem = &fixture->problem;
+    assert_int_equal(config_set(fixture->config, "identity.key_file", path, "--set", problem), 0);
+    assert_int_equal(
+        config_set(fixture->config, "kafka.sasl.password_file", path, "--set", problem), 0);
+    assert_int_equal(config_finish(fixture->config, problem), 0);
+    assert_true(str_equal(config_secret(fixture->config, OPTION_IDENTITY_KEY_FILE), STR("s3cret")));
+    const struct config_pair *pairs = NULL;
+    assert_int_equal(config_pairs(fixture->config, CONFIG_KAFKA, &pairs), 1);
+    assert_string_equal(pairs[0].key.data, "sasl.password");
+    assert_string_equal(pairs[0].value.data, "s3cret");
+    assert_int_equal(unlink(path), 0);
+    CLEANUP(buf_free) struct buf text = {0};
+    char *dump = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&dump, &size);
+    assert_int_equal(config_dump(fixture->config, true, true, out), 0);
+    assert_int_equal(fclose(out), 0);
+    assert_null(strstr(dump, "s3cret"));
+    assert_non_null(strstr(dump, "sasl.password_file = /tmp/"));
+    free(dump);
+}
+
+static void test_config_finish_absent_or_empty_secret_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem *problem = &fixture->problem;
+    assert_int_equal(
+        config_set(fixture->config, "identity.key_file", "/nonexistent", "--set", problem), 0);
+    assert_int_equal(config_finish(fixture->config, problem), ERR_CONFIG);
+    assert_non_null(strstr(problem->text, "/nonexistent"));
+    assert_int_equal(
+        config_set(fixture->config, "identity.key_file", "/dev/null", "--set", problem), 0);
+    assert_int_equal(config_finish(fixture->config, problem), ERR_CONFIG);
+    assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+    assert_int_equal(
+        config_set(fixture->config, "identity.key_file", "credential:k", "--set", problem), 0);
+    assert_int_equal(config_finish(fixture->config, problem), ERR_CONFIG);
+}
+
+static char *dump_of(const struct config *config, bool comments)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    assert_int_equal(config_dump(config, comments, comments, out), 0);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static void test_config_dump_reads_back_to_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[identity]\nblocked = a, b\n  c\n[source x]\nrate = 3\n"
+                                   "[source y]\norigins = https://o.jp\n"
+                                   "[kafka]\nssl.ca = l1\n  l2\n[kafka.consumer]\nf = ;x #y\n"),
+        0);
+    char *first = dump_of(fixture->config, false);
+    char *commented = dump_of(fixture->config, true);
+    assert_non_null(strstr(commented, "# from: t.ini:2\nblocked = a, b, c\n"));
+    assert_non_null(strstr(commented, "# from: default\ndir = tabiji-data\n"));
+    struct config *again = NULL;
+    assert_int_equal(config_new(&again), 0);
+    assert_int_equal(config_load_text(again, "d.ini", str_of(commented), &fixture->problem), 0);
+    char *second = dump_of(again, false);
+    assert_string_equal(first, second);
+    config_free(&again);
+    free(first);
+    free(second);
+    free(commented);
+}
+
+static void test_config_dump_hides_passwords(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[kafka]\nsasl.password = open sesame\n"), 0);
+    char *text = dump_of(fixture->config, true);
+    assert_null(strstr(text, "sesame"));
+    free(text);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_config_new_has_the_tables_defaults),
+        CASE(test_config_precedence_file_environment_flag),
+        CASE(test_config_load_wrong_key_tells_place_and_nearest),
+        CASE(test_config_load_same_key_in_two_files_later_wins),
+        CASE(test_config_load_values_of_each_type),
+        CASE(test_config_load_bad_value_says_what_was_wanted),
+        CASE(test_config_environment_unknown_key_of_known_section_is_an_error),
+        CASE(test_config_set_names),
+        CASE(test_config_finish_makes_sources_ready),
+        CASE(test_config_finish_bad_key_hash_is_an_error),
+        CASE(test_config_finish_reads_secrets_from_files),
+        CASE(test_config_finish_absent_or_empty_secret_is_an_error),
+        CASE(test_config_dump_reads_back_to_the_same),
+        CASE(test_config_dump_hides_passwords),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
