@@ -1,0 +1,22 @@
+/*
+ * All verbs, one file each.
+ */
+#pragma once
+
+#include "deploy/verb/verb.h"
+
+extern const struct verb verb_collect;
+extern const struct verb verb_config;
+extern const struct verb verb_demo;
+extern const struct verb verb_doctor;
+extern const struct verb verb_emit;
+extern const struct verb verb_generate;
+extern const struct verb verb_import;
+extern const struct verb verb_lookup;
+extern const struct verb verb_rejected;
+extern const struct verb verb_run;
+extern const struct verb verb_sink;
+extern const struct verb verb_state;
+extern const struct verb verb_timeline;
+extern const struct verb verb_version;
+extern const struct verb verb_work;
