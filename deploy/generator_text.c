@@ -53,6 +53,7 @@ static const char *const products[][3] = {
     {"F6002", "beauty", "ヘアドライヤー"},
 };
 #define PRODUCTS_COUNT (sizeof products / sizeof *products)
+#define SHELF_COUNT 6 /* makes a page view about 1.2 kB, as shops send */
 
 /* How somebody comes to the shop: query of the landing page, and referrer. */
 static const char *const arrivals[][2] = {
@@ -116,6 +117,16 @@ static int write_client(const struct scene *scene, struct buf *out)
         agents[agent], scene->cookie % 254 + 1);
 }
 
+/* A product that the page showed beside the one that it is about. */
+static int write_shelf_item(const struct scene *scene, unsigned place, struct buf *out)
+{
+    const char *const *product = products[(scene->product + place * 5 + 1) % PRODUCTS_COUNT];
+    return buf_appendf(out,
+        "%s{\"sku\":\"%s\",\"category\":\"%s\",\"position\":%u,\"price\":\"%u\",\"list\":"
+        "\"recommended\"}",
+        place ? "," : "", product[0], product[1], place + 1, 1980 + place * 700);
+}
+
 static int write_page(const struct scene *scene, const char *path, const char *query,
     const char *referrer, struct buf *out)
 {
@@ -129,13 +140,14 @@ static int write_page(const struct scene *scene, const char *path, const char *q
     r = buf_appendf(out,
         ",\"properties\":{\"product\":{\"sku\":\"%s\",\"category\":\"%s\",\"name\":\"%s\","
         "\"price\":\"%" PRIu64 "\",\"stock\":\"%s\"},\"viewport\":\"%s\",\"experiment\":"
-        "\"reco_%c\",\"scroll_depth\":%u,\"recommended\":[\"%s\",\"%s\",\"%s\"]}",
+        "\"reco_%c\",\"scroll_depth\":%u,\"shelf\":[",
         product[0], product[1], product[2], scene->price,
         scene->random % 7 ? "in_stock" : "store_only", scene->mobile ? "390x844" : "1440x900",
-        (char)('a' + scene->cookie % 3), (unsigned)(scene->random >> 8) % 101,
-        products[(scene->product + 1) % PRODUCTS_COUNT][0],
-        products[(scene->product + 5) % PRODUCTS_COUNT][0],
-        products[(scene->product + 7) % PRODUCTS_COUNT][0]);
+        (char)('a' + scene->cookie % 3), (unsigned)(scene->random >> 8) % 101);
+    for (unsigned i = 0; r == 0 && i < SHELF_COUNT; i++)
+        r = write_shelf_item(scene, i, out);
+    if (r == 0)
+        r = buf_append_str(out, STR("]}"));
     return r < 0 ? r : write_client(scene, out);
 }
 
@@ -421,7 +433,10 @@ int generator_text(uint64_t seed, const struct generator_event *event, struct bu
     if (r == 0)
         r = write_identifiers(&scene, kinds[event->kind].identifiers, out);
     if (r == 0)
-        r = buf_append_str(out, STR("},\"consent\":{\"analytics\":true,\"ads\":true}"));
+        r = buf_appendf(out,
+            "},\"consent\":{\"analytics\":true,\"ads\":true},\"traceparent\":\"00-%016" PRIx64
+            "%016" PRIx64 "-%016" PRIx64 "-01\"",
+            id, scene.random, scene.random ^ id);
     if (r == 0)
         r = kinds[event->kind].write(&scene, out);
     return r < 0 ? r : buf_append_str(out, STR("}"));
