@@ -1,0 +1,477 @@
+#!/usr/bin/env python3
+"""Writes C for Avro record schemas: structs, encode, decode, skip, schema text and fingerprint.
+
+    avrogen.py --out DIR SCHEMA.avsc...
+
+The schemas are read in the given order; a later one may name types of an earlier one. For each SCHEMA.avsc two files
+appear in DIR: SCHEMA.avro.h and SCHEMA.avro.c. Types are written once, with the schema that defines them first.
+Annotations of a field: "tabiji.raw": true keeps a record encoded (struct str); "tabiji.max": N bounds its size or count.
+"""
+import argparse
+import json
+import pathlib
+import re
+
+BYTES_MAX = 1 << 20
+COUNT_MAX = 65536
+PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+C_TYPES = {"boolean": "bool", "int": "int32_t", "long": "int64_t", "double": "double", "string": "struct str", "bytes": "struct str"}
+
+
+def snake(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Types:
+    """Named types by name, with the schema that defined each first."""
+
+    def __init__(self):
+        self.named, self.home, self.order = {}, {}, {}
+
+    def collect(self, schema, home):
+        if isinstance(schema, list):
+            for branch in schema:
+                self.collect(branch, home)
+        elif isinstance(schema, dict):
+            kind = schema["type"]
+            if kind in ("record", "enum", "fixed"):
+                name = schema["name"]
+                known = self.named.get(name)
+                if known is not None:
+                    if json.dumps(known, sort_keys=True) != json.dumps(schema, sort_keys=True):
+                        raise SystemExit(f"{home}: {name} is defined differently in {self.home[name]}")
+                else:
+                    self.named[name], self.home[name] = schema, home
+                for field in schema.get("fields", []):
+                    self.collect(field["type"], home)
+                if known is None:
+                    self.order.setdefault(home, []).append(name)
+            elif kind == "array":
+                self.collect(schema["items"], home)
+            elif not isinstance(kind, str) or kind not in PRIMITIVES:
+                self.collect(kind, home)
+        elif schema not in PRIMITIVES and schema not in self.named:
+            raise SystemExit(f"{home}: unknown type {schema}")
+
+    def resolve(self, schema):
+        """A primitive's name or the definition as a dict."""
+        while True:
+            if isinstance(schema, str):
+                if schema in PRIMITIVES:
+                    return schema
+                schema = self.named[schema]
+            elif isinstance(schema, dict) and isinstance(schema["type"], str) and schema["type"] in PRIMITIVES:
+                return schema["type"]
+            elif isinstance(schema, dict) and not isinstance(schema["type"], str):
+                schema = schema["type"]
+            else:
+                return schema
+
+
+def full_name(definition, namespace):
+    name = definition["name"]
+    return name if "." in name or not namespace else f"{namespace}.{name}"
+
+
+class Texts:
+    """The published text of a schema (types of other files inlined once), and its parsing canonical form."""
+
+    def __init__(self, types, namespace):
+        self.types, self.namespace = types, namespace
+
+    def inlined(self, schema, seen):
+        if isinstance(schema, list):
+            return [self.inlined(branch, seen) for branch in schema]
+        if isinstance(schema, str):
+            if schema in PRIMITIVES or schema in seen:
+                return schema
+            return self.inlined(self.types.named[schema], seen)
+        kind = schema["type"]
+        if kind in ("record", "enum", "fixed"):
+            if schema["name"] in seen:
+                return schema["name"]
+            seen.add(schema["name"])
+        out = dict(schema)
+        if kind == "record":
+            out["fields"] = [{**f, "type": self.inlined(f["type"], seen)} for f in schema["fields"]]
+        elif kind == "array":
+            out["items"] = self.inlined(schema["items"], seen)
+        elif not isinstance(kind, str):
+            out["type"] = self.inlined(kind, seen)
+        return out
+
+    def canonical(self, schema):
+        """Source: Avro specification, "Transforming into Parsing Canonical Form"."""
+        if isinstance(schema, list):
+            return "[" + ",".join(self.canonical(branch) for branch in schema) + "]"
+        if isinstance(schema, str):
+            return json.dumps(schema if schema in PRIMITIVES else full_name({"name": schema}, self.namespace))
+        kind = schema["type"]
+        if not isinstance(kind, str) or kind in PRIMITIVES:
+            return self.canonical(kind)
+        if kind == "array":
+            return '{"type":"array","items":' + self.canonical(schema["items"]) + "}"
+        head = '{"name":' + json.dumps(full_name(schema, self.namespace)) + f',"type":"{kind}"'
+        if kind == "record":
+            fields = ",".join('{"name":' + json.dumps(f["name"]) + ',"type":' + self.canonical(f["type"]) + "}"
+                              for f in schema["fields"])
+            return head + ',"fields":[' + fields + "]}"
+        if kind == "enum":
+            return head + ',"symbols":' + json.dumps(schema["symbols"], separators=(",", ":")) + "}"
+        return head + f',"size":{schema["size"]}' + "}"
+
+
+EMPTY = 0xc15d213aa4d7a795  # CRC-64-AVRO of nothing. Source: Avro specification, "Schema Fingerprints"
+
+
+def fingerprint(text):
+    table = []
+    for i in range(256):
+        value = i
+        for _ in range(8):
+            value = (value >> 1) ^ (EMPTY & -(value & 1))
+        table.append(value & 0xffffffffffffffff)
+    value = EMPTY
+    for byte in text.encode():
+        value = (value >> 8) ^ table[(value ^ byte) & 0xff]
+    return value
+
+
+class Field:
+    """A record's field as C sees it."""
+
+    def __init__(self, types, field):
+        self.name = field["name"]
+        self.raw = field.get("tabiji.raw", False)
+        self.max = field.get("tabiji.max")
+        self.nullable = isinstance(field["type"], list)
+        schema = field["type"]
+        if self.nullable:
+            if len(schema) != 2 or schema[0] != "null":
+                raise SystemExit(f"{self.name}: of unions only [null, X] is supported")
+            schema = schema[1]
+        self.type = types.resolve(schema)
+        self.default = field.get("default")
+
+    @property
+    def kind(self):
+        return self.type if isinstance(self.type, str) else self.type["type"]
+
+    @property
+    def stem(self):
+        return snake(self.type["name"])
+
+
+class Writer:
+    """The C of one record. `types` resolves names."""
+
+    def __init__(self, types):
+        self.types = types
+
+    def fields(self, record):
+        return [Field(self.types, f) for f in record["fields"]]
+
+    def item(self, field):
+        return Field(self.types, {"name": field.name, "type": field.type["items"], "tabiji.max": None})
+
+    def declaration(self, field):
+        lines = [f"    bool has_{field.name};"] if field.nullable else []
+        if field.kind == "array":
+            item = self.item(field)
+            lines += [f"    {self.c_type(item)} *{field.name};", f"    size_t {field.name}_count;"]
+        elif field.kind == "fixed":
+            lines.append(f"    uint8_t {field.name}[{field.type['size']}];")
+        else:
+            lines.append(f"    {self.c_type(field)} {field.name};")
+        return lines
+
+    def c_type(self, field):
+        if field.raw:
+            return "struct str"
+        if field.kind == "record":
+            return f"struct {field.stem}"
+        if field.kind == "enum":
+            return f"enum {field.stem}"
+        return C_TYPES[field.kind]
+
+    # -- encode: an upper bound of the size, then writing without further checks
+    def bound(self, field, value):
+        if field.raw:
+            return 0, [f"size += {value}.size;"]
+        if field.kind in ("int", "enum"):
+            return 5, []
+        if field.kind == "long":
+            return 10, []
+        if field.kind == "boolean":
+            return 1, []
+        if field.kind == "double":
+            return 8, []
+        if field.kind == "fixed":
+            return field.type["size"], []
+        if field.kind in ("string", "bytes"):
+            return 10, [f"size += {value}.size;"]
+        if field.kind == "record":
+            return 0, [f"size += bound_{field.stem}(&{value});"]
+        item = self.item(field)
+        fixed, lines = self.bound(item, f"{value}[i]")
+        body = [f"size += {value}_count * {fixed};"] if fixed else []
+        if lines:
+            body += [f"for (size_t i = 0; i < {value}_count; i++)", *("    " + line for line in lines)]
+        return 21, body
+
+    def write(self, field, value):
+        if field.raw:
+            return [f"p = avro_put_raw(p, {value});"]
+        if field.kind in ("int", "enum", "long"):
+            return [f"p = avro_put_long(p, (int64_t){value});"]
+        if field.kind == "boolean":
+            return [f"*p++ = {value};"]
+        if field.kind == "double":
+            return [f"p = avro_put_double(p, {value});"]
+        if field.kind == "fixed":
+            return [f"p = avro_put_raw(p, str_make({value}, {field.type['size']}));"]
+        if field.kind in ("string", "bytes"):
+            return [f"p = avro_put_bytes(p, {value});"]
+        if field.kind == "record":
+            return [f"p = write_{field.stem}(p, &{value});"]
+        item = self.write(self.item(field), f"{value}[i]")
+        return [f"if ({value}_count) {{", f"    p = avro_put_long(p, (int64_t){value}_count);",
+                f"    for (size_t i = 0; i < {value}_count; i++)", *("        " + line for line in item), "}", "*p++ = 0;"]
+
+    # -- decode
+    def read(self, field, target):
+        if field.raw:
+            return [f"r = avro_get_raw(reader, {field.stem}_skip, &{target});"]
+        if field.kind == "int":
+            return [f"r = avro_get_int(reader, &{target});"]
+        if field.kind == "long":
+            return [f"r = avro_get_long(reader, &{target});"]
+        if field.kind == "enum":
+            return ["int32_t symbol;", f"r = avro_get_enum(reader, {len(field.type['symbols'])}, &symbol);", "if (r == 0)",
+                    f"    {target} = (enum {field.stem})symbol;"]
+        if field.kind == "boolean":
+            return [f"r = avro_get_bool(reader, &{target});"]
+        if field.kind == "double":
+            return [f"r = avro_get_double(reader, &{target});"]
+        if field.kind == "fixed":
+            return [f"r = avro_get_fixed(reader, {target}, {field.type['size']});"]
+        if field.kind in ("string", "bytes"):
+            return [f"r = avro_get_bytes(reader, {field.max or BYTES_MAX}, &{target});"]
+        if field.kind == "record":
+            return [f"r = read_{field.stem}(reader, arena, &{target});"]
+        return [f"r = read_{field.record}_{field.name}(reader, arena, &{target}, &{target}_count);"]
+
+    # -- skip: structure is checked, nothing is kept
+    def skip(self, field):
+        if field.raw or field.kind == "record":
+            return f"{field.stem}_skip(reader)"
+        if field.kind in ("int", "long"):
+            return "avro_skip_long(reader)"
+        if field.kind == "enum":
+            return f"avro_skip_enum(reader, {len(field.type['symbols'])})"
+        if field.kind == "boolean":
+            return "avro_skip_fixed(reader, 1)"
+        if field.kind == "double":
+            return "avro_skip_fixed(reader, 8)"
+        if field.kind == "fixed":
+            return f"avro_skip_fixed(reader, {field.type['size']})"
+        if field.kind in ("string", "bytes"):
+            return "avro_skip_bytes(reader)"
+        return f"skip_{field.record}_{field.name}(reader)"
+
+    def record_fields(self, record):
+        fields = self.fields(record)
+        for field in fields:
+            field.record = snake(record["name"])
+        return fields
+
+    def struct(self, record):
+        stem = snake(record["name"])
+        lines = [f"struct {stem} {{"]
+        for field in self.record_fields(record):
+            lines += self.declaration(field)
+        return lines + ["};", "/* Sets every field to its default. */", f"void {stem}_init(struct {stem} *out);", ""]
+
+    def enum(self, definition):
+        stem = snake(definition["name"])
+        upper = stem.upper()
+        return [f"enum {stem} {{", *(f"    {upper}_{symbol.upper()}," for symbol in definition["symbols"]), "};",
+                f"#define {upper}_COUNT {len(definition['symbols'])}",
+                "/* Name of a symbol; \"\" for a number that is none. */", f"const char *{stem}_name(enum {stem} symbol);",
+                "/* Number of a symbol, or -1. */", f"int {stem}_from_name(struct str name);", ""]
+
+    def enum_code(self, definition):
+        stem = snake(definition["name"])
+        count = len(definition["symbols"])
+        symbols = ", ".join(json.dumps(symbol) for symbol in definition["symbols"])
+        return [f"static const char *const {stem}_names[] = {{{symbols}}};", "", f"const char *{stem}_name(enum {stem} symbol)", "{",
+                f'    return (unsigned)symbol < {count} ? {stem}_names[symbol] : "";', "}", "",
+                f"int {stem}_from_name(struct str name)", "{", f"    for (int i = 0; i < {count}; i++)",
+                f"        if (str_equal(name, str_of({stem}_names[i])))", "            return i;", "    return -1;", "}", ""]
+
+    def record_code(self, record, exported):
+        stem = snake(record["name"])
+        fields = self.record_fields(record)
+        out = []
+        for field in fields:
+            if field.kind == "array" and not field.raw:
+                out += self.array_code(field)
+        out += [f"void {stem}_init(struct {stem} *out)", "{", f"    *out = (struct {stem}){{0}};"]
+        for field in fields:
+            out += self.default(field)
+        out += ["}", "", f"static size_t bound_{stem}(const struct {stem} *record)", "{"]
+        fixed, dynamic = 0, []
+        for field in fields:
+            own, lines = self.bound(field, f"record->{field.name}")
+            fixed += own + (1 if field.nullable else 0)
+            dynamic += self.guarded(field, lines)
+        out += ["    (void)record;", f"    size_t size = {max(fixed, 1)};", *("    " + line for line in dynamic), "    return size;", "}", ""]
+        out += [f"static uint8_t *write_{stem}(uint8_t *p, const struct {stem} *record)", "{"]
+        for field in fields:
+            lines = self.write(field, f"record->{field.name}")
+            if field.nullable:
+                lines = [f"*p++ = record->has_{field.name} ? 2 : 0;", *self.guarded(field, lines)]
+            out += ["    " + line for line in lines]
+        out += ["    return p;", "}", "", f"static int read_{stem}(struct avro_reader *reader, struct arena *arena, struct {stem} *out)", "{",
+                "    int r = 0;", "    (void)arena;"]
+        for field in fields:
+            lines = self.read(field, f"out->{field.name}")
+            if field.nullable:
+                lines = [f"r = avro_get_branch(reader, &out->has_{field.name});", f"if (r == 0 && out->has_{field.name}) {{",
+                         *("    " + line for line in lines), "}"]
+            elif len(lines) > 1:
+                lines = ["{", *("    " + line for line in lines), "}"]
+            out += ["    " + line for line in lines] + ["    if (r < 0)", "        return r;"]
+        out += ["    return 0;", "}", "", f"{'' if exported else 'static '}int {stem}_skip(struct avro_reader *reader)", "{", "    int r = 0;"]
+        for field in fields:
+            if field.nullable:
+                out += ["    {", "        bool present;"]
+                out += ["        r = avro_get_branch(reader, &present);", "        if (r == 0 && present)", f"            r = {self.skip(field)};", "    }"]
+            else:
+                out += [f"    r = {self.skip(field)};"]
+            out += ["    if (r < 0)", "        return r;"]
+        return out + ["    return 0;", "}", ""]
+
+    def guarded(self, field, lines):
+        if not field.nullable or not lines:
+            return lines
+        return [f"if (record->has_{field.name}) {{", *("    " + line for line in lines), "}"]
+
+    def default(self, field):
+        if field.nullable or field.default in (None, 0, "", [], False):
+            return []
+        if field.kind == "enum":
+            index = field.type["symbols"].index(field.default)
+            return [f"    out->{field.name} = (enum {field.stem}){index};"] if index else []
+        if field.kind in ("int", "long"):
+            return [f"    out->{field.name} = {field.default};"]
+        if field.kind == "boolean":
+            return [f"    out->{field.name} = true;"]
+        raise SystemExit(f"{field.name}: default {field.default} is not supported")
+
+    def array_code(self, field):
+        item = self.item(field)
+        item.record = field.record
+        name = f"{field.record}_{field.name}"
+        c_type = self.c_type(item)
+        read = self.read(item, "items[count]")
+        return [f"static int read_{name}(struct avro_reader *reader, struct arena *arena, {c_type} **out, size_t *out_count)", "{",
+                f"    {c_type} *items = NULL;", "    size_t count = 0;", "    for (;;) {", "        size_t block;",
+                f"        int r = avro_get_block(reader, {field.max or COUNT_MAX} - count, &block);", "        if (r < 0)", "            return r;",
+                "        if (block == 0)", "            break;",
+                f"        {c_type} *more = arena_alloc(arena, (count + block) * sizeof *more);", "        if (!more)",
+                "            return ERR_NO_MEMORY;", "        if (count)", "            memcpy(more, items, count * sizeof *more);",
+                "        items = more;", "        for (size_t end = count + block; count < end; count++) {",
+                *("            " + line for line in read), "            if (r < 0)", "                return r;", "        }", "    }",
+                "    *out = items;", "    *out_count = count;", "    return 0;", "}", "",
+                f"static int skip_{name}(struct avro_reader *reader)", "{", "    for (;;) {", "        size_t block;",
+                f"        int r = avro_get_block(reader, {field.max or COUNT_MAX}, &block);", "        if (r < 0)", "            return r;",
+                "        if (block == 0)", "            return 0;", "        while (block-- > 0) {", f"            r = {self.skip(item)};",
+                "            if (r < 0)", "                return r;", "        }", "    }", "}", ""]
+
+
+def c_string(text):
+    """A C string literal of at most 400 bytes a piece."""
+    pieces = [text[i:i + 400] for i in range(0, len(text), 400)]
+    return "\n".join('    ' + json.dumps(piece, ensure_ascii=True) for piece in pieces)
+
+
+def write_files(types, writer, path, out_dir):
+    schema = json.loads(path.read_text())
+    stem = path.stem
+    record = snake(schema["name"])
+    texts = Texts(types, schema.get("namespace", ""))
+    text = json.dumps(texts.inlined(schema, set()), separators=(",", ":"), ensure_ascii=True)
+    canonical = texts.canonical(texts.inlined(schema, set()))
+    own = types.order.get(str(path), [])
+    others = sorted({pathlib.Path(types.home[name]).stem for name in types.used(schema)} - {stem})
+    header = [f"/* Generated from {path.name} by avrogen.py. */", "#pragma once", "", '#include "schemas/arena.h"',
+              '#include "schemas/avro_wire.h"', *(f'#include "schemas/{other}.avro.h"' for other in others), ""]
+    code = [f"/* Generated from {path.name} by avrogen.py. */", f'#include "schemas/{stem}.avro.h"', "", '#include "schemas/error.h"', ""]
+    for name in own:
+        definition = types.named[name]
+        if definition["type"] == "enum":
+            header += writer.enum(definition)
+            code += writer.enum_code(definition)
+        elif definition["type"] == "record":
+            header += writer.struct(definition)
+            code += writer.record_code(definition, name == schema["name"])
+    header += ["/* Appends Avro. Errors: ERR_NO_MEMORY, ERR_TOO_LARGE. */",
+               f"MUST_CHECK int {record}_encode(const struct {record} *record, struct buf *out);",
+               "/* Reads the whole of bytes; slices borrow from it, arrays live in the arena. Text is not checked for UTF-8.",
+               " * Errors: ERR_AVRO, ERR_TOO_MANY, ERR_TOO_LARGE, ERR_NO_MEMORY; *out is then unusable. */",
+               f"MUST_CHECK int {record}_decode(struct {record} *out, struct str bytes, struct arena *arena);",
+               "/* Moves over one record, checking its structure. Errors: ERR_AVRO, ERR_TOO_MANY. */",
+               f"MUST_CHECK int {record}_skip(struct avro_reader *reader);",
+               "/* The schema as JSON, and CRC-64-AVRO of its parsing canonical form. */",
+               f"extern const char {record}_schema[];", f"extern const uint64_t {record}_fingerprint;"]
+    code += [f"int {record}_encode(const struct {record} *record, struct buf *out)", "{",
+             f"    int r = buf_reserve(out, bound_{record}(record));", "    if (r < 0)", "        return r;",
+             "    uint8_t *begin = (uint8_t *)out->data + out->size;", f"    uint8_t *end = write_{record}(begin, record);",
+             "    out->size += (size_t)(end - begin);", "    return 0;", "}", "",
+             f"int {record}_decode(struct {record} *out, struct str bytes, struct arena *arena)", "{",
+             f"    {record}_init(out);", "    struct avro_reader reader = avro_reader_of(bytes);",
+             f"    int r = read_{record}(&reader, arena, out);", "    if (r < 0)", "        return r;",
+             "    return reader.at == reader.end ? 0 : ERR_AVRO;", "}", "", f"const char {record}_schema[] =", c_string(text) + ";", "",
+             f"const uint64_t {record}_fingerprint = 0x{fingerprint(canonical):016x};"]
+    (out_dir / f"{stem}.avro.h").write_text("\n".join(header) + "\n")
+    (out_dir / f"{stem}.avro.c").write_text("\n".join(code) + "\n")
+
+
+def used(types, schema, seen=None):
+    """Names of all types that a schema's C mentions."""
+    seen = set() if seen is None else seen
+    if isinstance(schema, list):
+        for branch in schema:
+            used(types, branch, seen)
+    elif isinstance(schema, str):
+        if schema not in PRIMITIVES and schema not in seen:
+            seen.add(schema)
+            used(types, types.named[schema], seen)
+    else:
+        if "name" in schema:
+            seen.add(schema["name"])
+        for part in [f["type"] for f in schema.get("fields", [])] + ([schema["items"]] if "items" in schema else []):
+            used(types, part, seen)
+        if not isinstance(schema["type"], str):
+            used(types, schema["type"], seen)
+    return seen
+
+
+Types.used = used
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("schemas", type=pathlib.Path, nargs="+")
+    options = parser.parse_args()
+    types = Types()
+    for path in options.schemas:
+        types.collect(json.loads(path.read_text()), str(path))
+    for path in options.schemas:
+        write_files(types, Writer(types), path, options.out)
+
+
+if __name__ == "__main__":
+    main()
