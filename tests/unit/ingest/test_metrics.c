@@ -1,0 +1,138 @@
+/* Values, labels and the exposition text. */
+#include "ingest/metrics/metrics.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "schemas/error.h"
+
+static int setup(void **state)
+{
+    struct metrics *metrics = NULL;
+    int r = metrics_new(&metrics);
+    *state = metrics;
+    return r;
+}
+
+static int teardown(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_free(&metrics);
+    metrics_free(&metrics); /* accepts NULL */
+    return 0;
+}
+
+static void assert_line(const struct metrics *metrics, const char *line)
+{
+    CLEANUP(buf_free) struct buf out = {0};
+    assert_int_equal(metrics_write(metrics, &out), 0);
+    assert_int_equal(buf_append(&out, "", 1), 0);
+    if (!strstr(out.data, line))
+        fail_msg("no \"%s\" in:\n%s", line, out.data);
+}
+
+static void test_metrics_write_counter_with_labels(void **state)
+{
+    struct metrics *metrics = *state;
+    int source = metrics_source(metrics, STR("ec-web"));
+    assert_int_equal(metrics_source(metrics, STR("ec-web")), source);
+    metrics_add(metrics, METRIC_COLLECTOR_EVENTS, source, RESULT_ACCEPTED, 3);
+    metrics_add(metrics, METRIC_COLLECTOR_EVENTS, source, RESULT_ACCEPTED, 4);
+    metrics_add(metrics, METRIC_COLLECTOR_EVENTS, METRIC_SOURCE_NONE, RESULT_REJECTED, 1);
+    assert_line(metrics, "\n# TYPE tabiji_collector_events_total counter\n");
+    assert_line(
+        metrics, "\ntabiji_collector_events_total{source=\"ec-web\",result=\"accepted\"} 7\n");
+    assert_line(metrics, "\ntabiji_collector_events_total{source=\"\",result=\"rejected\"} 1\n");
+    assert_int_equal(metrics_get(metrics, METRIC_COLLECTOR_EVENTS, source, RESULT_ACCEPTED), 7);
+}
+
+static void test_metrics_write_label_values_are_escaped(void **state)
+{
+    struct metrics *metrics = *state;
+    int source = metrics_source(metrics, STR("a\"b\\c\nd"));
+    metrics_add(metrics, METRIC_COLLECTOR_EVENTS, source, RESULT_ACCEPTED, 1);
+    assert_line(metrics, "{source=\"a\\\"b\\\\c\\nd\",result=\"accepted\"} 1\n");
+}
+
+static void test_metrics_write_histogram_is_cumulative(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_observe(metrics, METRIC_COLLECTOR_APPEND_SECONDS, 1000);
+    metrics_observe(metrics, METRIC_COLLECTOR_APPEND_SECONDS, 1001);
+    metrics_observe(metrics, METRIC_COLLECTOR_APPEND_SECONDS, 60000000);
+    assert_line(metrics, "tabiji_collector_append_seconds_bucket{le=\"0.001\"} 1\n");
+    assert_line(metrics, "tabiji_collector_append_seconds_bucket{le=\"0.002\"} 2\n");
+    assert_line(metrics, "tabiji_collector_append_seconds_bucket{le=\"10\"} 2\n");
+    assert_line(metrics, "tabiji_collector_append_seconds_bucket{le=\"+Inf\"} 3\n");
+    assert_line(metrics, "tabiji_collector_append_seconds_sum 60.002001\n");
+    assert_line(metrics, "tabiji_collector_append_seconds_count 3\n");
+}
+
+static void test_metrics_write_gauge_moves_both_ways(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_add(metrics, METRIC_COLLECTOR_CONNECTIONS, 0, 0, 5);
+    metrics_add(metrics, METRIC_COLLECTOR_CONNECTIONS, 0, 0, -2);
+    assert_line(metrics, "\ntabiji_collector_connections 3\n");
+    metrics_set(metrics, METRIC_COLLECTOR_CONNECTIONS, 0, 0, 9);
+    assert_line(metrics, "\ntabiji_collector_connections 9\n");
+}
+
+static void test_metrics_source_beyond_the_limit_shares_other(void **state)
+{
+    struct metrics *metrics = *state;
+    int last = 0;
+    for (int i = 0; i < 2 * METRIC_SOURCES_MAX; i++) {
+        char name[16];
+        int size = snprintf(name, sizeof name, "s%d", i);
+        last = metrics_source(metrics, str_make(name, (size_t)size));
+        assert_true(last > 0 && last < METRIC_SOURCES_MAX);
+        metrics_add(metrics, METRIC_COLLECTOR_EVENTS, last, RESULT_ACCEPTED, 1);
+    }
+    assert_int_equal(last, METRIC_SOURCES_MAX - 1);
+    assert_line(metrics, "{source=\"other\",result=\"accepted\"} ");
+    assert_true(metrics_get(metrics, METRIC_COLLECTOR_EVENTS, last, RESULT_ACCEPTED) > 1);
+}
+
+static void test_metrics_labels_of_codes(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_add(metrics, METRIC_COLLECTOR_REQUESTS, METRIC_PROTOCOL_NATIVE, metrics_status(413), 1);
+    metrics_add(metrics, METRIC_COLLECTOR_REQUESTS, METRIC_PROTOCOL_NATIVE, metrics_status(799), 1);
+    metrics_add(metrics, METRIC_COLLECTOR_REJECTED, metrics_reason(ERR_MONEY), 0, 1);
+    metrics_add(metrics, METRIC_COLLECTOR_REJECTED, metrics_reason(-12345), 0, 1);
+    assert_line(metrics, "{protocol=\"native\",status=\"413\"} 1\n");
+    assert_line(metrics, "{protocol=\"native\",status=\"other\"} 1\n");
+    assert_line(metrics, "tabiji_collector_rejected_total{reason=\"bad_money\"} 1\n");
+    assert_line(metrics, "tabiji_collector_rejected_total{reason=\"internal\"} 1\n");
+}
+
+static void test_metrics_describe_has_a_row_a_metric(void **state)
+{
+    CLEANUP(buf_free) struct buf out = {0};
+    assert_int_equal(metrics_describe(&out), 0);
+    size_t rows = 0;
+    for (size_t i = 0; i < out.size; i++)
+        rows += out.data[i] == '\n';
+    assert_int_equal(rows, METRIC_COUNT + 2);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_metrics_write_counter_with_labels),
+        CASE(test_metrics_write_label_values_are_escaped),
+        CASE(test_metrics_write_histogram_is_cumulative),
+        CASE(test_metrics_write_gauge_moves_both_ways),
+        CASE(test_metrics_source_beyond_the_limit_shares_other),
+        CASE(test_metrics_labels_of_codes),
+        CASE(test_metrics_describe_has_a_row_a_metric),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
