@@ -1,0 +1,354 @@
+/* The last check before the log. Nothing passes that a later stage could not decode. */
+#include "ingest/door.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "schemas/error.h"
+#include "schemas/hash.h"
+#include "schemas/nearest.h"
+#include "schemas/rejected.avro.h"
+#include "schemas/time.h"
+
+#define SOURCE_SIZE_MAX 64
+#define FUTURE_MAX_DEFAULT TIME_MICROS_PER_DAY
+#define PAST_MIN_DEFAULT (INT64_C(946684800) * TIME_MICROS_PER_SECOND) /* 2000-01-01T00:00:00Z */
+#define POINTER_SIZE_MAX 96
+/* Room for whatever an encoder reserves beyond what it writes. */
+#define ENCODE_SLACK ((size_t)8 << 10)
+
+/* One text of a touchpoint: where it lies, which flag says that its part is there, its JSON
+ * pointer. */
+#define ALWAYS SIZE_MAX
+struct text_field {
+    size_t offset;
+    size_t flag;
+    struct str pointer;
+};
+#define TOP(member, pointer)                                                                       \
+    {                                                                                              \
+        offsetof(struct touchpoint, member), ALWAYS, STR_INIT(pointer)                             \
+    }
+#define PART(part, member)                                                                         \
+    {                                                                                              \
+        offsetof(struct touchpoint, part.member), offsetof(struct touchpoint, has_##part),         \
+            STR_INIT("/" #part "/" #member)                                                        \
+    }
+
+static const struct text_field text_fields[] = {
+    TOP(event_id, "/id"),
+    TOP(source, "/source"),
+    TOP(type, "/type"),
+    TOP(channel, "/channel"),
+    TOP(properties, "/properties"),
+    TOP(traceparent, "/traceparent"),
+    PART(campaign, source),
+    PART(campaign, medium),
+    PART(campaign, name),
+    PART(campaign, content),
+    PART(campaign, term),
+    PART(campaign, id),
+    PART(campaign, message),
+    PART(click, kind),
+    PART(click, value),
+    PART(page, host),
+    PART(page, path),
+    PART(page, title),
+    PART(page, query),
+    PART(page, referrer_host),
+    PART(page, referrer_path),
+    PART(device, os),
+    PART(device, browser),
+    PART(device, app),
+    PART(device, app_version),
+    PART(device, locale),
+    PART(device, screen),
+    PART(geo, country),
+    PART(geo, region),
+    PART(geo, city),
+    PART(order, order_id),
+    PART(order, currency),
+    PART(order, coupon),
+    PART(call, call_id),
+    PART(call, parent_id),
+    PART(call, direction),
+    PART(call, queue),
+    PART(call, reason),
+    PART(call, outcome),
+    PART(call, agent),
+    PART(store, store_id),
+    PART(store, terminal),
+    PART(store, area),
+    PART(store, staff),
+    PART(message, message_id),
+    PART(message, template),
+    PART(message, link),
+    PART(evidence, a_namespace),
+    PART(evidence, a_value),
+    PART(evidence, b_namespace),
+    PART(evidence, b_value),
+    PART(evidence, reason),
+    PART(client, user_agent),
+    PART(client, address),
+    PART(client, library),
+};
+
+static bool has_nul(struct str text)
+{
+    return text.size != 0 && memchr(text.data, '\0', text.size) != NULL;
+}
+
+/* Canonical JSON writes U+0000 as an escape: in properties it is looked for in that form. */
+static bool has_nul_escape(struct str json)
+{
+    const char *at = json.data;
+    size_t left = json.size;
+    while (left >= 6) {
+        const char *found = memmem(at, left, "\\u0000", 6);
+        if (!found)
+            return false;
+        size_t slashes = 0;
+        while (found - slashes > json.data && found[-1 - (ptrdiff_t)slashes] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            return true;
+        left -= (size_t)(found + 1 - at);
+        at = found + 1;
+    }
+    return false;
+}
+
+static int fail(struct event_problem *problem, int error, struct str pointer, struct str hint)
+{
+    *problem = (struct event_problem){.error = error, .pointer = pointer, .hint = hint};
+    return error;
+}
+
+static int check_arrays(const struct touchpoint *event, struct event_problem *problem)
+{
+    for (size_t i = 0; i < event->identifiers_count; i++)
+        if (has_nul(event->identifiers[i].namespace) || has_nul(event->identifiers[i].value))
+            return fail(problem, ERR_NUL_IN_TEXT, STR("/ids"), STR(""));
+    if (!event->has_order)
+        return 0;
+    for (size_t i = 0; i < event->order.items_count; i++)
+        if (has_nul(event->order.items[i].sku) || has_nul(event->order.items[i].category))
+            return fail(problem, ERR_NUL_IN_TEXT, STR("/order/items"), STR(""));
+    return 0;
+}
+
+/* Refuses U+0000, which PostgreSQL and C cannot hold, wherever it stands. */
+static int check_texts(const struct touchpoint *event, struct event_problem *problem)
+{
+    const char *base = (const char *)event;
+    for (size_t i = 0; i < sizeof text_fields / sizeof *text_fields; i++) {
+        const struct text_field *field = &text_fields[i];
+        if (field->flag != ALWAYS && !*(const bool *)(base + field->flag))
+            continue;
+        if (has_nul(*(const struct str *)(const void *)(base + field->offset)))
+            return fail(problem, ERR_NUL_IN_TEXT, field->pointer, STR(""));
+    }
+    if (has_nul_escape(event->properties))
+        return fail(problem, ERR_NUL_IN_TEXT, STR("/properties"), STR(""));
+    return check_arrays(event, problem);
+}
+
+static int check_head(const struct touchpoint *event, struct event_problem *problem)
+{
+    if (event->event_id.size == 0 || event->event_id.size > EVENT_ID_SIZE_MAX)
+        return fail(problem, ERR_EVENT_ID, STR("/id"), STR(""));
+    if (event->source.size == 0 || event->source.size > SOURCE_SIZE_MAX)
+        return fail(problem, ERR_VALUE, STR("/source"), STR("1 to 64 bytes"));
+    if (!event_type_valid(event->type))
+        return fail(problem, ERR_EVENT_TYPE, STR("/type"),
+            STR("a canonical type, or [a-z][a-z0-9_]{0,63}"));
+    return 0;
+}
+
+static void judge_time(const struct door_config *config, struct touchpoint *event, int64_t now)
+{
+    event->received_at = now;
+    if (event->time_quality == TIME_QUALITY_UNKNOWN) {
+        event->occurred_at = now;
+        event->time_quality = TIME_QUALITY_SERVER;
+        return;
+    }
+    int64_t latest = now + config->future_max_micros;
+    bool early = event->occurred_at < config->past_min_micros;
+    if (!early && event->occurred_at <= latest)
+        return;
+    if (event->time_quality == TIME_QUALITY_CLIENT) {
+        event->time_quality = TIME_QUALITY_SUSPECT;
+    } else if (event->time_quality == TIME_QUALITY_CORRECTED) {
+        event->occurred_at = early ? config->past_min_micros : latest;
+        event->time_quality = TIME_QUALITY_CLAMPED;
+    }
+}
+
+/* "/ids/<namespace>" in the arena; "/ids" when memory is short. */
+static struct str ids_pointer(struct str name, struct arena *arena)
+{
+    char *text = name.size <= POINTER_SIZE_MAX ? arena_alloc(arena, name.size + 5) : NULL;
+    if (!text)
+        return STR("/ids");
+    memcpy(text, "/ids/", 5);
+    if (name.size)
+        memcpy(text + 5, name.data, name.size);
+    return str_make(text, name.size + 5);
+}
+
+static struct str dropped_hint(enum identifier_fate why)
+{
+    switch (why) {
+    case IDENTIFIER_BLOCKED:
+        return STR("dropped: a value that identifies nobody");
+    case IDENTIFIER_SHARED:
+        return STR("dropped: a service number, shared by many");
+    default:
+        return STR("dropped: malformed");
+    }
+}
+
+static struct str namespace_hint(const struct door_config *config, struct str name)
+{
+    const struct namespace_table *table = config->identifiers.namespaces;
+    struct str names[NAMESPACES_MAX];
+    for (size_t i = 0; i < table->count; i++)
+        names[i] = table->rules[i].name;
+    return nearest_name(name, names, table->count);
+}
+
+/* Normalises identifiers and says in *problem what was wrong or dropped. */
+static int settle_identifiers(const struct door_config *config, struct touchpoint *event,
+    struct arena *arena, struct event_problem *problem)
+{
+    struct identifier_report report;
+    int r = identifier_normalise(&config->identifiers, arena, event, &report);
+    struct str pointer = STR("/ids");
+    struct str hint = STR("");
+    if (r < 0 && report.failed_index < event->identifiers_count) {
+        struct str name = event->identifiers[report.failed_index].namespace;
+        pointer = ids_pointer(name, arena);
+        if (r == ERR_NAMESPACE)
+            hint = namespace_hint(config, name);
+    } else if (r < 0 && r != ERR_NO_IDENTIFIER && event->has_evidence) {
+        pointer = STR("/evidence");
+    } else if (report.dropped_count) {
+        pointer = ids_pointer(report.dropped_namespace, arena);
+        hint = dropped_hint(report.dropped_why);
+    }
+    if (r < 0)
+        return fail(problem, r, pointer, hint);
+    *problem = (struct event_problem){0};
+    if (report.dropped_count)
+        *problem = (struct event_problem){.pointer = pointer, .hint = hint};
+    return 0;
+}
+
+/* Encodes into the arena without a copy. */
+static int encode_event(const struct touchpoint *event, struct arena *arena, struct str *out)
+{
+    size_t room = EVENT_SIZE_MAX + ENCODE_SLACK;
+    struct buf bytes = {.data = arena_alloc(arena, room), .capacity = room, .size_max = room};
+    if (!bytes.data)
+        return ERR_NO_MEMORY;
+    int r = touchpoint_encode(event, &bytes);
+    if (r == 0 && bytes.size > EVENT_SIZE_MAX)
+        r = ERR_TOO_LARGE;
+    arena_trim(arena, bytes.data, room, r == 0 ? bytes.size : 0);
+    if (r == 0)
+        *out = buf_str(&bytes);
+    return r;
+}
+
+static int seal(const struct door_config *config, struct touchpoint *event, struct arena *arena,
+    struct append_record *out)
+{
+    struct node first;
+    int r = namespace_strongest(config->identifiers.namespaces, event->identifiers,
+        event->identifiers_count, arena, &first);
+    if (r < 0)
+        return r;
+    namespace_event_key(&first, event);
+    struct append_record record = {.topic = TOPIC_EVENTS};
+    r = arena_dup(arena, str_make(first.id, KEY_SIZE), &record.key);
+    if (r == 0)
+        r = encode_event(event, arena, &record.value);
+    if (r == 0)
+        *out = record;
+    return r;
+}
+
+int door_accept(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
+    struct arena *arena, struct append_record *out, struct event_problem *problem)
+{
+    int r = check_head(event, problem);
+    if (r == 0)
+        r = check_texts(event, problem);
+    if (r == 0)
+        r = settle_identifiers(config, event, arena, problem);
+    if (r < 0)
+        return r;
+    judge_time(config, event, now_micros);
+    r = seal(config, event, arena, out);
+    if (r < 0)
+        return fail(problem, r, STR(""), STR(""));
+    return 0;
+}
+
+/* Identity of a rejection. Source: rejected.avsc, rejected_key. */
+static void rejected_key(struct rejected *rejected)
+{
+    uint8_t digest[32];
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_update_sized(&hash, rejected->source);
+    sha256_update_sized(&hash, rejected->stage);
+    sha256_update_sized(&hash, rejected->reason);
+    sha256_update_sized(&hash, rejected->pointer);
+    sha256_update_sized(&hash, rejected->payload);
+    sha256_final(&hash, digest);
+    memcpy(rejected->rejected_key, digest, KEY_SIZE);
+}
+
+int door_reject(const struct door_rejection *rejection, const struct event_problem *problem,
+    int64_t now_micros, struct arena *arena, struct append_record *out)
+{
+    struct rejected rejected;
+    rejected_init(&rejected);
+    rejected.source = rejection->source;
+    rejected.stage = rejection->stage;
+    rejected.reason = str_of(error_name(problem->error));
+    rejected.pointer = problem->pointer;
+    rejected.hint = problem->hint;
+    rejected.payload = rejection->payload;
+    rejected.event_id = rejection->event_id;
+    rejected.file = rejection->file;
+    rejected.line = rejection->line;
+    rejected.received_at = now_micros;
+    rejected_key(&rejected);
+    if (rejected.payload.size > REJECTED_PAYLOAD_SIZE_MAX) {
+        rejected.payload.size = REJECTED_PAYLOAD_SIZE_MAX;
+        rejected.hint = STR("payload cut at 900 kB");
+    }
+    CLEANUP(buf_free) struct buf bytes = {0};
+    struct append_record record = {.topic = TOPIC_REJECTED};
+    int r = rejected_encode(&rejected, &bytes);
+    if (r == 0)
+        r = arena_dup(arena, str_make(rejected.rejected_key, KEY_SIZE), &record.key);
+    if (r == 0)
+        r = arena_dup(arena, buf_str(&bytes), &record.value);
+    if (r < 0)
+        return r;
+    *out = record;
+    return 0;
+}
+
+void door_config_default(struct door_config *config)
+{
+    *config = (struct door_config){
+        .future_max_micros = FUTURE_MAX_DEFAULT,
+        .past_min_micros = PAST_MIN_DEFAULT,
+    };
+    identifier_config_default(&config->identifiers);
+}

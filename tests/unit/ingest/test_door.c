@@ -1,0 +1,290 @@
+/* The door: completion, limits, refusals, rejections. */
+#include "ingest/door.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "schemas/error.h"
+#include "schemas/rejected.avro.h"
+#include "schemas/time.h"
+
+#define NOW (INT64_C(1790000000) * TIME_MICROS_PER_SECOND)
+
+struct fixture {
+    struct arena arena;
+    struct door_config config;
+    struct identifier ids[2];
+    struct touchpoint event;
+    struct append_record record;
+    struct event_problem problem;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){0};
+    door_config_default(&fixture.config);
+    struct touchpoint *event = &fixture.event;
+    touchpoint_init(event);
+    event->source = STR("web");
+    event->event_id = STR("e1");
+    event->type = STR("page_viewed");
+    event->protocol = PROTOCOL_NATIVE;
+    event->time_quality = TIME_QUALITY_CLIENT;
+    event->occurred_at = NOW - TIME_MICROS_PER_SECOND;
+    fixture.ids[0] = (struct identifier){.namespace = STR("cookie"), .value = STR("c1")};
+    event->identifiers = fixture.ids;
+    event->identifiers_count = 1;
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    arena_free(&fixture->arena);
+    return 0;
+}
+
+static int accept_event(struct fixture *fixture)
+{
+    return door_accept(&fixture->config, &fixture->event, NOW, &fixture->arena, &fixture->record,
+        &fixture->problem);
+}
+
+static void assert_refused(struct fixture *fixture, int error, const char *pointer)
+{
+    fixture->record = (struct append_record){0};
+    assert_int_equal(accept_event(fixture), error);
+    assert_int_equal(fixture->problem.error, error);
+    assert_int_equal(fixture->problem.pointer.size, strlen(pointer));
+    if (fixture->problem.pointer.size)
+        assert_memory_equal(fixture->problem.pointer.data, pointer, fixture->problem.pointer.size);
+    assert_null(fixture->record.value.data);
+}
+
+static void test_door_accept_good_event_decodes_to_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(accept_event(fixture), 0);
+    assert_int_equal(fixture->record.topic, TOPIC_EVENTS);
+    assert_int_equal(fixture->record.key.size, KEY_SIZE);
+    assert_int_equal(fixture->problem.error, 0);
+    assert_int_equal(fixture->problem.hint.size, 0);
+    struct touchpoint out;
+    assert_int_equal(touchpoint_decode(&out, fixture->record.value, &fixture->arena), 0);
+    assert_true(str_equal(out.event_id, STR("e1")));
+    assert_int_equal(out.received_at, NOW);
+    assert_int_equal(out.occurred_at, NOW - TIME_MICROS_PER_SECOND);
+    assert_int_equal(out.identifiers_count, 1);
+    assert_memory_equal(out.event_key, fixture->event.event_key, KEY_SIZE);
+    struct node node;
+    assert_int_equal(
+        namespace_strongest(namespace_table_default(), out.identifiers, 1, &fixture->arena, &node),
+        0);
+    assert_memory_equal(fixture->record.key.data, node.id, KEY_SIZE);
+}
+
+static void test_door_accept_twice_gives_the_same_bytes(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ids[0] = (struct identifier){.namespace = STR("email"), .value = STR("A@b.jp")};
+    assert_int_equal(accept_event(fixture), 0);
+    struct append_record first = fixture->record;
+    assert_int_equal(accept_event(fixture), 0);
+    assert_true(str_equal(first.value, fixture->record.value));
+    assert_true(str_equal(first.key, fixture->record.key));
+    assert_null(memmem(first.value.data, first.value.size, "b.jp", 4));
+}
+
+static void test_door_accept_time_is_judged_by_its_quality(void **state)
+{
+    struct fixture *fixture = *state;
+    const int64_t late = NOW + TIME_MICROS_PER_DAY;
+    const int64_t early = fixture->config.past_min_micros;
+    const struct {
+        enum time_quality quality;
+        int64_t said;
+        enum time_quality judged;
+        int64_t kept;
+    } samples[] = {
+        {TIME_QUALITY_UNKNOWN, 0, TIME_QUALITY_SERVER, NOW},
+        {TIME_QUALITY_CLIENT, late, TIME_QUALITY_CLIENT, late},
+        {TIME_QUALITY_CLIENT, late + 1, TIME_QUALITY_SUSPECT, late + 1},
+        {TIME_QUALITY_CLIENT, early, TIME_QUALITY_CLIENT, early},
+        {TIME_QUALITY_CLIENT, early - 1, TIME_QUALITY_SUSPECT, early - 1},
+        {TIME_QUALITY_CLIENT, INT64_MAX, TIME_QUALITY_SUSPECT, INT64_MAX},
+        {TIME_QUALITY_CLIENT, INT64_MIN, TIME_QUALITY_SUSPECT, INT64_MIN},
+        {TIME_QUALITY_CORRECTED, late, TIME_QUALITY_CORRECTED, late},
+        {TIME_QUALITY_CORRECTED, late + 1, TIME_QUALITY_CLAMPED, late},
+        {TIME_QUALITY_CORRECTED, early - 1, TIME_QUALITY_CLAMPED, early},
+    };
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        fixture->event.time_quality = samples[i].quality;
+        fixture->event.occurred_at = samples[i].said;
+        assert_int_equal(accept_event(fixture), 0);
+        assert_int_equal(fixture->event.time_quality, samples[i].judged);
+        assert_true(fixture->event.occurred_at == samples[i].kept);
+    }
+}
+
+static void test_door_accept_bad_head_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[EVENT_ID_SIZE_MAX + 1];
+    memset(text, 'x', sizeof text);
+    fixture->event.event_id = str_make(text, sizeof text);
+    assert_refused(fixture, ERR_EVENT_ID, "/id");
+    fixture->event.event_id = STR("");
+    assert_refused(fixture, ERR_EVENT_ID, "/id");
+    fixture->event.event_id = str_make(text, sizeof text - 1);
+    assert_int_equal(accept_event(fixture), 0);
+    fixture->event.type = STR("Page Viewed");
+    assert_refused(fixture, ERR_EVENT_TYPE, "/type");
+    fixture->event.type = STR("custom_1");
+    fixture->event.source = STR("");
+    assert_refused(fixture, ERR_VALUE, "/source");
+}
+
+static void test_door_accept_nul_anywhere_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct touchpoint *event = &fixture->event;
+    event->page.title = STR("a\0b");
+    assert_int_equal(accept_event(fixture), 0); /* the part is absent */
+    event->has_page = true;
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/page/title");
+    event->has_page = false;
+    event->event_id = STR("e\0");
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/id");
+    event->event_id = STR("e1");
+    event->identifiers = fixture->ids; /* accepting has put others in place */
+    fixture->ids[0].value = STR("c1\0");
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/ids");
+    fixture->ids[0].value = STR("c1");
+    struct order_item item = {.sku = STR("\0")};
+    event->has_order = true;
+    event->order.items = &item;
+    event->order.items_count = 1;
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/order/items");
+    item.sku = STR("s");
+    event->properties = STR("{\"a\":\"x\\u0000\"}");
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/properties");
+    event->properties = STR("{\"a\":\"x\\\\\\u0000\"}");
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/properties");
+    event->properties = STR("{\"a\":\"x\\\\u0000\"}"); /* a backslash and letters */
+    assert_int_equal(accept_event(fixture), 0);
+}
+
+static void test_door_accept_bad_identifiers_are_refused_with_hint(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ids[0].namespace = STR("cooky");
+    assert_refused(fixture, ERR_NAMESPACE, "/ids/cooky");
+    assert_true(str_equal(fixture->problem.hint, STR("cookie")) || fixture->problem.hint.size > 6);
+    fixture->ids[0] = (struct identifier){.namespace = STR("phone"), .value = STR("no number")};
+    assert_refused(fixture, ERR_NO_IDENTIFIER, "/ids/phone");
+    assert_true(fixture->problem.hint.size > 0);
+    fixture->event.identifiers_count = 0;
+    assert_refused(fixture, ERR_NO_IDENTIFIER, "/ids");
+}
+
+static void test_door_accept_dropped_identifier_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ids[1] = (struct identifier){.namespace = STR("phone"), .value = STR("0120-444-444")};
+    fixture->event.identifiers_count = 2;
+    assert_int_equal(accept_event(fixture), 0);
+    assert_int_equal(fixture->problem.error, 0);
+    assert_true(str_equal(fixture->problem.pointer, STR("/ids/phone")));
+    assert_true(fixture->problem.hint.size > 0);
+    assert_null(memmem(fixture->record.value.data, fixture->record.value.size, "444", 3));
+}
+
+static void test_door_accept_size_at_and_over_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(accept_event(fixture), 0);
+    size_t bare = fixture->record.value.size;
+    size_t room = EVENT_SIZE_MAX - bare - 2; /* the length of properties grows to three bytes */
+    static char text[EVENT_SIZE_MAX];
+    memset(text, ' ', sizeof text);
+    fixture->event.properties = str_make(text, room);
+    assert_int_equal(accept_event(fixture), 0);
+    assert_int_equal(fixture->record.value.size, EVENT_SIZE_MAX);
+    fixture->event.properties.size++;
+    assert_refused(fixture, ERR_TOO_LARGE, "");
+}
+
+static void test_door_reject_keeps_payload_and_reason(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct door_rejection rejection = {.source = STR("web"),
+        .stage = STR("native"),
+        .payload = STR("{\"type\":\0\x1b[31m'"),
+        .event_id = STR("e1"),
+        .file = STR("f.csv"),
+        .line = 3};
+    const struct event_problem problem = {
+        .error = ERR_MONEY, .pointer = STR("/order/revenue"), .hint = STR("a decimal")};
+    struct append_record records[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            door_reject(&rejection, &problem, NOW + i, &fixture->arena, &records[i]), 0);
+    assert_int_equal(records[0].topic, TOPIC_REJECTED);
+    assert_true(str_equal(records[0].key, records[1].key)); /* the same rejection, the same row */
+    struct rejected out;
+    assert_int_equal(rejected_decode(&out, records[0].value, &fixture->arena), 0);
+    assert_true(str_equal(out.payload, rejection.payload));
+    assert_true(str_equal(out.reason, STR("bad_money")));
+    assert_true(str_equal(out.pointer, problem.pointer));
+    assert_int_equal(out.line, 3);
+    assert_memory_equal(out.rejected_key, records[0].key.data, KEY_SIZE);
+    struct event_problem other = problem;
+    other.error = ERR_MONEY_PRECISION;
+    assert_int_equal(door_reject(&rejection, &other, NOW, &fixture->arena, &records[1]), 0);
+    assert_false(str_equal(records[0].key, records[1].key));
+}
+
+static void test_door_reject_huge_payload_is_cut_and_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    static char payload[REJECTED_PAYLOAD_SIZE_MAX + 1];
+    const struct door_rejection rejection = {
+        .source = STR("web"), .stage = STR("native"), .payload = str_make(payload, sizeof payload)};
+    const struct event_problem problem = {.error = ERR_TOO_LARGE};
+    struct append_record record;
+    assert_int_equal(door_reject(&rejection, &problem, NOW, &fixture->arena, &record), 0);
+    struct rejected out;
+    assert_int_equal(rejected_decode(&out, record.value, &fixture->arena), 0);
+    assert_int_equal(out.payload.size, REJECTED_PAYLOAD_SIZE_MAX);
+    assert_true(out.hint.size > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_good_event_decodes_to_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_twice_gives_the_same_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_time_is_judged_by_its_quality, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_accept_bad_head_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_accept_nul_anywhere_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_bad_identifiers_are_refused_with_hint, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_dropped_identifier_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_size_at_and_over_the_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_reject_keeps_payload_and_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_reject_huge_payload_is_cut_and_says_so, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
