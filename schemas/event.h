@@ -7,12 +7,13 @@
 #include "schemas/touchpoint.avro.h" /* generated from schemas/avro/touchpoint.avsc */
 
 #define EVENT_ID_SIZE_MAX 100
-#define EVENT_SIZE_MAX ((size_t)32 << 10)  /* encoded touchpoint and native JSON */
+#define EVENT_SIZE_MAX ((size_t)32 << 10) /* encoded touchpoint and native JSON */
 #define EVENT_TYPE_SIZE_MAX 64
 #define EVENT_IDENTIFIERS_MAX 64
+#define EVENT_ITEMS_MAX 500
 #define IDENTIFIER_VALUE_SIZE_MAX 256
 
-/* True for [a-z][a-z0-9_]{0,63}. */
+/* True for [a-z][a-z0-9_]{0,63}. Threads: any. */
 bool event_type_valid(struct str type);
 
 /* What kind of thing a canonical type is; EVENT_CLASS_CUSTOM for others. Source: EVENT, "Types". */
@@ -28,10 +29,12 @@ enum event_class {
 };
 enum event_class event_type_class(struct str type);
 
-/* The canonical types, for hints and documents; *count is set. */
+/* The canonical types, sorted, for hints and documents; *count is set. Threads: any. */
 const struct str *event_types(size_t *count);
 
-/* Hash of the facts: all fields but event_key, received_at, time_quality, adapter_version, client and
- * traceparent. Two events of one key with different facts are a conflict. occurred_at counts only where
- * time_quality is not corrected or server (a resent event gets another corrected time). */
-uint64_t event_facts_hash(const struct touchpoint *event);
+/* Hash of the facts: all fields but event_key, received_at, time_quality, adapter_version, client
+ * and traceparent. Two events of one key with different facts are a conflict. occurred_at counts
+ * only where time_quality is not corrected or server (a resent event gets another corrected time).
+ * Errors: ERR_NO_MEMORY, ERR_TOO_LARGE; neither for an event within EVENT_SIZE_MAX. Threads: any.
+ */
+MUST_CHECK int event_facts_hash(const struct touchpoint *event, uint64_t *hash);

@@ -1,0 +1,145 @@
+#include "schemas/event.h"
+
+#include "schemas/error.h"
+#include "schemas/hash.h"
+
+#define WEB EVENT_CLASS_WEB
+#define AD EVENT_CLASS_AD
+#define MESSAGE EVENT_CLASS_MESSAGE
+#define CALL EVENT_CLASS_CALL
+#define STORE EVENT_CLASS_STORE
+#define ORDER EVENT_CLASS_ORDER
+#define IDENTITY EVENT_CLASS_IDENTITY
+
+/* X(type, class), sorted by type. */
+#define TYPES(X)                                                                                   \
+    X(ad_clicked, AD)                                                                              \
+    X(ad_impression, AD)                                                                           \
+    X(aliased, IDENTITY)                                                                           \
+    X(app_installed, WEB)                                                                          \
+    X(app_opened, WEB)                                                                             \
+    X(call_abandoned, CALL)                                                                        \
+    X(call_answered, CALL)                                                                         \
+    X(call_ended, CALL)                                                                            \
+    X(call_started, CALL)                                                                          \
+    X(cart_viewed, WEB)                                                                            \
+    X(chat_ended, CALL)                                                                            \
+    X(chat_started, CALL)                                                                          \
+    X(checkout_started, WEB)                                                                       \
+    X(consent_changed, IDENTITY)                                                                   \
+    X(coupon_redeemed, STORE)                                                                      \
+    X(erasure_requested, IDENTITY)                                                                 \
+    X(form_submitted, WEB)                                                                         \
+    X(identified, IDENTITY)                                                                        \
+    X(identity_linked, IDENTITY)                                                                   \
+    X(identity_unlinked, IDENTITY)                                                                 \
+    X(item_returned, ORDER)                                                                        \
+    X(message_clicked, MESSAGE)                                                                    \
+    X(message_delivered, MESSAGE)                                                                  \
+    X(message_opened, MESSAGE)                                                                     \
+    X(message_sent, MESSAGE)                                                                       \
+    X(message_unsubscribed, MESSAGE)                                                               \
+    X(order_cancelled, ORDER)                                                                      \
+    X(order_completed, ORDER)                                                                      \
+    X(order_paid, ORDER)                                                                           \
+    X(order_picked_up, ORDER)                                                                      \
+    X(order_refunded, ORDER)                                                                       \
+    X(order_shipped, ORDER)                                                                        \
+    X(page_viewed, WEB)                                                                            \
+    X(product_added, WEB)                                                                          \
+    X(product_list_viewed, WEB)                                                                    \
+    X(product_removed, WEB)                                                                        \
+    X(product_viewed, WEB)                                                                         \
+    X(qr_scanned, STORE)                                                                           \
+    X(review_posted, WEB)                                                                          \
+    X(screen_viewed, WEB)                                                                          \
+    X(searched, WEB)                                                                               \
+    X(signed_in, WEB)                                                                              \
+    X(signed_up, WEB)                                                                              \
+    X(staff_consulted, STORE)                                                                      \
+    X(stock_checked, STORE)                                                                        \
+    X(store_purchase, STORE)                                                                       \
+    X(store_visited, STORE)                                                                        \
+    X(ticket_closed, CALL)                                                                         \
+    X(ticket_opened, CALL)
+
+static const struct str types[] = {
+#define X(type, class) STR_INIT(#type),
+    TYPES(X)
+#undef X
+};
+
+static const enum event_class classes[] = {
+#define X(type, class) class,
+    TYPES(X)
+#undef X
+};
+
+#define TYPES_COUNT (sizeof(types) / sizeof(types[0]))
+
+bool event_type_valid(struct str type)
+{
+    if (type.size == 0 || type.size > EVENT_TYPE_SIZE_MAX)
+        return false;
+    if (type.data[0] < 'a' || type.data[0] > 'z')
+        return false;
+    for (size_t i = 1; i < type.size; i++) {
+        char c = type.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
+            return false;
+    }
+    return true;
+}
+
+enum event_class event_type_class(struct str type)
+{
+    size_t low = 0;
+    size_t high = TYPES_COUNT;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = str_compare(type, types[middle]);
+        if (order == 0)
+            return classes[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return EVENT_CLASS_CUSTOM;
+}
+
+const struct str *event_types(size_t *count)
+{
+    *count = TYPES_COUNT;
+    return types;
+}
+
+static int hash_encoded(const struct touchpoint *facts, struct buf *bytes, uint64_t *hash)
+{
+    int r = touchpoint_encode(facts, bytes);
+    if (r == 0)
+        *hash = hash64(buf_str(bytes));
+    return r;
+}
+
+int event_facts_hash(const struct touchpoint *event, uint64_t *hash)
+{
+    struct touchpoint facts = *event;
+    memset(facts.event_key, 0, sizeof(facts.event_key));
+    facts.received_at = 0;
+    if (event->time_quality == TIME_QUALITY_CORRECTED || event->time_quality == TIME_QUALITY_SERVER)
+        facts.occurred_at = 0;
+    facts.time_quality = TIME_QUALITY_UNKNOWN;
+    facts.adapter_version = 0;
+    facts.has_client = false;
+    facts.traceparent = str_make(NULL, 0);
+
+    /* Within the limit nothing is allocated and nothing can fail. */
+    char stack[EVENT_SIZE_MAX];
+    struct buf near = {.data = stack, .capacity = sizeof(stack), .size_max = sizeof(stack)};
+    int r = hash_encoded(&facts, &near, hash);
+    if (r != ERR_TOO_LARGE)
+        return r;
+    CLEANUP(buf_free) struct buf far = {0};
+    return hash_encoded(&facts, &far, hash);
+}

@@ -1,0 +1,75 @@
+/*
+ * The names that a touchpoint's facts have outside (native JSON, import mappings), as tables: one
+ * for the event itself and one for each part of it.
+ */
+#pragma once
+
+#include "schemas/event.h"
+
+enum event_field_kind {
+    EVENT_FIELD_TEXT,       /* struct str */
+    EVENT_FIELD_BOOL,       /* bool */
+    EVENT_FIELD_INT,        /* int32_t */
+    EVENT_FIELD_LONG,       /* int64_t */
+    EVENT_FIELD_MONEY,      /* int64_t, minor units of the order's currency */
+    EVENT_FIELD_MICROS,     /* int64_t, a time */
+    EVENT_FIELD_KEY,        /* uint8_t[16] */
+    EVENT_FIELD_ENUM,       /* an enum, by `names` */
+    EVENT_FIELD_CHOICE,     /* enum choice */
+    EVENT_FIELD_PART,       /* a struct described by `part`, present when the bool at `has` is */
+    EVENT_FIELD_CONSENT,    /* a struct described by `part`, always present */
+    EVENT_FIELD_IDS,        /* identifiers */
+    EVENT_FIELD_ITEMS,      /* items of an order */
+    EVENT_FIELD_PROPERTIES, /* struct str of canonical JSON */
+    EVENT_FIELD_EVENT_ID,   /* struct str, 1 to EVENT_ID_SIZE_MAX bytes */
+    EVENT_FIELD_TYPE,       /* struct str, an event type */
+    EVENT_FIELD_URL,        /* fills host, path and query of a page where they are empty */
+    EVENT_FIELD_REFERRER,   /* the same for referrer_host and referrer_path */
+    EVENT_FIELD_NODE_A,     /* a_namespace and a_value of an evidence */
+    EVENT_FIELD_NODE_B,
+};
+
+#define EVENT_FIELD_NAME_SIZE_MAX 15
+#define EVENT_FIELDS_MAX 32 /* of one part */
+
+/* Names of an enum's values, by number; from_name() is -1 for an unknown one. */
+struct event_enum {
+    const char *(*name)(int value);
+    int (*from_name)(struct str name);
+    int count;
+};
+
+struct event_part;
+
+struct event_field {
+    struct str name;
+    enum event_field_kind kind;
+    uint16_t offset; /* in the struct of its part */
+    uint16_t has;    /* EVENT_FIELD_PART: offset of has_x in struct touchpoint */
+    bool trusted;    /* only trusted sources may say it */
+    int8_t standard; /* value of a number that is not said */
+    union {
+        const struct event_enum *names;
+        const struct event_part *part;
+    };
+};
+
+/* Fields sorted by name (memcmp); by_size is a permutation of them by length of the name, of which
+ * those of length n stand at from[n] .. from[n + 1]. */
+struct event_part {
+    const struct event_field *fields;
+    size_t count;
+    uint32_t required;  /* bits of the fields that an object must have */
+    uint32_t standards; /* bits of the numbers whose standard is not zero */
+    const uint8_t *by_size;
+    uint8_t from[EVENT_FIELD_NAME_SIZE_MAX + 2];
+};
+
+extern const struct event_part event_part_touchpoint; /* offsets in struct touchpoint */
+extern const struct event_part event_part_item;       /* offsets in struct order_item */
+
+/* The field of that name, or NULL. Threads: any. */
+const struct event_field *event_field_find(const struct event_part *part, struct str name);
+
+/* The known name nearest to a wrong one, or empty. Threads: any. */
+struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name);
