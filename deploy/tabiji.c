@@ -1,5 +1,158 @@
-/* The one program: dispatches to deploy/verb/. */
-int main(void)
+/* The one program: finds the verb, loads configuration (defaults < file < environment < flags),
+ * runs it. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "deploy/command.h"
+#include "deploy/verb/verbs.h"
+#include "ingest/config/config.h"
+#include "schemas/error.h"
+
+#define CONFIG_FILE_DEFAULT "tabiji.ini"
+#define NAME_SIZE_MAX 256
+
+extern char **environ;
+
+static const struct verb *const verbs[] = {
+    &verb_demo,
+    &verb_run,
+    &verb_import,
+    &verb_emit,
+    &verb_generate,
+    &verb_lookup,
+    &verb_timeline,
+    &verb_rejected,
+    &verb_state,
+    &verb_collect,
+    &verb_work,
+    &verb_sink,
+    &verb_doctor,
+    &verb_config,
+    &verb_version,
+};
+#define VERBS_COUNT (sizeof verbs / sizeof *verbs)
+
+static int apply_sets(
+    const struct command *command, struct config *config, struct config_problem *problem)
 {
-    return 2;
+    for (size_t i = 0; i < command->sets_count; i++) {
+        const char *equals = strchr(command->sets[i], '=');
+        char name[NAME_SIZE_MAX];
+        size_t size = equals ? (size_t)(equals - command->sets[i]) : 0;
+        if (!equals || size >= sizeof name) {
+            (void)snprintf(problem->text, sizeof problem->text,
+                "--set needs SECTION.KEY=VALUE, not \"%.200s\"", command->sets[i]);
+            return ERR_CONFIG;
+        }
+        memcpy(name, command->sets[i], size);
+        name[size] = 0;
+        int r = config_set(config, name, equals + 1, "--set", problem);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Flags that stand for a configuration key. */
+static int apply_flags(const struct verb_option *options, const char *const *values, size_t count,
+    struct config *config, struct config_problem *problem)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!options[i].config || !values[i])
+            continue;
+        const char *value = options[i].argument ? values[i] : "yes";
+        int r = config_set(config, options[i].config, value, options[i].name, problem);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int load_config(
+    const struct command *command, struct config *config, struct config_problem *problem)
+{
+    const char *file = command_global(command, "--config");
+    if (!file && access(CONFIG_FILE_DEFAULT, F_OK) == 0)
+        file = CONFIG_FILE_DEFAULT;
+    int r = file ? config_load(config, file, problem) : 0;
+    if (r == 0)
+        r = config_environment(config, environ, problem);
+    if (r == 0)
+        r = apply_sets(command, config, problem);
+    if (r == 0)
+        r = apply_flags(command_globals, command->globals, COMMAND_GLOBALS, config, problem);
+    if (r == 0)
+        r = apply_flags(command->call.verb->options, command->call.values,
+            command->call.verb->options_count, config, problem);
+    return r < 0 ? r : config_finish(config, problem);
+}
+
+static int run_verb(struct command *command)
+{
+    CLEANUP(config_free) struct config *config = NULL;
+    struct config_problem problem = {.text = ""};
+    int r = config_new(&config);
+    if (r == 0)
+        r = load_config(command, config, &problem);
+    if (r < 0) {
+        (void)fprintf(stderr, "tabiji: %s\n", problem.text[0] ? problem.text : error_text(r));
+        return r == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+    }
+    command->call.config = config;
+    return command->call.verb->run(&command->call);
+}
+
+/* `tabiji --help`, `tabiji help [VERB|--man]`, `tabiji --version`. Returns false when argv is none
+ * of them. */
+static bool documents(int argc, char **argv, int *exit_code)
+{
+    *exit_code = EXIT_OK;
+    if (argc < 2)
+        return false;
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0) {
+        (void)printf("tabiji %s\n", TABIJI_VERSION);
+        return true;
+    }
+    if (strcmp(word, "--help") != 0 && strcmp(word, "-h") != 0 && strcmp(word, "help") != 0)
+        return false;
+    if (argc == 2) {
+        command_help(verbs, VERBS_COUNT, stdout);
+        return true;
+    }
+    if (strcmp(argv[2], "--man") == 0) {
+        command_manual(verbs, VERBS_COUNT, stdout);
+        return true;
+    }
+    char help[] = "--help";
+    char *const again[] = {argv[0], argv[2], help, NULL};
+    struct command command;
+    *exit_code = command_parse(verbs, VERBS_COUNT, 3, again, &command, stderr);
+    if (*exit_code == 0)
+        command_help_verb(command.call.verb, stdout);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    int exit_code;
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
+    if (documents(argc, argv, &exit_code))
+        return exit_code;
+    static struct command command; /* too large for a small stack */
+    exit_code = command_parse(verbs, VERBS_COUNT, argc, argv, &command, stderr);
+    if (exit_code)
+        return exit_code;
+    if (command.help) {
+        command_help_verb(command.call.verb, stdout);
+        return EXIT_OK;
+    }
+    exit_code = run_verb(&command);
+    if (fflush(stdout) != 0 && exit_code == EXIT_OK)
+        exit_code = EXIT_FAILED;
+    return exit_code;
 }

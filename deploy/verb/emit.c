@@ -134,7 +134,7 @@ static int run(struct verb_call *call)
     if (r)
         return r;
     CLEANUP(buf_free) struct buf endpoint = {0};
-    r = buf_appendf(&endpoint, "%s/v1/events%c", url ? url : "http://127.0.0.1:7878", 0);
+    r = buf_appendf(&endpoint, "%s/v1/events%c", url ? url : "http://127.0.0.1:8080", 0);
     struct emit emit = {.call = call};
     if (r == 0)
         r = http_client_new(endpoint.data, key_file ? key : NULL, &emit.client);
@@ -159,7 +159,7 @@ static int run(struct verb_call *call)
 }
 
 static const struct verb_option options[] = {
-    {"--url", "URL", "the collector (default http://127.0.0.1:7878)", NULL},
+    {"--url", "URL", "the collector (default http://127.0.0.1:8080)", NULL},
     {"--key-file", "FILE", "file whose first line is the write key", NULL},
 };
 

@@ -84,7 +84,7 @@ const struct verb verb_generate = {
         "e-mail, ads,\n"
         "stores, calls, store pickup, returns, shared devices. Everything follows from the seed.",
     .examples = "  tabiji generate --events 100000 --seed 7 > events.ndjson\n"
-                "  tabiji generate --events 1000 | tabiji emit --url http://127.0.0.1:7878",
+                "  tabiji generate --events 1000 | tabiji emit --url http://127.0.0.1:8080",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .run = run,
