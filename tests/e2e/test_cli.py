@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""The command line as a user meets it: help, exit codes, nearest names, the same configuration everywhere."""
+import json
+import subprocess
+
+from harness import PROGRAM, Workspace, tabiji
+
+VERBS = ["demo", "run", "import", "emit", "generate", "lookup", "timeline", "rejected", "state", "collect", "work", "sink",
+         "doctor", "config", "version"]
+
+
+def fails(code, text, *arguments, **options):
+    run = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, **options)
+    assert run.returncode == code, (arguments, run.returncode, run.stderr)
+    assert text in run.stderr, (arguments, run.stderr)
+
+
+def main():
+    overview = tabiji("--help")
+    manual = tabiji("help", "--man")
+    for verb in VERBS:
+        assert verb in overview, verb
+        text = tabiji(verb, "--help")
+        assert text.startswith(f"usage: tabiji {verb}") and "examples:" in text, text
+        assert f".SS {verb} " in manual, verb
+    assert json.loads(tabiji("version", "--json"))["tabiji"]
+
+    fails(2, 'did you mean "import"', "improt")
+    fails(2, 'did you mean "--mapping"', "import", "--maping", "x", "y")
+    fails(2, "needs", "import", "--mapping", "x")
+    fails(2, "integer", "generate", "--events", "many")
+    fails(2, "did you mean", "config", "dump", "--set", "collector.lisen=1")
+
+    with Workspace() as space:
+        bad = space.path / "bad.ini"
+        bad.write_text("[collector]\nlisten = 127.0.0.1:0\nlissten = 1\n")
+        fails(2, "bad.ini:3", "config", "dump", "--config", str(bad))
+        good = space.path / "good.ini"
+        good.write_text("[journey]\nlookback_days = 30\n")
+        shown = {(e["section"], e["key"]): e for e in json.loads(tabiji(
+            "config", "dump", "--json", "--config", good, "--set", "journey.half_life_days=3",
+            env={"TABIJI_WORKER_BATCH_RECORDS": "77"}))}
+        assert shown["journey", "lookback_days"]["value"] == "30"
+        assert "good.ini" in shown["journey", "lookback_days"]["origin"]
+        assert shown["journey", "half_life_days"]["origin"] == "--set"
+        assert shown["worker", "batch_records"]["value"] == "77"
+        again = space.path / "again.ini"
+        again.write_text(tabiji("config", "dump", "--config", good))
+        tabiji("config", "dump", "--config", again)
+
+        fails(4, "", "lookup", "--data", str(space.path / "none"), "login:u-1")
+        fails(2, "", "import", "--data", str(space.path / "d"), "--mapping", str(space.path / "absent.ini"), str(good))
+
+    one, two = tabiji("generate", "--events", "500"), tabiji("generate", "--events", "500")
+    assert one == two and one.count("\n") == 500
+    assert tabiji("generate", "--events", "500", "--seed", "2") != one
+    print("command line: all as said")
+
+
+if __name__ == "__main__":
+    main()

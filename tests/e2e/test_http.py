@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""`tabiji run`: events over HTTP into the tables; nothing acknowledged is lost by kill -9; rejected events are found with
+their payload and reason; lookup and timeline answer."""
+import http.client
+import json
+import sqlite3
+import threading
+import time
+
+from harness import Workspace, free_port, stop, tabiji, wait_until
+
+
+def post(port, path, body, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", path, body if isinstance(body, (str, bytes)) else json.dumps(body), headers or {})
+    reply = connection.getresponse()
+    text = reply.read()
+    connection.close()
+    return reply.status, text
+
+
+def ready(port):
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def start(space, data, port):
+    process = space.start("run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.open_source=dev")
+    wait_until(lambda: ready(port), "the collector")
+    return process
+
+
+def rows(data, sql, *values):
+    db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
+    try:
+        return db.execute(sql, values).fetchall()
+    finally:
+        db.close()
+
+
+def view(n, **more):
+    return {"id": f"e-{n}", "type": "page_viewed", "time": f"2026-11-20T10:{n // 60 % 60:02d}:{n % 60:02d}+09:00",
+            "ids": {"cookie": f"c-{n % 50}"}, "page": {"url": "https://shop.example.jp/?utm_source=line&utm_medium=social"}, **more}
+
+
+def native_and_segment(data, port):
+    status, text = post(port, "/v1/events", [view(1), {"id": "e-2", "type": "page_viewed", "ids": {"cookie": "c"}, "pagee": {}}])
+    reply = json.loads(text)
+    assert status == 200 and reply["accepted"] == 1 and reply["rejected"][0]["index"] == 1, reply
+    assert reply["rejected"][0]["code"] == "unknown_field" and "page" in reply["rejected"][0]["hint"], reply
+    status, text = post(port, "/v1/batch", {"batch": [
+        {"type": "track", "event": "Order Completed", "messageId": "m-1", "userId": "u-1", "anonymousId": "c-1",
+         "timestamp": "2026-11-20T03:00:00Z", "properties": {"order_id": "W-1", "revenue": 12980, "currency": "JPY"}},
+        {"type": "identify", "messageId": "m-2", "userId": "u-1", "anonymousId": "c-1", "traits": {"email": "Hana@example.jp"}}],
+        "sentAt": "2026-11-20T03:00:01Z"})
+    assert (status, text) == (200, b'{"success":true}'), (status, text)
+    wait_until(lambda: rows(data, "SELECT count(*) FROM conversion")[0][0] == 1, "the order")
+    person = rows(data, "SELECT person FROM conversion")[0][0]
+    wait_until(lambda: rows(data, "SELECT count(*) FROM event WHERE person = ?", person)[0][0] >= 3, "the stitched view")
+    assert "hana" not in tabiji("state", "dump", "--data", data).lower(), "an e-mail address was stored"
+    found = json.loads(tabiji("lookup", "--data", data, "--json", "email:HANA@example.jp"))
+    assert person in json.dumps(found), found
+    assert "order_completed" in tabiji("timeline", "--data", data, "login:u-1")
+    listed = json.loads(tabiji("rejected", "list", "--data", data, "--json"))
+    assert len(listed) == 1 and listed[0]["reason"] == "unknown_field", listed
+    shown = tabiji("rejected", "show", "--data", data, listed[0]["rejected_key"])
+    assert "pagee" in shown and "unknown_field" in shown, shown
+
+
+def killed_under_load(space, data, port, process):
+    """Posts from threads while the process is killed and started again; what was acknowledged must be there."""
+    acknowledged, lock, done = set(), threading.Lock(), threading.Event()
+
+    def client(first):
+        n = first
+        while not done.is_set():
+            batch = [view(n + i) for i in range(20)]
+            try:
+                status, text = post(port, "/v1/events", batch)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.02)
+                continue
+            if status == 200:
+                reply = json.loads(text)
+                assert not reply["rejected"], reply
+                with lock:
+                    acknowledged.update(e["id"] for e in batch)
+                n += 20
+
+    threads = [threading.Thread(target=client, args=(1000000 * (k + 1),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    kills = 0
+    for pause in (0.7, 0.4, 0.9):
+        time.sleep(pause)
+        process.kill()
+        process.wait()
+        kills += 1
+        process = start(space, data, port)
+    time.sleep(0.5)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert acknowledged, "nothing was sent"
+
+    def missing():
+        return acknowledged - {i for i, in rows(data, "SELECT event_id FROM event")}
+
+    wait_until(lambda: not missing(), f"{len(acknowledged)} acknowledged events after {kills} kills")
+    twice = rows(data, "SELECT event_id, count(*) FROM event GROUP BY event_key HAVING count(*) > 1")
+    assert not twice, twice
+    print(f"{len(acknowledged)} acknowledged events survived {kills} kills")
+    return process
+
+
+def main():
+    with Workspace() as space:
+        data, port = space.path / "data", free_port()
+        process = start(space, data, port)
+        second = space.start("run", "--data", data, "--set", "collector.listen=127.0.0.1:0")
+        assert second.wait(30) != 0, "two processes own one data directory"
+        native_and_segment(data, port)
+        process = killed_under_load(space, data, port, process)
+        assert stop(process) == 0, "SIGTERM"
+        print("http: all as said")
+
+
+if __name__ == "__main__":
+    main()
