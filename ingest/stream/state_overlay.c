@@ -1,0 +1,419 @@
+/*
+ * A hash table of touched rows in an arena, and a list of them for each group so that scans find
+ * them.
+ *
+ * Invariants:
+ *  I1 an entry's `committed` is what the backend says of its key; it never changes within a batch.
+ *  I2 a value slice handed out is never overwritten: a new put allocates anew.
+ *  I3 every entry hangs in exactly one group's list, that of (table, first GROUP_SIZE bytes of its
+ * key).
+ */
+#include "ingest/stream/state_overlay.h"
+
+#include <stdlib.h>
+
+#include "schemas/error.h"
+#include "schemas/hash.h"
+
+#define SLOTS_MIN ((size_t)1024)
+
+struct entry {
+    struct entry *group_next;
+    uint64_t hash;
+    struct str key;
+    struct str value;
+    struct str committed;
+    uint8_t table;
+    bool deleted;
+    bool was_absent;
+};
+
+struct group {
+    uint64_t hash;
+    struct entry *entries;
+    uint8_t table;
+    uint8_t id[GROUP_SIZE];
+};
+
+/* Open addressing, power of two, at most half full. */
+struct slots {
+    void **slots;
+    size_t size;
+    size_t count;
+};
+
+struct state {
+    struct state_backend *backend;
+    struct arena arena;
+    struct slots entries;
+    struct slots groups;
+    struct state_change *changes;
+    size_t changes_room;
+};
+
+static uint64_t hash_key(enum table table, struct str key)
+{
+    return hash64(key) ^ (uint64_t)(table + 1) * 0x9e3779b97f4a7c15;
+}
+
+static int slots_init(struct slots *slots, size_t size)
+{
+    void **fresh = calloc(size, sizeof *fresh);
+    if (!fresh)
+        return ERR_NO_MEMORY;
+    *slots = (struct slots){.slots = fresh, .size = size};
+    return 0;
+}
+
+/* Both kinds of element keep their hash; `hash_of` reads it. */
+static int slots_grow(struct slots *slots, uint64_t (*hash_of)(const void *))
+{
+    if (slots->count * 2 < slots->size)
+        return 0;
+    struct slots larger;
+    int r = slots_init(&larger, slots->size * 2);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < slots->size; i++) {
+        if (!slots->slots[i])
+            continue;
+        size_t at = (size_t)hash_of(slots->slots[i]) & (larger.size - 1);
+        while (larger.slots[at])
+            at = (at + 1) & (larger.size - 1);
+        larger.slots[at] = slots->slots[i];
+    }
+    larger.count = slots->count;
+    free(slots->slots);
+    *slots = larger;
+    return 0;
+}
+
+static uint64_t entry_hash(const void *entry)
+{
+    return ((const struct entry *)entry)->hash;
+}
+
+static uint64_t group_hash(const void *group)
+{
+    return ((const struct group *)group)->hash;
+}
+
+static struct entry *find_entry(
+    const struct state *state, enum table table, struct str key, uint64_t hash)
+{
+    size_t at = (size_t)hash & (state->entries.size - 1);
+    struct entry *entry;
+    for (; (entry = state->entries.slots[at]); at = (at + 1) & (state->entries.size - 1))
+        if (entry->hash == hash && entry->table == table && str_equal(entry->key, key))
+            return entry;
+    return NULL;
+}
+
+static struct group *find_group(
+    const struct state *state, enum table table, const char *id, uint64_t hash)
+{
+    size_t at = (size_t)hash & (state->groups.size - 1);
+    struct group *group;
+    for (; (group = state->groups.slots[at]); at = (at + 1) & (state->groups.size - 1))
+        if (group->hash == hash && group->table == table && memcmp(group->id, id, GROUP_SIZE) == 0)
+            return group;
+    return NULL;
+}
+
+static void slots_add(struct slots *slots, void *element, uint64_t hash)
+{
+    size_t at = (size_t)hash & (slots->size - 1);
+    while (slots->slots[at])
+        at = (at + 1) & (slots->size - 1);
+    slots->slots[at] = element;
+    slots->count++;
+}
+
+static int add_to_group(struct state *state, struct entry *entry)
+{
+    uint64_t hash = hash_key((enum table)entry->table, str_make(entry->key.data, GROUP_SIZE));
+    struct group *group = find_group(state, (enum table)entry->table, entry->key.data, hash);
+    if (!group) {
+        int r = slots_grow(&state->groups, group_hash);
+        if (r < 0)
+            return r;
+        group = arena_alloc(&state->arena, sizeof *group);
+        if (!group)
+            return ERR_NO_MEMORY;
+        *group = (struct group){.hash = hash, .table = entry->table};
+        memcpy(group->id, entry->key.data, GROUP_SIZE);
+        slots_add(&state->groups, group, hash);
+    }
+    entry->group_next = group->entries;
+    group->entries = entry;
+    return 0;
+}
+
+/* Finds or makes the entry of a row that is about to be written. */
+static int touch(struct state *state, enum table table, struct str key, struct entry **out)
+{
+    uint64_t hash = hash_key(table, key);
+    struct entry *entry = find_entry(state, table, key, hash);
+    if (entry) {
+        *out = entry;
+        return 0;
+    }
+    int r = slots_grow(&state->entries, entry_hash);
+    if (r < 0)
+        return r;
+    entry = arena_alloc(&state->arena, sizeof *entry);
+    if (!entry)
+        return ERR_NO_MEMORY;
+    *entry = (struct entry){.hash = hash, .table = (uint8_t)table};
+    r = arena_dup(&state->arena, key, &entry->key);
+    if (r == 0)
+        r = state->backend->get(state->backend, table, key, &entry->committed);
+    if (r < 0)
+        return r;
+    entry->was_absent = entry->deleted = r == STATE_ABSENT;
+    entry->value = entry->committed;
+    r = add_to_group(state, entry);
+    if (r < 0)
+        return r;
+    slots_add(&state->entries, entry, hash);
+    *out = entry;
+    return 0;
+}
+
+int state_new(struct state_backend *backend, struct state **out)
+{
+    struct state *state = calloc(1, sizeof *state);
+    if (!state)
+        return ERR_NO_MEMORY;
+    state->backend = backend;
+    state->arena.size_max = (size_t)1 << 36;
+    int r = slots_init(&state->entries, SLOTS_MIN);
+    if (r == 0)
+        r = slots_init(&state->groups, SLOTS_MIN);
+    if (r < 0) {
+        state_free(&state);
+        return r;
+    }
+    *out = state;
+    return 0;
+}
+
+void state_free(struct state **state)
+{
+    if (*state) {
+        arena_free(&(*state)->arena);
+        free((*state)->entries.slots);
+        free((*state)->groups.slots);
+        free((*state)->changes);
+    }
+    free(*state);
+    *state = NULL;
+}
+
+int state_get(struct state *state, enum table table, struct str key, struct str *value)
+{
+    check(key.size >= GROUP_SIZE);
+    const struct entry *entry = find_entry(state, table, key, hash_key(table, key));
+    if (!entry)
+        return state->backend->get(state->backend, table, key, value);
+    if (entry->deleted)
+        return STATE_ABSENT;
+    *value = entry->value;
+    return 0;
+}
+
+int state_put(struct state *state, enum table table, struct str key, struct str value)
+{
+    check(key.size >= GROUP_SIZE);
+    if (key.size > STATE_KEY_SIZE_MAX || value.size > STATE_VALUE_SIZE_MAX)
+        return ERR_TOO_LARGE;
+    struct entry *entry;
+    int r = touch(state, table, key, &entry);
+    if (r < 0 || (!entry->deleted && str_equal(entry->value, value)))
+        return r;
+    if (!entry->was_absent && str_equal(entry->committed, value))
+        entry->value = entry->committed;
+    else
+        r = arena_dup(&state->arena, value, &entry->value);
+    if (r == 0)
+        entry->deleted = false;
+    return r;
+}
+
+int state_delete(struct state *state, enum table table, struct str key)
+{
+    check(key.size >= GROUP_SIZE);
+    struct entry *entry;
+    int r = touch(state, table, key, &entry);
+    if (r < 0)
+        return r;
+    entry->deleted = true;
+    entry->value = (struct str){0};
+    return 0;
+}
+
+/* ---- scans: the backend's rows and the group's entries, merged ---- */
+
+struct state_scan {
+    struct state *state;
+    enum table table;
+    struct str prefix;
+    void *cursor;
+    bool cursor_done;
+    struct str cursor_key; /* the backend's next row; valid unless cursor_done */
+    struct str cursor_value;
+    const struct entry **entries; /* sorted by key */
+    size_t entries_count;
+    size_t entries_at;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    return str_compare(
+        (*(const struct entry *const *)a)->key, (*(const struct entry *const *)b)->key);
+}
+
+static int collect_entries(struct state_scan *scan)
+{
+    uint64_t hash = hash_key(scan->table, str_make(scan->prefix.data, GROUP_SIZE));
+    const struct group *group = find_group(scan->state, scan->table, scan->prefix.data, hash);
+    size_t count = 0;
+    for (const struct entry *e = group ? group->entries : NULL; e; e = e->group_next)
+        count += str_starts_with(e->key, scan->prefix);
+    if (count == 0)
+        return 0;
+    scan->entries = arena_alloc(&scan->state->arena, count * sizeof *scan->entries);
+    if (!scan->entries)
+        return ERR_NO_MEMORY;
+    for (const struct entry *e = group->entries; e; e = e->group_next)
+        if (str_starts_with(e->key, scan->prefix))
+            scan->entries[scan->entries_count++] = e;
+    qsort(scan->entries, count, sizeof *scan->entries, compare_entries);
+    return 0;
+}
+
+static int advance_cursor(struct state_scan *scan)
+{
+    int r = scan->state->backend->scan_next(scan->cursor, &scan->cursor_key, &scan->cursor_value);
+    if (r < 0)
+        return r;
+    scan->cursor_done = r == STATE_ABSENT || !str_starts_with(scan->cursor_key, scan->prefix);
+    return 0;
+}
+
+int state_scan_begin(
+    struct state *state, enum table table, struct str prefix, struct state_scan **out)
+{
+    check(prefix.size >= GROUP_SIZE);
+    struct state_scan *scan = arena_alloc(&state->arena, sizeof *scan);
+    if (!scan)
+        return ERR_NO_MEMORY;
+    *scan = (struct state_scan){.state = state, .table = table};
+    int r = arena_dup(&state->arena, prefix, &scan->prefix);
+    if (r == 0)
+        r = collect_entries(scan);
+    if (r == 0)
+        r = state->backend->scan_begin(state->backend, table, scan->prefix, &scan->cursor);
+    if (r < 0)
+        return r;
+    r = advance_cursor(scan);
+    if (r < 0) {
+        state_scan_end(&scan);
+        return r;
+    }
+    *out = scan;
+    return 0;
+}
+
+int state_scan_next(struct state_scan *scan, struct str *key, struct str *value)
+{
+    for (;;) {
+        const struct entry *entry =
+            scan->entries_at < scan->entries_count ? scan->entries[scan->entries_at] : NULL;
+        if (!entry && scan->cursor_done)
+            return STATE_ABSENT;
+        int order = !entry ? 1 : scan->cursor_done ? -1 : str_compare(entry->key, scan->cursor_key);
+        struct str row_key = scan->cursor_key, row_value = scan->cursor_value;
+        if (order >= 0) {
+            int r = advance_cursor(scan);
+            if (r < 0)
+                return r;
+        }
+        if (order <= 0) {
+            scan->entries_at++;
+            if (entry->deleted)
+                continue;
+            row_key = entry->key;
+            row_value = entry->value;
+        }
+        *key = row_key;
+        *value = row_value;
+        return 0;
+    }
+}
+
+void state_scan_end(struct state_scan **scan)
+{
+    if (*scan && (*scan)->cursor)
+        (*scan)->state->backend->scan_end((*scan)->cursor);
+    *scan = NULL;
+}
+
+/* ---- what the driver takes ---- */
+
+static int compare_changes(const void *a, const void *b)
+{
+    const struct state_change *x = a, *y = b;
+    if (x->table != y->table)
+        return x->table < y->table ? -1 : 1;
+    return str_compare(x->key, y->key);
+}
+
+static bool changed(const struct entry *entry)
+{
+    if (entry->deleted || entry->was_absent)
+        return entry->deleted != entry->was_absent;
+    return !str_equal(entry->value, entry->committed);
+}
+
+int state_changes(struct state *state, const struct state_change **changes, size_t *count)
+{
+    if (state->entries.count > state->changes_room) {
+        struct state_change *more =
+            realloc(state->changes, state->entries.count * sizeof *state->changes);
+        if (!more)
+            return ERR_NO_MEMORY;
+        state->changes = more;
+        state->changes_room = state->entries.count;
+    }
+    size_t found = 0;
+    for (size_t i = 0; i < state->entries.size; i++) {
+        const struct entry *entry = state->entries.slots[i];
+        if (entry && changed(entry))
+            state->changes[found++] = (struct state_change){
+                .table = (enum table)entry->table,
+                .key = entry->key,
+                .deleted = entry->deleted,
+                .value = entry->value,
+            };
+    }
+    if (found)
+        qsort(state->changes, found, sizeof *state->changes, compare_changes);
+    *changes = state->changes;
+    *count = found;
+    return 0;
+}
+
+size_t state_size(const struct state *state)
+{
+    return state->arena.size;
+}
+
+void state_reset(struct state *state)
+{
+    memset(state->entries.slots, 0, state->entries.size * sizeof *state->entries.slots);
+    memset(state->groups.slots, 0, state->groups.size * sizeof *state->groups.slots);
+    state->entries.count = 0;
+    state->groups.count = 0;
+    arena_reset(&state->arena);
+}
