@@ -1,0 +1,57 @@
+/*
+ * Tables in one LMDB environment: the committed store under an overlay. For drivers only.
+ *
+ * One named database a table, and one, "meta", for what the driver keeps with them (positions,
+ * changelog offsets). A batch reads one snapshot; its changes and the driver's own rows go into one
+ * write transaction with fsync.
+ *
+ * Not with MDB_WRITEMAP, though that puts twice as fast: a full disk would then be a SIGBUS instead
+ * of ERR_FULL.
+ */
+#pragma once
+
+#include <lmdb.h>
+
+#include "ingest/stream/state_overlay.h"
+
+#define STATE_LMDB_MAP_BYTES_DEFAULT ((size_t)256 << 30)
+#define STATE_LMDB_EXTRA_MAX 4
+
+struct state_lmdb_options {
+    size_t map_bytes;         /* address space; 0: STATE_LMDB_MAP_BYTES_DEFAULT */
+    bool fsync_off;           /* tests and benchmarks only */
+    const char *const *extra; /* names of more databases of the driver's own */
+    size_t extra_count;       /* at most STATE_LMDB_EXTRA_MAX */
+    const char *format;       /* what `meta` must say of its version; written when new */
+};
+
+struct state_lmdb;
+
+/* Opens or creates the environment in directory `dir` (made when absent). Errors: ERR_STATE
+ * (another format, or damaged), ERR_FULL, ERR_IO, ERR_NO_MEMORY. Threads: one writer; read
+ * transactions from any (MDB_NOTLS). */
+MUST_CHECK int state_lmdb_open(
+    struct state_lmdb **out, const char *dir, const struct state_lmdb_options *options);
+void state_lmdb_close(struct state_lmdb **store);
+
+/* The backend for state_new(); reads the snapshot taken by state_lmdb_begin(). */
+struct state_backend *state_lmdb_backend(struct state_lmdb *store);
+
+/* Takes the snapshot that the backend reads; ends it. begin() after begin() without end() is a
+ * programmer's error. */
+MUST_CHECK int state_lmdb_begin(struct state_lmdb *store);
+void state_lmdb_end(struct state_lmdb *store);
+
+/* Puts and deletes rows within a write transaction of state_lmdb_env(). Errors: ERR_FULL, ERR_IO.
+ */
+MUST_CHECK int state_lmdb_apply(
+    struct state_lmdb *store, MDB_txn *txn, const struct state_change *changes, size_t count);
+
+MDB_env *state_lmdb_env(struct state_lmdb *store);
+MDB_dbi state_lmdb_meta(struct state_lmdb *store);
+MDB_dbi state_lmdb_table(struct state_lmdb *store, enum table table);
+MDB_dbi state_lmdb_extra(struct state_lmdb *store, size_t index);
+
+/* The ERR_* for an LMDB or errno code: full disk or map ERR_FULL, damage ERR_STATE, else ERR_IO.
+ * Never 0 for a failure. */
+int state_lmdb_error(int code);
