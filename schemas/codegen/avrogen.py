@@ -6,14 +6,15 @@
 The schemas are read in the given order; a later one may name types of an earlier one. For each SCHEMA.avsc two files
 appear in DIR: SCHEMA.avro.h and SCHEMA.avro.c. Types are written once, with the schema that defines them first.
 Annotations of a field: "tabiji.raw": true keeps a record encoded (struct str); "tabiji.max": N bounds its size or count.
+A record of another schema can only be named as raw, since the functions of nested records are static.
 """
 import argparse
 import json
 import pathlib
 import re
 
-BYTES_MAX = 1 << 20
-COUNT_MAX = 65536
+BYTES_MAX = 1 << 20  # of a text or bytes without "tabiji.max"
+COUNT_MAX = 65536  # items of an array without "tabiji.max"
 PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 C_TYPES = {"boolean": "bool", "int": "int32_t", "long": "int64_t", "double": "double", "string": "struct str", "bytes": "struct str"}
 
@@ -143,7 +144,6 @@ class Field:
     def __init__(self, types, field):
         self.name = field["name"]
         self.raw = field.get("tabiji.raw", False)
-        self.max = field.get("tabiji.max")
         self.nullable = isinstance(field["type"], list)
         schema = field["type"]
         if self.nullable:
@@ -152,6 +152,10 @@ class Field:
             schema = schema[1]
         self.type = types.resolve(schema)
         self.default = field.get("default")
+        self.has_default = "default" in field
+        if self.kind not in C_TYPES and self.kind not in ("record", "enum", "fixed", "array"):
+            raise SystemExit(f"{self.name}: type {self.kind} is not supported")
+        self.max = field.get("tabiji.max") or (COUNT_MAX if self.kind == "array" else BYTES_MAX)
 
     @property
     def kind(self):
@@ -171,8 +175,16 @@ class Writer:
     def fields(self, record):
         return [Field(self.types, f) for f in record["fields"]]
 
+    def home_only(self, record, own):
+        """Functions of nested records are static: another schema may name a record only as raw."""
+        for field in self.fields(record) if record["type"] == "record" else []:
+            while field.kind == "array" and not field.raw:
+                field = self.item(field)
+            if field.kind == "record" and not field.raw and field.type["name"] not in own:
+                raise SystemExit(f"{record['name']}.{field.name}: a record of another schema must be tabiji.raw")
+
     def item(self, field):
-        return Field(self.types, {"name": field.name, "type": field.type["items"], "tabiji.max": None})
+        return Field(self.types, {"name": field.name, "type": field.type["items"]})
 
     def declaration(self, field):
         lines = [f"    bool has_{field.name};"] if field.nullable else []
@@ -256,7 +268,7 @@ class Writer:
         if field.kind == "fixed":
             return [f"r = avro_get_fixed(reader, {target}, {field.type['size']});"]
         if field.kind in ("string", "bytes"):
-            return [f"r = avro_get_bytes(reader, {field.max or BYTES_MAX}, &{target});"]
+            return [f"r = avro_get_bytes(reader, {field.max}, &{target});"]
         if field.kind == "record":
             return [f"r = read_{field.stem}(reader, arena, &{target});"]
         return [f"r = read_{field.record}_{field.name}(reader, arena, &{target}, &{target}_count);"]
@@ -276,7 +288,7 @@ class Writer:
         if field.kind == "fixed":
             return f"avro_skip_fixed(reader, {field.type['size']})"
         if field.kind in ("string", "bytes"):
-            return "avro_skip_bytes(reader)"
+            return f"avro_skip_bytes(reader, {field.max})"
         return f"skip_{field.record}_{field.name}(reader)"
 
     def record_fields(self, record):
@@ -326,19 +338,20 @@ class Writer:
             fixed += own + (1 if field.nullable else 0)
             dynamic += self.guarded(field, lines)
         out += ["    (void)record;", f"    size_t size = {max(fixed, 1)};", *("    " + line for line in dynamic), "    return size;", "}", ""]
+        out += self.check_code(record)
         out += [f"static uint8_t *write_{stem}(uint8_t *p, const struct {stem} *record)", "{"]
         for field in fields:
             lines = self.write(field, f"record->{field.name}")
             if field.nullable:
                 lines = [f"*p++ = record->has_{field.name} ? 2 : 0;", *self.guarded(field, lines)]
             out += ["    " + line for line in lines]
-        out += ["    return p;", "}", "", f"static int read_{stem}(struct avro_reader *reader, struct arena *arena, struct {stem} *out)", "{",
+        out += ["    return p;", "}", "", f"{'static' if exported else 'AVRO_INLINE'} int read_{stem}(struct avro_reader *reader, struct arena *arena, struct {stem} *out)", "{",
                 "    int r = 0;", "    (void)arena;"]
         for field in fields:
             lines = self.read(field, f"out->{field.name}")
             if field.nullable:
                 lines = [f"r = avro_get_branch(reader, &out->has_{field.name});", f"if (r == 0 && out->has_{field.name}) {{",
-                         *("    " + line for line in lines), "}"]
+                         *("    " + line for line in lines), "} else if (r == 0) {", *("    " + line for line in self.clear(field)), "}"]
             elif len(lines) > 1:
                 lines = ["{", *("    " + line for line in lines), "}"]
             out += ["    " + line for line in lines] + ["    if (r < 0)", "        return r;"]
@@ -369,6 +382,17 @@ class Writer:
             return [f"    out->{field.name} = true;"]
         raise SystemExit(f"{field.name}: default {field.default} is not supported")
 
+    def clear(self, field):
+        """What stands in an absent optional field."""
+        target = f"out->{field.name}"
+        if field.kind == "record" and not field.raw:
+            return [f"{field.stem}_init(&{target});"]
+        if field.kind == "fixed":
+            return [f"memset({target}, 0, {field.type['size']});"]
+        if field.kind == "array":
+            return [f"{target} = NULL;", f"{target}_count = 0;"]
+        return [f"{target} = ({self.c_type(field)}){{0}};"]
+
     def array_code(self, field):
         item = self.item(field)
         item.record = field.record
@@ -376,18 +400,109 @@ class Writer:
         c_type = self.c_type(item)
         read = self.read(item, "items[count]")
         return [f"static int read_{name}(struct avro_reader *reader, struct arena *arena, {c_type} **out, size_t *out_count)", "{",
-                f"    {c_type} *items = NULL;", "    size_t count = 0;", "    for (;;) {", "        size_t block;",
-                f"        int r = avro_get_block(reader, {field.max or COUNT_MAX} - count, &block);", "        if (r < 0)", "            return r;",
-                "        if (block == 0)", "            break;",
-                f"        {c_type} *more = arena_alloc(arena, (count + block) * sizeof *more);", "        if (!more)",
-                "            return ERR_NO_MEMORY;", "        if (count)", "            memcpy(more, items, count * sizeof *more);",
-                "        items = more;", "        for (size_t end = count + block; count < end; count++) {",
+                f"    {c_type} *items = NULL;", "    size_t count = 0, capacity = 0;", "    for (;;) {", "        size_t block;",
+                f"        int r = avro_get_block(reader, {field.max} - count, &block);", "        if (r < 0)", "            return r;",
+                "        if (block == 0)", "            break;", "        if (count + block > capacity) {",
+                "            capacity = count + block > 2 * capacity ? count + block : 2 * capacity;",
+                f"            {c_type} *more = arena_alloc(arena, capacity * sizeof *more);", "            if (!more)",
+                "                return ERR_NO_MEMORY;", "            if (count)", "                memcpy(more, items, count * sizeof *more);",
+                "            items = more;", "        }", "        for (size_t end = count + block; count < end; count++) {",
                 *("            " + line for line in read), "            if (r < 0)", "                return r;", "        }", "    }",
                 "    *out = items;", "    *out_count = count;", "    return 0;", "}", "",
-                f"static int skip_{name}(struct avro_reader *reader)", "{", "    for (;;) {", "        size_t block;",
-                f"        int r = avro_get_block(reader, {field.max or COUNT_MAX}, &block);", "        if (r < 0)", "            return r;",
-                "        if (block == 0)", "            return 0;", "        while (block-- > 0) {", f"            r = {self.skip(item)};",
-                "            if (r < 0)", "                return r;", "        }", "    }", "}", ""]
+                f"static int skip_{name}(struct avro_reader *reader)", "{", f"    size_t left = {field.max};", "    for (;;) {", "        size_t block;",
+                "        int r = avro_get_block(reader, left, &block);", "        if (r < 0)", "            return r;",
+                "        if (block == 0)", "            return 0;", "        left -= block;", "        while (block-- > 0) {",
+                f"            r = {self.skip(item)};", "            if (r < 0)", "                return r;", "        }", "    }", "}", ""]
+
+    # -- what a decoder would refuse is not encoded either
+    def over(self, field, value):
+        """Statements that return an error where a value is over its maximum."""
+        if field.raw:
+            return []
+        if field.kind in ("string", "bytes"):
+            return [f"if ({value}.size > {field.max})", "    return ERR_TOO_LARGE;"]
+        if field.kind == "record":
+            if not self.limits(field.type):
+                return []
+            return ["{", f"    int r = check_{field.stem}(&{value});", "    if (r < 0)", "        return r;", "}"]
+        if field.kind == "array":
+            lines = [f"if ({value}_count > {field.max})", "    return ERR_TOO_MANY;"]
+            inner = self.over(self.item(field), f"{value}[i]")
+            if inner:
+                lines += [f"for (size_t i = 0; i < {value}_count; i++) {{", *("    " + line for line in inner), "}"]
+            return lines
+        return []
+
+    def limits(self, record):
+        """Every maximum within a record."""
+        found = []
+        for field in self.fields(record):
+            while not field.raw and field.kind == "array":
+                found.append(field.max)
+                field = self.item(field)
+            if not field.raw and field.kind in ("string", "bytes"):
+                found.append(field.max)
+            elif not field.raw and field.kind == "record":
+                found += self.limits(field.type)
+        return found
+
+    def check_code(self, record):
+        if not self.limits(record):
+            return []
+        stem = snake(record["name"])
+        out = [f"static int check_{stem}(const struct {stem} *record)", "{"]
+        for field in self.record_fields(record):
+            out += ["    " + line for line in self.guarded(field, self.over(field, f"record->{field.name}"))]
+        return out + ["    return 0;", "}", ""]
+
+    # -- descriptors: schemas/avro_type.h
+    def type_name(self, field):
+        if isinstance(field.type, str):
+            return f"avro_type_{field.type}"
+        if field.kind == "array":
+            return f"type_{field.record}_{field.name}"
+        return f"avro_type_{field.stem}"
+
+    def descriptor(self, definition, exported):
+        stem = snake(definition["name"])
+        kind = definition["type"]
+        head = f'    .kind = AVRO_KIND_{kind.upper()}, .name = "{definition["name"]}",'
+        if kind == "fixed":
+            return [f"const struct avro_type avro_type_{stem} = {{", head, f"    .size = {definition['size']},", "};", ""]
+        if kind == "enum":
+            default = definition.get("default")
+            index = definition["symbols"].index(default) if default is not None else -1
+            return [f"const struct avro_type avro_type_{stem} = {{", head, f"    .size = sizeof(enum {stem}),",
+                    f"    .symbols = {stem}_names, .symbols_count = {len(definition['symbols'])}, .symbol_default = {index},", "};", ""]
+        out, rows = [], []
+        for field in self.record_fields(definition):
+            if field.kind == "array":
+                item = self.item(field)
+                item.record = field.record
+                size = item.type["size"] if item.kind == "fixed" else f"sizeof({self.c_type(item)})"
+                out += [f"static const struct avro_type {self.type_name(field)} = {{", f"    .kind = AVRO_KIND_ARRAY, .size = {size},",
+                        f"    .items = &{self.type_name(item)},", "};", ""]
+            parts = [f'.name = "{field.name}"', f".type = &{self.type_name(field)}", f".offset = offsetof(struct {stem}, {field.name})"]
+            if field.nullable:
+                parts += [".nullable = true", f".has_offset = offsetof(struct {stem}, has_{field.name})"]
+            if field.kind == "array":
+                parts.append(f".count_offset = offsetof(struct {stem}, {field.name}_count)")
+            if field.kind in ("array", "string", "bytes"):
+                parts.append(f".max = {field.max}")
+            parts += [".raw = true"] if field.raw else []
+            parts += [".has_default = true"] if field.has_default else []
+            rows.append("    {" + ", ".join(parts) + "},")
+        out += [f"static const struct avro_field fields_{stem}[] = {{", *rows, "};", "", f"static void init_any_{stem}(void *out)", "{",
+                f"    {stem}_init(out);", "}", ""]
+        functions = [f".init = init_any_{stem}"]
+        if exported:
+            out += [f"static int encode_any_{stem}(const void *record, struct buf *out)", "{", f"    return {stem}_encode(record, out);", "}", "",
+                    f"static int decode_any_{stem}(void *out, struct str bytes, struct arena *arena)", "{",
+                    f"    return {stem}_decode(out, bytes, arena);", "}", ""]
+            functions += [f".encode = encode_any_{stem}", f".decode = decode_any_{stem}", f".skip = {stem}_skip"]
+        return out + [f"const struct avro_type avro_type_{stem} = {{", head,
+                      f"    .size = sizeof(struct {stem}), .fields = fields_{stem}, .fields_count = {len(rows)},",
+                      f"    {', '.join(functions)},", "};", ""]
 
 
 def c_string(text):
@@ -405,18 +520,22 @@ def write_files(types, writer, path, out_dir):
     canonical = texts.canonical(texts.inlined(schema, set()))
     own = types.order.get(str(path), [])
     others = sorted({pathlib.Path(types.home[name]).stem for name in types.used(schema)} - {stem})
-    header = [f"/* Generated from {path.name} by avrogen.py. */", "#pragma once", "", '#include "schemas/arena.h"',
-              '#include "schemas/avro_wire.h"', *(f'#include "schemas/{other}.avro.h"' for other in others), ""]
+    header = [f"/* Generated from {path.name} by avrogen.py. */", "#pragma once", "", '#include "schemas/avro_type.h"', *(f'#include "schemas/{other}.avro.h"' for other in others), ""]
     code = [f"/* Generated from {path.name} by avrogen.py. */", f'#include "schemas/{stem}.avro.h"', "", '#include "schemas/error.h"', ""]
     for name in own:
+        header.append(f"extern const struct avro_type avro_type_{snake(name)};")
+    header += [""] if own else []
+    for name in own:
         definition = types.named[name]
+        writer.home_only(definition, own)
         if definition["type"] == "enum":
             header += writer.enum(definition)
             code += writer.enum_code(definition)
         elif definition["type"] == "record":
             header += writer.struct(definition)
             code += writer.record_code(definition, name == schema["name"])
-    header += ["/* Appends Avro. Errors: ERR_NO_MEMORY, ERR_TOO_LARGE. */",
+        code += writer.descriptor(definition, name == schema["name"])
+    header += ["/* Appends Avro. Errors: ERR_NO_MEMORY; ERR_TOO_LARGE, ERR_TOO_MANY over a maximum. */",
                f"MUST_CHECK int {record}_encode(const struct {record} *record, struct buf *out);",
                "/* Reads the whole of bytes; slices borrow from it, arrays live in the arena. Text is not checked for UTF-8.",
                " * Errors: ERR_AVRO, ERR_TOO_MANY, ERR_TOO_LARGE, ERR_NO_MEMORY; *out is then unusable. */",
@@ -425,12 +544,14 @@ def write_files(types, writer, path, out_dir):
                f"MUST_CHECK int {record}_skip(struct avro_reader *reader);",
                "/* The schema as JSON, and CRC-64-AVRO of its parsing canonical form. */",
                f"extern const char {record}_schema[];", f"extern const uint64_t {record}_fingerprint;"]
-    code += [f"int {record}_encode(const struct {record} *record, struct buf *out)", "{",
-             f"    int r = buf_reserve(out, bound_{record}(record));", "    if (r < 0)", "        return r;",
+    limits = writer.limits(schema)
+    checked = [f"    if (size > {min(limits)})", f"        r = check_{record}(record);"] if limits else []
+    code += [f"int {record}_encode(const struct {record} *record, struct buf *out)", "{", "    int r = 0;",
+             f"    size_t size = bound_{record}(record);", *checked, "    if (r == 0)", "        r = buf_reserve(out, size + AVRO_WRITE_SLACK);", "    if (r < 0)", "        return r;",
              "    uint8_t *begin = (uint8_t *)out->data + out->size;", f"    uint8_t *end = write_{record}(begin, record);",
              "    out->size += (size_t)(end - begin);", "    return 0;", "}", "",
              f"int {record}_decode(struct {record} *out, struct str bytes, struct arena *arena)", "{",
-             f"    {record}_init(out);", "    struct avro_reader reader = avro_reader_of(bytes);",
+             "    struct avro_reader reader = avro_reader_of(bytes);",
              f"    int r = read_{record}(&reader, arena, out);", "    if (r < 0)", "        return r;",
              "    return reader.at == reader.end ? 0 : ERR_AVRO;", "}", "", f"const char {record}_schema[] =", c_string(text) + ";", "",
              f"const uint64_t {record}_fingerprint = 0x{fingerprint(canonical):016x};"]
