@@ -127,7 +127,8 @@ int event_facts_hash(const struct touchpoint *event, uint64_t *hash)
     struct touchpoint facts = *event;
     memset(facts.event_key, 0, sizeof(facts.event_key));
     facts.received_at = 0;
-    if (event->time_quality == TIME_QUALITY_CORRECTED || event->time_quality == TIME_QUALITY_SERVER)
+    if (event->time_quality == TIME_QUALITY_CORRECTED ||
+        event->time_quality == TIME_QUALITY_SERVER || event->time_quality == TIME_QUALITY_CLAMPED)
         facts.occurred_at = 0;
     facts.time_quality = TIME_QUALITY_UNKNOWN;
     facts.adapter_version = 0;

@@ -34,7 +34,8 @@ const struct str *event_types(size_t *count);
 
 /* Hash of the facts: all fields but event_key, received_at, time_quality, adapter_version, client
  * and traceparent. Two events of one key with different facts are a conflict. occurred_at counts
- * only where time_quality is not corrected or server (a resent event gets another corrected time).
+ * only where time_quality is not corrected, clamped or server (a resent event gets another such
+ * time).
  * Errors: ERR_NO_MEMORY, ERR_TOO_LARGE; neither for an event within EVENT_SIZE_MAX. Threads: any.
  */
 MUST_CHECK int event_facts_hash(const struct touchpoint *event, uint64_t *hash);

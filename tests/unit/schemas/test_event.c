@@ -110,6 +110,8 @@ static void test_event_facts_hash_corrected_time_does_not_count(void **state)
     assert_true(facts(&event) == before);
     event.time_quality = TIME_QUALITY_SERVER;
     assert_true(facts(&event) == before);
+    event.time_quality = TIME_QUALITY_CLAMPED;
+    assert_true(facts(&event) == before);
 }
 
 static void test_event_facts_hash_of_larger_event_than_the_limit(void **state)
