@@ -1,0 +1,167 @@
+/*
+ * The Kafka driver: the same stages, doors and sinks as the local driver, over librdkafka.
+ *
+ *     doors ──▶ kafka_appender ──▶ [kafka_worker: tasks] ──▶ kafka_results ──▶ sinks
+ *                                     │          ▲
+ *                                     └── mail ──┘   (identity, journey)
+ *
+ * A task is a stage and a partition. Its tables live in an LMDB environment below the state
+ * directory, and every changed row goes to its table's topic in the transaction that commits the
+ * input offsets. The order of commits is Kafka first, then LMDB {rows, changelog offsets}: the
+ * local copy is never ahead, and what it lacks is read back from the changelog. It is a cache;
+ * losing it costs time only.
+ */
+#pragma once
+
+#include "ingest/stream/stream.h"
+
+#define KAFKA_TOPIC_SIZE_MAX 64 /* full name with its NUL; as in struct result_position */
+#define KAFKA_PREFIX_SIZE_MAX 40
+/* Of one record; topics are created with this limit. */
+#define KAFKA_VALUE_SIZE_MAX ((size_t)8 << 20)
+
+/* One librdkafka property, passed on as it is, to handles of its scope. Source: librdkafka's
+ * CONFIGURATION.md. */
+enum kafka_scope {
+    KAFKA_SCOPE_ALL,
+    KAFKA_SCOPE_PRODUCER,
+    KAFKA_SCOPE_CONSUMER,
+};
+struct kafka_property {
+    enum kafka_scope scope;
+    const char *name;
+    const char *value;
+};
+
+/* What happened, for the operator's log. level: as syslog(3), 7 is debug. `event` is a constant
+ * word, `text` never holds payloads or secrets. Called from any thread, also librdkafka's own. */
+typedef void kafka_log_fn(void *context, int level, const char *event, const char *text);
+
+/* Everything borrowed; it outlives what was opened with it. {0} is not enough: start from
+ * kafka_config_default(). */
+struct kafka_config {
+    const char *prefix;    /* of topic names: "tabiji" */
+    const char *group;     /* consumer group of the workers: "tabiji-work" */
+    const char *state_dir; /* local copies of tables, cursors of imports */
+    /* Name of this worker thread, stable, unique in the group: names the transactional.id and a
+     * directory below state_dir. */
+    const char *slot;
+
+    /* For kafka_topics_create(): events, identity and what identity publishes; journey and what it
+     * publishes; replicas of all. */
+    int32_t events_partitions;
+    int32_t journey_partitions;
+    int replication_factor;
+
+    size_t batch_records_max; /* of one transaction */
+    int batch_ms;             /* from a transaction's first record to the begin of its commit */
+
+    const struct kafka_property *properties; /* "bootstrap.servers" at least */
+    size_t properties_count;
+
+    kafka_log_fn *log; /* NULL: silent */
+    void *log_context;
+};
+
+void kafka_config_default(struct kafka_config *config);
+
+/* Says whether the configuration can work; `problem` gets a sentence. Checks names, numbers, that
+ * librdkafka knows each property, and that none overrides what exactly-once rests on.
+ * Errors: ERR_CONFIG. Threads: any. */
+MUST_CHECK int kafka_config_check(
+    const struct kafka_config *config, char *problem, size_t problem_size);
+
+/* ---- topics ---- */
+
+/* Creates the topics that are missing and checks the partition counts of all.
+ * Errors: ERR_CONFIG when existing topics do not fit each other; ERR_KAFKA when the broker refuses;
+ * ERR_AGAIN when none answers in time. Threads: any. */
+MUST_CHECK int kafka_topics_create(const struct kafka_config *config, int timeout_ms);
+
+/* ---- doors ---- */
+
+/* Opens an idempotent producer. append() waits until every replica in sync has each record.
+ * Records go to topic_partition(key) of the count that the broker has.
+ * append(): ERR_AGAIN when delivery took too long, ERR_FULL when the producer's queue is, both for
+ * a 503; ERR_TOO_LARGE for a record beyond the broker's limit; ERR_KAFKA for all that a retry does
+ * not mend. A cursor is a file in the state directory, written after delivery. Errors: ERR_CONFIG,
+ * ERR_AGAIN, ERR_KAFKA, ERR_IO, ERR_NO_MEMORY. Threads: the appender is safe for all; not usable
+ * after fork(). */
+MUST_CHECK int kafka_appender_open(
+    const struct kafka_config *config, int timeout_ms, struct appender **out);
+/* Ends appends in flight with ERR_AGAIN. Accepts NULL inside, leaves NULL. */
+void kafka_appender_close(struct appender **appender);
+
+/* ---- sinks ---- */
+
+/* Reads the result topics, all partitions, from `positions`; a partition that has none from its
+ * beginning. Positions name full topics. Order holds within a partition only; batches end at
+ * batch_records_max. ack() does nothing: the sink's own positions are the truth.
+ * Errors: ERR_STATE when a position lies beyond its topic's end (another cluster's, or the topic
+ * was made anew), ERR_CONFIG, ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads: one. */
+MUST_CHECK int kafka_results_open(const struct kafka_config *config,
+    const struct result_position *positions, size_t count, struct result_source **out);
+
+/* Whether next() has returned everything that was in the topics when this was asked.
+ * Returns 0 when so, or KAFKA_BUSY. Errors: ERR_AGAIN, ERR_KAFKA. Threads: the source's. */
+#define KAFKA_BUSY 1
+MUST_CHECK int kafka_results_caught_up(struct result_source *source, int timeout_ms);
+
+/* ---- quiet: for tests and "--to-quiet" ---- */
+
+/* Looks at the group's committed offsets and the ends of all stage inputs. */
+struct kafka_watch;
+MUST_CHECK int kafka_watch_open(const struct kafka_config *config, struct kafka_watch **out);
+/* Returns 0 when there was a moment during the call when every worker of the group had consumed all
+ * of every input and its outputs were committed; KAFKA_BUSY otherwise. Errors: ERR_AGAIN,
+ * ERR_KAFKA. Threads: one. */
+MUST_CHECK int kafka_watch_quiet(struct kafka_watch *watch, int timeout_ms);
+/* Accepts NULL inside, leaves NULL. */
+void kafka_watch_close(struct kafka_watch **watch);
+
+/* ---- worker ---- */
+
+/*
+ * One worker: a consumer, a transactional producer, and the tasks of the partitions that the group
+ * gives it. All its functions belong to one thread, except kafka_worker_wake(). More threads or
+ * processes: more workers, each with its own slot.
+ */
+struct kafka_worker;
+
+/* Joins the group; takes the slot's directory. Stages are copied; what they point to is borrowed.
+ * A stage's tables are told by its inputs: TOPIC_JOURNEY has the persons' tables, TOPIC_IDENTITY
+ * the nodes'. Errors: ERR_CONFIG when topics are missing or do not fit, ERR_LOCKED when a process
+ * has the slot, ERR_AGAIN, ERR_KAFKA, ERR_FENCED, ERR_IO, ERR_NO_MEMORY. */
+MUST_CHECK int kafka_worker_open(const struct kafka_config *config, const struct stage *stages,
+    size_t count, struct kafka_worker **out);
+
+/*
+ * One batch, one transaction. Returns 0 when it committed records, KAFKA_IDLE when there were none
+ * within timeout_ms.
+ * Errors: class RETRY: nothing of the batch stands and the records come again at the next call
+ * (wait a little first). ERR_FENCED: another worker has the slot. Class FATAL: close the worker.
+ */
+#define KAFKA_IDLE 1
+MUST_CHECK int kafka_worker_run(struct kafka_worker *worker, int timeout_ms);
+
+/* Makes a waiting kafka_worker_run() return soon. Threads: any, also a signal handler's. */
+void kafka_worker_wake(struct kafka_worker *worker);
+
+/* Leaves the group. No batch is open between calls of run(), so nothing is lost or left open.
+ * Accepts NULL inside, leaves NULL. */
+void kafka_worker_close(struct kafka_worker **worker);
+
+/* What a worker did since it was opened. */
+struct kafka_worker_counts {
+    uint64_t records; /* processed in committed transactions */
+    uint64_t changes; /* rows sent to changelogs in committed transactions */
+    uint64_t mails;   /* records sent for other stages, likewise */
+    uint64_t commits;
+    uint64_t aborts;       /* transactions rolled back */
+    uint64_t replacements; /* producers given up for a new one */
+    uint64_t restored;     /* rows read back from changelogs */
+    uint64_t rebuilt;      /* tasks whose local copy was absent or not to be trusted */
+    uint64_t refused;      /* records without a readable frame, sent to TOPIC_REJECTED */
+    size_t tasks;          /* that it has now */
+};
+void kafka_worker_counts(const struct kafka_worker *worker, struct kafka_worker_counts *out);

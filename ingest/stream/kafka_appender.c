@@ -1,0 +1,379 @@
+/*
+ * Doors to Kafka: an idempotent producer that all threads share.
+ *
+ * 1. append() holds a reference on the line (handle and poller) that it produced to, so that a line
+ * is destroyed after its last delivery report.
+ * 2. Each produced record gets exactly one report, within message.timeout.ms; so append() waits
+ *    without a timeout of its own and its `delivery` may live on its stack.
+ * 3. A fatal error of the idempotent producer ends the line; the next append() makes another.
+ */
+#include "ingest/stream/kafka.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "ingest/stream/kafka_client.h"
+#include "ingest/stream/kafka_error.h"
+#include "ingest/stream/kafka_frame.h"
+#include "schemas/hash.h"
+
+#define POLL_MS 100
+#define CLOSE_MS 1000
+#define CURSOR_SIZE_MAX ((size_t)1 << 20)
+#define PATH_SIZE 4096
+
+/* One append() that waits. */
+struct delivery {
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    size_t left;
+    rd_kafka_resp_err_t code; /* of the first that failed */
+};
+
+struct line {
+    struct kafka_client client;
+    struct kafka_layout layout;
+    rd_kafka_topic_t *topics[TOPIC_COUNT];
+    pthread_t poller;
+    atomic_bool stop;
+    size_t references; /* under the appender's mutex */
+};
+
+struct kafka_appender {
+    struct appender base;
+    const struct kafka_config *config;
+    int timeout_ms;
+    pthread_mutex_t mutex;
+    struct line *line; /* under mutex; NULL after a failed replacement */
+};
+
+static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    struct delivery *delivery = message->_private;
+    pthread_mutex_lock(&delivery->mutex);
+    if (message->err && !delivery->code)
+        delivery->code = message->err;
+    delivery->left--;
+    if (delivery->left == 0)
+        pthread_cond_signal(&delivery->done);
+    pthread_mutex_unlock(&delivery->mutex);
+}
+
+static void *poll_reports(void *argument)
+{
+    struct line *line = argument;
+    while (!atomic_load(&line->stop))
+        rd_kafka_poll(line->client.rk, POLL_MS);
+    return NULL;
+}
+
+static void line_close(struct line *line)
+{
+    if (line->client.rk) {
+        rd_kafka_purge(line->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_flush(line->client.rk, CLOSE_MS);
+    }
+    if (line->poller) {
+        atomic_store(&line->stop, true);
+        pthread_join(line->poller, NULL);
+    }
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        if (line->topics[i])
+            rd_kafka_topic_destroy(line->topics[i]);
+    kafka_client_close(&line->client);
+    free(line);
+}
+
+static int line_topics(struct line *line, int timeout_ms)
+{
+    const struct kafka_config *config = line->client.config;
+    int r = kafka_layout_get(&line->client, timeout_ms, &line->layout);
+    if (r == 0)
+        r = kafka_layout_check(config, &line->layout);
+    if (r < 0)
+        return r;
+    static const enum topic written[] = {TOPIC_EVENTS, TOPIC_REJECTED};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        kafka_topic_name(config, written[i], name);
+        line->topics[written[i]] = rd_kafka_topic_new(line->client.rk, name, NULL);
+        if (!line->topics[written[i]])
+            return ERR_KAFKA;
+    }
+    return 0;
+}
+
+static int line_open(const struct kafka_config *config, int timeout_ms, struct line **out)
+{
+    struct line *line = calloc(1, sizeof *line);
+    if (!line)
+        return ERR_NO_MEMORY;
+    line->references = 1;
+    const struct kafka_callbacks callbacks = {.owner = line, .delivered = delivered};
+    int r = kafka_client_open(&line->client, config, KAFKA_ROLE_DOOR, &callbacks);
+    if (r == 0)
+        r = line_topics(line, timeout_ms);
+    if (r == 0 && pthread_create(&line->poller, NULL, poll_reports, line) != 0) {
+        line->poller = 0;
+        r = ERR_NO_MEMORY;
+    }
+    if (r < 0) {
+        line_close(line);
+        return r;
+    }
+    *out = line;
+    return 0;
+}
+
+/* ---- references ---- */
+
+static void line_unref(struct kafka_appender *appender, struct line *line)
+{
+    pthread_mutex_lock(&appender->mutex);
+    bool last = --line->references == 0;
+    pthread_mutex_unlock(&appender->mutex);
+    if (last)
+        line_close(line);
+}
+
+/* A line that works; makes one where the last has failed. */
+static int line_ref(struct kafka_appender *appender, struct line **out)
+{
+    int r = 0;
+    pthread_mutex_lock(&appender->mutex);
+    if (!appender->line)
+        r = line_open(appender->config, appender->timeout_ms, &appender->line);
+    if (r == 0) {
+        appender->line->references++;
+        *out = appender->line;
+    }
+    pthread_mutex_unlock(&appender->mutex);
+    return r;
+}
+
+/* Gives a line up when its producer is done for. */
+static void line_check(struct kafka_appender *appender, struct line *line)
+{
+    char text[256];
+    if (!rd_kafka_fatal_error(line->client.rk, text, sizeof text))
+        return;
+    pthread_mutex_lock(&appender->mutex);
+    bool current = appender->line == line;
+    if (current)
+        appender->line = NULL;
+    pthread_mutex_unlock(&appender->mutex);
+    if (!current)
+        return;
+    kafka_log(appender->config, LOG_ERR, "kafka_producer_replaced", "%s", text);
+    line_unref(appender, line);
+}
+
+/* ---- append ---- */
+
+static int produce(struct line *line, const struct append_record *record, struct delivery *delivery)
+{
+    size_t frame = kafka_frame_size(record->topic);
+    size_t size = frame + record->value.size;
+    if (size > KAFKA_VALUE_SIZE_MAX)
+        return ERR_TOO_LARGE;
+    char *payload = malloc(size);
+    if (!payload)
+        return ERR_NO_MEMORY;
+    kafka_frame_put(record->topic, payload);
+    if (record->value.size)
+        memcpy(payload + frame, record->value.data, record->value.size);
+    int32_t partition = topic_partition(record->key, line->layout.partitions[record->topic]);
+    if (rd_kafka_produce(line->topics[record->topic], partition, RD_KAFKA_MSG_F_FREE, payload, size,
+            record->key.data, record->key.size, delivery) == 0)
+        return 0;
+    rd_kafka_resp_err_t code = rd_kafka_last_error();
+    free(payload);
+    return kafka_error_of(code);
+}
+
+static int await(struct delivery *delivery)
+{
+    pthread_mutex_lock(&delivery->mutex);
+    while (delivery->left > 0)
+        pthread_cond_wait(&delivery->done, &delivery->mutex);
+    pthread_mutex_unlock(&delivery->mutex);
+    return kafka_error_of(delivery->code);
+}
+
+static int produce_all(struct line *line, const struct append_record *records, size_t count)
+{
+    struct delivery delivery = {.left = count};
+    pthread_mutex_init(&delivery.mutex, NULL);
+    pthread_cond_init(&delivery.done, NULL);
+    int r = 0;
+    size_t produced = 0;
+    while (produced < count && r == 0) {
+        check(records[produced].topic == TOPIC_EVENTS || records[produced].topic == TOPIC_REJECTED);
+        r = produce(line, &records[produced], &delivery);
+        if (r == 0)
+            produced++;
+    }
+    pthread_mutex_lock(&delivery.mutex);
+    delivery.left -= count - produced;
+    pthread_mutex_unlock(&delivery.mutex);
+    int failed = await(&delivery);
+    pthread_cond_destroy(&delivery.done);
+    pthread_mutex_destroy(&delivery.mutex);
+    if (failed < 0)
+        kafka_log(line->client.config, LOG_WARNING, "kafka_delivery", "%s",
+            rd_kafka_err2str(delivery.code));
+    return r < 0 ? r : failed;
+}
+
+/* ---- cursors ---- */
+
+static int cursor_path(const struct kafka_appender *appender, struct str name, char out[PATH_SIZE])
+{
+    struct sha256 hash;
+    uint8_t digest[SHA256_SIZE];
+    char hex[2 * SHA256_SIZE + 1] = "";
+    sha256_init(&hash);
+    sha256_update(&hash, name);
+    sha256_final(&hash, digest);
+    hex_encode(digest, sizeof digest, hex);
+    int size = snprintf(out, PATH_SIZE, "%s/cursor-%s", appender->config->state_dir, hex);
+    return size > 0 && size < PATH_SIZE ? 0 : ERR_CONFIG;
+}
+
+static int write_all(int fd, struct str bytes)
+{
+    while (bytes.size > 0) {
+        ssize_t n = write(fd, bytes.data, bytes.size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == ENOSPC ? ERR_FULL : ERR_IO;
+        bytes.data += n;
+        bytes.size -= (size_t)n;
+    }
+    return fsync(fd) == 0 ? 0 : ERR_IO;
+}
+
+static int sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ERR_IO;
+    int r = fsync(fd) == 0 ? 0 : ERR_IO;
+    close(fd);
+    return r;
+}
+
+/* A file of the value alone, replaced as a whole. Threads that advance one cursor at the same time
+ * each write a file of their own; the last name stands. */
+static int cursor_put(struct kafka_appender *appender, const struct append_cursor *cursor)
+{
+    char path[PATH_SIZE];
+    char fresh[PATH_SIZE + 16];
+    int r = cursor_path(appender, cursor->name, path);
+    if (r < 0)
+        return r;
+    snprintf(fresh, sizeof fresh, "%s.XXXXXX", path);
+    int fd = mkostemp(fresh, O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOSPC ? ERR_FULL : ERR_IO;
+    r = write_all(fd, cursor->value);
+    if (close(fd) != 0 && r == 0)
+        r = ERR_IO;
+    if (r == 0 && rename(fresh, path) != 0)
+        r = ERR_IO;
+    if (r == 0)
+        return sync_directory(appender->config->state_dir);
+    unlink(fresh);
+    return r;
+}
+
+static int cursor_get(struct appender *base, struct str name, struct buf *out)
+{
+    struct kafka_appender *appender = (struct kafka_appender *)base;
+    char path[PATH_SIZE];
+    char bytes[PATH_SIZE];
+    int r = cursor_path(appender, name, path);
+    if (r < 0)
+        return r;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? APPEND_NO_CURSOR : ERR_IO;
+    size_t before = out->size;
+    ssize_t n;
+    while (r == 0 && (n = read(fd, bytes, sizeof bytes)) != 0) {
+        if (n < 0)
+            r = errno == EINTR ? 0 : ERR_IO;
+        else if (out->size - before + (size_t)n > CURSOR_SIZE_MAX)
+            r = ERR_STATE;
+        else
+            r = buf_append(out, bytes, (size_t)n);
+    }
+    close(fd);
+    if (r < 0)
+        out->size = before;
+    return r;
+}
+
+static int append(struct appender *base, const struct append_record *records, size_t count,
+    const struct append_cursor *cursor)
+{
+    struct kafka_appender *appender = (struct kafka_appender *)base;
+    if (cursor && cursor->value.size > CURSOR_SIZE_MAX)
+        return ERR_TOO_LARGE;
+    if (count > 0) {
+        struct line *line = NULL;
+        int r = line_ref(appender, &line);
+        if (r < 0)
+            return r;
+        r = produce_all(line, records, count);
+        if (r < 0)
+            line_check(appender, line);
+        line_unref(appender, line);
+        if (r < 0)
+            return r;
+    }
+    return cursor ? cursor_put(appender, cursor) : 0;
+}
+
+int kafka_appender_open(const struct kafka_config *config, int timeout_ms, struct appender **out)
+{
+    if (mkdir(config->state_dir, 0700) != 0 && errno != EEXIST)
+        return ERR_IO;
+    struct kafka_appender *appender = calloc(1, sizeof *appender);
+    if (!appender)
+        return ERR_NO_MEMORY;
+    appender->base = (struct appender){.append = append, .cursor_get = cursor_get};
+    appender->config = config;
+    appender->timeout_ms = timeout_ms;
+    int r = line_open(config, timeout_ms, &appender->line);
+    if (r < 0) {
+        free(appender);
+        return r;
+    }
+    pthread_mutex_init(&appender->mutex, NULL);
+    *out = &appender->base;
+    return 0;
+}
+
+void kafka_appender_close(struct appender **base)
+{
+    if (!*base)
+        return;
+    struct kafka_appender *appender = (struct kafka_appender *)*base;
+    if (appender->line) {
+        rd_kafka_purge(
+            appender->line->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        line_unref(appender, appender->line);
+    }
+    pthread_mutex_destroy(&appender->mutex);
+    free(appender);
+    *base = NULL;
+}

@@ -1,0 +1,390 @@
+/*
+ * Settings of each role, from three sources: our defaults, the operator's properties over them, and
+ * over those what exactly-once rests on, which no property may change.
+ */
+#include "ingest/stream/kafka_client.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <syslog.h>
+
+#include "ingest/stream/kafka_error.h"
+
+#define TEXT_SIZE 512
+#define PARTITIONS_MAX 10000
+#define BATCH_RECORDS_MAX 1000000
+#define BATCH_MS_MAX 10000
+#define NAME_SIZE_MAX 200
+
+#define ROLE(role) (1u << (role))
+#define ROLES_ALL (ROLE(KAFKA_ROLE_COUNT) - 1)
+#define ROLES_PRODUCE (ROLE(KAFKA_ROLE_DOOR) | ROLE(KAFKA_ROLE_PRODUCER))
+#define ROLES_READ (ROLE(KAFKA_ROLE_CONSUMER) | ROLE(KAFKA_ROLE_RESTORE) | ROLE(KAFKA_ROLE_RESULTS))
+#define ROLES_CONSUMER_TYPE (ROLES_READ | ROLE(KAFKA_ROLE_END))
+
+struct setting {
+    unsigned roles;
+    const char *name;
+    const char *value;
+};
+
+/* A transaction may last transaction.timeout.ms; a message must have failed before. */
+static const struct setting defaults[] = {
+    {ROLES_ALL, "socket.nagle.disable", "true"},
+    {ROLES_ALL, "topic.metadata.refresh.interval.ms", "60000"},
+    {ROLES_ALL, "reconnect.backoff.max.ms", "2000"},
+    {ROLES_PRODUCE, "linger.ms", "5"},
+    {ROLES_PRODUCE, "compression.codec", "lz4"},
+    {ROLES_PRODUCE, "message.max.bytes", "8388608"},
+    {ROLES_PRODUCE, "queue.buffering.max.kbytes", "262144"},
+    {ROLES_PRODUCE, "queue.buffering.max.messages", "200000"},
+    {ROLE(KAFKA_ROLE_DOOR), "message.timeout.ms", "10000"},
+    {ROLE(KAFKA_ROLE_PRODUCER), "message.timeout.ms", "15000"},
+    {ROLE(KAFKA_ROLE_PRODUCER), "transaction.timeout.ms", "20000"},
+    {ROLES_READ, "fetch.wait.max.ms", "100"},
+    {ROLES_READ, "fetch.error.backoff.ms", "100"},
+    {ROLES_READ, "queued.max.messages.kbytes", "32768"},
+    {ROLES_READ, "check.crcs", "true"},
+    {ROLE(KAFKA_ROLE_CONSUMER), "session.timeout.ms", "10000"},
+    {ROLE(KAFKA_ROLE_CONSUMER), "heartbeat.interval.ms", "2000"},
+};
+
+static const struct setting forced[] = {
+    {ROLES_PRODUCE, "enable.idempotence", "true"},
+    {ROLES_PRODUCE, "acks", "all"},
+    {ROLES_CONSUMER_TYPE, "enable.auto.commit", "false"},
+    {ROLES_CONSUMER_TYPE, "enable.auto.offset.store", "false"},
+    {ROLES_CONSUMER_TYPE, "allow.auto.create.topics", "false"},
+    {ROLES_READ, "isolation.level", "read_committed"},
+    {ROLE(KAFKA_ROLE_END), "isolation.level", "read_uncommitted"},
+    {ROLES_READ, "enable.partition.eof", "true"},
+    {ROLES_READ, "auto.offset.reset", "earliest"},
+    {ROLE(KAFKA_ROLE_CONSUMER), "partition.assignment.strategy", "range"},
+};
+
+/* Names that would undo the above, their aliases among them, or that this driver sets itself. */
+static const char *const reserved[] = {"enable.idempotence", "acks", "request.required.acks",
+    "enable.auto.commit", "enable.auto.offset.store", "allow.auto.create.topics", "isolation.level",
+    "enable.partition.eof", "auto.offset.reset", "partition.assignment.strategy",
+    "transactional.id", "group.id", "client.id", "group.protocol", "group.instance.id",
+    "partitioner", "enable.gapless.guarantee", "offset.store.method"};
+
+void kafka_config_default(struct kafka_config *config)
+{
+    *config = (struct kafka_config){
+        .prefix = "tabiji",
+        .group = "tabiji-work",
+        .state_dir = "state",
+        .slot = "0",
+        .events_partitions = 4,
+        .journey_partitions = 4,
+        .replication_factor = 1,
+        .batch_records_max = 10000,
+        .batch_ms = 100,
+    };
+}
+
+static bool name_valid(const char *name, size_t size_max)
+{
+    size_t size = strlen(name);
+    return size > 0 && size <= size_max && name[0] != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+               size;
+}
+
+static bool in_range(int64_t value, int64_t least, int64_t most)
+{
+    return value >= least && value <= most;
+}
+
+static const char *config_problem(const struct kafka_config *config)
+{
+    if (!config->prefix || !name_valid(config->prefix, KAFKA_PREFIX_SIZE_MAX))
+        return "prefix: 1 to 40 of letters, digits, '.', '_' and '-'";
+    if (!config->group || !name_valid(config->group, NAME_SIZE_MAX))
+        return "group: 1 to 200 of letters, digits, '.', '_' and '-'";
+    if (!config->state_dir || !*config->state_dir)
+        return "state directory is empty";
+    if (!config->slot || !name_valid(config->slot, NAME_SIZE_MAX))
+        return "slot: 1 to 200 of letters, digits, '.', '_' and '-'";
+    if (!in_range(config->events_partitions, 1, PARTITIONS_MAX) ||
+        !in_range(config->journey_partitions, 1, PARTITIONS_MAX))
+        return "partitions: 1 to 10000";
+    if (!in_range(config->replication_factor, 1, INT16_MAX))
+        return "replication factor: at least 1";
+    if (!in_range((int64_t)config->batch_records_max, 1, BATCH_RECORDS_MAX))
+        return "batch records: 1 to 1000000";
+    if (!in_range(config->batch_ms, 1, BATCH_MS_MAX))
+        return "batch milliseconds: 1 to 10000";
+    return NULL;
+}
+
+static int set(
+    rd_kafka_conf_t *conf, const char *name, const char *value, char *problem, size_t problem_size)
+{
+    char text[TEXT_SIZE];
+    if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
+        return 0;
+    snprintf(problem, problem_size, "%s", text);
+    return ERR_CONFIG;
+}
+
+static bool in_scope(const struct kafka_property *property, unsigned roles)
+{
+    switch (property->scope) {
+    case KAFKA_SCOPE_ALL:
+        return true;
+    case KAFKA_SCOPE_PRODUCER:
+        return roles & ROLES_PRODUCE;
+    case KAFKA_SCOPE_CONSUMER:
+        return roles & ROLES_CONSUMER_TYPE;
+    }
+    return false;
+}
+
+/* roles: a set of which one at least must be in the property's scope. */
+static int set_properties(rd_kafka_conf_t *conf, const struct kafka_config *config, unsigned roles,
+    char *problem, size_t problem_size)
+{
+    bool bootstrap = false;
+    for (size_t i = 0; i < config->properties_count; i++) {
+        const struct kafka_property *property = &config->properties[i];
+        for (size_t k = 0; k < sizeof reserved / sizeof reserved[0]; k++)
+            if (strcmp(property->name, reserved[k]) == 0) {
+                snprintf(problem, problem_size, "%s: set by tabiji, exactly-once rests on it",
+                    reserved[k]);
+                return ERR_CONFIG;
+            }
+        int r = in_scope(property, roles)
+                    ? set(conf, property->name, property->value, problem, problem_size)
+                    : 0;
+        if (r < 0)
+            return r;
+        bootstrap |= strcmp(property->name, "bootstrap.servers") == 0 ||
+                     strcmp(property->name, "metadata.broker.list") == 0;
+    }
+    if (bootstrap)
+        return 0;
+    snprintf(problem, problem_size, "bootstrap.servers is missing");
+    return ERR_CONFIG;
+}
+
+static int set_all(rd_kafka_conf_t *conf, const struct setting *settings, size_t count,
+    enum kafka_role role, char *problem)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!(settings[i].roles & ROLE(role)))
+            continue;
+        int r = set(conf, settings[i].name, settings[i].value, problem, TEXT_SIZE);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int kafka_config_check(const struct kafka_config *config, char *problem, size_t problem_size)
+{
+    const char *found = config_problem(config);
+    if (found) {
+        snprintf(problem, problem_size, "%s", found);
+        return ERR_CONFIG;
+    }
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int r = set_properties(conf, config, ROLES_ALL, problem, problem_size);
+    rd_kafka_conf_destroy(conf);
+    return r;
+}
+
+/* Group membership and slot: the only settings that are made of configuration. */
+static int set_names(
+    rd_kafka_conf_t *conf, const struct kafka_config *config, enum kafka_role role, char *problem)
+{
+    static const char *const role_names[KAFKA_ROLE_COUNT] = {[KAFKA_ROLE_ADMIN] = "admin",
+        [KAFKA_ROLE_DOOR] = "door",
+        [KAFKA_ROLE_PRODUCER] = "producer",
+        [KAFKA_ROLE_CONSUMER] = "consumer",
+        [KAFKA_ROLE_RESTORE] = "restore",
+        [KAFKA_ROLE_END] = "end",
+        [KAFKA_ROLE_RESULTS] = "results"};
+    char name[TEXT_SIZE];
+    snprintf(name, sizeof name, "%s-%s-%s", config->group, role_names[role], config->slot);
+    int r = set(conf, "client.id", name, problem, TEXT_SIZE);
+    if (r < 0)
+        return r;
+    if (role == KAFKA_ROLE_PRODUCER) {
+        snprintf(name, sizeof name, "%s-%s", config->group, config->slot);
+        return set(conf, "transactional.id", name, problem, TEXT_SIZE);
+    }
+    if (role == KAFKA_ROLE_CONSUMER || role == KAFKA_ROLE_END)
+        return set(conf, "group.id", config->group, problem, TEXT_SIZE);
+    /* assign() wants the name of a group even where none is joined and nothing is committed. */
+    if (ROLE(role) & ROLES_CONSUMER_TYPE)
+        return set(conf, "group.id", name, problem, TEXT_SIZE);
+    return 0;
+}
+
+static void log_line(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    const struct kafka_client *client = rd_kafka_opaque(rk);
+    if (client && client->config->log)
+        client->config->log(client->config->log_context, level, facility, text);
+}
+
+static int conf_make(
+    const struct kafka_config *config, enum kafka_role role, rd_kafka_conf_t *conf, char *problem)
+{
+    int r = set_all(conf, defaults, sizeof defaults / sizeof defaults[0], role, problem);
+    if (r == 0)
+        r = set_properties(conf, config, ROLE(role), problem, TEXT_SIZE);
+    if (r == 0)
+        r = set_all(conf, forced, sizeof forced / sizeof forced[0], role, problem);
+    if (r == 0)
+        r = set_names(conf, config, role, problem);
+    return r;
+}
+
+int kafka_client_open(struct kafka_client *client, const struct kafka_config *config,
+    enum kafka_role role, const struct kafka_callbacks *callbacks)
+{
+    char problem[TEXT_SIZE] = "";
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int r = conf_make(config, role, conf, problem);
+    if (r < 0) {
+        rd_kafka_conf_destroy(conf);
+        kafka_log(config, LOG_ERR, "kafka_config", "%s", problem);
+        return r;
+    }
+    *client = (struct kafka_client){.config = config, .owner = callbacks ? callbacks->owner : NULL};
+    rd_kafka_conf_set_opaque(conf, client);
+    rd_kafka_conf_set_log_cb(conf, log_line);
+    if (callbacks && callbacks->delivered)
+        rd_kafka_conf_set_dr_msg_cb(conf, callbacks->delivered);
+    if (callbacks && callbacks->rebalance)
+        rd_kafka_conf_set_rebalance_cb(conf, callbacks->rebalance);
+    bool consumer = ROLE(role) & ROLES_CONSUMER_TYPE;
+    client->rk = rd_kafka_new(
+        consumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof problem);
+    if (!client->rk) {
+        rd_kafka_conf_destroy(conf);
+        kafka_log(config, LOG_ERR, "kafka_open", "%s", problem);
+        return ERR_CONFIG;
+    }
+    if (consumer)
+        rd_kafka_poll_set_consumer(client->rk);
+    return 0;
+}
+
+void kafka_client_close(struct kafka_client *client)
+{
+    if (!client->rk)
+        return;
+    rd_kafka_destroy(client->rk);
+    client->rk = NULL;
+}
+
+void kafka_log(
+    const struct kafka_config *config, int level, const char *event, const char *format, ...)
+{
+    if (!config->log)
+        return;
+    char text[TEXT_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    config->log(config->log_context, level, event, text);
+}
+
+void kafka_topic_name(
+    const struct kafka_config *config, enum topic topic, char out[KAFKA_TOPIC_SIZE_MAX])
+{
+    int size = snprintf(out, KAFKA_TOPIC_SIZE_MAX, "%s.%s.v1", config->prefix, topic_name(topic));
+    check(size > 0 && size < KAFKA_TOPIC_SIZE_MAX);
+}
+
+int kafka_topic_of(const struct kafka_config *config, const char *name)
+{
+    char full[KAFKA_TOPIC_SIZE_MAX];
+    for (int i = 0; i < TOPIC_COUNT; i++) {
+        kafka_topic_name(config, (enum topic)i, full);
+        if (strcmp(full, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+int kafka_topic_cached(struct kafka_topic_cache *cache, const struct kafka_config *config,
+    const rd_kafka_topic_t *handle)
+{
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        if (cache->handles[i] == handle)
+            return i;
+    int topic = kafka_topic_of(config, rd_kafka_topic_name(handle));
+    if (topic >= 0)
+        cache->handles[topic] = handle;
+    return topic;
+}
+
+int kafka_layout_get(struct kafka_client *client, int timeout_ms, struct kafka_layout *out)
+{
+    const struct rd_kafka_metadata *metadata;
+    /* All topics, as asking for one by name may create it. */
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 1, NULL, &metadata, timeout_ms);
+    if (code) {
+        kafka_log(client->config, LOG_WARNING, "kafka_metadata", "%s", rd_kafka_err2str(code));
+        return kafka_error_of(code);
+    }
+    struct kafka_layout layout = {{0}};
+    for (int i = 0; i < metadata->topic_cnt; i++) {
+        int topic = kafka_topic_of(client->config, metadata->topics[i].topic);
+        if (topic >= 0 && !metadata->topics[i].err)
+            layout.partitions[topic] = metadata->topics[i].partition_cnt;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    *out = layout;
+    return 0;
+}
+
+bool kafka_topic_of_identity(enum topic topic)
+{
+    return topic == TOPIC_EVENTS || topic == TOPIC_REJECTED || topic == TOPIC_IDENTITY ||
+           topic == TOPIC_IDENTITY_STATE || topic == TOPIC_PERSONS;
+}
+
+int kafka_layout_check(const struct kafka_config *config, const struct kafka_layout *layout)
+{
+    for (int i = 0; i < TOPIC_COUNT; i++) {
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        char model[KAFKA_TOPIC_SIZE_MAX];
+        enum topic like = kafka_topic_of_identity((enum topic)i) ? TOPIC_IDENTITY : TOPIC_JOURNEY;
+        kafka_topic_name(config, (enum topic)i, name);
+        kafka_topic_name(config, like, model);
+        if (layout->partitions[i] == 0) {
+            kafka_log(config, LOG_ERR, "kafka_topics", "topic %s is missing", name);
+            return ERR_CONFIG;
+        }
+        if (layout->partitions[i] != layout->partitions[like]) {
+            kafka_log(config, LOG_ERR, "kafka_topics", "topic %s has %d partitions, %s has %d",
+                name, layout->partitions[i], model, layout->partitions[like]);
+            return ERR_CONFIG;
+        }
+    }
+    return 0;
+}
+
+int kafka_client_ends(
+    struct kafka_client *client, const char *topic, int32_t partition, int64_t *low, int64_t *high)
+{
+    int64_t first;
+    int64_t end;
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+        client->rk, topic, partition, &first, &end, KAFKA_ANSWER_MS);
+    if (code) {
+        kafka_log(client->config, LOG_WARNING, "kafka_ends", "%s %d: %s", topic, partition,
+            rd_kafka_err2str(code));
+        return kafka_error_of(code);
+    }
+    *low = first;
+    *high = end;
+    return 0;
+}

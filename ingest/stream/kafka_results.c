@@ -1,0 +1,314 @@
+/*
+ * Results for sinks: assigned, not subscribed, as the sink's own store says where to go on.
+ *
+ * 1. `positions` has every partition of every result topic; `next` is after the last record that
+ *    next() returned, and moves over what carries no record (ends of transactions) at the
+ * partition's end.
+ * 2. Messages are kept until the following call of next(): results point into them.
+ */
+#include "ingest/stream/kafka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "ingest/stream/kafka_client.h"
+#include "ingest/stream/kafka_error.h"
+#include "ingest/stream/kafka_frame.h"
+
+struct kafka_results {
+    struct result_source base;
+    const struct kafka_config *config;
+    struct kafka_client client;
+    struct kafka_client ends; /* opened when first asked for */
+    struct kafka_topic_cache cache;
+    struct kafka_layout layout;
+    size_t first[TOPIC_COUNT]; /* index of a topic's partition 0 in positions */
+    struct result_position *positions;
+    bool *moved; /* beside positions: since a batch last told */
+    size_t positions_count;
+    struct result_position *told; /* the batch's positions: those that moved */
+    rd_kafka_message_t **messages;
+    struct result *results;
+    size_t count; /* of messages and results */
+    int failure;  /* an error that ended this source */
+};
+
+static const enum topic topics[] = {TOPIC_REJECTED, TOPIC_PERSONS, TOPIC_TOUCHPOINTS,
+    TOPIC_SESSIONS, TOPIC_CONVERSIONS, TOPIC_PROFILES};
+#define TOPICS (sizeof topics / sizeof topics[0])
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The reader's place in the partition of a message; NULL for one that was not assigned. */
+static struct result_position *place_of(
+    struct kafka_results *results, const rd_kafka_message_t *message)
+{
+    int topic = kafka_topic_cached(&results->cache, results->config, message->rkt);
+    if (topic < 0 || message->partition < 0 ||
+        message->partition >= results->layout.partitions[topic])
+        return NULL;
+    return &results->positions[results->first[topic] + (size_t)message->partition];
+}
+
+static void move(struct kafka_results *results, struct result_position *position, int64_t next)
+{
+    if (next <= position->next)
+        return;
+    position->next = next;
+    results->moved[position - results->positions] = true;
+}
+
+static void release(struct kafka_results *results)
+{
+    for (size_t i = 0; i < results->count; i++)
+        rd_kafka_message_destroy(results->messages[i]);
+    results->count = 0;
+}
+
+/* ---- reading ---- */
+
+static int take(struct kafka_results *results, rd_kafka_message_t *message)
+{
+    struct result *result = &results->results[results->count];
+    *result = (struct result){
+        .topic = (enum topic)kafka_topic_cached(&results->cache, results->config, message->rkt),
+        .tombstone = message->payload == NULL,
+        .key = str_make(message->key, message->key_len)};
+    if (!result->tombstone) {
+        struct str framed = str_make(message->payload, message->len);
+        int r = kafka_frame_take(result->topic, framed, &result->value);
+        if (r < 0) {
+            kafka_log(results->config, LOG_ERR, "kafka_results", "%s %d at %lld: %s",
+                rd_kafka_topic_name(message->rkt), message->partition, (long long)message->offset,
+                error_text(r));
+            return ERR_STATE;
+        }
+    }
+    results->messages[results->count++] = message;
+    return 0;
+}
+
+/* Returns 0 for what librdkafka mends by itself when brokers come back. */
+static int on_error(struct kafka_results *results, const rd_kafka_message_t *message)
+{
+    int r = kafka_error_of(message->err);
+    kafka_log(
+        results->config, LOG_WARNING, "kafka_results", "%s", rd_kafka_message_errstr(message));
+    return r == ERR_AGAIN ? 0 : r;
+}
+
+/* Takes one message in: keeps or destroys it. */
+static int take_in(struct kafka_results *results, rd_kafka_message_t *message)
+{
+    bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    struct result_position *place = !message->err || at_end ? place_of(results, message) : NULL;
+    int r = 0;
+    if (message->err && !at_end)
+        r = on_error(results, message);
+    else if (!place)
+        r = ERR_INTERNAL;
+    else if (!at_end)
+        r = take(results, message);
+    if (r == 0 && place)
+        move(results, place, at_end ? message->offset : message->offset + 1);
+    if (r < 0 || message->err)
+        rd_kafka_message_destroy(message);
+    return r;
+}
+
+static size_t tell_positions(struct kafka_results *results)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < results->positions_count; i++) {
+        if (!results->moved[i])
+            continue;
+        results->told[count++] = results->positions[i];
+        /* An empty batch need not be stored; what moved is told again with the next results. */
+        results->moved[i] = results->count == 0;
+    }
+    return count;
+}
+
+/* Fills a batch. Waits for the first record only: those after it are in the queue, or come next
+ * time. */
+static int fill(struct kafka_results *results, int timeout_ms)
+{
+    int64_t end = now_ms() + timeout_ms;
+    while (results->count < results->config->batch_records_max) {
+        int64_t left = results->count > 0 ? 0 : end - now_ms();
+        rd_kafka_message_t *message =
+            rd_kafka_consumer_poll(results->client.rk, left > 0 ? (int)left : 0);
+        if (!message && (results->count > 0 || now_ms() >= end))
+            return 0;
+        int r = message ? take_in(results, message) : 0;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int next(struct result_source *base, int timeout_ms, struct result_batch *batch)
+{
+    struct kafka_results *results = (struct kafka_results *)base;
+    release(results);
+    if (results->failure == 0)
+        results->failure = fill(results, timeout_ms);
+    /* Positions have moved past records that this batch does not hand out: there is no going on. */
+    if (results->failure < 0)
+        return results->failure;
+    *batch = (struct result_batch){.results = results->results,
+        .results_count = results->count,
+        .positions = results->told,
+        .positions_count = tell_positions(results)};
+    return 0;
+}
+
+static int ack(struct result_source *base)
+{
+    return 0;
+}
+
+static void source_close(struct result_source *base)
+{
+    struct kafka_results *results = (struct kafka_results *)base;
+    if (!results)
+        return;
+    release(results);
+    kafka_client_close(&results->client);
+    kafka_client_close(&results->ends);
+    free(results->messages);
+    free(results->results);
+    free(results->positions);
+    free(results->moved);
+    free(results->told);
+    free(results);
+}
+
+/* ---- opening ---- */
+
+static int make_positions(struct kafka_results *results)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < TOPICS; i++)
+        count += (size_t)results->layout.partitions[topics[i]];
+    results->positions = calloc(count, sizeof *results->positions);
+    results->told = calloc(count, sizeof *results->told);
+    results->moved = calloc(count, sizeof *results->moved);
+    if (!results->positions || !results->told || !results->moved)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < TOPICS; i++) {
+        results->first[topics[i]] = results->positions_count;
+        for (int32_t p = 0; p < results->layout.partitions[topics[i]]; p++) {
+            struct result_position *position = &results->positions[results->positions_count++];
+            kafka_topic_name(results->config, topics[i], position->topic);
+            position->partition = p;
+        }
+    }
+    return 0;
+}
+
+static const struct result_position *stored_place(
+    const struct result_position *stored, size_t count, const struct result_position *place)
+{
+    for (size_t i = 0; i < count; i++)
+        if (stored[i].partition == place->partition && strcmp(stored[i].topic, place->topic) == 0)
+            return &stored[i];
+    return NULL;
+}
+
+static int start_position(struct kafka_results *results, struct result_position *position,
+    const struct result_position *stored)
+{
+    int64_t low;
+    int64_t high;
+    int r = kafka_client_ends(&results->client, position->topic, position->partition, &low, &high);
+    if (r < 0)
+        return r;
+    int64_t next = stored ? stored->next : 0;
+    if (next > high) {
+        kafka_log(results->config, LOG_ERR, "kafka_results",
+            "%s %d ends at %lld, the stored position is %lld: another cluster's?", position->topic,
+            position->partition, (long long)high, (long long)next);
+        return ERR_STATE;
+    }
+    position->next = next < low ? low : next;
+    return 0;
+}
+
+static int assign(struct kafka_results *results, const struct result_position *stored, size_t count)
+{
+    rd_kafka_topic_partition_list_t *parts =
+        rd_kafka_topic_partition_list_new((int)results->positions_count);
+    int r = 0;
+    for (size_t i = 0; i < results->positions_count && r == 0; i++) {
+        struct result_position *position = &results->positions[i];
+        r = start_position(results, position, stored_place(stored, count, position));
+        rd_kafka_topic_partition_list_add(parts, position->topic, position->partition)->offset =
+            position->next;
+    }
+    if (r == 0)
+        r = kafka_error_of(rd_kafka_assign(results->client.rk, parts));
+    rd_kafka_topic_partition_list_destroy(parts);
+    return r;
+}
+
+int kafka_results_open(const struct kafka_config *config, const struct result_position *positions,
+    size_t count, struct result_source **out)
+{
+    struct kafka_results *results = calloc(1, sizeof *results);
+    if (!results)
+        return ERR_NO_MEMORY;
+    results->base = (struct result_source){.next = next, .ack = ack, .close = source_close};
+    results->config = config;
+    results->messages = calloc(config->batch_records_max, sizeof *results->messages);
+    results->results = calloc(config->batch_records_max, sizeof *results->results);
+    int r = results->messages && results->results ? 0 : ERR_NO_MEMORY;
+    if (r == 0)
+        r = kafka_client_open(&results->client, config, KAFKA_ROLE_RESULTS, NULL);
+    if (r == 0)
+        r = kafka_layout_get(&results->client, KAFKA_ANSWER_MS, &results->layout);
+    if (r == 0)
+        r = kafka_layout_check(config, &results->layout);
+    if (r == 0)
+        r = make_positions(results);
+    if (r == 0)
+        r = assign(results, positions, count);
+    if (r < 0) {
+        source_close(&results->base);
+        return r;
+    }
+    *out = &results->base;
+    return 0;
+}
+
+int kafka_results_caught_up(struct result_source *base, int timeout_ms)
+{
+    struct kafka_results *results = (struct kafka_results *)base;
+    if (!results->ends.rk) {
+        int r = kafka_client_open(&results->ends, results->config, KAFKA_ROLE_END, NULL);
+        if (r < 0)
+            return r;
+    }
+    int64_t until = now_ms() + timeout_ms;
+    for (size_t i = 0; i < results->positions_count; i++) {
+        const struct result_position *position = &results->positions[i];
+        int64_t low;
+        int64_t high;
+        int r =
+            kafka_client_ends(&results->ends, position->topic, position->partition, &low, &high);
+        if (r < 0)
+            return r;
+        if (low < high && position->next < high)
+            return KAFKA_BUSY;
+        if (now_ms() > until)
+            return ERR_AGAIN;
+    }
+    return 0;
+}

@@ -1,0 +1,216 @@
+/* Configuration, names, frames, and what the broker says of its topics. */
+#include "ingest/stream/kafka_client.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ingest/stream/kafka_frame.h"
+#include "tests/unit/ingest/kafka_mock.h"
+
+static void assert_problem(const struct kafka_config *config, const char *begin)
+{
+    char problem[256] = "";
+    assert_int_equal(kafka_config_check(config, problem, sizeof problem), ERR_CONFIG);
+    assert_memory_equal(problem, begin, strlen(begin));
+}
+
+static struct kafka_config sound(const struct kafka_property *property)
+{
+    struct kafka_config config;
+    kafka_config_default(&config);
+    config.properties = property;
+    config.properties_count = 1;
+    return config;
+}
+
+static const struct kafka_property bootstrap = {
+    KAFKA_SCOPE_ALL, "bootstrap.servers", "localhost:9"};
+
+static void test_config_check_default_is_sound(void **state)
+{
+    char problem[256];
+    struct kafka_config config = sound(&bootstrap);
+    assert_int_equal(kafka_config_check(&config, problem, sizeof problem), 0);
+}
+
+static void test_config_check_bad_values_are_refused(void **state)
+{
+    struct kafka_config config = sound(&bootstrap);
+    config.prefix = "a b";
+    assert_problem(&config, "prefix");
+    config.prefix = "01234567890123456789012345678901234567890";
+    assert_problem(&config, "prefix");
+    config = sound(&bootstrap);
+    config.group = "";
+    assert_problem(&config, "group");
+    config = sound(&bootstrap);
+    config.slot = "../up";
+    assert_problem(&config, "slot");
+    config = sound(&bootstrap);
+    config.journey_partitions = 0;
+    assert_problem(&config, "partitions");
+    config = sound(&bootstrap);
+    config.replication_factor = 0;
+    assert_problem(&config, "replication");
+    config = sound(&bootstrap);
+    config.batch_records_max = 0;
+    assert_problem(&config, "batch records");
+    config = sound(&bootstrap);
+    config.batch_ms = 0;
+    assert_problem(&config, "batch milliseconds");
+    config = sound(&bootstrap);
+    config.state_dir = "";
+    assert_problem(&config, "state directory");
+}
+
+static void test_config_check_properties_unknown_reserved_missing_are_refused(void **state)
+{
+    struct kafka_property property = {KAFKA_SCOPE_ALL, "bootstrap.server", "localhost:9"};
+    struct kafka_config config = sound(&property);
+    assert_problem(&config, "No such configuration property: \"bootstrap.server\"");
+    property = (struct kafka_property){KAFKA_SCOPE_ALL, "linger.ms", "soon"};
+    assert_problem(&config, "Invalid value");
+    property = (struct kafka_property){KAFKA_SCOPE_ALL, "linger.ms", "1"};
+    assert_problem(&config, "bootstrap.servers is missing");
+    static const char *const reserved[] = {"isolation.level", "acks", "request.required.acks",
+        "enable.auto.commit", "transactional.id", "partition.assignment.strategy"};
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
+        property = (struct kafka_property){KAFKA_SCOPE_CONSUMER, reserved[i], "0"};
+        assert_problem(&config, reserved[i]);
+    }
+}
+
+static void test_client_open_property_reaches_handles_of_its_scope_only(void **state)
+{
+    const struct kafka_property properties[] = {
+        bootstrap, {KAFKA_SCOPE_PRODUCER, "linger.ms", "77"}};
+    struct kafka_config config = sound(properties);
+    config.properties_count = 2;
+    struct kafka_client client;
+    char value[32];
+    size_t size = sizeof value;
+    assert_int_equal(kafka_client_open(&client, &config, KAFKA_ROLE_DOOR, NULL), 0);
+    assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(client.rk), "linger.ms", value, &size), 0);
+    assert_string_equal(value, "77");
+    kafka_client_close(&client);
+    size = sizeof value;
+    assert_int_equal(kafka_client_open(&client, &config, KAFKA_ROLE_RESULTS, NULL), 0);
+    assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(client.rk), "linger.ms", value, &size), 0);
+    assert_string_not_equal(value, "77");
+    kafka_client_close(&client);
+}
+
+static void test_topic_name_and_back(void **state)
+{
+    struct kafka_config config;
+    char name[KAFKA_TOPIC_SIZE_MAX];
+    kafka_config_default(&config);
+    kafka_topic_name(&config, TOPIC_IDENTITY_STATE, name);
+    assert_string_equal(name, "tabiji.identity-state.v1");
+    config.prefix = "0123456789012345678901234567890123456789";
+    for (int i = 0; i < TOPIC_COUNT; i++) {
+        kafka_topic_name(&config, (enum topic)i, name);
+        assert_int_equal(kafka_topic_of(&config, name), i);
+    }
+    assert_int_equal(kafka_topic_of(&config, "tabiji.events.v1"), -1);
+}
+
+static void test_layout_check_missing_and_unlike_topics_are_named(void **state)
+{
+    struct kafka_mock mock = {.logged = 0};
+    struct kafka_layout layout;
+    kafka_config_default(&mock.config);
+    mock.config.log = kafka_mock_log;
+    mock.config.log_context = &mock;
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        layout.partitions[i] = kafka_topic_of_identity((enum topic)i) ? 4 : 6;
+    assert_int_equal(kafka_layout_check(&mock.config, &layout), 0);
+    layout.partitions[TOPIC_PERSONS] = 6;
+    assert_int_equal(kafka_layout_check(&mock.config, &layout), ERR_CONFIG);
+    assert_string_equal(mock.last,
+        "kafka_topics: topic tabiji.persons.v1 has 6 partitions, tabiji.identity.v1 has 4");
+    layout.partitions[TOPIC_PERSONS] = 4;
+    layout.partitions[TOPIC_JOURNEY_STATE] = 0;
+    assert_int_equal(kafka_layout_check(&mock.config, &layout), ERR_CONFIG);
+    assert_string_equal(mock.last, "kafka_topics: topic tabiji.journey-state.v1 is missing");
+}
+
+static void test_layout_get_counts_what_the_broker_has(void **state)
+{
+    struct kafka_mock mock;
+    struct kafka_client client;
+    struct kafka_layout layout;
+    int64_t low = -1;
+    int64_t high = -1;
+    kafka_mock_start(&mock);
+    assert_int_equal(kafka_client_open(&client, &mock.config, KAFKA_ROLE_END, NULL), 0);
+    assert_int_equal(kafka_layout_get(&client, KAFKA_ANSWER_MS, &layout), 0);
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        assert_int_equal(layout.partitions[i], MOCK_PARTITIONS);
+    assert_int_equal(kafka_client_ends(&client, "tabiji.events.v1", 0, &low, &high), 0);
+    assert_int_equal(low, 0);
+    assert_int_equal(high, 0);
+    kafka_client_close(&client);
+    kafka_mock_stop(&mock);
+}
+
+static void test_layout_get_without_broker_is_try_again(void **state)
+{
+    const struct kafka_property nobody = {KAFKA_SCOPE_ALL, "bootstrap.servers", "127.0.0.1:1"};
+    struct kafka_config config = sound(&nobody);
+    struct kafka_client client;
+    struct kafka_layout layout;
+    assert_int_equal(kafka_client_open(&client, &config, KAFKA_ROLE_ADMIN, NULL), 0);
+    assert_int_equal(kafka_layout_get(&client, 200, &layout), ERR_AGAIN);
+    kafka_client_close(&client);
+    assert_int_equal(kafka_topics_create(&config, 200), ERR_AGAIN);
+}
+
+static void test_frame_put_and_take_round_trip(void **state)
+{
+    for (int i = 0; i < TOPIC_COUNT; i++) {
+        char bytes[KAFKA_FRAME_SIZE + 2] = {0};
+        struct str value;
+        size_t frame = kafka_frame_size((enum topic)i);
+        kafka_frame_put((enum topic)i, bytes);
+        bytes[frame] = 'x';
+        assert_int_equal(kafka_frame_take((enum topic)i, str_make(bytes, frame + 1), &value), 0);
+        assert_true(str_equal(value, STR("x")));
+    }
+    assert_int_equal(kafka_frame_size(TOPIC_JOURNEY_STATE), 0);
+}
+
+static void test_frame_take_damaged_is_refused(void **state)
+{
+    char bytes[KAFKA_FRAME_SIZE];
+    struct str value;
+    kafka_frame_put(TOPIC_EVENTS, bytes);
+    for (size_t size = 0; size < KAFKA_FRAME_SIZE; size++)
+        assert_int_equal(kafka_frame_take(TOPIC_EVENTS, str_make(bytes, size), &value), ERR_AVRO);
+    assert_int_equal(kafka_frame_take(TOPIC_PROFILES, str_make(bytes, sizeof bytes), &value),
+        ERR_SCHEMA_UNKNOWN);
+    bytes[0] = 1;
+    assert_int_equal(
+        kafka_frame_take(TOPIC_EVENTS, str_make(bytes, sizeof bytes), &value), ERR_AVRO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config_check_default_is_sound),
+        cmocka_unit_test(test_config_check_bad_values_are_refused),
+        cmocka_unit_test(test_config_check_properties_unknown_reserved_missing_are_refused),
+        cmocka_unit_test(test_client_open_property_reaches_handles_of_its_scope_only),
+        cmocka_unit_test(test_topic_name_and_back),
+        cmocka_unit_test(test_layout_check_missing_and_unlike_topics_are_named),
+        cmocka_unit_test(test_layout_get_counts_what_the_broker_has),
+        cmocka_unit_test(test_layout_get_without_broker_is_try_again),
+        cmocka_unit_test(test_frame_put_and_take_round_trip),
+        cmocka_unit_test(test_frame_take_damaged_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
