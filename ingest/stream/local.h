@@ -2,13 +2,12 @@
  * The embedded driver: topics and state in LMDB under one directory, one process.
  *
  *     DIR/lock   held by the process that owns the directory
- *     DIR/log/   LMDB, written by appenders only: events and rejected, cursors; group commit: all waiting
- *                appends share one fsync
- *     DIR/state/ LMDB, written by the worker only: {input position, tables, change log of results}, one
- *                transaction a batch
+ *     DIR/log/   LMDB, written by appenders only: events and rejected, cursors; group commit: all
+ * waiting appends share one fsync DIR/state/ LMDB, written by the worker only: {input position,
+ * tables, change log of results}, one transaction a batch
  *
- * Neither waits for the other's writer lock. Mail between stages stays in memory: a batch runs it to
- * quiet, then calls settle(), inside its one transaction.
+ * Neither waits for the other's writer lock. Mail between stages stays in memory: a batch runs it
+ * to quiet, then calls settle(), inside its one transaction.
  *
  * The change log of results holds (table, key); a reader looks the current value up. So a row that
  * changed often is written once, and a batch of results always shows rows at or after its position.
@@ -42,12 +41,12 @@ int64_t local_log_end(struct local *local);
  * Errors: of their open(). Worker thread only, once, before local_work(). */
 MUST_CHECK int local_set_stages(struct local *local, const struct stage *stages, size_t count);
 
-/* Runs one batch. Returns 0 when it processed something, LOCAL_QUIET when the log has no more (after
- * waiting up to timeout_ms). Errors: of the stages, ERR_IO, ERR_STATE; the batch is then undone.
- * Worker thread only. */
+/* Runs one batch. Returns 0 when it processed something, LOCAL_QUIET when the log has no more
+ * (after waiting up to timeout_ms). Errors: of the stages, ERR_IO, ERR_STATE; the batch is then
+ * undone. Worker thread only. */
 #define LOCAL_QUIET 1
 MUST_CHECK int local_work(struct local *local, int timeout_ms);
-/* Makes a waiting local_work() and next() return early. Threads: any, also a signal handler's. */
+/* Makes a waiting local_work() and next() return early. Threads: any. */
 void local_wake(struct local *local);
 
 /* Opens a reader of results from where `positions` say (count 0: everything that the tables hold

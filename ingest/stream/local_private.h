@@ -1,0 +1,118 @@
+/*
+ * What the files of the local driver share.
+ *
+ * Threads: appenders (any) and the log writer meet at `queue`; the worker alone writes `state`;
+ * result sources read. The log keeps segments: key = position of the first record (8 bytes,
+ * big-endian), value = records, each [topic 1][key size 2][value size 4][key][value],
+ * little-endian. A segment is what one group commit took, cut at LOCAL_SEGMENT_SIZE, so that a
+ * thousand small records cost one put.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "ingest/stream/local.h"
+#include "ingest/stream/outbox.h"
+#include "ingest/stream/state_lmdb.h"
+
+#define LOCAL_FORMAT "tabiji-local-1"
+#define LOCAL_SEGMENT_SIZE ((size_t)1 << 20)
+#define LOCAL_QUEUE_REQUESTS_MAX 65536
+#define LOCAL_BATCH_RECORDS_DEFAULT 20000
+#define LOCAL_BATCH_BYTES_DEFAULT ((size_t)64 << 20)
+#define LOCAL_READERS_MAX 16
+#define LOCAL_STAGES_MAX 8
+#define LOCAL_DIRECTORY_ID_SIZE 16
+
+enum local_extra {
+    LOCAL_EXTRA_CHANGES,  /* position (8, big-endian) -> topic (1), row key */
+    LOCAL_EXTRA_REJECTED, /* rejected_key -> Rejected */
+    LOCAL_EXTRA_READERS,  /* name -> acked position (8) */
+    LOCAL_EXTRA_COUNT,
+};
+
+/* One waiting append(). Lives on its caller's stack. */
+struct append_request {
+    struct append_request *next;
+    const struct append_record *records;
+    size_t count;
+    const struct append_cursor *cursor;
+    int result;
+    bool done;
+};
+
+struct local_stage {
+    const struct stage *stage;
+    void *instance;
+};
+
+struct mail_item;
+
+struct local {
+    struct appender appender; /* first: append() casts back */
+    struct local_options options;
+    int lock_fd;
+    uint8_t directory_id[LOCAL_DIRECTORY_ID_SIZE];
+
+    /* the log */
+    MDB_env *log_env;
+    MDB_dbi log_records;
+    MDB_dbi log_cursors;
+    pthread_t writer;
+    bool writer_started;
+    pthread_mutex_t mutex;
+    pthread_cond_t queued;
+    pthread_cond_t committed; /* appends done, log_end moved, or woken */
+    struct append_request *queue_first;
+    struct append_request **queue_last;
+    size_t queue_count;
+    int failed; /* ERR_*: the log takes no more; an fsync that failed is never tried again */
+    bool closing;
+    int64_t log_end;
+    _Atomic bool woken;
+
+    /* the worker */
+    struct state_lmdb *store;
+    struct state *state;
+    struct local_stage stages[LOCAL_STAGES_MAX];
+    size_t stages_count;
+    struct outbox outbox;
+    struct arena mail_arena;
+    struct mail_item *mail_first;
+    struct mail_item **mail_last;
+    struct arena scratch;
+    struct buf rejected; /* of this batch: [key size 4][value size 4][key][value]... */
+    int64_t input_next;
+    int64_t change_next;
+
+    /* result sources wait here for the worker's commits */
+    pthread_mutex_t results_mutex;
+    pthread_cond_t results_ready;
+    int64_t results_end;
+    _Atomic int64_t acked[LOCAL_READERS_MAX];
+    char reader_names[LOCAL_READERS_MAX][64];
+    size_t readers_count;
+};
+
+/* local_log.c */
+MUST_CHECK int local_log_open(struct local *local, const char *dir);
+void local_log_close(struct local *local);
+int local_append(struct appender *appender, const struct append_record *records, size_t count,
+    const struct append_cursor *cursor);
+int local_cursor_get(struct appender *appender, struct str name, struct buf *out);
+/* Waits until the log has something at `position`, `timeout_ms` are over or somebody wakes. Returns
+ * the log's end. */
+int64_t local_log_wait(struct local *local, int64_t position, int timeout_ms);
+
+/* A record in a segment; returns false at the end. Errors of the bytes: ERR_STATE in *error. */
+bool local_log_record(struct str *segment, struct record *record, int *error);
+
+/* The deadline of a timed wait. */
+struct timespec local_deadline(int timeout_ms);
+
+/* 8-byte big-endian integers as LMDB keys and values. */
+static inline MDB_val local_val(const void *data, size_t size)
+{
+    return (MDB_val){.mv_size = size, .mv_data = (void *)(uintptr_t)data};
+}
