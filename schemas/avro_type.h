@@ -41,7 +41,7 @@ struct avro_type {
     /* Records that are a schema of their own; else NULL. As the generated functions say. */
     int (*encode)(const void *record, struct buf *out);
     int (*decode)(void *out, struct str bytes, struct arena *arena);
-    int (*skip)(struct avro_reader *reader);
+    int (*skip_record)(struct avro_reader *reader);
 };
 
 /* A field of the generated struct; offsets in bytes. */

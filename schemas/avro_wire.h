@@ -199,10 +199,10 @@ AVRO_INLINE int avro_get_block(struct avro_reader *reader, size_t count_max, siz
 
 /* The encoded bytes of one record, checked by its skip function. */
 AVRO_INLINE int avro_get_raw(
-    struct avro_reader *reader, int (*skip)(struct avro_reader *), struct str *out)
+    struct avro_reader *reader, int (*skip_record)(struct avro_reader *), struct str *out)
 {
     struct avro_reader behind = *reader;
-    int r = skip(&behind);
+    int r = skip_record(&behind);
     if (r < 0)
         return r;
     *out = str_make(reader->at, (size_t)(behind.at - reader->at));
@@ -214,6 +214,18 @@ static inline int avro_skip_long(struct avro_reader *reader)
 {
     int64_t value;
     return avro_get_long(reader, &value);
+}
+
+static inline int avro_skip_int(struct avro_reader *reader)
+{
+    int32_t value;
+    return avro_get_int(reader, &value);
+}
+
+static inline int avro_skip_bool(struct avro_reader *reader)
+{
+    bool value;
+    return avro_get_bool(reader, &value);
 }
 
 static inline int avro_skip_enum(struct avro_reader *reader, int32_t symbols)

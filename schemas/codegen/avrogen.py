@@ -27,7 +27,7 @@ class Types:
     """Named types by name, with the schema that defined each first."""
 
     def __init__(self):
-        self.named, self.home, self.order = {}, {}, {}
+        self.named, self.home, self.order, self.open = {}, {}, {}, set()
 
     def collect(self, schema, home):
         if isinstance(schema, list):
@@ -43,14 +43,20 @@ class Types:
                         raise SystemExit(f"{home}: {name} is defined differently in {self.home[name]}")
                 else:
                     self.named[name], self.home[name] = schema, home
+                self.open.add(name)
                 for field in schema.get("fields", []):
                     self.collect(field["type"], home)
+                self.open.remove(name)
                 if known is None:
                     self.order.setdefault(home, []).append(name)
             elif kind == "array":
                 self.collect(schema["items"], home)
+            elif kind == "map":
+                self.collect(schema["values"], home)
             elif not isinstance(kind, str) or kind not in PRIMITIVES:
                 self.collect(kind, home)
+        elif schema in self.open:
+            raise SystemExit(f"{home}: {schema} is recursive")
         elif schema not in PRIMITIVES and schema not in self.named:
             raise SystemExit(f"{home}: unknown type {schema}")
 
@@ -278,11 +284,11 @@ class Writer:
         if field.raw or field.kind == "record":
             return f"{field.stem}_skip(reader)"
         if field.kind in ("int", "long"):
-            return "avro_skip_long(reader)"
+            return f"avro_skip_{field.kind}(reader)"
         if field.kind == "enum":
             return f"avro_skip_enum(reader, {len(field.type['symbols'])})"
         if field.kind == "boolean":
-            return "avro_skip_fixed(reader, 1)"
+            return "avro_skip_bool(reader)"
         if field.kind == "double":
             return "avro_skip_fixed(reader, 8)"
         if field.kind == "fixed":
@@ -499,7 +505,7 @@ class Writer:
             out += [f"static int encode_any_{stem}(const void *record, struct buf *out)", "{", f"    return {stem}_encode(record, out);", "}", "",
                     f"static int decode_any_{stem}(void *out, struct str bytes, struct arena *arena)", "{",
                     f"    return {stem}_decode(out, bytes, arena);", "}", ""]
-            functions += [f".encode = encode_any_{stem}", f".decode = decode_any_{stem}", f".skip = {stem}_skip"]
+            functions += [f".encode = encode_any_{stem}", f".decode = decode_any_{stem}", f".skip_record = {stem}_skip"]
         return out + [f"const struct avro_type avro_type_{stem} = {{", head,
                       f"    .size = sizeof(struct {stem}), .fields = fields_{stem}, .fields_count = {len(rows)},",
                       f"    {', '.join(functions)},", "};", ""]
@@ -515,10 +521,12 @@ def write_files(types, writer, path, out_dir):
     schema = json.loads(path.read_text())
     stem = path.stem
     record = snake(schema["name"])
+    own = types.order.get(str(path), [])
+    for name in own:
+        writer.home_only(types.named[name], own)
     texts = Texts(types, schema.get("namespace", ""))
     text = json.dumps(texts.inlined(schema, set()), separators=(",", ":"), ensure_ascii=True)
     canonical = texts.canonical(texts.inlined(schema, set()))
-    own = types.order.get(str(path), [])
     others = sorted({pathlib.Path(types.home[name]).stem for name in types.used(schema)} - {stem})
     header = [f"/* Generated from {path.name} by avrogen.py. */", "#pragma once", "", '#include "schemas/avro_type.h"', *(f'#include "schemas/{other}.avro.h"' for other in others), ""]
     code = [f"/* Generated from {path.name} by avrogen.py. */", f'#include "schemas/{stem}.avro.h"', "", '#include "schemas/error.h"', ""]
@@ -527,7 +535,6 @@ def write_files(types, writer, path, out_dir):
     header += [""] if own else []
     for name in own:
         definition = types.named[name]
-        writer.home_only(definition, own)
         if definition["type"] == "enum":
             header += writer.enum(definition)
             code += writer.enum_code(definition)
@@ -582,16 +589,20 @@ def used(types, schema, seen=None):
 Types.used = used
 
 
+def run(paths, out_dir):
+    types = Types()
+    for path in paths:
+        types.collect(json.loads(path.read_text()), str(path))
+    for path in paths:
+        write_files(types, Writer(types), path, out_dir)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("schemas", type=pathlib.Path, nargs="+")
     options = parser.parse_args()
-    types = Types()
-    for path in options.schemas:
-        types.collect(json.loads(path.read_text()), str(path))
-    for path in options.schemas:
-        write_files(types, Writer(types), path, options.out)
+    run(options.schemas, options.out)
 
 
 if __name__ == "__main__":
