@@ -89,10 +89,13 @@ static bool scan_digits(struct scan *scan, int count, int *out)
 /* One of the characters of `any`. */
 static bool scan_any(struct scan *scan, const char *any)
 {
-    if (scan->at == scan->end || *scan->at == '\0' || !strchr(any, *scan->at))
-        return false;
-    scan->at++;
-    return true;
+    for (; scan->at < scan->end && *any; any++) {
+        if (*scan->at == *any) {
+            scan->at++;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool scan_year(struct scan *scan, int64_t *year)

@@ -12,25 +12,34 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The first of `any` at or behind `at`, or `end`. */
-static const char *find(const char *at, const char *end, const char *any)
+/* The first `wanted` at or behind `at`, or `end`. */
+static const char *find(const char *at, const char *end, char wanted)
 {
-    while (at < end && (*at == '\0' || !strchr(any, *at)))
+    const char *found = at < end ? memchr(at, wanted, (size_t)(end - at)) : NULL;
+    return found ? found : end;
+}
+
+static const char *authority_end(const char *at, const char *end)
+{
+    while (at < end && *at != '/' && *at != '?')
         at++;
     return at;
+}
+
+static bool is_scheme(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '-' || c == '.';
 }
 
 /* Behind "scheme:" (a letter, then letters, digits, + - .), or `at` where there is none. */
 static const char *skip_scheme(const char *at, const char *end)
 {
-    for (const char *c = at; c < end; c++) {
-        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
-        if (*c == ':')
-            return c > at ? c + 1 : at;
-        if (!letter && (c == at || !((*c >= '0' && *c <= '9') || strchr("+-.", *c))))
-            break;
-    }
-    return at;
+    const char *c = at;
+    while (c < end && is_scheme(*c))
+        c++;
+    bool letter = c > at && *at > '9';
+    return letter && c < end && *c == ':' ? c + 1 : at;
 }
 
 /* Host of an authority; a port behind the last colon is dropped, not one within [::1]. */
@@ -42,7 +51,7 @@ static struct str host_of(const char *at, const char *end)
             break;
         }
     }
-    const char *host_end = at < end && *at == '[' ? find(at, end, "]") : find(at, end, ":");
+    const char *host_end = at < end && *at == '[' ? find(at, end, ']') : find(at, end, ':');
     if (host_end < end && *host_end == ']')
         host_end++;
     return slice(at, host_end);
@@ -74,21 +83,21 @@ int url_split(struct str text, struct arena *arena, struct url *out)
         at++;
     while (at < end && is_space(end[-1]))
         end--;
-    end = find(at, end, "#");
+    end = find(at, end, '#');
 
     struct url url = {0};
     const char *behind_scheme = skip_scheme(at, end);
     bool absolute = end - behind_scheme >= 2 && memcmp(behind_scheme, "//", 2) == 0;
     if (absolute) {
         at = behind_scheme + 2;
-        const char *authority_end = find(at, end, "/?");
-        url.host = host_of(at, authority_end);
+        const char *behind_authority = authority_end(at, end);
+        url.host = host_of(at, behind_authority);
         int r = lower_case(&url.host, arena);
         if (r < 0)
             return r;
-        at = authority_end;
+        at = behind_authority;
     }
-    const char *path_end = find(at, end, "?");
+    const char *path_end = find(at, end, '?');
     url.path = slice(at, path_end);
     if (absolute && url.path.size == 0)
         url.path = STR("/");

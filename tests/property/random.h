@@ -1,0 +1,49 @@
+/*
+ * Random cases that can be had again: every property test prints TABIJI_SEED=n, and takes it from
+ * the environment when it stands there.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+struct random {
+    uint64_t state;
+};
+
+/* From TABIJI_SEED, else from the system; prints it. */
+static inline struct random random_begin(void)
+{
+    struct random random;
+    const char *wanted = getenv("TABIJI_SEED");
+    if (wanted)
+        random.state = strtoull(wanted, NULL, 10);
+    else if (getrandom(&random.state, sizeof(random.state), 0) != (ssize_t)sizeof(random.state))
+        abort();
+    printf("TABIJI_SEED=%llu\n", (unsigned long long)random.state);
+    (void)fflush(stdout);
+    return random;
+}
+
+/* splitmix64 */
+static inline uint64_t random_next(struct random *random)
+{
+    uint64_t z = (random->state += 0x9E3779B97F4A7C15ULL);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+    return z ^ (z >> 31);
+}
+
+/* 0 .. below - 1 */
+static inline size_t random_below(struct random *random, size_t below)
+{
+    return (size_t)(random_next(random) % below);
+}
+
+/* True once in `times`. */
+static inline int random_once_in(struct random *random, size_t times)
+{
+    return random_below(random, times) == 0;
+}
