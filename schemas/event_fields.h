@@ -29,8 +29,8 @@ enum event_field_kind {
     EVENT_FIELD_NODE_B,
 };
 
-#define EVENT_FIELD_NAME_SIZE_MAX 15
-#define EVENT_FIELDS_MAX 32 /* of one part */
+#define EVENT_FIELD_NAME_SIZE_MAX 16 /* compared as two words */
+#define EVENT_FIELDS_MAX 32          /* of one part */
 
 /* Names of an enum's values, by number; from_name() is -1 for an unknown one. */
 struct event_enum {
@@ -54,22 +54,66 @@ struct event_field {
     };
 };
 
-/* Fields sorted by name (memcmp); by_size is a permutation of them by length of the name, of which
- * those of length n stand at from[n] .. from[n + 1]. */
+#define EVENT_FIELD_SLOTS 64
+
+/* Fields sorted by name (memcmp). A name is found by event_field_slot(), in which no two fields of
+ * a part meet: slots hold index + 1, or 0. */
 struct event_part {
     const struct event_field *fields;
     size_t count;
     uint32_t required;  /* bits of the fields that an object must have */
     uint32_t standards; /* bits of the numbers whose standard is not zero */
-    const uint8_t *by_size;
-    uint8_t from[EVENT_FIELD_NAME_SIZE_MAX + 2];
+    uint8_t first;      /* what tells the names of this part apart */
+    uint8_t middle;
+    uint8_t slots[EVENT_FIELD_SLOTS];
 };
 
 extern const struct event_part event_part_touchpoint; /* offsets in struct touchpoint */
 extern const struct event_part event_part_item;       /* offsets in struct order_item */
 
+static inline size_t event_field_slot(const struct event_part *part, struct str name)
+{
+    const uint8_t *letters = (const uint8_t *)name.data;
+    size_t hash = letters[0] * (size_t)part->first + letters[name.size / 2] * (size_t)part->middle +
+                  letters[name.size - 1] * (size_t)5 + name.size;
+    return hash / 4 % EVENT_FIELD_SLOTS;
+}
+
+/* memcmp() == 0 of two texts of one short size, 1 or more, without a call. */
+static inline bool event_field_same(const char *a, const char *b, size_t size)
+{
+    uint64_t first[2] = {0, 0};
+    uint64_t last[2] = {0, 0};
+    if (size >= 8) {
+        memcpy(&first[0], a, 8);
+        memcpy(&first[1], b, 8);
+        memcpy(&last[0], a + size - 8, 8);
+        memcpy(&last[1], b + size - 8, 8);
+    } else if (size >= 4) {
+        memcpy(&first[0], a, 4);
+        memcpy(&first[1], b, 4);
+        memcpy(&last[0], a + size - 4, 4);
+        memcpy(&last[1], b + size - 4, 4);
+    } else { /* the slot has seen the first, the middle and the last, but not exactly */
+        return a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1];
+    }
+    return first[0] == first[1] && last[0] == last[1];
+}
+
 /* The field of that name, or NULL. Threads: any. */
-const struct event_field *event_field_find(const struct event_part *part, struct str name);
+static inline const struct event_field *event_field_find(
+    const struct event_part *part, struct str name)
+{
+    if (name.size == 0)
+        return NULL;
+    size_t index = part->slots[event_field_slot(part, name)];
+    if (index == 0)
+        return NULL;
+    const struct event_field *field = &part->fields[index - 1];
+    if (field->name.size != name.size || !event_field_same(field->name.data, name.data, name.size))
+        return NULL;
+    return field;
+}
 
 /* The known name nearest to a wrong one, or empty. Threads: any. */
 struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name);

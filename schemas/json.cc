@@ -28,6 +28,9 @@ static constexpr size_t TEXT_CAPACITY_MIN = 16384;
 static constexpr size_t SIMDJSON_DEPTH_MAX = JSON_DEPTH_MAX + 1;
 static constexpr size_t SLOTS = 2 * JSON_KEYS_MAX; /* a power of two */
 
+static constexpr size_t SMALL_OBJECT_KEYS_MAX = 24;
+static constexpr int FRACTION_DIGITS_MAX = 4;
+
 static_assert(JSON_TEXT_SIZE_MAX < UINT32_MAX, "simdjson's tape has 32-bit places");
 static_assert((SLOTS & (SLOTS - 1)) == 0, "slots are masked");
 
@@ -271,10 +274,8 @@ static void next_stamp(struct json_parser *parser)
     }
 }
 
-static int check_object(struct json_parser *parser, struct json object)
+static int check_large_object(struct json_parser *parser, struct json object)
 {
-    if ((json_word_(object) >> 32 & 0xFFFFFF) > JSON_KEYS_MAX)
-        return ERR_KEYS;
     next_stamp(parser);
     struct json_iterator iterator;
     json_iterate(object, &iterator);
@@ -287,20 +288,101 @@ static int check_object(struct json_parser *parser, struct json object)
     return 0;
 }
 
+/* One of 64 bits, by the size and the ends of a key. Equal keys have equal bits. */
+static inline uint64_t key_bit(struct str key)
+{
+    uint32_t first = 0;
+    uint32_t last = 0;
+    if (key.size >= sizeof(first)) {
+        memcpy(&first, key.data, sizeof(first));
+        memcpy(&last, key.data + key.size - sizeof(last), sizeof(last));
+    } else if (key.size) {
+        first = static_cast<unsigned char>(key.data[0]);
+        last = static_cast<unsigned char>(key.data[key.size - 1]);
+    }
+    uint64_t mixed = (static_cast<uint64_t>(first) << 32 | last) + key.size;
+    return uint64_t{1} << (mixed * 0x9E3779B97F4A7C15U >> 58);
+}
+
+/* Whether an object has the key at `key_at` also before it. */
+static bool seen_before(struct json object, uint64_t key_at)
+{
+    struct str wanted = json_text({object.tape, key_at});
+    struct json_iterator iterator;
+    json_iterate(object, &iterator);
+    struct str key;
+    struct json value;
+    while (json_next(&iterator, &key, &value) && value.at <= key_at) {
+        if (str_equal(key, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* An open container. Few keys are told apart by bits: only those that share one are compared. */
+struct level {
+    uint64_t at;
+    uint64_t bits;
+    bool object;
+    bool watched;
+};
+
+struct limits {
+    struct json_parser *parser;
+    size_t depth;
+    struct level levels[JSON_DEPTH_MAX + 1];
+};
+
+static int open_level(struct limits *limits, uint64_t at)
+{
+    if (limits->depth == JSON_DEPTH_MAX)
+        return ERR_DEPTH;
+    struct json container = {&limits->parser->tape, at};
+    uint64_t word = json_word_(container);
+    uint64_t count = word >> 32 & 0xFFFFFF;
+    bool object = word >> 56 == '{';
+    if (object && count > JSON_KEYS_MAX)
+        return ERR_KEYS;
+    bool large = object && count > SMALL_OBJECT_KEYS_MAX;
+    limits->levels[++limits->depth] = {at, 0, object, object && !large};
+    return large ? check_large_object(limits->parser, container) : 0;
+}
+
+static int check_key(struct limits *limits, struct level *level, uint64_t at)
+{
+    const struct json_tape *tape = &limits->parser->tape;
+    uint64_t bit = key_bit(json_text({tape, at}));
+    if (__builtin_expect((level->bits & bit) != 0, 0) && seen_before({tape, level->at}, at))
+        return ERR_JSON;
+    level->bits |= bit;
+    return 0;
+}
+
+/* One pass over the tape, containers on a stack. */
 static int check_limits(struct json_parser *parser)
 {
     const uint64_t *words = parser->tape.words;
-    auto end = static_cast<uint32_t>(words[0]);
-    size_t depth = 0;
+    auto end = static_cast<uint32_t>(words[0]) - 1; /* the root's end */
+    struct limits limits;
+    limits.parser = parser;
+    limits.depth = 0;
+    limits.levels[0] = {0, 0, false, false};
     for (uint64_t at = 1; at < end; at++) {
+        struct level *level = &limits.levels[limits.depth];
         uint64_t kind = words[at] >> 56;
-        if (kind == 'l' || kind == 'u' || kind == 'd')
+        int r = 0;
+        if (kind == '"' && level->object) {
+            r = level->watched ? check_key(&limits, level, at) : 0;
+            kind = words[++at] >> 56;
+        }
+        if (kind == '"' || r < 0) {
+        } else if (kind == '{' || kind == '[') {
+            r = open_level(&limits, at);
+        } else if (kind == '}' || kind == ']') {
+            limits.depth--;
+        } else if (kind == 'l' || kind == 'u' || kind == 'd') {
             at++;
-        else if (kind == '}' || kind == ']')
-            depth--;
-        else if ((kind == '{' || kind == '[') && ++depth > JSON_DEPTH_MAX)
-            return ERR_DEPTH;
-        int r = kind == '{' ? check_object(parser, {&parser->tape, at}) : 0;
+        }
         if (r < 0)
             return r;
     }
@@ -362,9 +444,42 @@ int json_parse(struct json_parser *parser, struct str text, struct json *out)
     return 0;
 }
 
+/* Numbers such as 12.5 or 0.001, with at most FRACTION_DIGITS_MAX digits behind the point: as the
+ * quotient of two integers that doubles hold exactly is rounded once, digits that divide back to
+ * the same double read back to it. Returns nullptr for others. */
+static char *format_short(double value, char *out, char *end)
+{
+    static constexpr double SCALED_MAX = 1e15;
+    double scale = 1;
+    for (int digits = 1; digits <= FRACTION_DIGITS_MAX; digits++) {
+        scale *= 10;
+        double scaled = value * scale;
+        if (!(scaled > -SCALED_MAX && scaled < SCALED_MAX))
+            return nullptr;
+        auto whole = static_cast<int64_t>(scaled);
+        if (whole == 0 || static_cast<double>(whole) / scale != value)
+            continue;
+        auto power = static_cast<int64_t>(scale);
+        if (whole < 0)
+            *out++ = '-';
+        uint64_t magnitude =
+            whole < 0 ? 0 - static_cast<uint64_t>(whole) : static_cast<uint64_t>(whole);
+        out = std::to_chars(out, end, magnitude / static_cast<uint64_t>(power)).ptr;
+        *out = '.';
+        uint64_t rest = magnitude % static_cast<uint64_t>(power);
+        for (int i = digits; i > 0; i--, rest /= 10)
+            out[i] = static_cast<char>('0' + rest % 10);
+        return out + 1 + digits;
+    }
+    return nullptr;
+}
+
 size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX])
 {
-    auto end = std::to_chars(out, out + JSON_DOUBLE_SIZE_MAX - 2, value).ptr;
+    char *end = format_short(value, out, out + JSON_DOUBLE_SIZE_MAX);
+    if (end)
+        return static_cast<size_t>(end - out);
+    end = std::to_chars(out, out + JSON_DOUBLE_SIZE_MAX - 2, value).ptr;
     auto size = static_cast<size_t>(end - out);
     if (!memchr(out, '.', size) && !memchr(out, 'e', size)) {
         memcpy(end, ".0", 2);

@@ -9,7 +9,10 @@
 #define SORT_BY_INSERTION_MAX 24
 #define INTEGER_SIZE_MAX 20
 
+/* `prefix` is the key's first 8 bytes, big-endian, filled up with zeros: mostly it decides the
+ * order. */
 struct member {
+    uint64_t prefix;
     struct str key;
     struct json value;
 };
@@ -80,24 +83,60 @@ bool json_holds_nul(struct json value)
     return false;
 }
 
+/* Whether a byte of the word must be escaped. Sets the top bit of such bytes. */
+static inline uint64_t escapes(uint64_t word)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t quote = word ^ (ones * '"');
+    uint64_t slash = word ^ (ones * '\\');
+    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * ' ') & ~word)) &
+           (ones * 0x80);
+}
+
+static inline uint64_t load_word(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+static bool is_plain(unsigned char c)
+{
+    return c >= ' ' && c != '"' && c != '\\';
+}
+
 /* The first byte that must be escaped, or `end`. */
 static const char *plain_end(const char *at, const char *end)
 {
-    const uint64_t ones = UINT64_MAX / 255;
-    const uint64_t highs = ones * 0x80;
-    for (; end - at >= 8; at += 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof(word));
-        uint64_t quote = word ^ (ones * '"');
-        uint64_t slash = word ^ (ones * '\\');
-        uint64_t found =
-            ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word);
-        if (found & highs)
-            break;
-    }
-    while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')
+    while (end - at >= 8 && !escapes(load_word(at)))
+        at += 8;
+    while (at < end && is_plain((unsigned char)*at))
         at++;
     return at;
+}
+
+/* Copies a text without escapes, 8 bytes at a time; false when it has one. `out` has room for
+ * text.size bytes. */
+static bool copy_plain(char *out, struct str text)
+{
+    uint64_t found = 0;
+    size_t i = 0;
+    for (; i + 8 <= text.size; i += 8) {
+        uint64_t word = load_word(text.data + i);
+        found |= escapes(word);
+        memcpy(out + i, &word, sizeof(word));
+    }
+    if (i < text.size && text.size >= 8) { /* the last 8 once more */
+        uint64_t word = load_word(text.data + text.size - 8);
+        found |= escapes(word);
+        memcpy(out + text.size - 8, &word, sizeof(word));
+        i = text.size;
+    }
+    for (; i < text.size; i++) {
+        out[i] = text.data[i];
+        found |= !is_plain((unsigned char)text.data[i]);
+    }
+    return !found;
 }
 
 static int write_escape(struct buf *out, char c)
@@ -112,13 +151,9 @@ static int write_escape(struct buf *out, char c)
     return buf_append(out, escape, sizeof(escape));
 }
 
-int json_write_text(struct buf *out, struct str text)
+static int write_escaped(struct buf *out, struct str text)
 {
-    int r = buf_reserve(out, text.size + 2);
-    if (r < 0)
-        return r;
-    size_t size_before = out->size;
-    r = buf_append(out, "\"", 1);
+    int r = buf_append(out, "\"", 1);
     const char *at = text.data;
     const char *end = text.data + text.size;
     while (r == 0 && at < end) {
@@ -128,8 +163,23 @@ int json_write_text(struct buf *out, struct str text)
             r = write_escape(out, *plain++);
         at = plain;
     }
-    if (r == 0)
-        r = buf_append(out, "\"", 1);
+    return r == 0 ? buf_append(out, "\"", 1) : r;
+}
+
+int json_write_text(struct buf *out, struct str text)
+{
+    int r = buf_reserve(out, text.size + 2);
+    if (r < 0)
+        return r;
+    char *at = out->data + out->size;
+    if (copy_plain(at + 1, text)) {
+        at[0] = '"';
+        at[text.size + 1] = '"';
+        out->size += text.size + 2;
+        return 0;
+    }
+    size_t size_before = out->size;
+    r = write_escaped(out, text);
     if (r < 0)
         out->size = size_before;
     return r;
@@ -172,9 +222,16 @@ static int write_scalar(struct buf *out, struct json value)
     }
 }
 
+static inline int order_members(const struct member *a, const struct member *b)
+{
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    return str_compare(a->key, b->key);
+}
+
 static int compare_members(const void *a, const void *b)
 {
-    return str_compare(((const struct member *)a)->key, ((const struct member *)b)->key);
+    return order_members(a, b);
 }
 
 static void sort_members(struct member *members, size_t count)
@@ -186,10 +243,17 @@ static void sort_members(struct member *members, size_t count)
     for (size_t i = 1; i < count; i++) {
         struct member member = members[i];
         size_t place = i;
-        for (; place > 0 && str_compare(member.key, members[place - 1].key) < 0; place--)
+        for (; place > 0 && order_members(&member, &members[place - 1]) < 0; place--)
             members[place] = members[place - 1];
         members[place] = member;
     }
+}
+
+static uint64_t prefix_of(struct str key)
+{
+    uint64_t prefix = 0;
+    memcpy(&prefix, key.data, key.size < sizeof(prefix) ? key.size : sizeof(prefix));
+    return __builtin_bswap64(prefix);
 }
 
 static int grow_members(struct writer *writer)
@@ -221,6 +285,7 @@ static int open_container(struct writer *writer, struct json value)
             if (r < 0)
                 return r;
         }
+        member.prefix = prefix_of(member.key);
         writer->members[writer->members_count++] = member;
     }
     frame->next = frame->first;
@@ -259,11 +324,14 @@ static int step(struct writer *writer)
         return buf_append(writer->out, frame->object ? "}" : "]", 1);
     }
     int r = frame->begun ? buf_append(writer->out, ",", 1) : 0;
+    if (r < 0)
+        return r;
     frame->begun = true;
-    if (r == 0 && frame->object)
+    if (frame->object) {
         r = json_write_text(writer->out, member.key);
-    if (r == 0 && frame->object)
-        r = buf_append(writer->out, ":", 1);
+        if (r == 0)
+            r = buf_append(writer->out, ":", 1);
+    }
     return r < 0 ? r : write_value(writer, member.value);
 }
 

@@ -114,7 +114,7 @@ static void test_json_write_canonical_numbers_survive(void **state)
             "18446744073709551615]"));
     assert_canonical(state,
         STR("[0.1,1.0,-0.0,100000.0,1E20,5e-324,1.7976931348623157e308,1e-400]"),
-        STR("[0.1,1.0,-0.0,1e+05,1e+20,5e-324,1.7976931348623157e+308,0.0]"));
+        STR("[0.1,1.0,-0.0,100000.0,1e+20,5e-324,1.7976931348623157e+308,0.0]"));
 }
 
 static void test_json_write_canonical_many_keys_are_sorted(void **state)
