@@ -33,8 +33,8 @@ static inline void *arena_alloc(struct arena *arena, size_t size)
     return p;
 }
 
-/* Gives the end of the newest allocation back: of its `size` bytes the first `used` stay. Does nothing
- * when another allocation came between. */
+/* Gives the end of the newest allocation back: of its `size` bytes the first `used` stay. Does
+ * nothing when another allocation came between. */
 static inline void arena_trim(struct arena *arena, const void *newest, size_t size, size_t used)
 {
     const char *begin = (const char *)newest;
