@@ -2,6 +2,8 @@
 #pragma once
 
 #include "schemas/conversion.avro.h"
+#include "schemas/identity_message.avro.h"
+#include "schemas/identity_node.avro.h"
 #include "schemas/journey_message.avro.h"
 #include "schemas/person_of.avro.h"
 #include "schemas/profile.avro.h"
@@ -31,5 +33,7 @@ static const struct schema_row schema_rows[] = {
     SCHEMA_ROW(conversion),
     SCHEMA_ROW(profile),
     SCHEMA_ROW(person_of),
+    SCHEMA_ROW(identity_message),
+    SCHEMA_ROW(identity_node),
 };
 #define SCHEMA_ROWS (sizeof(schema_rows) / sizeof(schema_rows[0]))
