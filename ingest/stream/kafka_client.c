@@ -226,6 +226,9 @@ static int set_names(
 static void log_line(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     const struct kafka_client *client = rd_kafka_opaque(rk);
+    /* A property of all handles that only producers know, or only consumers, is no mistake. */
+    if (strcmp(facility, "CONFWARN") == 0)
+        level = LOG_DEBUG;
     if (client && client->config->log)
         client->config->log(client->config->log_context, level, facility, text);
 }

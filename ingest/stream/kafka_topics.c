@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "ingest/stream/kafka_client.h"
 #include "ingest/stream/kafka_error.h"
+#include "ingest/stream/kafka_task.h"
+
+#define LOOK_MS 50 /* between looks for topics just made */
 
 /* How a topic forgets. A published table keeps each row's newest value for ever: rows end by
  * tombstone, not by age. Source: ARCHITECTURE, "Topics". */
@@ -46,6 +50,7 @@ static rd_kafka_NewTopic_t *topic_wanted(const struct kafka_config *config, enum
     }
     snprintf(size, sizeof size, "%zu", KAFKA_VALUE_SIZE_MAX);
     if (rd_kafka_NewTopic_set_config(wanted, "cleanup.policy", retention[topic].cleanup) ||
+        rd_kafka_NewTopic_set_config(wanted, "delete.retention.ms", KAFKA_TOMBSTONES_KEPT_MS) ||
         rd_kafka_NewTopic_set_config(wanted, "retention.ms", retention[topic].retention_ms) ||
         rd_kafka_NewTopic_set_config(wanted, "max.message.bytes", size)) {
         rd_kafka_NewTopic_destroy(wanted);
@@ -121,6 +126,26 @@ static int create_missing(struct kafka_client *client, int timeout_ms)
     return r;
 }
 
+static int count_missing(const struct kafka_layout *layout)
+{
+    int missing = 0;
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        missing += layout->partitions[i] == 0;
+    return missing;
+}
+
+/* A topic is known to all brokers some time after it was made. */
+static int await_topics(struct kafka_client *client, int timeout_ms, struct kafka_layout *layout)
+{
+    for (int waited = 0;; waited += LOOK_MS) {
+        int r = kafka_layout_get(client, timeout_ms, layout);
+        if (r < 0 || count_missing(layout) == 0 || waited >= timeout_ms)
+            return r;
+        const struct timespec pause = {.tv_nsec = (long)LOOK_MS * 1000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
 int kafka_topics_create(const struct kafka_config *config, int timeout_ms)
 {
     struct kafka_client client;
@@ -130,7 +155,7 @@ int kafka_topics_create(const struct kafka_config *config, int timeout_ms)
         return r;
     r = create_missing(&client, timeout_ms);
     if (r == 0)
-        r = kafka_layout_get(&client, timeout_ms, &layout);
+        r = await_topics(&client, timeout_ms, &layout);
     if (r == 0)
         r = kafka_layout_check(config, &layout);
     kafka_client_close(&client);

@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 POM = HERE / "kafka" / "pom.xml"
 READY_SECONDS = 90
 STOP_SECONDS = 30
-# The collector's and the broker's heap on a machine of two cores; the compiler's second stage never pays off in a test.
+# A small broker: the compiler's second stage does not pay off within a test.
 JVM = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
@@ -94,6 +94,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 """
     (directory / "server.properties").write_text(text)
 

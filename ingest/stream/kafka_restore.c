@@ -1,0 +1,295 @@
+/*
+ * See the header. A step polls messages, keeps them while their rows go into one LMDB transaction a
+ * task, then lets them go; so a restore that is cut off goes on where it stopped.
+ */
+#include "ingest/stream/kafka_restore.h"
+
+#include <stdlib.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "ingest/stream/kafka_error.h"
+#include "ingest/stream/kafka_frame.h"
+
+#define STEP_RECORDS 20000
+#define STEP_BYTES ((size_t)32 << 20)
+
+struct part {
+    struct kafka_task *task;
+    enum topic topic;
+    int64_t target;
+};
+
+struct kafka_restore {
+    struct kafka_client *reader;
+    struct kafka_topic_cache cache;
+    struct part *parts;
+    size_t parts_count;
+    size_t tasks_count;
+    struct kafka_task **tasks;
+    rd_kafka_message_t **messages;
+    struct state_change *changes;      /* beside messages */
+    struct kafka_task **owners;        /* beside messages */
+    struct state_change *task_changes; /* those of one task, in order */
+    size_t count;
+    uint64_t rows;
+    uint64_t rebuilt;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- begin ---- */
+
+/* Adds the task's changelog partitions with their ends. */
+static int add_parts(
+    struct kafka_restore *restore, struct kafka_task *task, struct kafka_client *ends)
+{
+    bool lost = false;
+    for (int i = 0; i < TOPIC_COUNT; i++) {
+        if (!task->changelogs[i].used)
+            continue;
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        int64_t low;
+        int64_t high;
+        kafka_topic_name(task->config, (enum topic)i, name);
+        int r = kafka_client_ends(ends, name, task->partition, &low, &high);
+        if (r < 0)
+            return r;
+        int64_t next = task->changelogs[i].next;
+        /* Beyond the end: another topic of that name. Before the beginning: changes are missing. */
+        lost |= next > high || (next > 0 && next < low);
+        restore->parts[restore->parts_count++] = (struct part){task, (enum topic)i, high};
+        task->changelogs[i].now.next = next;
+    }
+    if (!lost)
+        return 0;
+    kafka_log(task->config, LOG_NOTICE, "kafka_rebuild",
+        "%s %d: the changelog does not lead on from it", task->stage->name, task->partition);
+    restore->rebuilt++;
+    return kafka_task_rebuild(task);
+}
+
+static bool part_done(const struct part *part)
+{
+    return part->task->changelogs[part->topic].now.next >= part->target;
+}
+
+/* Reads only what is behind: an idle changelog costs nothing. */
+static int assign(struct kafka_restore *restore)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(0);
+    for (size_t i = 0; i < restore->parts_count; i++) {
+        const struct part *part = &restore->parts[i];
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        if (part_done(part))
+            continue;
+        kafka_topic_name(part->task->config, part->topic, name);
+        rd_kafka_topic_partition_list_add(list, name, part->task->partition)->offset =
+            part->task->changelogs[part->topic].now.next;
+    }
+    int r = list->cnt ? kafka_error_of(rd_kafka_assign(restore->reader->rk, list)) : 0;
+    rd_kafka_topic_partition_list_destroy(list);
+    return r;
+}
+
+static int allocate(struct kafka_restore *restore, size_t tasks_count)
+{
+    restore->parts = calloc(tasks_count * TOPIC_COUNT + 1, sizeof *restore->parts);
+    restore->tasks = calloc(tasks_count + 1, sizeof(struct kafka_task *));
+    restore->messages = calloc(STEP_RECORDS, sizeof *restore->messages);
+    restore->changes = calloc(STEP_RECORDS, sizeof *restore->changes);
+    restore->owners = calloc(STEP_RECORDS, sizeof *restore->owners);
+    restore->task_changes = calloc(STEP_RECORDS, sizeof *restore->task_changes);
+    bool all = restore->parts && restore->tasks && restore->messages && restore->changes &&
+               restore->owners && restore->task_changes;
+    return all ? 0 : ERR_NO_MEMORY;
+}
+
+int kafka_restore_begin(struct kafka_restore **out, struct kafka_task *const *tasks, size_t count,
+    struct kafka_client *ends, struct kafka_client *reader)
+{
+    struct kafka_restore *restore = calloc(1, sizeof *restore);
+    if (!restore)
+        return ERR_NO_MEMORY;
+    restore->reader = reader;
+    int r = allocate(restore, count);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        restore->tasks[restore->tasks_count++] = tasks[i];
+        r = add_parts(restore, tasks[i], ends);
+    }
+    if (r == 0)
+        r = assign(restore);
+    if (r < 0) {
+        kafka_restore_end(&restore);
+        return r;
+    }
+    *out = restore;
+    return 0;
+}
+
+/* ---- steps ---- */
+
+static struct part *part_of(struct kafka_restore *restore, const rd_kafka_message_t *message)
+{
+    for (size_t i = 0; i < restore->parts_count; i++) {
+        struct part *part = &restore->parts[i];
+        if (part->task->partition == message->partition &&
+            kafka_topic_cached(&restore->cache, part->task->config, message->rkt) ==
+                (int)part->topic)
+            return part;
+    }
+    return NULL;
+}
+
+/* The row that a changelog record is about. */
+static int change_of(
+    const struct part *part, const rd_kafka_message_t *message, struct state_change *out)
+{
+    struct str key = str_make(message->key, message->key_len);
+    int table = topic_table(part->topic);
+    if (table < 0) {
+        if (key.size == 0)
+            return ERR_STATE;
+        table = (unsigned char)key.data[0];
+        key = str_make(key.data + 1, key.size - 1);
+    }
+    if (table >= TABLE_COUNT || table_topic((enum table)table) != part->topic ||
+        key.size < GROUP_SIZE || key.size > STATE_KEY_SIZE_MAX)
+        return ERR_STATE;
+    *out = (struct state_change){
+        .table = (enum table)table, .key = key, .deleted = message->payload == NULL};
+    if (out->deleted)
+        return 0;
+    return kafka_frame_take(part->topic, str_make(message->payload, message->len), &out->value) < 0
+               ? ERR_STATE
+               : 0;
+}
+
+static int on_error(struct kafka_restore *restore, const rd_kafka_message_t *message)
+{
+    int r = kafka_error_of(message->err);
+    kafka_log(restore->reader->config, LOG_WARNING, "kafka_restore", "%s",
+        rd_kafka_message_errstr(message));
+    return r == ERR_AGAIN ? 0 : r; /* librdkafka goes on by itself when brokers come back */
+}
+
+/* Takes one message in: keeps or destroys it. */
+static int take_in(struct kafka_restore *restore, rd_kafka_message_t *message)
+{
+    bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    int r = 0;
+    struct part *part = NULL;
+    if (message->err && !at_end)
+        r = on_error(restore, message);
+    else
+        part = part_of(restore, message);
+    if (part) {
+        int64_t *next = &part->task->changelogs[part->topic].now.next;
+        int64_t after = at_end ? message->offset : message->offset + 1;
+        if (!at_end)
+            r = change_of(part, message, &restore->changes[restore->count]);
+        if (r == 0 && after > *next)
+            *next = after;
+    }
+    if (r < 0 || !part || at_end) {
+        if (r == ERR_STATE)
+            kafka_log(restore->reader->config, LOG_ERR, "kafka_restore",
+                "%s %d at %lld is no row of a table", rd_kafka_topic_name(message->rkt),
+                message->partition, (long long)message->offset);
+        rd_kafka_message_destroy(message);
+        return r;
+    }
+    restore->owners[restore->count] = part->task;
+    restore->messages[restore->count++] = message;
+    return 0;
+}
+
+static void release(struct kafka_restore *restore)
+{
+    for (size_t i = 0; i < restore->count; i++)
+        rd_kafka_message_destroy(restore->messages[i]);
+    restore->count = 0;
+}
+
+/* Writes what was polled: one LMDB transaction a task, with its offsets. */
+static int write(struct kafka_restore *restore)
+{
+    for (size_t t = 0; t < restore->tasks_count; t++) {
+        struct kafka_task *task = restore->tasks[t];
+        size_t count = 0;
+        bool moved = false;
+        for (size_t i = 0; i < restore->count; i++)
+            if (restore->owners[i] == task)
+                restore->task_changes[count++] = restore->changes[i];
+        for (int i = 0; i < TOPIC_COUNT; i++)
+            moved |= task->changelogs[i].now.next != task->changelogs[i].next;
+        int r = moved ? kafka_task_replay(task, restore->task_changes, count) : 0;
+        if (r < 0)
+            return r;
+        restore->rows += count;
+    }
+    return 0;
+}
+
+static bool all_done(const struct kafka_restore *restore)
+{
+    for (size_t i = 0; i < restore->parts_count; i++)
+        if (!part_done(&restore->parts[i]))
+            return false;
+    return true;
+}
+
+int kafka_restore_step(struct kafka_restore *restore, int timeout_ms)
+{
+    int64_t end = now_ms() + timeout_ms;
+    size_t bytes = 0;
+    int r = 0;
+    while (r == 0 && !all_done(restore) && restore->count < STEP_RECORDS && bytes < STEP_BYTES) {
+        int64_t left = end - now_ms();
+        if (left <= 0)
+            break;
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(restore->reader->rk, (int)left);
+        if (!message)
+            break;
+        bytes += message->len;
+        r = take_in(restore, message);
+    }
+    if (r == 0)
+        r = write(restore);
+    release(restore);
+    if (r < 0)
+        return r;
+    if (!all_done(restore))
+        return 0;
+    for (size_t i = 0; i < restore->tasks_count; i++)
+        restore->tasks[i]->current = true;
+    return KAFKA_RESTORED;
+}
+
+void kafka_restore_counts(const struct kafka_restore *restore, uint64_t *rows, uint64_t *rebuilt)
+{
+    *rows = restore->rows;
+    *rebuilt = restore->rebuilt;
+}
+
+void kafka_restore_end(struct kafka_restore **restore)
+{
+    struct kafka_restore *gone = *restore;
+    if (!gone)
+        return;
+    release(gone);
+    rd_kafka_assign(gone->reader->rk, NULL);
+    free(gone->parts);
+    free(gone->tasks);
+    free(gone->messages);
+    free(gone->changes);
+    free(gone->owners);
+    free(gone->task_changes);
+    free(gone);
+    *restore = NULL;
+}

@@ -1,0 +1,402 @@
+/* See the header. Invariant: the snapshot and the overlay live exactly while `begun`. */
+#include "ingest/stream/kafka_task.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "schemas/error.h"
+
+#define FORMAT "tabiji-kafka-1"
+#define MAP_BYTES ((size_t)64 << 30) /* of one task; hundreds fit into an address space */
+#define PATH_SIZE 4096
+#define KEY_CLUSTER "cluster"
+#define KEY_SEEN "seen"
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- which tables ---- */
+
+bool kafka_task_owns(const struct stage *stage, enum table table)
+{
+    bool of_identity = kafka_topic_of_identity(table_topic(table));
+    for (size_t i = 0; i < stage->inputs_count; i++)
+        if (kafka_topic_of_identity(stage->inputs[i]) == of_identity)
+            return true;
+    return false;
+}
+
+/* ---- meta ---- */
+
+static MDB_val val_of(const void *data, size_t size)
+{
+    return (MDB_val){.mv_size = size, .mv_data = (void *)(uintptr_t)data};
+}
+
+static int meta_put(struct kafka_task *task, MDB_txn *txn, const char *name, struct str bytes)
+{
+    MDB_val key = val_of(name, strlen(name));
+    MDB_val value = val_of(bytes.data, bytes.size);
+    int r = mdb_put(txn, state_lmdb_meta(task->store), &key, &value, 0);
+    return r ? state_lmdb_error(r) : 0;
+}
+
+static int meta_put_number(struct kafka_task *task, MDB_txn *txn, const char *name, int64_t number)
+{
+    uint8_t bytes[8];
+    put_be64_signed(bytes, number);
+    return meta_put(task, txn, name, str_make(bytes, sizeof bytes));
+}
+
+/* The bytes of a row of meta, or the empty slice. Valid while txn is. */
+static int meta_get(struct kafka_task *task, MDB_txn *txn, const char *name, struct str *out)
+{
+    MDB_val key = val_of(name, strlen(name));
+    MDB_val value;
+    int r = mdb_get(txn, state_lmdb_meta(task->store), &key, &value);
+    if (r && r != MDB_NOTFOUND)
+        return state_lmdb_error(r);
+    *out = r ? (struct str){NULL, 0} : str_make(value.mv_data, value.mv_size);
+    return 0;
+}
+
+static int meta_get_number(struct kafka_task *task, MDB_txn *txn, const char *name, int64_t *out)
+{
+    struct str bytes;
+    int r = meta_get(task, txn, name, &bytes);
+    if (r < 0)
+        return r;
+    if (bytes.size != 0 && bytes.size != 8)
+        return ERR_STATE;
+    *out = bytes.size ? get_be64_signed((const uint8_t *)bytes.data) : 0;
+    return 0;
+}
+
+static void next_name(enum topic topic, char out[KAFKA_TOPIC_SIZE_MAX])
+{
+    snprintf(out, KAFKA_TOPIC_SIZE_MAX, "next:%s", topic_name(topic));
+}
+
+/* ---- the local copy ---- */
+
+static void task_dir(const struct kafka_task_origin *origin, const struct stage *stage,
+    int32_t partition, char out[PATH_SIZE])
+{
+    snprintf(out, PATH_SIZE, "%s/%s-%d", origin->dir, stage->name, partition);
+}
+
+/* LMDB's two files and nothing else: a wrong path deletes nothing. */
+static int remove_store(const char *dir)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    char path[PATH_SIZE + 16];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        if (unlink(path) != 0 && errno != ENOENT)
+            return ERR_IO;
+    }
+    return 0;
+}
+
+static int open_store(struct kafka_task *task, const char *dir)
+{
+    const struct state_lmdb_options options = {.map_bytes = MAP_BYTES, .format = FORMAT};
+    return state_lmdb_open(&task->store, dir, &options);
+}
+
+/* Reads meta. *sound is false when the copy is not to be trusted. */
+static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster, bool *sound)
+{
+    struct str whose;
+    int64_t seen;
+    int r = meta_get(task, txn, KEY_CLUSTER, &whose);
+    if (r == 0)
+        r = meta_get_number(task, txn, KEY_SEEN, &seen);
+    for (int i = 0; i < TOPIC_COUNT && r == 0; i++) {
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        struct kafka_changelog *changelog = &task->changelogs[i];
+        next_name((enum topic)i, name);
+        if (changelog->used)
+            r = meta_get_number(task, txn, name, &changelog->next);
+        changelog->now.next = changelog->next;
+    }
+    if (r < 0)
+        return r;
+    int64_t age = wall_ms() - seen;
+    *sound = str_equal(whose, str_of(cluster)) && age < KAFKA_COPY_AGE_MS_MAX &&
+             age > -KAFKA_COPY_AGE_MS_MAX;
+    return 0;
+}
+
+static int write_meta(struct kafka_task *task, MDB_txn *txn)
+{
+    int r = meta_put_number(task, txn, KEY_SEEN, wall_ms());
+    for (int i = 0; i < TOPIC_COUNT && r == 0; i++) {
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        struct kafka_changelog *changelog = &task->changelogs[i];
+        next_name((enum topic)i, name);
+        if (changelog->used)
+            r = meta_put_number(task, txn, name, changelog->now.next);
+    }
+    return r;
+}
+
+/* One write transaction: rows, offsets, and the cluster when given. */
+static int write_store(
+    struct kafka_task *task, const struct state_change *changes, size_t count, const char *cluster)
+{
+    MDB_txn *txn;
+    int r = mdb_txn_begin(state_lmdb_env(task->store), NULL, 0, &txn);
+    if (r)
+        return state_lmdb_error(r);
+    r = state_lmdb_apply(task->store, txn, changes, count);
+    if (r == 0)
+        r = write_meta(task, txn);
+    if (r == 0 && cluster)
+        r = meta_put(task, txn, KEY_CLUSTER, str_of(cluster));
+    if (r < 0) {
+        mdb_txn_abort(txn);
+        return r;
+    }
+    r = mdb_txn_commit(txn);
+    if (r)
+        return state_lmdb_error(r);
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        task->changelogs[i].next = task->changelogs[i].now.next;
+    return 0;
+}
+
+static int read_store(struct kafka_task *task, const char *cluster, bool *sound)
+{
+    MDB_txn *txn;
+    int r = mdb_txn_begin(state_lmdb_env(task->store), NULL, MDB_RDONLY, &txn);
+    if (r)
+        return state_lmdb_error(r);
+    r = read_meta(task, txn, cluster, sound);
+    mdb_txn_abort(txn);
+    return r;
+}
+
+static void changelogs_restart(struct kafka_task *task)
+{
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        task->changelogs[i].next = task->changelogs[i].now.next = 0;
+}
+
+/* Opens the copy that is there, or an empty one in its place. */
+static int open_copy(struct kafka_task *task, const char *dir, const char *cluster, bool *rebuilt)
+{
+    bool sound = false;
+    int r = open_store(task, dir);
+    if (r == 0)
+        r = read_store(task, cluster, &sound);
+    if (r == 0 && sound)
+        return 0;
+    if (r < 0 && r != ERR_STATE)
+        return r;
+    kafka_log(task->config, LOG_NOTICE, "kafka_rebuild", "%s %d: %s", task->stage->name,
+        task->partition, r < 0 ? error_text(r) : "no local copy that can be trusted");
+    state_lmdb_close(&task->store);
+    changelogs_restart(task);
+    r = remove_store(dir);
+    if (r == 0)
+        r = open_store(task, dir);
+    if (r == 0)
+        r = write_store(task, NULL, 0, cluster);
+    if (r == 0)
+        *rebuilt = true;
+    return r;
+}
+
+static int send_mail(struct outbox *outbox, enum topic topic, struct str key, struct str value)
+{
+    struct kafka_task *task = (struct kafka_task *)outbox;
+    check(topic == TOPIC_IDENTITY || topic == TOPIC_JOURNEY || topic == TOPIC_REJECTED);
+    int32_t partition = topic_partition(key, task->producer->layout.partitions[topic]);
+    struct str bytes = value.data ? value : STR("");
+    int r = kafka_producer_send(task->producer, topic, partition, key, bytes, NULL);
+    if (r == 0)
+        task->mails++;
+    return r;
+}
+
+int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
+    int32_t partition, struct kafka_task **out, bool *rebuilt)
+{
+    char dir[PATH_SIZE];
+    struct kafka_task *task = calloc(1, sizeof *task);
+    if (!task)
+        return ERR_NO_MEMORY;
+    *task = (struct kafka_task){.outbox = {.send = send_mail},
+        .config = origin->config,
+        .stage = stage,
+        .partition = partition,
+        .producer = origin->producer};
+    for (int i = 0; i < TABLE_COUNT; i++)
+        if (kafka_task_owns(stage, (enum table)i))
+            task->changelogs[table_topic((enum table)i)].used = true;
+    task_dir(origin, stage, partition, dir);
+    bool fresh = false;
+    int r = open_copy(task, dir, origin->cluster, &fresh);
+    if (r == 0)
+        r = state_new(state_lmdb_backend(task->store), &task->state);
+    if (r == 0)
+        r = stage->open(stage->config, &task->instance);
+    if (r < 0) {
+        kafka_task_close(&task);
+        return r;
+    }
+    *rebuilt = fresh;
+    *out = task;
+    return 0;
+}
+
+void kafka_task_close(struct kafka_task **task)
+{
+    struct kafka_task *gone = *task;
+    if (!gone)
+        return;
+    kafka_task_drop(gone);
+    /* Good until now; a failure to note so costs a rebuild at worst. */
+    if (gone->current)
+        (void)!write_store(gone, NULL, 0, NULL);
+    if (gone->instance)
+        gone->stage->close(gone->instance);
+    state_free(&gone->state);
+    state_lmdb_close(&gone->store);
+    free(gone);
+    *task = NULL;
+}
+
+int kafka_task_rebuild(struct kafka_task *task)
+{
+    check(!task->begun);
+    MDB_txn *txn;
+    int r = mdb_txn_begin(state_lmdb_env(task->store), NULL, 0, &txn);
+    if (r)
+        return state_lmdb_error(r);
+    for (int i = 0; i < TABLE_COUNT && r == 0; i++)
+        r = mdb_drop(txn, state_lmdb_table(task->store, (enum table)i), 0);
+    changelogs_restart(task);
+    int error = r ? state_lmdb_error(r) : write_meta(task, txn);
+    if (error < 0) {
+        mdb_txn_abort(txn);
+        return error;
+    }
+    r = mdb_txn_commit(txn);
+    return r ? state_lmdb_error(r) : 0;
+}
+
+int kafka_task_replay(struct kafka_task *task, const struct state_change *changes, size_t count)
+{
+    check(!task->begun);
+    return write_store(task, changes, count, NULL);
+}
+
+/* ---- within a batch ---- */
+
+static int begin(struct kafka_task *task)
+{
+    if (task->begun)
+        return 0;
+    int r = state_lmdb_begin(task->store);
+    if (r < 0)
+        return r;
+    task->begun = true;
+    task->mails = 0;
+    task->changes = 0;
+    return 0;
+}
+
+int kafka_task_process(struct kafka_task *task, const struct record *record, struct arena *scratch)
+{
+    int r = begin(task);
+    if (r < 0)
+        return r;
+    struct task lent = {.state = task->state, .outbox = &task->outbox, .scratch = scratch};
+    r = task->stage->process(task->instance, &lent, record);
+    arena_reset(scratch);
+    return r;
+}
+
+/* Sends one changed row to its changelog: the state topics' keys begin with the table's number. */
+static int send_change(struct kafka_task *task, const struct state_change *change)
+{
+    enum topic topic = table_topic(change->table);
+    struct kafka_changelog *changelog = &task->changelogs[topic];
+    if (!changelog->used)
+        return ERR_INTERNAL; /* the stage wrote to a table of another's */
+    char long_key[STATE_KEY_SIZE_MAX + 1];
+    struct str key = change->key;
+    if (topic_table(topic) < 0) {
+        check(key.size <= STATE_KEY_SIZE_MAX);
+        long_key[0] = (char)change->table;
+        memcpy(long_key + 1, key.data, key.size);
+        key = str_make(long_key, key.size + 1);
+    }
+    struct str value = {NULL, 0};
+    if (!change->deleted)
+        value = change->value.data ? change->value : STR("");
+    return kafka_producer_send(task->producer, topic, task->partition, key, value, &changelog->now);
+}
+
+int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
+{
+    check(task->begun);
+    struct task lent = {.state = task->state, .outbox = &task->outbox, .scratch = scratch};
+    int r = task->stage->settle ? task->stage->settle(task->instance, &lent) : 0;
+    arena_reset(scratch);
+    if (r < 0)
+        return r;
+    const struct state_change *changes;
+    size_t count;
+    r = state_changes(task->state, &changes, &count);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = send_change(task, &changes[i]);
+    task->changes = count;
+    return r;
+}
+
+static void end(struct kafka_task *task)
+{
+    state_reset(task->state);
+    state_lmdb_end(task->store);
+    task->begun = false;
+}
+
+int kafka_task_commit(struct kafka_task *task)
+{
+    check(task->begun);
+    const struct state_change *changes;
+    size_t count;
+    int r = state_changes(task->state, &changes, &count);
+    if (r == 0 && count > 0)
+        r = write_store(task, changes, count, NULL);
+    if (r == 0)
+        end(task);
+    return r;
+}
+
+void kafka_task_drop(struct kafka_task *task)
+{
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        task->changelogs[i].now.next = task->changelogs[i].next;
+    if (!task->begun)
+        return;
+    if (task->stage->reset)
+        task->stage->reset(task->instance);
+    end(task);
+}

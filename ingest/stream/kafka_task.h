@@ -1,0 +1,78 @@
+/*
+ * A stage's instance for one partition with its local tables. One thread. Private to the driver.
+ *
+ * The LMDB environment has the tables and, in `meta`: whose they are (cluster), where each
+ * changelog partition goes on after them (next:<topic>), and when they were last known good (seen).
+ * Rows and offsets change in one LMDB transaction, after the Kafka transaction that carried them.
+ */
+#pragma once
+
+#include "ingest/stream/kafka_producer.h"
+#include "ingest/stream/outbox.h"
+#include "ingest/stream/state_lmdb.h"
+
+/* Brokers keep a tombstone this long; a copy that was away for half of it may have missed one. */
+#define KAFKA_TOMBSTONES_KEPT_MS "86400000"
+#define KAFKA_COPY_AGE_MS_MAX ((int64_t)43200000)
+
+/* One partition of a topic that carries changes of this task's tables. */
+struct kafka_changelog {
+    bool used;
+    int64_t next;          /* committed in LMDB */
+    struct kafka_mark now; /* with the running transaction */
+};
+
+struct kafka_task {
+    struct outbox outbox; /* first: the outbox's function casts back */
+    const struct kafka_config *config;
+    const struct stage *stage;
+    int32_t partition;
+    struct kafka_producer *producer; /* where mail and changes go */
+    void *instance;
+    struct state_lmdb *store;
+    struct state *state;
+    struct kafka_changelog changelogs[TOPIC_COUNT];
+    bool begun;   /* a batch has touched it */
+    bool current; /* restored to the end of its changelog since it was opened */
+    uint64_t mails;
+    uint64_t changes; /* of the running batch */
+};
+
+/* What is to know to open one. */
+struct kafka_task_origin {
+    const struct kafka_config *config;
+    const char *dir;     /* the slot's; the task makes a directory within */
+    const char *cluster; /* id */
+    struct kafka_producer *producer;
+};
+
+/* True when the table belongs to a stage of such inputs: the persons' tables to the one that reads
+ * TOPIC_JOURNEY, the nodes' to the one that reads TOPIC_IDENTITY or TOPIC_EVENTS. */
+bool kafka_task_owns(const struct stage *stage, enum table table);
+
+/* Opens the local copy; one that is damaged, of another cluster or format, or too old is thrown
+ * away and *rebuilt set. Errors: of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
+MUST_CHECK int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
+    int32_t partition, struct kafka_task **out, bool *rebuilt);
+/* Drops a batch, notes when the copy was good. Accepts NULL inside, leaves NULL. */
+void kafka_task_close(struct kafka_task **task);
+
+/* Forgets the local copy, so that it is restored from the changelog's beginning. */
+MUST_CHECK int kafka_task_rebuild(struct kafka_task *task);
+
+/* Writes rows of changelogs and how far they go (in changelogs[].now) to the local copy. */
+MUST_CHECK int kafka_task_replay(
+    struct kafka_task *task, const struct state_change *changes, size_t count);
+
+/* ---- within a batch ---- */
+
+/* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE. */
+MUST_CHECK int kafka_task_process(
+    struct kafka_task *task, const struct record *record, struct arena *scratch);
+/* Derived rows, then every changed row to its changelog. Errors: of the stage, of sending. */
+MUST_CHECK int kafka_task_settle(struct kafka_task *task, struct arena *scratch);
+/* After the Kafka transaction: the changes to LMDB. On an error the copy lags behind its changelog.
+ */
+MUST_CHECK int kafka_task_commit(struct kafka_task *task);
+/* Forgets the batch. */
+void kafka_task_drop(struct kafka_task *task);

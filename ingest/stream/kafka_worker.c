@@ -1,0 +1,771 @@
+/*
+ * The consume-transform-produce loop of one thread.
+ *
+ *     unsynced ─sync()─▶ synced ─first record─▶ in a batch ─finish()─▶ synced
+ *        ▲                 │                        │ any error: roll_back()
+ *        └── assignment ───┴────────────────────────┘
+ *
+ * 1. A batch is open only within kafka_worker_run(): between calls there is no transaction.
+ * 2. While unsynced all partitions are paused and no record is processed. sync() restores the tasks
+ *    to the ends of their changelogs, then seeks to the group's committed offsets: the same way
+ * after an assignment, an aborted transaction, and one of which nobody knows what became.
+ * 3. Tasks and inputs change only in the rebalance callback, which runs within
+ *    rd_kafka_consumer_poll() and close(); `generation` tells others that it ran.
+ * 4. `next` of an input is after the last record processed or, at its partition's end, after what
+ *    carries no record; it is committed with the batch, or by an empty one when idle.
+ */
+#include "ingest/stream/kafka.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ingest/door.h"
+#include "ingest/stream/fault.h"
+#include "ingest/stream/kafka_error.h"
+#include "ingest/stream/kafka_frame.h"
+#include "ingest/stream/kafka_restore.h"
+#include "ingest/stream/kafka_task.h"
+
+#define POLL_MS 100 /* so often a waiting run() looks whether it was woken */
+#define PATH_SIZE 4096
+#define STAGES_MAX 8
+#define CLUSTER_SIZE 128
+#define SEEK_TRIES 100 /* of POLL_MS: a partition just assigned cannot be sought at once */
+
+struct input {
+    struct kafka_task *task; /* NULL: not assigned */
+    int64_t next;
+    int64_t committed;
+    bool at_end;
+};
+
+struct kafka_worker {
+    const struct kafka_config *config;
+    struct stage stages[STAGES_MAX];
+    size_t stages_count;
+    char dir[PATH_SIZE]; /* of the slot */
+    int lock;            /* descriptor, or -1 */
+    char cluster[CLUSTER_SIZE];
+    struct kafka_layout layout;
+    struct kafka_client consumer;
+    struct kafka_client ends;
+    struct kafka_client reader;
+    struct kafka_producer producer;
+    struct kafka_topic_cache cache;
+    struct input *inputs[TOPIC_COUNT]; /* by partition, of topics that stages read */
+    struct kafka_task **tasks;
+    size_t tasks_count;
+    struct arena scratch;
+    uint64_t generation;
+    bool unsynced;
+    bool in_batch;
+    size_t batch_records;
+    int64_t batch_end;
+    int failure; /* of the rebalance callback */
+    atomic_bool woken;
+    struct kafka_worker_counts counts;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Calls fn for every assigned input until it returns other than 0. */
+static int each_input(struct kafka_worker *worker,
+    int (*fn)(void *context, enum topic topic, int32_t partition, struct input *input),
+    void *context)
+{
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++) {
+            struct input *input = &worker->inputs[t][p];
+            int r = input->task ? fn(context, (enum topic)t, p, input) : 0;
+            if (r != 0)
+                return r;
+        }
+    return 0;
+}
+
+struct listing {
+    const struct kafka_config *config;
+    rd_kafka_topic_partition_list_t *list;
+    bool moved_only;
+};
+
+static int list_input(void *context, enum topic topic, int32_t partition, struct input *input)
+{
+    struct listing *listing = context;
+    char name[KAFKA_TOPIC_SIZE_MAX];
+    if (listing->moved_only && input->next == input->committed)
+        return 0;
+    kafka_topic_name(listing->config, topic, name);
+    rd_kafka_topic_partition_list_add(listing->list, name, partition)->offset = input->next;
+    return 0;
+}
+
+/* Assigned inputs with `next` as their offset; the caller destroys the list. */
+static rd_kafka_topic_partition_list_t *inputs_list(struct kafka_worker *worker, bool moved_only)
+{
+    struct listing listing = {worker->config, rd_kafka_topic_partition_list_new(0), moved_only};
+    (void)each_input(worker, list_input, &listing);
+    return listing.list;
+}
+
+/* ---- batches ---- */
+
+static void batch_end(struct kafka_worker *worker)
+{
+    worker->in_batch = false;
+    worker->batch_records = 0;
+}
+
+/* Undoes the batch; the next thing to happen is sync(). Returns the error given, or a worse one. */
+static int roll_back(struct kafka_worker *worker, int error)
+{
+    int r = kafka_producer_abort(&worker->producer);
+    for (size_t i = 0; i < worker->tasks_count; i++)
+        kafka_task_drop(worker->tasks[i]);
+    batch_end(worker);
+    worker->unsynced = true;
+    worker->counts.aborts++;
+    kafka_log(worker->config, LOG_WARNING, "kafka_rolled_back", "%s", error_text(error));
+    if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
+        return r;
+    return error;
+}
+
+static int mark_committed(void *context, enum topic topic, int32_t partition, struct input *input)
+{
+    input->committed = input->next;
+    return 0;
+}
+
+/* Kafka's commit, with everything in it or nothing. */
+static int commit_transaction(struct kafka_worker *worker)
+{
+    int r = FAULT_POINT("kafka_consumed");
+    for (size_t i = 0; i < worker->tasks_count && r == 0; i++)
+        if (worker->tasks[i]->begun)
+            r = kafka_task_settle(worker->tasks[i], &worker->scratch);
+    if (r == 0)
+        r = FAULT_POINT("kafka_produced");
+    if (r < 0)
+        return r;
+    rd_kafka_topic_partition_list_t *offsets = inputs_list(worker, true);
+    r = kafka_producer_commit(&worker->producer, worker->consumer.rk, offsets);
+    rd_kafka_topic_partition_list_destroy(offsets);
+    return r;
+}
+
+/* Ends the open batch: all its effects stand, or none. */
+static int finish(struct kafka_worker *worker)
+{
+    int r = commit_transaction(worker);
+    if (r < 0)
+        return roll_back(worker, r);
+    (void)each_input(worker, mark_committed, NULL);
+    worker->counts.commits++;
+    worker->counts.records += worker->batch_records;
+    for (size_t i = 0; i < worker->tasks_count; i++) {
+        struct kafka_task *task = worker->tasks[i];
+        if (!task->begun)
+            continue;
+        worker->counts.changes += task->changes;
+        worker->counts.mails += task->mails;
+        int failed = kafka_task_commit(task);
+        if (failed == 0)
+            failed = FAULT_POINT("kafka_store_committed");
+        if (failed < 0) {
+            /* The transaction stands; only this copy lags, and is restored by sync(). */
+            kafka_log(worker->config, LOG_ERR, "kafka_store", "%s %d: %s", task->stage->name,
+                task->partition, error_text(failed));
+            kafka_task_drop(task);
+            worker->unsynced = true;
+            r = failed;
+        }
+    }
+    batch_end(worker);
+    return r;
+}
+
+static int begin(struct kafka_worker *worker)
+{
+    int r = kafka_producer_begin(&worker->producer);
+    if (r < 0)
+        return roll_back(worker, r);
+    worker->in_batch = true;
+    worker->batch_records = 0;
+    worker->batch_end = now_ms() + worker->config->batch_ms;
+    return 0;
+}
+
+/* A record that no stage can be given goes to TOPIC_REJECTED whole. */
+static int refuse(
+    struct kafka_worker *worker, const rd_kafka_message_t *message, enum topic topic, int why)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct door_rejection rejection = {.source = str_of(topic_name(topic)),
+        .stage = STR("kafka"),
+        .payload = str_make(message->payload, message->len)};
+    const struct event_problem problem = {
+        .error = why, .hint = STR("not a value of this topic's schema in its wire format")};
+    struct append_record record;
+    int r = door_reject(&rejection, &problem, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
+        &worker->scratch, &record);
+    if (r == 0)
+        r = kafka_producer_send(&worker->producer, TOPIC_REJECTED,
+            topic_partition(record.key, worker->layout.partitions[TOPIC_REJECTED]), record.key,
+            record.value, NULL);
+    arena_reset(&worker->scratch);
+    if (r == 0)
+        worker->counts.refused++;
+    return r;
+}
+
+/* One record of the open batch. */
+static int process(struct kafka_worker *worker, const rd_kafka_message_t *message, enum topic topic,
+    struct input *input)
+{
+    struct record record = {.topic = topic,
+        .partition = message->partition,
+        .position = message->offset,
+        .key = str_make(message->key, message->key_len)};
+    int r = kafka_frame_take(topic, str_make(message->payload, message->len), &record.value);
+    if (r < 0)
+        r = refuse(worker, message, topic, r);
+    else
+        r = kafka_task_process(input->task, &record, &worker->scratch);
+    if (r < 0)
+        return r;
+    input->next = message->offset + 1;
+    input->at_end = false;
+    worker->batch_records++;
+    return 0;
+}
+
+/* ---- rebalance ---- */
+
+static int open_task(struct kafka_worker *worker, const struct stage *stage, int32_t partition)
+{
+    const struct kafka_task_origin origin = {.config = worker->config,
+        .dir = worker->dir,
+        .cluster = worker->cluster,
+        .producer = &worker->producer};
+    struct kafka_task *task;
+    bool rebuilt = false;
+    int r = kafka_task_open(&origin, stage, partition, &task, &rebuilt);
+    if (r < 0)
+        return r;
+    worker->counts.rebuilt += rebuilt;
+    worker->tasks[worker->tasks_count++] = task;
+    for (size_t i = 0; i < stage->inputs_count; i++)
+        worker->inputs[stage->inputs[i]][partition] = (struct input){.task = task};
+    return 0;
+}
+
+static bool has_part(const struct kafka_worker *worker,
+    const rd_kafka_topic_partition_list_t *parts, enum topic topic, int32_t partition)
+{
+    char name[KAFKA_TOPIC_SIZE_MAX];
+    kafka_topic_name(worker->config, topic, name);
+    return rd_kafka_topic_partition_list_find(
+               (rd_kafka_topic_partition_list_t *)(uintptr_t)parts, name, partition) != NULL;
+}
+
+/* A task for each stage and partition of which all inputs came. */
+static int open_tasks(struct kafka_worker *worker, const rd_kafka_topic_partition_list_t *parts)
+{
+    for (size_t s = 0; s < worker->stages_count; s++) {
+        const struct stage *stage = &worker->stages[s];
+        for (int32_t p = 0; p < worker->layout.partitions[stage->inputs[0]]; p++) {
+            size_t found = 0;
+            for (size_t i = 0; i < stage->inputs_count; i++)
+                found += has_part(worker, parts, stage->inputs[i], p);
+            if (found == 0)
+                continue;
+            if (found < stage->inputs_count) {
+                kafka_log(worker->config, LOG_ERR, "kafka_rebalance",
+                    "%s %d: its inputs went to different workers", stage->name, p);
+                return ERR_CONFIG;
+            }
+            int r = open_task(worker, stage, p);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static void close_tasks(struct kafka_worker *worker)
+{
+    for (size_t i = 0; i < worker->tasks_count; i++)
+        kafka_task_close(&worker->tasks[i]);
+    worker->tasks_count = 0;
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++)
+            worker->inputs[t][p] = (struct input){.task = NULL};
+}
+
+static void on_assign(struct kafka_worker *worker, rd_kafka_topic_partition_list_t *parts)
+{
+    /* A place to start at, so that they can be sought; nothing is read while they are paused. */
+    for (int i = 0; i < parts->cnt; i++)
+        parts->elems[i].offset = 0;
+    rd_kafka_resp_err_t code = rd_kafka_assign(worker->consumer.rk, parts);
+    if (!code)
+        code = rd_kafka_pause_partitions(worker->consumer.rk, parts);
+    worker->unsynced = true;
+    worker->failure = code ? kafka_error_of(code) : open_tasks(worker, parts);
+    kafka_log(worker->config, LOG_INFO, "kafka_assigned", "%d partitions, %zu tasks", parts->cnt,
+        worker->tasks_count);
+}
+
+static void on_revoke(struct kafka_worker *worker)
+{
+    int r = 0;
+    bool lost = rd_kafka_assignment_lost(worker->consumer.rk);
+    if (worker->in_batch)
+        r = lost ? roll_back(worker, ERR_ABORT) : finish(worker);
+    /* Rolled back or lagging, whoever gets the partitions takes it up; only what is fatal is ours.
+     */
+    if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
+        worker->failure = r;
+    kafka_log(worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->tasks_count,
+        lost ? ", lost" : "");
+    close_tasks(worker);
+    rd_kafka_assign(worker->consumer.rk, NULL);
+}
+
+static void rebalance(
+    rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *parts, void *opaque)
+{
+    struct kafka_client *client = opaque;
+    struct kafka_worker *worker = client->owner;
+    worker->generation++;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        on_assign(worker, parts);
+    else
+        on_revoke(worker);
+}
+
+/* ---- sync ---- */
+
+/* Reads changelogs while keeping membership alive. Returns 0, or KAFKA_BUSY when the assignment
+ * changed meanwhile. */
+static int restore_tasks(struct kafka_worker *worker)
+{
+    uint64_t generation = worker->generation;
+    struct kafka_restore *restore;
+    int r = kafka_restore_begin(
+        &restore, worker->tasks, worker->tasks_count, &worker->ends, &worker->reader);
+    if (r < 0)
+        return r;
+    while (r == 0 && !atomic_load(&worker->woken)) {
+        r = kafka_restore_step(restore, POLL_MS);
+        /* All is paused: only callbacks and errors can come of this. */
+        rd_kafka_message_t *message =
+            r == 0 ? rd_kafka_consumer_poll(worker->consumer.rk, 0) : NULL;
+        if (message)
+            rd_kafka_message_destroy(message);
+        if (generation != worker->generation)
+            r = KAFKA_BUSY + 1;
+    }
+    uint64_t rows;
+    uint64_t rebuilt;
+    kafka_restore_counts(restore, &rows, &rebuilt);
+    worker->counts.restored += rows;
+    worker->counts.rebuilt += rebuilt;
+    kafka_restore_end(&restore);
+    if (r < 0)
+        return r;
+    return r == KAFKA_RESTORED ? 0 : KAFKA_BUSY;
+}
+
+static int place_inputs(
+    struct kafka_worker *worker, const rd_kafka_topic_partition_list_t *committed)
+{
+    for (int i = 0; i < committed->cnt; i++) {
+        const rd_kafka_topic_partition_t *part = &committed->elems[i];
+        if (part->err)
+            return kafka_error_of(part->err);
+        int topic = kafka_topic_of(worker->config, part->topic);
+        check(topic >= 0 && worker->inputs[topic]);
+        struct input *input = &worker->inputs[topic][part->partition];
+        *input = (struct input){.task = input->task,
+            .next = part->offset < 0 ? 0 : part->offset,
+            .committed = part->offset < 0 ? 0 : part->offset};
+    }
+    return 0;
+}
+
+static int seek_once(struct kafka_worker *worker, rd_kafka_topic_partition_list_t *parts)
+{
+    rd_kafka_error_t *failure =
+        rd_kafka_seek_partitions(worker->consumer.rk, parts, KAFKA_ANSWER_MS);
+    if (failure) {
+        int r = kafka_error_of(rd_kafka_error_code(failure));
+        rd_kafka_error_destroy(failure);
+        return r;
+    }
+    for (int i = 0; i < parts->cnt; i++)
+        if (parts->elems[i].err)
+            return kafka_error_of(parts->elems[i].err);
+    return 0;
+}
+
+/* Goes to `next` of each input, and on. */
+static int seek_and_resume(struct kafka_worker *worker)
+{
+    uint64_t generation = worker->generation;
+    rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
+    int r = ERR_AGAIN;
+    for (int turn = 0; turn < SEEK_TRIES && r == ERR_AGAIN; turn++) {
+        r = seek_once(worker, parts);
+        rd_kafka_message_t *message =
+            r == ERR_AGAIN ? rd_kafka_consumer_poll(worker->consumer.rk, POLL_MS) : NULL;
+        if (message)
+            rd_kafka_message_destroy(message);
+        if (generation != worker->generation)
+            r = KAFKA_BUSY;
+    }
+    if (r == 0)
+        r = kafka_error_of(rd_kafka_resume_partitions(worker->consumer.rk, parts));
+    rd_kafka_topic_partition_list_destroy(parts);
+    return r;
+}
+
+/* Returns 0, KAFKA_BUSY when it was interrupted, or an error; then the worker stays unsynced. */
+static int sync_tasks(struct kafka_worker *worker)
+{
+    rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
+    int r = kafka_error_of(rd_kafka_pause_partitions(worker->consumer.rk, parts));
+    /* Stable offsets: an earlier owner's transaction is decided before this answers. */
+    if (r == 0 && parts->cnt > 0)
+        r = kafka_error_of(rd_kafka_committed(worker->consumer.rk, parts, KAFKA_ANSWER_MS));
+    if (r == 0)
+        r = place_inputs(worker, parts);
+    rd_kafka_topic_partition_list_destroy(parts);
+    if (r == 0 && worker->tasks_count > 0)
+        r = restore_tasks(worker);
+    if (r == 0 && worker->tasks_count > 0)
+        r = seek_and_resume(worker);
+    if (r == 0)
+        worker->unsynced = false;
+    return r;
+}
+
+/* ---- run ---- */
+
+static int replace_producer(struct kafka_worker *worker)
+{
+    kafka_log(
+        worker->config, LOG_WARNING, "kafka_producer_replaced", "slot %s", worker->config->slot);
+    worker->counts.replacements++;
+    worker->unsynced = true;
+    return kafka_producer_replace(&worker->producer);
+}
+
+static int on_consumer_error(struct kafka_worker *worker, const rd_kafka_message_t *message)
+{
+    kafka_log(worker->config, LOG_WARNING, "kafka_consumer", "%s: %s",
+        rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR__FATAL:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        return ERR_KAFKA;
+    default:
+        return 0; /* librdkafka goes on by itself */
+    }
+}
+
+static int on_record(struct kafka_worker *worker, const rd_kafka_message_t *message,
+    enum topic topic, struct input *input)
+{
+    if (!worker->in_batch) {
+        int r = begin(worker);
+        if (r < 0)
+            return r;
+    }
+    int r = process(worker, message, topic, input);
+    return r < 0 ? roll_back(worker, r) : 0;
+}
+
+/* What consumer_poll() gave. Errors are those of the batch, which is then rolled back. */
+static int on_message(struct kafka_worker *worker, const rd_kafka_message_t *message)
+{
+    bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    if (message->err && !at_end)
+        return on_consumer_error(worker, message);
+    int topic = kafka_topic_cached(&worker->cache, worker->config, message->rkt);
+    if (topic < 0 || !worker->inputs[topic] || message->partition < 0 ||
+        message->partition >= worker->layout.partitions[topic])
+        return ERR_CONFIG; /* partitions were added: keys have moved, this cannot go on */
+    struct input *input = &worker->inputs[topic][message->partition];
+    if (worker->unsynced || !input->task)
+        return 0; /* from before a pause: it comes again after the seek */
+    if (!at_end)
+        return on_record(worker, message, (enum topic)topic, input);
+    if (message->offset > input->next)
+        input->next = message->offset;
+    input->at_end = true;
+    return 0;
+}
+
+static int not_at_end(void *context, enum topic topic, int32_t partition, struct input *input)
+{
+    return input->at_end ? 0 : 1;
+}
+
+static int has_moved(void *context, enum topic topic, int32_t partition, struct input *input)
+{
+    return input->next != input->committed;
+}
+
+/* Commits how far idle partitions have come over what carries no record, so that nothing is left
+ * between the committed offset and the end. */
+static int commit_idle(struct kafka_worker *worker)
+{
+    if (worker->unsynced || each_input(worker, has_moved, NULL) == 0)
+        return KAFKA_IDLE;
+    int r = begin(worker);
+    if (r == 0)
+        r = finish(worker);
+    return r < 0 ? r : KAFKA_IDLE;
+}
+
+static int prepare(struct kafka_worker *worker)
+{
+    int r = worker->producer.broken ? replace_producer(worker) : 0;
+    if (r == 0 && worker->unsynced)
+        r = sync_tasks(worker);
+    return r;
+}
+
+static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
+{
+    int64_t left = (worker->in_batch ? worker->batch_end : idle_end) - now_ms();
+    if (left > POLL_MS)
+        return POLL_MS;
+    return left > 0 ? (int)left : 0;
+}
+
+/* The open batch is large or old enough, or there is nothing more to put into it. */
+static bool batch_full(struct kafka_worker *worker)
+{
+    return worker->batch_records >= worker->config->batch_records_max ||
+           now_ms() >= worker->batch_end || each_input(worker, not_at_end, NULL) == 0;
+}
+
+/* One poll and what follows from it. Returns 0, or an error with no batch open. */
+static int turn(struct kafka_worker *worker, int64_t idle_end)
+{
+    int r = worker->in_batch ? 0 : prepare(worker);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    rd_kafka_message_t *message =
+        rd_kafka_consumer_poll(worker->consumer.rk, poll_timeout(worker, idle_end));
+    if (message) {
+        r = on_message(worker, message);
+        rd_kafka_message_destroy(message);
+    }
+    if (worker->failure < 0) {
+        r = worker->failure;
+        worker->failure = 0;
+    }
+    if (r < 0 && worker->in_batch)
+        return roll_back(worker, r);
+    return r;
+}
+
+int kafka_worker_run(struct kafka_worker *worker, int timeout_ms)
+{
+    uint64_t commits = worker->counts.commits;
+    int64_t idle_end = now_ms() + timeout_ms;
+    bool woken = false;
+    while (!woken) {
+        int r = turn(worker, idle_end);
+        if (r < 0)
+            return r;
+        woken = atomic_exchange(&worker->woken, false);
+        if (worker->in_batch && (woken || batch_full(worker)))
+            r = finish(worker);
+        if (r < 0)
+            return r;
+        if (!worker->in_batch && worker->counts.commits != commits)
+            return 0; /* also when a rebalance has ended the batch */
+        if (!worker->in_batch && now_ms() >= idle_end)
+            break;
+    }
+    return commit_idle(worker);
+}
+
+void kafka_worker_wake(struct kafka_worker *worker)
+{
+    atomic_store(&worker->woken, true);
+}
+
+void kafka_worker_counts(const struct kafka_worker *worker, struct kafka_worker_counts *out)
+{
+    *out = worker->counts;
+    out->tasks = worker->tasks_count;
+}
+
+/* ---- open and close ---- */
+
+static int take_slot(struct kafka_worker *worker)
+{
+    const struct kafka_config *config = worker->config;
+    char path[PATH_SIZE + 16];
+    int size = snprintf(worker->dir, sizeof worker->dir, "%s/%s", config->state_dir, config->slot);
+    if (size <= 0 || size >= (int)sizeof worker->dir)
+        return ERR_CONFIG;
+    if ((mkdir(config->state_dir, 0700) != 0 && errno != EEXIST) ||
+        (mkdir(worker->dir, 0700) != 0 && errno != EEXIST))
+        return ERR_IO;
+    snprintf(path, sizeof path, "%s/lock", worker->dir);
+    worker->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (worker->lock < 0)
+        return ERR_IO;
+    if (flock(worker->lock, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK ? ERR_LOCKED : ERR_IO;
+}
+
+/* Inputs of one stage are partitioned alike, and each table has one stage at most. */
+static int check_stages(const struct kafka_worker *worker)
+{
+    for (size_t s = 0; s < worker->stages_count; s++) {
+        const struct stage *stage = &worker->stages[s];
+        for (size_t i = 0; i < stage->inputs_count; i++)
+            if (worker->layout.partitions[stage->inputs[i]] !=
+                worker->layout.partitions[stage->inputs[0]])
+                return ERR_CONFIG;
+    }
+    for (int t = 0; t < TABLE_COUNT; t++) {
+        size_t owners = 0;
+        for (size_t s = 0; s < worker->stages_count; s++)
+            owners += kafka_task_owns(&worker->stages[s], (enum table)t);
+        if (owners > 1)
+            return ERR_CONFIG;
+    }
+    return 0;
+}
+
+static int allocate(struct kafka_worker *worker)
+{
+    size_t tasks = 0;
+    for (size_t s = 0; s < worker->stages_count; s++) {
+        const struct stage *stage = &worker->stages[s];
+        tasks += (size_t)worker->layout.partitions[stage->inputs[0]];
+        for (size_t i = 0; i < stage->inputs_count; i++) {
+            enum topic topic = stage->inputs[i];
+            if (!worker->inputs[topic])
+                worker->inputs[topic] =
+                    calloc((size_t)worker->layout.partitions[topic], sizeof *worker->inputs[topic]);
+            if (!worker->inputs[topic])
+                return ERR_NO_MEMORY;
+        }
+    }
+    worker->tasks = calloc(tasks, sizeof(struct kafka_task *));
+    return worker->tasks ? 0 : ERR_NO_MEMORY;
+}
+
+static int open_clients(struct kafka_worker *worker)
+{
+    const struct kafka_callbacks callbacks = {.owner = worker, .rebalance = rebalance};
+    int r = kafka_client_open(&worker->ends, worker->config, KAFKA_ROLE_END, NULL);
+    if (r == 0)
+        r = kafka_client_open(&worker->reader, worker->config, KAFKA_ROLE_RESTORE, NULL);
+    if (r == 0)
+        r = kafka_layout_get(&worker->ends, KAFKA_ANSWER_MS, &worker->layout);
+    if (r == 0)
+        r = kafka_layout_check(worker->config, &worker->layout);
+    if (r == 0)
+        r = check_stages(worker);
+    if (r == 0)
+        r = allocate(worker);
+    if (r == 0) {
+        char *cluster = rd_kafka_clusterid(worker->ends.rk, KAFKA_ANSWER_MS);
+        snprintf(worker->cluster, sizeof worker->cluster, "%s", cluster ? cluster : "");
+        rd_kafka_mem_free(worker->ends.rk, cluster);
+    }
+    /* The producer first: an earlier process of this slot writes nothing after this. */
+    if (r == 0)
+        r = kafka_producer_open(&worker->producer, worker->config, &worker->layout);
+    if (r == 0)
+        r = kafka_client_open(&worker->consumer, worker->config, KAFKA_ROLE_CONSUMER, &callbacks);
+    return r;
+}
+
+static int subscribe(struct kafka_worker *worker)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(0);
+    for (int t = 0; t < TOPIC_COUNT; t++) {
+        char name[KAFKA_TOPIC_SIZE_MAX];
+        kafka_topic_name(worker->config, (enum topic)t, name);
+        if (worker->inputs[t])
+            rd_kafka_topic_partition_list_add(topics, name, RD_KAFKA_PARTITION_UA);
+    }
+    int r = kafka_error_of(rd_kafka_subscribe(worker->consumer.rk, topics));
+    rd_kafka_topic_partition_list_destroy(topics);
+    return r;
+}
+
+int kafka_worker_open(const struct kafka_config *config, const struct stage *stages, size_t count,
+    struct kafka_worker **out)
+{
+    check(count > 0 && count <= STAGES_MAX);
+    struct kafka_worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return ERR_NO_MEMORY;
+    worker->config = config;
+    worker->lock = -1;
+    worker->stages_count = count;
+    memcpy(worker->stages, stages, count * sizeof *stages);
+    int r = take_slot(worker);
+    if (r == 0)
+        r = open_clients(worker);
+    if (r == 0)
+        r = subscribe(worker);
+    if (r < 0) {
+        kafka_worker_close(&worker);
+        return r;
+    }
+    *out = worker;
+    return 0;
+}
+
+void kafka_worker_close(struct kafka_worker **worker)
+{
+    struct kafka_worker *gone = *worker;
+    if (!gone)
+        return;
+    check(!gone->in_batch);
+    if (gone->consumer.rk)
+        rd_kafka_consumer_close(gone->consumer.rk); /* the callback closes the tasks */
+    close_tasks(gone);
+    kafka_client_close(&gone->consumer);
+    kafka_producer_close(&gone->producer);
+    kafka_client_close(&gone->reader);
+    kafka_client_close(&gone->ends);
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        free(gone->inputs[t]);
+    free(gone->tasks);
+    arena_free(&gone->scratch);
+    if (gone->lock >= 0)
+        close(gone->lock);
+    free(gone);
+    *worker = NULL;
+}

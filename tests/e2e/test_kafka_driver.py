@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Exactly once on a real broker: two toy stages (kafka/toy.c) whose result is worked out here by hand, while workers are
+killed at named places and at random, sleep past their transaction, lose their state, get old or damaged state back."""
+import collections
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import kafka_broker
+from harness import LONG, Workspace, same, skip, stop, wait_until
+
+NODES, HOPS = 60, 3
+PARTITIONS = 4
+SEED = int(os.environ.get("TABIJI_SEED", "20261122"))
+# Where a worker dies or fails, in the order of a batch.
+POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed",
+          "kafka_store_committed")
+
+
+def expected(events):
+    """The rows that each distinct event must leave, as `toy dump` prints them."""
+    persons, touchpoints, profiles = collections.Counter(), {}, collections.Counter()
+    for event in set(events):
+        node = event % NODES
+        persons[node] += 1
+        for _ in range(HOPS):
+            node = (node * 31 + event * 7 + 1) % NODES
+            persons[node] += 1
+        touchpoints[node, event] = 1
+        profiles[node] += 1
+    rows = [f"persons {node} {n}" for node, n in sorted(persons.items())]
+    rows += [f"touchpoints {node} {event} {n}" for (node, event), n in sorted(touchpoints.items())]
+    rows += [f"profiles {node} {n}" for node, n in sorted(profiles.items())]
+    return "\n".join(rows) + "\n"
+
+
+class Toy:
+    def __init__(self, program, space, bootstrap):
+        self.program, self.space = program, space
+        self.environment = {**os.environ, "TOY_BROKER": bootstrap, "TOY_NODES": str(NODES), "TOY_BATCH": "40",
+                            "TOY_PARTITIONS": str(PARTITIONS), "TOY_STATE": str(space.path / "state")}
+        self.events = []
+        self.started = 0
+
+    def run(self, *arguments):
+        run = subprocess.run([self.program, *map(str, arguments)], env=self.environment, capture_output=True, text=True,
+                             timeout=180)
+        if run.returncode != 0:
+            raise AssertionError(f"toy {arguments}: exit {run.returncode}\n{run.stderr[-3000:]}")
+        return run.stdout
+
+    def append(self, first, count):
+        self.run("append", first, count, NODES, HOPS)
+        self.events += range(first, first + count)
+
+    def work(self, slot, fault=None):
+        """Starts a worker; its lines go to files, named in what a failure prints."""
+        self.started += 1
+        name = self.space.path / f"worker-{self.started}-{slot}"
+        environment = {**self.environment, "TOY_SLOT": slot}
+        if fault:
+            environment["TABIJI_FAULT"] = fault
+        process = subprocess.Popen([self.program, "work"], env=environment, stdout=open(f"{name}.out", "w"),
+                                   stderr=open(f"{name}.err", "w"))
+        process.log = name
+        self.space.processes.append(process)
+        return process
+
+    def check(self, what):
+        self.run("wait", 90)
+        rows = self.run("dump").split("\n")
+        same(what, "\n".join(row for row in rows if not row.startswith("rejected")), expected(self.events))
+
+
+def lines(process):
+    return pathlib.Path(f"{process.log}.out").read_text().splitlines()
+
+
+def counts(process):
+    """The last line that the worker printed, as a dictionary."""
+    words = (lines(process) or [""])[-1].split()
+    return collections.defaultdict(int, {k: int(v) for k, v in zip(words[::2], words[1::2])})
+
+
+def has_worked(process):
+    return process.poll() is not None or counts(process)["records"] > 0
+
+
+def check_faults(toy):
+    """One worker after the other dies, or fails, at each place of a batch, while another goes on."""
+    steady = toy.work("steady")
+    kills = (1, 4, 9) if LONG else (1, 4)
+    scenarios = [(point, hit, "kill") for point in POINTS for hit in kills]
+    scenarios += [(point, 2, "error") for point in POINTS]
+    for number, (point, hit, how) in enumerate(scenarios):
+        toy.append(10000 * (number + 1), 150)
+        worker = toy.work("faulty", f"{point}:{hit}:{how}")
+        more = 0
+        # The fault must fire: as long as it has not, there is more to do.
+        while worker.poll() is None and "rolled_back" not in pathlib.Path(f"{worker.log}.err").read_text():
+            assert more < 60, f"{point}:{hit}:{how} did not fire"
+            time.sleep(0.3)
+            more += 1
+            toy.append(10000 * (number + 1) + 150 + 20 * more, 20)
+        if how == "kill":
+            assert worker.wait(30) == -signal.SIGKILL, worker.returncode
+        elif point == "kafka_committed":
+            assert stop(worker) == 0  # an outcome that nobody told: the same worker finds out and goes on
+        else:
+            assert worker.wait(30) == 1, worker.returncode
+    toy.check(f"after {len(scenarios)} faults at {len(POINTS)} places")
+    assert stop(steady) == 0
+    assert counts(steady)["aborts"] <= len(scenarios) * 3
+
+
+def check_random_kills(toy, rng):
+    """Two workers; at random times one is killed and started again."""
+    workers = {slot: toy.work(slot) for slot in ("a", "b")}
+    for turn in range(12 if LONG else 5):
+        toy.append(1000000 + 1000 * turn, 400)
+        slot = rng.choice("ab")
+        wait_until(lambda: has_worked(workers[slot]), f"worker {slot} to work")
+        time.sleep(rng.random())
+        workers[slot].kill()
+        workers[slot].wait()
+        workers[slot] = toy.work(slot)
+    toy.check("after random kills")
+    return workers
+
+
+def check_zombie(toy, workers):
+    """A worker sleeps past its session and its transaction; when it wakes it must not write."""
+    toy.append(2000000, 300)
+    wait_until(lambda: has_worked(workers["a"]), "worker a to work")
+    workers["a"].send_signal(signal.SIGSTOP)
+    toy.append(2001000, 300)
+    toy.check("while one worker sleeps")
+    workers["a"].send_signal(signal.SIGCONT)
+    toy.append(2002000, 300)
+    toy.check("after it woke up")
+    if workers["a"].poll() is None:
+        assert stop(workers["a"]) in (0, 3)
+    assert stop(workers["b"]) == 0
+
+
+def check_lost_state(toy):
+    """State wiped, of an old copy, damaged: all is restored from the changelog, duplicates stay known."""
+    state = toy.space.path / "state"
+    old = toy.space.path / "old"
+    shutil.copytree(state, old)
+    shutil.rmtree(state)
+    worker = toy.work("a")
+    toy.append(0, 200)
+    toy.append(1000000, 400)  # a second time: known only to restored state
+    toy.check("state wiped, events resent")
+    assert stop(worker) == 0
+    assert counts(worker)["restored"] > 1000 and counts(worker)["rebuilt"] == 2 * PARTITIONS, counts(worker)
+
+    shutil.rmtree(state)
+    shutil.copytree(old, state)
+    copies = sorted((state / "a").glob("*/data.mdb"))
+    copies[0].write_bytes(b"damaged " * 4096)
+    worker = toy.work("a")
+    toy.append(0, 400)
+    toy.append(3000000, 200)
+    toy.check("an old copy of the state put back, a part of it damaged")
+    assert stop(worker) == 0
+    absent = 2 * PARTITIONS - len(copies)
+    assert counts(worker)["restored"] > 0 and counts(worker)["rebuilt"] == absent + 1, (counts(worker), absent)
+
+
+def check_bad_input(toy, bootstrap):
+    """What is no event goes to `rejected`, and the work goes on; one slot has one process."""
+    worker = toy.work("a")
+    subprocess.run(["kcat", "-b", bootstrap, "-q", "-P", "-t", "tabiji.events.v1"], input=b"not a frame\n", check=True)
+    toy.append(4000000, 100)
+    wait_until(lambda: has_worked(worker), "worker a to work")
+    second = toy.work("a")
+    assert second.wait(30) == 1
+    assert "open: locked" in pathlib.Path(f"{second.log}.err").read_text()
+    toy.check("beside a record that is no event")
+    assert sum(row.startswith("rejected") for row in toy.run("dump").splitlines()) == 1
+    rejected = subprocess.run(["kcat", "-b", bootstrap, "-q", "-C", "-e", "-t", "tabiji.rejected.v1"], check=True,
+                              capture_output=True).stdout
+    assert b"not a frame" in rejected and b"bad_avro" in rejected, rejected
+    assert stop(worker) == 0
+    assert counts(worker)["refused"] == 1, counts(worker)
+
+
+def main():
+    program = sys.argv[1]
+    if not shutil.which("kcat"):
+        skip("kcat is not installed")
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    with Workspace() as space:
+        broker = space.path / "broker"
+        try:
+            bootstrap, _ = kafka_broker.start(broker)
+        except kafka_broker.Unavailable as reason:
+            skip(f"no Kafka broker: {reason}")
+        try:
+            toy = Toy(program, space, bootstrap)
+            toy.run("topics")
+            toy.run("topics")  # again: nothing to do
+            toy.append(0, 500)
+            toy.append(100, 200)  # resent
+            check_faults(toy)
+            check_zombie(toy, check_random_kills(toy, rng))
+            check_lost_state(toy)
+            check_bad_input(toy, bootstrap)
+        finally:
+            for process in space.processes:
+                if process.poll() is None:
+                    process.kill()
+            kafka_broker.stop(broker)
+
+
+if __name__ == "__main__":
+    main()
