@@ -1,0 +1,213 @@
+/* `tabiji doctor`: looks at everything that a run would need, and says what to do about what it
+ * finds. */
+#include <errno.h>
+#include <librdkafka/rdkafka.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "deploy/verb/verbs.h"
+#include "ingest/config/config.h"
+#include "ingest/stream/local.h"
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+#define FREE_BYTES_WANTED ((uint64_t)1 << 30)
+#define KAFKA_TIMEOUT_MS 5000
+#define TEXT_SIZE 512
+
+enum verdict {
+    VERDICT_OK,
+    VERDICT_WARNING,
+    VERDICT_FAILURE,
+};
+
+struct doctor {
+    struct verb_call *call;
+    struct buf json;
+    int worst;
+    int count;
+};
+
+/* One finding; `advice` says what to do, NULL when nothing is. */
+static void tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *advice,
+    const char *format, ...) __attribute__((format(printf, 5, 6)));
+static void tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *advice,
+    const char *format, ...)
+{
+    static const char *const words[] = {"ok", "warning", "failure"};
+    char text[TEXT_SIZE];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if ((int)verdict > doctor->worst)
+        doctor->worst = (int)verdict;
+    if (!doctor->call->json) {
+        (void)printf("%-8s %-18s %s\n", words[verdict], name, text);
+        if (advice)
+            (void)printf("         %-18s -> %s\n", "", advice);
+        return;
+    }
+    struct buf *out = &doctor->json;
+    int r = buf_appendf(out,
+        "%s{\"check\":\"%s\",\"verdict\":\"%s\",\"text\":", doctor->count++ ? ",\n" : "[", name,
+        words[verdict]);
+    if (r == 0)
+        r = json_write_text(out, str_of(text));
+    if (r == 0 && advice) {
+        r = buf_append_str(out, STR(",\"advice\":"));
+        if (r == 0)
+            r = json_write_text(out, str_of(advice));
+    }
+    if (r == 0)
+        r = buf_append_str(out, STR("}"));
+    if (r < 0)
+        doctor->worst = VERDICT_FAILURE;
+}
+
+static void check_directory(struct doctor *doctor, const char *dir)
+{
+    struct stat status;
+    if (stat(dir, &status) != 0) {
+        tell(doctor, VERDICT_OK, "data directory", NULL, "%s does not exist yet; a run makes it",
+            dir);
+        return;
+    }
+    if (!S_ISDIR(status.st_mode) || access(dir, R_OK | W_OK | X_OK) != 0) {
+        tell(doctor, VERDICT_FAILURE, "data directory", "choose another by --data or [data] dir",
+            "%s is no directory that this user may write", dir);
+        return;
+    }
+    struct local *local = NULL;
+    const struct local_options options = {.fsync_off = false};
+    int r = local_open(&local, dir, &options);
+    if (r == 0)
+        tell(doctor, VERDICT_OK, "data directory", NULL, "%s opens; %lld events in its log", dir,
+            (long long)local_log_end(local));
+    else if (r == ERR_LOCKED)
+        tell(doctor, VERDICT_OK, "data directory", NULL, "%s is in use by a running tabiji", dir);
+    else
+        tell(doctor, VERDICT_FAILURE, "data directory",
+            "put the directory back from a copy, or import its events into a new one",
+            "%s does not open: %s", dir, error_text(r));
+    local_close(&local);
+}
+
+static void check_space(struct doctor *doctor, const char *dir)
+{
+    struct statvfs status;
+    if (statvfs(dir, &status) != 0 && statvfs(".", &status) != 0)
+        return;
+    uint64_t free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    bool enough = free_bytes >= FREE_BYTES_WANTED;
+    tell(doctor, enough ? VERDICT_OK : VERDICT_WARNING, "disk space",
+        enough ? NULL : "make room: at its end events are answered 503", "%llu MiB free",
+        (unsigned long long)(free_bytes >> 20));
+}
+
+static void check_key(struct doctor *doctor)
+{
+    if (config_secret(doctor->call->config, OPTION_IDENTITY_KEY_FILE).size)
+        tell(doctor, VERDICT_OK, "tenant key", NULL, "configured");
+    else
+        tell(doctor, VERDICT_WARNING, "tenant key",
+            "openssl rand -hex 32 > tenant.key; chmod 600 tenant.key; set [identity] key_file",
+            "the public key is in use: pseudonyms of e-mail and phone can be guessed");
+}
+
+static void check_file(
+    struct doctor *doctor, enum option_id option, const char *name, const char *without)
+{
+    const char *path = config_path(doctor->call->config, option);
+    if (!path || !path[0])
+        tell(doctor, VERDICT_OK, name, NULL, "none configured: %s", without);
+    else if (access(path, R_OK) == 0)
+        tell(doctor, VERDICT_OK, name, NULL, "%s", path);
+    else
+        tell(doctor, VERDICT_WARNING, name, "install it, or set the option to nothing",
+            "%s cannot be read: %s", path, without);
+}
+
+static void check_sources(struct doctor *doctor)
+{
+    const struct config_source *sources;
+    size_t count = config_sources(doctor->call->config, &sources);
+    bool open = config_text(doctor->call->config, OPTION_COLLECTOR_OPEN_SOURCE).size > 0;
+    if (count)
+        tell(doctor, VERDICT_OK, "write keys", NULL, "%zu sources", count);
+    else
+        tell(doctor, open ? VERDICT_WARNING : VERDICT_OK, "write keys",
+            "add [source NAME] with key_sha256, or collector.open_source on a laptop",
+            open ? "no sources; requests without a key are taken on loopback" : "no sources");
+}
+
+static void check_kafka(struct doctor *doctor)
+{
+    struct config *config = doctor->call->config;
+    const struct config_pair *pairs;
+    size_t count = config_pairs(config, CONFIG_KAFKA, &pairs);
+    if (!str_equal(config_text(config, OPTION_STREAM_DRIVER), STR("kafka")))
+        return;
+    char problem[TEXT_SIZE];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_conf_set(conf, pairs[i].key.data, pairs[i].value.data, problem,
+                sizeof problem) != RD_KAFKA_CONF_OK)
+            tell(doctor, VERDICT_FAILURE, "kafka", "mend [kafka]", "%s", problem);
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof problem);
+    if (!client) {
+        rd_kafka_conf_destroy(conf);
+        tell(doctor, VERDICT_FAILURE, "kafka", "mend [kafka]", "%s", problem);
+        return;
+    }
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t error = rd_kafka_metadata(client, 0, NULL, &metadata, KAFKA_TIMEOUT_MS);
+    if (error)
+        tell(doctor, VERDICT_FAILURE, "kafka", "check bootstrap.servers and the network", "%s",
+            rd_kafka_err2str(error));
+    else
+        tell(doctor, VERDICT_OK, "kafka", NULL, "%d brokers answer", metadata->broker_cnt);
+    if (!error)
+        rd_kafka_metadata_destroy(metadata);
+    rd_kafka_destroy(client);
+}
+
+static int run(struct verb_call *call)
+{
+    struct doctor doctor = {.call = call};
+    const char *dir = config_path(call->config, OPTION_DATA_DIR);
+    check_directory(&doctor, dir);
+    check_space(&doctor, dir);
+    check_key(&doctor);
+    check_sources(&doctor);
+    check_file(&doctor, OPTION_AGENT_RULES, "user agent rules", "devices stay unknown");
+    check_file(&doctor, OPTION_GEO_DATABASE, "country database", "countries stay unknown");
+    check_file(&doctor, OPTION_CHANNEL_RULES, "channel rules", "the built-in rules are used");
+    check_kafka(&doctor);
+    if (call->json)
+        (void)printf("%.*s]\n", (int)doctor.json.size, doctor.json.data);
+    buf_free(&doctor.json);
+    return doctor.worst == VERDICT_FAILURE ? EXIT_FAILED : EXIT_OK;
+}
+
+static const struct verb_option options[] = {
+    {"--data", "DIR", "data directory of the embedded mode", "data.dir"},
+};
+
+const struct verb verb_doctor = {
+    .name = "doctor",
+    .summary = "look at everything that a run needs",
+    .arguments = "",
+    .detail = "Checks the data directory, disk, keys, rule files and, with the kafka driver, the "
+              "brokers.\n"
+              "Each finding that is not ok says what to do. Exit 1 when something would keep a run "
+              "from starting.",
+    .examples = "  tabiji doctor --data shop\n"
+                "  tabiji doctor --config tabiji.ini --json",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .run = run,
+};
