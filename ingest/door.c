@@ -1,7 +1,6 @@
 /* The last check before the log. Nothing passes that a later stage could not decode. */
 #include "ingest/door.h"
 
-#include <stddef.h>
 #include <stdio.h>
 
 #include "schemas/error.h"
@@ -15,83 +14,7 @@
 #define PAST_MIN_DEFAULT (INT64_C(946684800) * TIME_MICROS_PER_SECOND) /* 2000-01-01T00:00:00Z */
 #define POINTER_SIZE_MAX 96
 /* Room for whatever an encoder reserves beyond what it writes. */
-#define ENCODE_SLACK ((size_t)8 << 10)
-
-/* One text of a touchpoint: where it lies, which flag says that its part is there, its JSON
- * pointer. */
-#define ALWAYS SIZE_MAX
-struct text_field {
-    size_t offset;
-    size_t flag;
-    struct str pointer;
-};
-#define TOP(member, pointer)                                                                       \
-    {                                                                                              \
-        offsetof(struct touchpoint, member), ALWAYS, STR_INIT(pointer)                             \
-    }
-#define PART(part, member)                                                                         \
-    {                                                                                              \
-        offsetof(struct touchpoint, part.member), offsetof(struct touchpoint, has_##part),         \
-            STR_INIT("/" #part "/" #member)                                                        \
-    }
-
-static const struct text_field text_fields[] = {
-    TOP(event_id, "/id"),
-    TOP(source, "/source"),
-    TOP(type, "/type"),
-    TOP(channel, "/channel"),
-    TOP(properties, "/properties"),
-    TOP(traceparent, "/traceparent"),
-    PART(campaign, source),
-    PART(campaign, medium),
-    PART(campaign, name),
-    PART(campaign, content),
-    PART(campaign, term),
-    PART(campaign, id),
-    PART(campaign, message),
-    PART(click, kind),
-    PART(click, value),
-    PART(page, host),
-    PART(page, path),
-    PART(page, title),
-    PART(page, query),
-    PART(page, referrer_host),
-    PART(page, referrer_path),
-    PART(device, os),
-    PART(device, browser),
-    PART(device, app),
-    PART(device, app_version),
-    PART(device, locale),
-    PART(device, screen),
-    PART(geo, country),
-    PART(geo, region),
-    PART(geo, city),
-    PART(order, order_id),
-    PART(order, currency),
-    PART(order, coupon),
-    PART(call, call_id),
-    PART(call, parent_id),
-    PART(call, direction),
-    PART(call, queue),
-    PART(call, reason),
-    PART(call, outcome),
-    PART(call, agent),
-    PART(store, store_id),
-    PART(store, terminal),
-    PART(store, area),
-    PART(store, staff),
-    PART(message, message_id),
-    PART(message, template),
-    PART(message, link),
-    PART(evidence, a_namespace),
-    PART(evidence, a_value),
-    PART(evidence, b_namespace),
-    PART(evidence, b_value),
-    PART(evidence, reason),
-    PART(client, user_agent),
-    PART(client, address),
-    PART(client, library),
-};
+#define ENCODE_SLACK ((size_t)32 << 10)
 
 static bool has_nul(struct str text)
 {
@@ -124,33 +47,87 @@ static int fail(struct event_problem *problem, int error, struct str pointer, st
     return error;
 }
 
-static int check_arrays(const struct touchpoint *event, struct event_problem *problem)
+/* A field's value as text. */
+static struct str text_at(const void *record, const struct avro_field *field)
 {
-    for (size_t i = 0; i < event->identifiers_count; i++)
-        if (has_nul(event->identifiers[i].namespace) || has_nul(event->identifiers[i].value))
-            return fail(problem, ERR_NUL_IN_TEXT, STR("/ids"), STR(""));
-    if (!event->has_order)
-        return 0;
-    for (size_t i = 0; i < event->order.items_count; i++)
-        if (has_nul(event->order.items[i].sku) || has_nul(event->order.items[i].category))
-            return fail(problem, ERR_NUL_IN_TEXT, STR("/order/items"), STR(""));
-    return 0;
+    return *(const struct str *)(const void *)((const char *)record + field->offset);
 }
 
-/* Refuses U+0000, which PostgreSQL and C cannot hold, wherever it stands. */
-static int check_texts(const struct touchpoint *event, struct event_problem *problem)
+/* The first of a record's own texts that holds U+0000, or NULL. */
+static const struct avro_field *nul_text(const struct avro_type *type, const void *record)
 {
-    const char *base = (const char *)event;
-    for (size_t i = 0; i < sizeof text_fields / sizeof *text_fields; i++) {
-        const struct text_field *field = &text_fields[i];
-        if (field->flag != ALWAYS && !*(const bool *)(base + field->flag))
+    for (size_t i = 0; i < type->fields_count; i++)
+        if (type->fields[i].type->kind == AVRO_KIND_STRING &&
+            has_nul(text_at(record, &type->fields[i])))
+            return &type->fields[i];
+    return NULL;
+}
+
+/* The first of a record's arrays in which a text holds U+0000, or NULL. */
+static const struct avro_field *nul_array(const struct avro_type *type, const void *record)
+{
+    const char *base = record;
+    for (size_t i = 0; i < type->fields_count; i++) {
+        const struct avro_field *field = &type->fields[i];
+        if (field->type->kind != AVRO_KIND_ARRAY)
             continue;
-        if (has_nul(*(const struct str *)(const void *)(base + field->offset)))
-            return fail(problem, ERR_NUL_IN_TEXT, field->pointer, STR(""));
+        const struct avro_type *item = field->type->items;
+        size_t count = *(const size_t *)(const void *)(base + field->count_offset);
+        const char *items = *(const char *const *)(const void *)(base + field->offset);
+        for (size_t k = 0; k < count; k++)
+            if (nul_text(item, items + k * item->size))
+                return field;
+    }
+    return NULL;
+}
+
+/* Of a record's texts and arrays. */
+static const struct avro_field *nul_field(const struct avro_type *type, const void *record)
+{
+    const struct avro_field *found = nul_text(type, record);
+    return found ? found : nul_array(type, record);
+}
+
+/* "/part/member" by the names of native JSON; without a part "/member". */
+static int fail_nul(const struct avro_field *part, const struct avro_field *field,
+    struct arena *arena, struct event_problem *problem)
+{
+    const char *name = field->name;
+    if (!part && strcmp(name, "event_id") == 0)
+        name = "id";
+    else if (!part && strcmp(name, "identifiers") == 0)
+        name = "ids";
+    char *text = arena_alloc(arena, POINTER_SIZE_MAX);
+    if (!text)
+        return ERR_NO_MEMORY;
+    int size =
+        snprintf(text, POINTER_SIZE_MAX, "%s%s/%s", part ? "/" : "", part ? part->name : "", name);
+    check(size > 0 && (size_t)size < POINTER_SIZE_MAX);
+    return fail(problem, ERR_NUL_IN_TEXT, str_make(text, (size_t)size), STR(""));
+}
+
+/* Refuses U+0000, which PostgreSQL and C cannot hold, wherever it stands: in a text of the event,
+ * of its parts, or of their arrays (deeper there is nothing). */
+static int check_texts(
+    const struct touchpoint *event, struct arena *arena, struct event_problem *problem)
+{
+    const struct avro_type *type = &avro_type_touchpoint;
+    const char *base = (const char *)event;
+    const struct avro_field *found = nul_field(type, event);
+    if (found)
+        return fail_nul(NULL, found, arena, problem);
+    for (size_t i = 0; i < type->fields_count; i++) {
+        const struct avro_field *part = &type->fields[i];
+        bool absent = part->nullable && !*(const bool *)(base + part->has_offset);
+        if (part->type->kind != AVRO_KIND_RECORD || absent)
+            continue;
+        found = nul_field(part->type, base + part->offset);
+        if (found)
+            return fail_nul(part, found, arena, problem);
     }
     if (has_nul_escape(event->properties))
         return fail(problem, ERR_NUL_IN_TEXT, STR("/properties"), STR(""));
-    return check_arrays(event, problem);
+    return 0;
 }
 
 static int check_head(const struct touchpoint *event, struct event_problem *problem)
@@ -284,7 +261,7 @@ int door_accept(const struct door_config *config, struct touchpoint *event, int6
 {
     int r = check_head(event, problem);
     if (r == 0)
-        r = check_texts(event, problem);
+        r = check_texts(event, arena, problem);
     if (r == 0)
         r = settle_identifiers(config, event, arena, problem);
     if (r < 0)

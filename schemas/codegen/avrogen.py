@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes C for Avro record schemas: structs, encode, decode, skip, schema text and fingerprint.
 
-    avrogen.py --out DIR SCHEMA.avsc...
+    avrogen.py --out DIR [--ids IDS.txt] SCHEMA.avsc...
 
 The schemas are read in the given order; a later one may name types of an earlier one. For each SCHEMA.avsc two files
-appear in DIR: SCHEMA.avro.h and SCHEMA.avro.c. Types are written once, with the schema that defines them first.
+appear in DIR: SCHEMA.avro.h and SCHEMA.avro.c; with --ids, schema_set.avro.c with the table of all ids. Types are written once, with the schema that defines them first.
 Annotations of a field: "tabiji.raw": true keeps a record encoded (struct str); "tabiji.max": N bounds its size or count.
 A record of another schema can only be named as raw, since the functions of nested records are static.
 """
@@ -12,6 +12,8 @@ import argparse
 import json
 import pathlib
 import re
+
+import schemaids
 
 BYTES_MAX = 1 << 20  # of a text or bytes without "tabiji.max"
 COUNT_MAX = 65536  # items of an array without "tabiji.max"
@@ -59,6 +61,10 @@ class Types:
             raise SystemExit(f"{home}: {schema} is recursive")
         elif schema not in PRIMITIVES and schema not in self.named:
             raise SystemExit(f"{home}: unknown type {schema}")
+
+    def kind(self, schema):
+        resolved = self.resolve(schema)
+        return resolved if isinstance(resolved, str) else resolved["type"]
 
     def resolve(self, schema):
         """A primitive's name or the definition as a dict."""
@@ -159,6 +165,8 @@ class Field:
         self.type = types.resolve(schema)
         self.default = field.get("default")
         self.has_default = "default" in field
+        if self.kind == "array" and (isinstance(self.type["items"], list) or types.kind(self.type["items"]) == "array"):
+            raise SystemExit(f"{self.name}: items of an array must not be optional or arrays")
         if self.kind not in C_TYPES and self.kind not in ("record", "enum", "fixed", "array"):
             raise SystemExit(f"{self.name}: type {self.kind} is not supported")
         self.max = field.get("tabiji.max") or (COUNT_MAX if self.kind == "array" else BYTES_MAX)
@@ -517,16 +525,29 @@ def c_string(text):
     return "\n".join('    ' + json.dumps(piece, ensure_ascii=True) for piece in pieces)
 
 
-def write_files(types, writer, path, out_dir):
+def described(types, schema):
+    """Published text and fingerprint."""
+    texts = Texts(types, schema.get("namespace", ""))
+    inlined = texts.inlined(schema, set())
+    return json.dumps(inlined, separators=(",", ":"), ensure_ascii=True), fingerprint(texts.canonical(inlined))
+
+
+def described_alone(schema):
+    types = Types()
+    types.collect(schema, "old version")
+    return described(types, schema)
+
+
+def write_files(types, path, out_dir, ids):
+    """Returns the fingerprint."""
+    writer = Writer(types)
     schema = json.loads(path.read_text())
     stem = path.stem
     record = snake(schema["name"])
     own = types.order.get(str(path), [])
     for name in own:
         writer.home_only(types.named[name], own)
-    texts = Texts(types, schema.get("namespace", ""))
-    text = json.dumps(texts.inlined(schema, set()), separators=(",", ":"), ensure_ascii=True)
-    canonical = texts.canonical(texts.inlined(schema, set()))
+    text, schema_fingerprint = described(types, schema)
     others = sorted({pathlib.Path(types.home[name]).stem for name in types.used(schema)} - {stem})
     header = [f"/* Generated from {path.name} by avrogen.py. */", "#pragma once", "", '#include "schemas/avro_type.h"', *(f'#include "schemas/{other}.avro.h"' for other in others), ""]
     code = [f"/* Generated from {path.name} by avrogen.py. */", f'#include "schemas/{stem}.avro.h"', "", '#include "schemas/error.h"', ""]
@@ -551,6 +572,8 @@ def write_files(types, writer, path, out_dir):
                f"MUST_CHECK int {record}_skip(struct avro_reader *reader);",
                "/* The schema as JSON, and CRC-64-AVRO of its parsing canonical form. */",
                f"extern const char {record}_schema[];", f"extern const uint64_t {record}_fingerprint;"]
+    if ids is not None:
+        header.append(f"#define {record.upper()}_SCHEMA_ID {schemaids.of_schema(ids, stem, schema_fingerprint)}")
     limits = writer.limits(schema)
     checked = [f"    if (size > {min(limits)})", f"        r = check_{record}(record);"] if limits else []
     code += [f"int {record}_encode(const struct {record} *record, struct buf *out)", "{", "    int r = 0;",
@@ -561,9 +584,10 @@ def write_files(types, writer, path, out_dir):
              "    struct avro_reader reader = avro_reader_of(bytes);",
              f"    int r = read_{record}(&reader, arena, out);", "    if (r < 0)", "        return r;",
              "    return reader.at == reader.end ? 0 : ERR_AVRO;", "}", "", f"const char {record}_schema[] =", c_string(text) + ";", "",
-             f"const uint64_t {record}_fingerprint = 0x{fingerprint(canonical):016x};"]
+             f"const uint64_t {record}_fingerprint = 0x{schema_fingerprint:016x};"]
     (out_dir / f"{stem}.avro.h").write_text("\n".join(header) + "\n")
     (out_dir / f"{stem}.avro.c").write_text("\n".join(code) + "\n")
+    return schema_fingerprint
 
 
 def used(types, schema, seen=None):
@@ -589,20 +613,24 @@ def used(types, schema, seen=None):
 Types.used = used
 
 
-def run(paths, out_dir):
+def run(paths, out_dir, ids_path=None):
+    ids = schemaids.read(ids_path) if ids_path else None
     types = Types()
     for path in paths:
         types.collect(json.loads(path.read_text()), str(path))
-    for path in paths:
-        write_files(types, Writer(types), path, out_dir)
+    fingerprints = {path.stem: write_files(types, path, out_dir, ids) for path in paths}
+    if ids is not None:
+        code = schemaids.table(ids, ids_path.parent, fingerprints, described_alone, c_string)
+        (out_dir / "schema_set.avro.c").write_text("\n".join(code) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--ids", type=pathlib.Path)
     parser.add_argument("schemas", type=pathlib.Path, nargs="+")
     options = parser.parse_args()
-    run(options.schemas, options.out)
+    run(options.schemas, options.out, options.ids)
 
 
 if __name__ == "__main__":

@@ -72,9 +72,8 @@ def check_sizes(root, _):
 def check_headers(root, options):
     def compile_alone(name):
         run = subprocess.run([options["compiler"], "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wno-unused-parameter",
-                              "-Werror", "-fsyntax-only", "-Wno-pragma-once-outside-header", f"-I{root}",
-                              f"-I{options['include']}", "-x", "c", str(pathlib.Path(root, name))],
-                             capture_output=True, text=True)
+                              "-Werror", "-fsyntax-only", f"-I{root}", f"-I{options['include']}", "-x", "c", "-"],
+                             input=f'#include "{name}"\n', capture_output=True, text=True)
         return [] if run.returncode == 0 else [f"{name}: does not compile alone:", *run.stderr.splitlines()[:4]]
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -172,6 +172,11 @@ static void test_door_accept_nul_anywhere_is_refused(void **state)
     event->order.items_count = 1;
     assert_refused(fixture, ERR_NUL_IN_TEXT, "/order/items");
     item.sku = STR("s");
+    event->has_call = true; /* a part with a number among its texts */
+    event->call.direction = CALL_DIRECTION_INBOUND;
+    event->call.agent = STR("\0");
+    assert_refused(fixture, ERR_NUL_IN_TEXT, "/call/agent");
+    event->call.agent = STR("a");
     event->properties = STR("{\"a\":\"x\\u0000\"}");
     assert_refused(fixture, ERR_NUL_IN_TEXT, "/properties");
     event->properties = STR("{\"a\":\"x\\\\\\u0000\"}");

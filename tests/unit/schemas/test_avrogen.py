@@ -3,17 +3,17 @@
 
 Source of the vectors: Avro, share/test/data/schema-tests.txt (fingerprints as signed 64-bit integers).
 """
-import importlib.util
 import json
 import os
 import pathlib
+import sys
 import tempfile
 import unittest
 
 ROOT = pathlib.Path(os.environ.get("TABIJI_SOURCE_ROOT", pathlib.Path(__file__).parents[3]))
-spec = importlib.util.spec_from_file_location("avrogen", ROOT / "schemas/codegen/avrogen.py")
-avrogen = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(avrogen)
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "schemas/codegen"))
+import avrogen  # noqa: E402: after its path
 
 VECTORS = [
     ('"null"', '"null"', 7195948357588979594),
@@ -46,8 +46,8 @@ def record(*fields, name="R"):
     return {"type": "record", "name": name, "namespace": "t", "fields": [dict(f) for f in fields]}
 
 
-def generate(*schemas):
-    """Returns {file name: text}."""
+def generate(*schemas, ids=None, old=None):
+    """Returns {file name: text}. ids: text of ids.txt; old: a schema that it may name as old/s0.1.avsc."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for i, schema in enumerate(schemas):
@@ -55,7 +55,14 @@ def generate(*schemas):
             paths[-1].write_text(json.dumps(schema))
         out = pathlib.Path(folder, "out")
         out.mkdir()
-        avrogen.run(paths, out)
+        ids_path = None
+        if ids is not None:
+            ids_path = pathlib.Path(folder, "ids.txt")
+            ids_path.write_text(ids)
+        if old is not None:
+            pathlib.Path(folder, "old").mkdir()
+            pathlib.Path(folder, "old/s0.1.avsc").write_text(json.dumps(old))
+        avrogen.run(paths, out, ids_path)
         return {p.name: p.read_text() for p in out.iterdir()}
 
 
@@ -79,9 +86,9 @@ class Canonical(unittest.TestCase):
 
 
 class Refused(unittest.TestCase):
-    def refused(self, text, *schemas):
+    def refused(self, text, *schemas, **more):
         with self.assertRaises(SystemExit) as caught:
-            generate(*schemas)
+            generate(*schemas, **more)
         self.assertIn(text, str(caught.exception))
 
     def test_unknown_type(self):
@@ -106,6 +113,40 @@ class Refused(unittest.TestCase):
 
     def test_recursive_record(self):
         self.refused("recursive", record({"name": "a", "type": ["null", "R"]}))
+
+    def test_array_of_arrays_or_of_optional_items(self):
+        ints = {"type": "array", "items": "int"}
+        self.refused("items of an array", record({"name": "a", "type": {"type": "array", "items": ints}}))
+        self.refused("items of an array", record({"name": "a", "type": {"type": "array", "items": ["null", "int"]}}))
+
+
+OLD = record({"name": "a", "type": "int"})
+NEW = record({"name": "a", "type": "int"}, {"name": "b", "type": "int", "default": 0})
+OLD_PRINT, NEW_PRINT = (f"{avrogen.described_alone(schema)[1]:016x}" for schema in (OLD, NEW))
+
+
+class Ids(unittest.TestCase):
+    refused = Refused.refused
+
+    def test_id_stands_in_header_and_table(self):
+        files = generate(OLD, ids="# a comment\n7 s0\n")
+        self.assertIn("#define R_SCHEMA_ID 7\n", files["s0.avro.h"])
+        self.assertIn('{7, "s0", s0_schema, 0x' + OLD_PRINT, files["schema_set.avro.c"])
+
+    def test_older_version_keeps_its_id_and_text(self):
+        files = generate(NEW, ids=f"1 s0 {OLD_PRINT} old/s0.1.avsc\n2 s0 {NEW_PRINT}\n", old=OLD)
+        self.assertIn("#define R_SCHEMA_ID 2\n", files["s0.avro.h"])
+        self.assertIn("0x" + OLD_PRINT + ", NULL}", files["schema_set.avro.c"])
+
+    def test_refusals(self):
+        self.refused("s0: has no id", OLD, ids="1 other\n")
+        self.refused("ids.txt:2: id 1 stands twice", OLD, ids="1 s0\n1 other\n")
+        self.refused("ids.txt:2: s0 stands twice", OLD, ids="1 s0\n2 s0\n")
+        self.refused("ids.txt:1: want:", OLD, ids="0 s0\n")
+        self.refused("ids.txt:1: want:", OLD, ids="one s0\n")
+        self.refused("has changed since it was released with id 1", NEW, ids=f"1 s0 {OLD_PRINT}\n")
+        self.refused("other: ids.txt names it", OLD, ids="1 s0\n2 other\n")
+        self.refused("old/s0.1.avsc: has fingerprint", NEW, ids=f"1 s0 {NEW_PRINT} old/s0.1.avsc\n2 s0\n", old=OLD)
 
 
 if __name__ == "__main__":

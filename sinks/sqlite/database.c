@@ -1,0 +1,277 @@
+/*
+ * Opens tabiji.db and makes it what schema.sql, views.sql and dictionary.def say.
+ *
+ * Invariants:
+ * 1. A file has either all tables, views and the dictionary with its version, or nothing: they are
+ *    made in one transaction.
+ * 2. Nothing is changed in a file that is not ours or has another version.
+ */
+#include "sinks/sqlite/database.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "schemas/error.h"
+
+#define CACHE_KIB_DEFAULT (64 << 10)
+#define WAL_PAGES_DEFAULT 8000
+#define PAGE_SIZE_DEFAULT 16384
+#define BUSY_TIMEOUT_MS_DEFAULT 5000
+#define PRAGMA_SIZE_MAX 512
+
+/* Generated from schema.sql and views.sql. */
+extern const char sinks_sqlite_schema[];
+extern const char sinks_sqlite_views[];
+
+struct description {
+    const char *table;
+    const char *column;
+    int arrival_only;
+    const char *english;
+    const char *japanese;
+};
+
+static const struct description descriptions[] = {
+#define X(table, column, arrival_only, english, japanese)                                          \
+    {table, column, arrival_only, english, japanese},
+#include "sinks/sqlite/dictionary.def"
+#undef X
+};
+
+int database_error(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_AGAIN;
+    case SQLITE_NOMEM:
+        return ERR_NO_MEMORY;
+    case SQLITE_FULL:
+        return ERR_FULL;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return ERR_IO;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_SCHEMA:
+        return ERR_STATE;
+    case SQLITE_TOOBIG:
+        return ERR_TOO_LARGE;
+    default:
+        return ERR_DATABASE;
+    }
+}
+
+int database_run(sqlite3 *db, const char *sql)
+{
+    return database_error(sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+int database_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out)
+{
+    return database_error(sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL));
+}
+
+void database_close(sqlite3 **db)
+{
+    if (!*db)
+        return;
+    check(sqlite3_close(*db) == SQLITE_OK);
+    *db = NULL;
+}
+
+static int read_integer(sqlite3 *db, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = database_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *out = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? ERR_STATE : database_error(code);
+}
+
+/* The row of dictionary.def for a column, or for a table where column is empty. */
+static const struct description *describe(const char *table, const char *column)
+{
+    const struct description *general = NULL;
+    for (size_t i = 0; i < sizeof(descriptions) / sizeof(descriptions[0]); i++) {
+        if (strcmp(descriptions[i].column, column) != 0)
+            continue;
+        if (strcmp(descriptions[i].table, table) == 0)
+            return &descriptions[i];
+        if (strcmp(descriptions[i].table, "*") == 0 && *column)
+            general = &descriptions[i];
+    }
+    return general;
+}
+
+static int insert_description(sqlite3_stmt *insert, const char *table, const char *column)
+{
+    const struct description *found = describe(table, column);
+    if (!found)
+        return ERR_INTERNAL; /* a column without a row in dictionary.def: the tests hold it */
+    sqlite3_bind_text(insert, 1, table, -1, SQLITE_STATIC);
+    sqlite3_bind_text(insert, 2, column, -1, SQLITE_STATIC);
+    sqlite3_bind_int(insert, 3, found->arrival_only);
+    sqlite3_bind_text(insert, 4, found->english, -1, SQLITE_STATIC);
+    sqlite3_bind_text(insert, 5, found->japanese, -1, SQLITE_STATIC);
+    int r = database_error(sqlite3_step(insert));
+    sqlite3_reset(insert);
+    return r;
+}
+
+/* Describes what the file really has, so that no table or column can be forgotten. */
+static int fill_dictionary(sqlite3 *db)
+{
+    sqlite3_stmt *list = NULL;
+    sqlite3_stmt *insert = NULL;
+    int r = database_prepare(db,
+        "SELECT s.name, '' FROM sqlite_schema AS s WHERE s.type IN ('table', 'view') "
+        "AND s.name NOT LIKE 'sqlite_%' UNION ALL "
+        "SELECT s.name, c.name FROM sqlite_schema AS s JOIN pragma_table_info(s.name) AS c "
+        "WHERE s.type IN ('table', 'view') AND s.name NOT LIKE 'sqlite_%'",
+        &list);
+    if (r == 0)
+        r = database_prepare(
+            db, "INSERT INTO data_dictionary VALUES (?1, ?2, ?3, ?4, ?5)", &insert);
+    int code = SQLITE_ROW;
+    while (r == 0 && (code = sqlite3_step(list)) == SQLITE_ROW)
+        r = insert_description(insert, (const char *)sqlite3_column_text(list, 0),
+            (const char *)sqlite3_column_text(list, 1));
+    if (r == 0)
+        r = database_error(code);
+    sqlite3_finalize(list);
+    sqlite3_finalize(insert);
+    return r;
+}
+
+static int create(sqlite3 *db)
+{
+    char identify[PRAGMA_SIZE_MAX];
+    snprintf(identify, sizeof(identify),
+        "PRAGMA application_id = %d; PRAGMA user_version = %d;"
+        "INSERT INTO meta VALUES ('schema_version', '%d'), ('synced', '0');",
+        DATABASE_APPLICATION_ID, DATABASE_VERSION, DATABASE_VERSION);
+    int r = database_run(db, "BEGIN IMMEDIATE");
+    if (r < 0)
+        return r;
+    r = database_run(db, sinks_sqlite_schema);
+    if (r == 0)
+        r = database_run(db, sinks_sqlite_views);
+    if (r == 0)
+        r = fill_dictionary(db);
+    if (r == 0)
+        r = database_run(db, identify);
+    if (r == 0)
+        r = database_run(db, "COMMIT");
+    if (r < 0)
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
+}
+
+/* 0: ours, of this version; 1: an empty file. */
+static int inspect(sqlite3 *db)
+{
+    int64_t application = 0;
+    int64_t version = 0;
+    int64_t objects = 0;
+    int r = read_integer(db, "PRAGMA application_id", &application);
+    if (r == 0)
+        r = read_integer(db, "PRAGMA user_version", &version);
+    if (r == 0)
+        r = read_integer(db, "SELECT count(*) FROM sqlite_schema", &objects);
+    if (r < 0)
+        return r;
+    if (application == DATABASE_APPLICATION_ID && version == DATABASE_VERSION)
+        return 0;
+    return application == 0 && version == 0 && objects == 0 ? 1 : ERR_STATE;
+}
+
+static int configure_writer(sqlite3 *db, const struct database_options *options)
+{
+    char pragmas[PRAGMA_SIZE_MAX];
+    int cache_kib = options->cache_kib ? options->cache_kib : CACHE_KIB_DEFAULT;
+    int wal_pages = options->wal_pages ? options->wal_pages : WAL_PAGES_DEFAULT;
+    snprintf(pragmas, sizeof(pragmas),
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -%d;"
+        "PRAGMA wal_autocheckpoint = %d; PRAGMA temp_store = MEMORY;"
+        "PRAGMA journal_size_limit = %lld;",
+        cache_kib, wal_pages, (long long)wal_pages * PAGE_SIZE_DEFAULT);
+    return database_run(db, pragmas);
+}
+
+/* Writer's set-up of an open connection. The page size must be said before anything is written. */
+static int prepare_writer(sqlite3 *db, const struct database_options *options)
+{
+    char page_size[PRAGMA_SIZE_MAX];
+    snprintf(page_size, sizeof(page_size), "PRAGMA page_size = %d",
+        options->page_size ? options->page_size : PAGE_SIZE_DEFAULT);
+    sqlite3_busy_timeout(
+        db, options->busy_timeout_ms ? options->busy_timeout_ms : BUSY_TIMEOUT_MS_DEFAULT);
+    int empty = inspect(db);
+    if (empty < 0)
+        return empty;
+    int r = empty ? database_run(db, page_size) : 0;
+    if (r == 0)
+        r = configure_writer(db, options);
+    return r == 0 && empty ? create(db) : r;
+}
+
+static int open_with(sqlite3 **out, const char *path, int flags)
+{
+    sqlite3 *db = NULL;
+    int code =
+        sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (code != SQLITE_OK) {
+        sqlite3_close(db);
+        return db ? database_error(code) : ERR_NO_MEMORY;
+    }
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    *out = db;
+    return 0;
+}
+
+int database_open(sqlite3 **out, const char *path, const struct database_options *options)
+{
+    static const struct database_options defaults = {0};
+    sqlite3 *db = NULL;
+    int r = open_with(&db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    if (r == 0)
+        r = prepare_writer(db, options ? options : &defaults);
+    if (r < 0) {
+        database_close(&db);
+        return r;
+    }
+    *out = db;
+    return 0;
+}
+
+int database_open_reader(sqlite3 **out, const char *path)
+{
+    sqlite3 *db = NULL;
+    if (access(path, F_OK) != 0)
+        return ERR_NOT_FOUND;
+    int r = open_with(&db, path, SQLITE_OPEN_READONLY);
+    if (r < 0)
+        return r;
+    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS_DEFAULT);
+    r = inspect(db);
+    if (r == 0)
+        r = database_run(db, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY");
+    if (r != 0) {
+        database_close(&db);
+        return r < 0 ? r : ERR_STATE;
+    }
+    *out = db;
+    return 0;
+}

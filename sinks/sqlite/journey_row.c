@@ -1,0 +1,508 @@
+/*
+ * Rows of session, conversion with its credits and path, person with its open path, identifier and
+ * rejected: each result replaces all rows that stand for its key, or takes them away.
+ */
+#include "schemas/conversion.avro.h"
+#include "schemas/error.h"
+#include "schemas/hash.h"
+#include "schemas/json.h"
+#include "schemas/person_of.avro.h"
+#include "schemas/profile.avro.h"
+#include "schemas/rejected.avro.h"
+#include "schemas/session.avro.h"
+#include "sinks/sqlite/database.h"
+#include "sinks/sqlite/writer.h"
+
+/* A conversion id longer than this stands in the key as the start of its SHA-256. */
+#define CONVERSION_ID_KEY_MAX 200
+#define CONVERSION_ID_HASH_SIZE 16
+
+#define UNATTRIBUTED STR("(unattributed)")
+#define ARROW STR(" > ")
+#define PATH_CONVERTING STR("converting")
+#define PATH_OPEN STR("open")
+
+/* ---- session ---- */
+
+static int put_session(struct writer *writer, const struct session *session)
+{
+    sqlite3_stmt *put;
+    int r = writer_statement(writer, STATEMENT_SESSION_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, str_make(session->person, KEY_SIZE));
+    bind_blob(put, 2, str_make(session->session_key, KEY_SIZE));
+    sqlite3_bind_int64(put, 3, session->started_at);
+    sqlite3_bind_int64(put, 4, session->ended_at);
+    sqlite3_bind_int64(put, 5, session->events);
+    sqlite3_bind_int64(put, 6, session->page_views);
+    bind_text_or_null(put, 7, session->channel);
+    bind_text_or_null(put, 8, session->source);
+    bind_text_or_null(put, 9, session->medium);
+    bind_text_or_null(put, 10, session->campaign);
+    bind_text_or_null(put, 11, session->landing_host);
+    bind_text_or_null(put, 12, session->landing_path);
+    bind_text_or_null(put, 13, session->device_kind);
+    return writer_step(writer, put);
+}
+
+int writer_session(struct writer *writer, const struct result *result)
+{
+    struct session session;
+    if (result->key.size != 2 * KEY_SIZE)
+        return ERR_AVRO;
+    if (result->tombstone) {
+        sqlite3_stmt *delete;
+        int r = writer_statement(writer, STATEMENT_SESSION_DELETE, &delete);
+        if (r < 0)
+            return r;
+        bind_blob(delete, 1, str_make(result->key.data, KEY_SIZE));
+        bind_blob(delete, 2, str_make(result->key.data + KEY_SIZE, KEY_SIZE));
+        return writer_step(writer, delete);
+    }
+    int r = session_decode(&session, result->value, &writer->arena);
+    if (r < 0)
+        return r;
+    if (memcmp(result->key.data, session.person, KEY_SIZE) != 0 ||
+        memcmp(result->key.data + KEY_SIZE, session.session_key, KEY_SIZE) != 0)
+        return ERR_AVRO;
+    return put_session(writer, &session);
+}
+
+/* ---- conversion ---- */
+
+static int delete_by_conversion(
+    struct writer *writer, enum statement which, struct str person, struct str conversion_id)
+{
+    sqlite3_stmt *delete;
+    int r = writer_statement(writer, which, &delete);
+    if (r < 0)
+        return r;
+    bind_blob(delete, 1, person);
+    bind_text(delete, 2, conversion_id);
+    return writer_step(writer, delete);
+}
+
+static int delete_path(
+    struct writer *writer, struct str person, struct str kind, struct str path_key)
+{
+    sqlite3_stmt *delete;
+    int r = writer_statement(writer, STATEMENT_PATH_DELETE, &delete);
+    if (r < 0)
+        return r;
+    bind_blob(delete, 1, person);
+    bind_text(delete, 2, kind);
+    bind_text(delete, 3, path_key);
+    return writer_step(writer, delete);
+}
+
+/* All rows of a conversion; *found tells whether there was one. */
+static int remove_conversion(
+    struct writer *writer, struct str person, struct str conversion_id, bool *found)
+{
+    int r = delete_by_conversion(writer, STATEMENT_CONVERSION_DELETE, person, conversion_id);
+    if (r < 0)
+        return r;
+    *found = sqlite3_changes64(writer->db) > 0;
+    if (!*found)
+        return 0;
+    r = delete_by_conversion(writer, STATEMENT_CREDIT_DELETE, person, conversion_id);
+    return r == 0 ? delete_path(writer, person, PATH_CONVERTING, conversion_id) : r;
+}
+
+/* The long id whose hash stands in a key: 0 and *id, copied to the arena, or STATE_ABSENT. */
+static int find_long_id(struct writer *writer, struct str person, struct str hash, struct str *id)
+{
+    sqlite3_stmt *select;
+    int r = writer_statement(writer, STATEMENT_CONVERSION_LONG, &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, person);
+    sqlite3_bind_int(select, 2, CONVERSION_ID_KEY_MAX);
+    int code;
+    bool found = false;
+    while (!found && (code = sqlite3_step(select)) == SQLITE_ROW) {
+        uint8_t digest[32];
+        struct sha256 sha;
+        struct str text = column_text(select, 0);
+        sha256_init(&sha);
+        sha256_update(&sha, text);
+        sha256_final(&sha, digest);
+        found = memcmp(digest, hash.data, CONVERSION_ID_HASH_SIZE) == 0;
+        r = found ? arena_dup(&writer->arena, text, id) : 0;
+    }
+    sqlite3_reset(select);
+    if (found)
+        return r;
+    return code == SQLITE_DONE ? STATE_ABSENT : database_error(code);
+}
+
+static int bury_conversion(struct writer *writer, const struct result *result)
+{
+    struct str person = str_make(result->key.data, KEY_SIZE);
+    struct str id = str_make(result->key.data + KEY_SIZE, result->key.size - KEY_SIZE);
+    bool found;
+    int r = remove_conversion(writer, person, id, &found);
+    if (r < 0 || found || id.size != CONVERSION_ID_HASH_SIZE)
+        return r;
+    r = find_long_id(writer, person, id, &id);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return remove_conversion(writer, person, id, &found);
+}
+
+static int bind_conversion(sqlite3_stmt *insert, const struct conversion *conversion, int64_t hash)
+{
+    size_t length = conversion->touches_count;
+    bind_blob(insert, 1, str_make(conversion->person, KEY_SIZE));
+    bind_text(insert, 2, conversion->conversion_id);
+    bind_text(insert, 3, str_of(conversion_kind_name(conversion->kind)));
+    bind_blob(insert, 4, str_make(conversion->event_key, KEY_SIZE));
+    bind_text(insert, 5, conversion->type);
+    bind_text_or_null(insert, 6, conversion->order_id);
+    bind_text_or_null(insert, 7, conversion->refund_of);
+    sqlite3_bind_int64(insert, 8, conversion->occurred_at);
+    sqlite3_bind_int64(insert, 9, conversion->revenue_minor);
+    bind_text_or_null(insert, 10, conversion->currency);
+    sqlite3_bind_int64(insert, 11, (int64_t)length);
+    if (length) {
+        sqlite3_bind_int64(insert, 12, conversion->touches[0].touched_at);
+        sqlite3_bind_int64(insert, 13, conversion->touches[length - 1].touched_at);
+    }
+    sqlite3_bind_int64(insert, 14, hash);
+    return 0;
+}
+
+/* Returns 1 when the row was new, 0 when one stands already. */
+static int insert_conversion(
+    struct writer *writer, const struct conversion *conversion, int64_t hash)
+{
+    sqlite3_stmt *insert;
+    int r = writer_statement(writer, STATEMENT_CONVERSION_INSERT, &insert);
+    if (r == 0)
+        r = bind_conversion(insert, conversion, hash);
+    if (r == 0)
+        r = writer_step(writer, insert);
+    return r < 0 ? r : sqlite3_changes64(writer->db) > 0;
+}
+
+static int standing_hash(struct writer *writer, const struct conversion *conversion, int64_t *hash)
+{
+    sqlite3_stmt *select;
+    int r = writer_statement(writer, STATEMENT_CONVERSION_HASH, &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(conversion->person, KEY_SIZE));
+    bind_text(select, 2, conversion->conversion_id);
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        *hash = sqlite3_column_int64(select, 0);
+    sqlite3_reset(select);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? ERR_STATE : database_error(code);
+}
+
+static int insert_credits(struct writer *writer, const struct conversion *conversion)
+{
+    for (size_t i = 0; i < conversion->credits_count; i++) {
+        const struct credit *credit = &conversion->credits[i];
+        const struct path_touch *touch =
+            credit->touch_index < 0 ? NULL : &conversion->touches[credit->touch_index];
+        sqlite3_stmt *insert;
+        int r = writer_statement(writer, STATEMENT_CREDIT_INSERT, &insert);
+        if (r < 0)
+            return r;
+        bind_blob(insert, 1, str_make(conversion->person, KEY_SIZE));
+        bind_text(insert, 2, conversion->conversion_id);
+        bind_text(insert, 3, str_of(rule_model_name(credit->model)));
+        sqlite3_bind_int(insert, 4, credit->touch_index);
+        if (touch)
+            bind_blob(insert, 5, str_make(touch->event_key, KEY_SIZE));
+        bind_text(insert, 6, touch ? touch->channel : UNATTRIBUTED);
+        sqlite3_bind_int64(insert, 7, credit->weight_ppb);
+        sqlite3_bind_int64(insert, 8, credit->revenue_minor);
+        bind_text_or_null(insert, 9, conversion->currency);
+        r = writer_step(writer, insert);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A path as it is bound; channels stand in writer->text. */
+struct path {
+    struct str person;
+    struct str kind;
+    struct str path_key;
+    size_t touches;
+    bool converts;
+    int64_t revenue_minor;
+    struct str currency;
+    int64_t started_at;
+    int64_t ended_at;
+};
+
+static int put_path(struct writer *writer, const struct path *path)
+{
+    sqlite3_stmt *put;
+    int r = writer_statement(writer, STATEMENT_PATH_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, path->person);
+    bind_text(put, 2, path->kind);
+    bind_text(put, 3, path->path_key);
+    bind_text(put, 4, buf_str(&writer->text));
+    sqlite3_bind_int64(put, 5, (int64_t)path->touches);
+    sqlite3_bind_int(put, 6, path->converts);
+    sqlite3_bind_int64(put, 7, path->revenue_minor);
+    bind_text_or_null(put, 8, path->currency);
+    if (path->touches)
+        sqlite3_bind_int64(put, 9, path->started_at);
+    sqlite3_bind_int64(put, 10, path->ended_at);
+    return writer_step(writer, put);
+}
+
+static int append_channel(struct buf *text, size_t index, struct str channel)
+{
+    int r = index ? buf_append_str(text, ARROW) : 0;
+    return r == 0 ? buf_append_str(text, channel) : r;
+}
+
+static int put_converting_path(struct writer *writer, const struct conversion *conversion)
+{
+    int r = 0;
+    buf_clear(&writer->text);
+    for (size_t i = 0; r == 0 && i < conversion->touches_count; i++)
+        r = append_channel(&writer->text, i, conversion->touches[i].channel);
+    if (r < 0)
+        return r;
+    struct path path = {
+        .person = str_make(conversion->person, KEY_SIZE),
+        .kind = PATH_CONVERTING,
+        .path_key = conversion->conversion_id,
+        .touches = conversion->touches_count,
+        .converts = true,
+        .revenue_minor = conversion->revenue_minor,
+        .currency = conversion->currency,
+        .started_at = conversion->touches_count ? conversion->touches[0].touched_at : 0,
+        .ended_at = conversion->occurred_at,
+    };
+    return put_path(writer, &path);
+}
+
+static int put_conversion(struct writer *writer, const struct conversion *conversion, int64_t hash)
+{
+    struct str person = str_make(conversion->person, KEY_SIZE);
+    int64_t standing = 0;
+    int r = writer_currency(writer, conversion->currency);
+    if (r == 0)
+        r = insert_conversion(writer, conversion, hash);
+    if (r == 0) {
+        bool found;
+        r = standing_hash(writer, conversion, &standing);
+        if (r < 0 || standing == hash)
+            return r;
+        r = remove_conversion(writer, person, conversion->conversion_id, &found);
+        if (r == 0)
+            r = insert_conversion(writer, conversion, hash);
+    }
+    if (r < 0)
+        return r;
+    r = insert_credits(writer, conversion);
+    if (r == 0 && conversion->kind != CONVERSION_KIND_REFUND)
+        r = put_converting_path(writer, conversion);
+    return r;
+}
+
+/* Holds what insert_credits() takes for granted, and that key and value speak of one row. */
+static int check_conversion(const struct result *result, const struct conversion *conversion)
+{
+    struct str id = str_make(result->key.data + KEY_SIZE, result->key.size - KEY_SIZE);
+    if (memcmp(result->key.data, conversion->person, KEY_SIZE) != 0)
+        return ERR_AVRO;
+    if (conversion->conversion_id.size <= CONVERSION_ID_KEY_MAX &&
+        !str_equal(id, conversion->conversion_id))
+        return ERR_AVRO;
+    for (size_t i = 0; i < conversion->credits_count; i++) {
+        int32_t index = conversion->credits[i].touch_index;
+        if (index < -1 || (index >= 0 && (size_t)index >= conversion->touches_count))
+            return ERR_VALUE;
+    }
+    return 0;
+}
+
+int writer_conversion(struct writer *writer, const struct result *result)
+{
+    struct conversion conversion;
+    if (result->key.size <= KEY_SIZE)
+        return ERR_AVRO;
+    if (result->tombstone)
+        return bury_conversion(writer, result);
+    int r = conversion_decode(&conversion, result->value, &writer->arena);
+    if (r == 0)
+        r = check_conversion(result, &conversion);
+    return r == 0 ? put_conversion(writer, &conversion, (int64_t)hash64(result->value)) : r;
+}
+
+/* ---- profile: person and open path ---- */
+
+static int write_revenue(struct buf *text, const struct profile *profile)
+{
+    int r = buf_append(text, "{", 1);
+    for (size_t i = 0; r == 0 && i < profile->revenue_count; i++) {
+        if (i)
+            r = buf_append(text, ",", 1);
+        if (r == 0)
+            r = json_write_text(text, profile->revenue[i].currency);
+        if (r == 0)
+            r = buf_append(text, ":", 1);
+        if (r == 0)
+            r = json_write_int(text, profile->revenue[i].net_minor);
+    }
+    return r == 0 ? buf_append(text, "}", 1) : r;
+}
+
+static int put_person(struct writer *writer, const struct profile *profile)
+{
+    sqlite3_stmt *put;
+    buf_clear(&writer->text);
+    int r = write_revenue(&writer->text, profile);
+    for (size_t i = 0; r == 0 && i < profile->revenue_count; i++)
+        r = writer_currency(writer, profile->revenue[i].currency);
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_PERSON_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, str_make(profile->person, KEY_SIZE));
+    sqlite3_bind_int64(put, 2, profile->first_at);
+    sqlite3_bind_int64(put, 3, profile->last_at);
+    sqlite3_bind_int64(put, 4, profile->events);
+    sqlite3_bind_int64(put, 5, profile->sessions);
+    sqlite3_bind_int64(put, 6, profile->touches);
+    sqlite3_bind_int64(put, 7, profile->conversions);
+    sqlite3_bind_int64(put, 8, profile->refunds);
+    sqlite3_bind_int(put, 9, profile->truncated);
+    if (profile->revenue_count == 1) {
+        sqlite3_bind_int64(put, 10, profile->revenue[0].net_minor);
+        bind_text_or_null(put, 11, profile->revenue[0].currency);
+    }
+    bind_text(put, 12, buf_str(&writer->text));
+    return writer_step(writer, put);
+}
+
+static int put_open_path(struct writer *writer, const struct profile *profile)
+{
+    struct str person = str_make(profile->person, KEY_SIZE);
+    size_t count = profile->open_path_count;
+    int r = 0;
+    if (!count)
+        return delete_path(writer, person, PATH_OPEN, STR(""));
+    buf_clear(&writer->text);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = append_channel(&writer->text, i, profile->open_path[i].channel);
+    if (r < 0)
+        return r;
+    struct path path = {
+        .person = person,
+        .kind = PATH_OPEN,
+        .path_key = STR(""),
+        .touches = count,
+        .started_at = profile->open_path[0].touched_at,
+        .ended_at = profile->open_path[count - 1].touched_at,
+    };
+    return put_path(writer, &path);
+}
+
+int writer_profile(struct writer *writer, const struct result *result)
+{
+    struct profile profile;
+    if (result->key.size != KEY_SIZE)
+        return ERR_AVRO;
+    if (result->tombstone) {
+        sqlite3_stmt *delete;
+        int r = writer_statement(writer, STATEMENT_PERSON_DELETE, &delete);
+        if (r < 0)
+            return r;
+        bind_blob(delete, 1, result->key);
+        r = writer_step(writer, delete);
+        return r == 0 ? delete_path(writer, result->key, PATH_OPEN, STR("")) : r;
+    }
+    int r = profile_decode(&profile, result->value, &writer->arena);
+    if (r == 0 && memcmp(result->key.data, profile.person, KEY_SIZE) != 0)
+        r = ERR_AVRO;
+    if (r == 0)
+        r = put_person(writer, &profile);
+    return r == 0 ? put_open_path(writer, &profile) : r;
+}
+
+/* ---- identifier ---- */
+
+int writer_identifier(struct writer *writer, const struct result *result)
+{
+    struct person_of of;
+    sqlite3_stmt *statement;
+    if (result->key.size != KEY_SIZE)
+        return ERR_AVRO;
+    if (result->tombstone) {
+        int r = writer_statement(writer, STATEMENT_IDENTIFIER_DELETE, &statement);
+        if (r < 0)
+            return r;
+        bind_blob(statement, 1, result->key);
+        return writer_step(writer, statement);
+    }
+    int r = person_of_decode(&of, result->value, &writer->arena);
+    if (r == 0 && memcmp(result->key.data, of.node, KEY_SIZE) != 0)
+        r = ERR_AVRO;
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_IDENTIFIER_PUT, &statement);
+    if (r < 0)
+        return r;
+    bind_blob(statement, 1, result->key);
+    bind_text(statement, 2, of.namespace);
+    bind_text(statement, 3, of.value);
+    bind_blob(statement, 4, str_make(of.person, KEY_SIZE));
+    bind_text(statement, 5, of.why);
+    sqlite3_bind_int64(statement, 6, of.epoch);
+    return writer_step(writer, statement);
+}
+
+/* ---- rejected ---- */
+
+static int put_rejected(struct writer *writer, const struct rejected *rejected)
+{
+    sqlite3_stmt *put;
+    int r = writer_statement(writer, STATEMENT_REJECTED_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, str_make(rejected->rejected_key, KEY_SIZE));
+    bind_text(put, 2, rejected->source);
+    bind_text(put, 3, rejected->stage);
+    bind_text(put, 4, rejected->reason);
+    bind_text_or_null(put, 5, rejected->pointer);
+    bind_text_or_null(put, 6, rejected->hint);
+    bind_blob(put, 7, rejected->payload);
+    bind_text_or_null(put, 8, rejected->event_id);
+    bind_text_or_null(put, 9, rejected->file);
+    if (rejected->line)
+        sqlite3_bind_int64(put, 10, rejected->line);
+    sqlite3_bind_int64(put, 11, rejected->received_at);
+    return writer_step(writer, put);
+}
+
+int writer_rejected(struct writer *writer, const struct result *result)
+{
+    struct rejected rejected;
+    sqlite3_stmt *delete;
+    if (result->key.size != KEY_SIZE)
+        return ERR_AVRO;
+    if (!result->tombstone) {
+        int r = rejected_decode(&rejected, result->value, &writer->arena);
+        if (r == 0 && memcmp(result->key.data, rejected.rejected_key, KEY_SIZE) != 0)
+            r = ERR_AVRO;
+        return r == 0 ? put_rejected(writer, &rejected) : r;
+    }
+    int r = writer_statement(writer, STATEMENT_REJECTED_DELETE, &delete);
+    if (r < 0)
+        return r;
+    bind_blob(delete, 1, result->key);
+    return writer_step(writer, delete);
+}

@@ -1,0 +1,200 @@
+-- Tables of tabiji.db. Every column is described in dictionary.def; the views are in views.sql.
+-- Keys are BLOBs of 16 bytes: write them x'0123..' in SQL, the views show them as text.
+-- Times are microseconds since 1970 UTC, money is in minor units: the views show both for people.
+
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE data_dictionary (
+    table_name TEXT NOT NULL,
+    column_name TEXT NOT NULL,
+    arrival_only INTEGER NOT NULL,
+    description_en TEXT NOT NULL,
+    description_ja TEXT NOT NULL,
+    PRIMARY KEY (table_name, column_name)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE sink_position (
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE sink_rejected (
+    topic TEXT NOT NULL,
+    key BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (topic, key)
+) STRICT;
+
+CREATE TABLE currency (
+    currency TEXT PRIMARY KEY,
+    minor_per_major INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- Rows are appended; what moves is small: the key's index and timeline.
+CREATE TABLE event (
+    event_row INTEGER PRIMARY KEY,
+    event_key BLOB NOT NULL UNIQUE,
+    person BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    source TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    channel TEXT,
+    session_key BLOB,
+    touch TEXT,
+    campaign_source TEXT,
+    campaign_medium TEXT,
+    campaign_name TEXT,
+    campaign_message TEXT,
+    page_host TEXT,
+    page_path TEXT,
+    referrer_host TEXT,
+    device_kind TEXT,
+    country TEXT,
+    order_id TEXT,
+    order_facet TEXT,
+    revenue_minor INTEGER,
+    currency TEXT,
+    call_id TEXT,
+    store_id TEXT,
+    message_kind TEXT,
+    message_id TEXT,
+    bot INTEGER,
+    identifiers TEXT NOT NULL,
+    properties TEXT,
+    detail TEXT NOT NULL,
+    time_quality TEXT,
+    placement INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    received_at INTEGER NOT NULL
+) STRICT;
+
+-- The order of each person's events: an index that is written in its own order, which halves its
+-- cost.
+CREATE TABLE timeline (
+    person BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    event_row INTEGER NOT NULL,
+    PRIMARY KEY (person, occurred_at, sequence, event_row)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE touch (
+    event_key BLOB PRIMARY KEY,
+    person BLOB NOT NULL,
+    touched_at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    source TEXT,
+    medium TEXT,
+    campaign TEXT,
+    message TEXT
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE person (
+    person BLOB PRIMARY KEY,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    sessions INTEGER NOT NULL,
+    touches INTEGER NOT NULL,
+    conversions INTEGER NOT NULL,
+    refunds INTEGER NOT NULL,
+    truncated INTEGER NOT NULL,
+    net_revenue_minor INTEGER,
+    currency TEXT,
+    net_revenue_by_currency TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE identifier (
+    node BLOB PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    value TEXT NOT NULL,
+    person BLOB NOT NULL,
+    why TEXT NOT NULL,
+    epoch INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE INDEX identifier_person ON identifier (person);
+
+CREATE TABLE session (
+    person BLOB NOT NULL,
+    session_key BLOB NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    page_views INTEGER NOT NULL,
+    channel TEXT,
+    source TEXT,
+    medium TEXT,
+    campaign TEXT,
+    landing_host TEXT,
+    landing_path TEXT,
+    device_kind TEXT,
+    PRIMARY KEY (person, session_key)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE conversion (
+    person BLOB NOT NULL,
+    conversion_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    event_key BLOB NOT NULL,
+    type TEXT NOT NULL,
+    order_id TEXT,
+    refund_of TEXT,
+    occurred_at INTEGER NOT NULL,
+    revenue_minor INTEGER NOT NULL,
+    currency TEXT,
+    path_length INTEGER NOT NULL,
+    first_touch_at INTEGER,
+    last_touch_at INTEGER,
+    content_hash INTEGER NOT NULL,
+    PRIMARY KEY (person, conversion_id)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE attribution_credit (
+    person BLOB NOT NULL,
+    conversion_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    touch_index INTEGER NOT NULL,
+    touch_event_key BLOB,
+    channel TEXT NOT NULL,
+    weight_ppb INTEGER NOT NULL,
+    credited_revenue_minor INTEGER NOT NULL,
+    currency TEXT,
+    PRIMARY KEY (person, conversion_id, model, touch_index)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE path (
+    person BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    path_key TEXT NOT NULL,
+    channels TEXT NOT NULL,
+    touches INTEGER NOT NULL,
+    conversions INTEGER NOT NULL,
+    revenue_minor INTEGER NOT NULL,
+    currency TEXT,
+    started_at INTEGER,
+    ended_at INTEGER,
+    PRIMARY KEY (person, kind, path_key)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE rejected (
+    rejected_key BLOB PRIMARY KEY,
+    source TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    pointer TEXT,
+    hint TEXT,
+    payload BLOB NOT NULL,
+    event_id TEXT,
+    file TEXT,
+    line INTEGER,
+    received_at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,246 @@
+/*
+ * One connection, one transaction at a time.
+ *
+ * Invariants:
+ * 1. Rows and positions reach the file in the same transaction, or neither does.
+ * 2. After an error nothing is open: the file stands where the last commit left it.
+ */
+#include "sinks/sqlite/sqlite_sink.h"
+
+#include <stdlib.h>
+
+#include "schemas/error.h"
+#include "sinks/sqlite/writer.h"
+
+#define POSITIONS_MAX 4096 /* topics times partitions of one reader */
+
+struct sqlite_sink {
+    struct sink base;
+    sqlite3 *db;
+    struct writer writer;
+    bool open;                      /* a transaction is */
+    struct result_position *stored; /* what positions() returned */
+    size_t pending_count;
+    struct result_position *pending; /* to be written by commit() */
+};
+
+static struct sqlite_sink *self(struct sink *sink)
+{
+    return (struct sqlite_sink *)(void *)sink;
+}
+
+static int roll_back(struct sqlite_sink *sqlite, int error)
+{
+    if (sqlite->open && !sqlite3_get_autocommit(sqlite->db))
+        sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite->open = false;
+    sqlite->pending_count = 0;
+    sqlite->writer.currencies_count = 0; /* what was noted is gone */
+    return error;
+}
+
+static int read_positions(sqlite3_stmt *select, struct result_position *out, size_t *count)
+{
+    int code;
+    size_t found = 0;
+    while ((code = sqlite3_step(select)) == SQLITE_ROW) {
+        struct str topic = column_text(select, 0);
+        if (found == POSITIONS_MAX || topic.size >= sizeof(out->topic))
+            return ERR_STATE;
+        out[found] = (struct result_position){
+            .partition = sqlite3_column_int(select, 1), .next = sqlite3_column_int64(select, 2)};
+        memcpy(out[found].topic, topic.data, topic.size);
+        found++;
+    }
+    if (code == SQLITE_DONE)
+        *count = found;
+    return database_error(code);
+}
+
+static int positions(struct sink *sink, const struct result_position **out, size_t *count)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    sqlite3_stmt *select = NULL;
+    check(!sqlite->open);
+    int r = database_prepare(sqlite->db,
+        "SELECT topic, partition, next FROM sink_position ORDER BY topic, partition", &select);
+    if (r == 0)
+        r = read_positions(select, sqlite->stored, count);
+    sqlite3_finalize(select);
+    if (r == 0)
+        *out = sqlite->stored;
+    return r;
+}
+
+static int note_positions(struct sqlite_sink *sqlite, const struct result_batch *batch)
+{
+    for (size_t i = 0; i < batch->positions_count; i++) {
+        const struct result_position *position = &batch->positions[i];
+        size_t at = 0;
+        while (at < sqlite->pending_count &&
+               (sqlite->pending[at].partition != position->partition ||
+                   strcmp(sqlite->pending[at].topic, position->topic) != 0))
+            at++;
+        if (at == POSITIONS_MAX)
+            return ERR_FULL;
+        sqlite->pending[at] = *position;
+        if (at == sqlite->pending_count)
+            sqlite->pending_count++;
+    }
+    return 0;
+}
+
+static int apply_result(struct writer *writer, const struct result *result)
+{
+    switch (result->topic) {
+    case TOPIC_SESSIONS:
+        return writer_session(writer, result);
+    case TOPIC_CONVERSIONS:
+        return writer_conversion(writer, result);
+    case TOPIC_PROFILES:
+        return writer_profile(writer, result);
+    case TOPIC_PERSONS:
+        return writer_identifier(writer, result);
+    case TOPIC_REJECTED:
+        return writer_rejected(writer, result);
+    default:
+        return ERR_UNSUPPORTED;
+    }
+}
+
+static int apply_results(struct writer *writer, const struct result_batch *batch)
+{
+    int r = writer_touchpoints(writer, batch->results, batch->results_count);
+    for (size_t i = 0; r == 0 && i < batch->results_count; i++) {
+        const struct result *result = &batch->results[i];
+        if (result->topic == TOPIC_TOUCHPOINTS)
+            continue;
+        arena_reset(&writer->arena);
+        r = apply_result(writer, result);
+        if (r == 0)
+            r = writer_take_back(writer, result);
+        else if (error_class(r) == ERROR_CLASS_REJECT)
+            r = writer_set_aside(writer, result, r);
+    }
+    return r;
+}
+
+static int apply(struct sink *sink, const struct result_batch *batch)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    if (!sqlite->open) {
+        int r = database_run(sqlite->db, "BEGIN IMMEDIATE");
+        if (r < 0)
+            return r;
+        sqlite->open = true;
+    }
+    int r = apply_results(&sqlite->writer, batch);
+    if (r == 0)
+        r = note_positions(sqlite, batch);
+    return r < 0 ? roll_back(sqlite, r) : 0;
+}
+
+static int write_position(struct writer *writer, const struct result_position *position)
+{
+    sqlite3_stmt *put;
+    int r = writer_statement(writer, STATEMENT_SET_POSITION, &put);
+    if (r < 0)
+        return r;
+    bind_text(put, 1, str_of(position->topic));
+    sqlite3_bind_int(put, 2, position->partition);
+    sqlite3_bind_int64(put, 3, position->next);
+    return writer_step(writer, put);
+}
+
+static int commit(struct sink *sink)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    int r = 0;
+    if (!sqlite->open)
+        return 0;
+    for (size_t i = 0; r == 0 && i < sqlite->pending_count; i++)
+        r = write_position(&sqlite->writer, &sqlite->pending[i]);
+    if (r == 0)
+        r = database_run(sqlite->db, "COMMIT");
+    if (r < 0)
+        return roll_back(sqlite, r);
+    sqlite->open = false;
+    sqlite->pending_count = 0;
+    return 0;
+}
+
+/* With synchronous = NORMAL commits are not yet on the disk. A commit with FULL puts the whole log
+ * before it there, whatever readers hold a checkpoint back. */
+static int sync_to_disk(struct sink *sink)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    check(!sqlite->open);
+    int r = database_run(sqlite->db, "PRAGMA synchronous = FULL");
+    if (r < 0)
+        return r;
+    r = database_run(
+        sqlite->db, "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'synced'");
+    int back = database_run(sqlite->db, "PRAGMA synchronous = NORMAL");
+    return r < 0 ? r : back;
+}
+
+/* Nobody waits: moves the log into the file, as far as readers let it. */
+static int settle(struct sink *sink)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    int code = sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return (code & 0xff) == SQLITE_BUSY ? 0 : database_error(code);
+}
+
+static void close_sink(struct sink *sink)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    roll_back(sqlite, 0);
+    writer_fini(&sqlite->writer);
+    database_close(&sqlite->db);
+    free(sqlite->stored);
+    free(sqlite->pending);
+    free(sqlite);
+}
+
+/* Whether sink_rejected has rows that a good result may take back. */
+static int look_aside(struct sqlite_sink *sqlite)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(sqlite->db, "SELECT 1 FROM sink_rejected LIMIT 1", &select);
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(select);
+    sqlite->writer.any_aside = code == SQLITE_ROW;
+    sqlite3_finalize(select);
+    return database_error(code);
+}
+
+int sqlite_sink_open(struct sink **out, const char *path, const struct database_options *options)
+{
+    struct sqlite_sink *sqlite = calloc(1, sizeof(*sqlite));
+    if (!sqlite)
+        return ERR_NO_MEMORY;
+    sqlite->base = (struct sink){.name = "sqlite",
+        .positions = positions,
+        .apply = apply,
+        .commit = commit,
+        .sync = sync_to_disk,
+        .settle = settle,
+        .close = close_sink};
+    sqlite->stored = calloc(POSITIONS_MAX, sizeof(*sqlite->stored));
+    sqlite->pending = calloc(POSITIONS_MAX, sizeof(*sqlite->pending));
+    int r = sqlite->stored && sqlite->pending ? 0 : ERR_NO_MEMORY;
+    if (r == 0)
+        r = database_open(&sqlite->db, path, options);
+    sqlite->writer.db = sqlite->db;
+    sqlite->writer.rejected_count = &sqlite->base.rejected_count;
+    if (r == 0)
+        r = look_aside(sqlite);
+    if (r < 0) {
+        close_sink(&sqlite->base);
+        return r;
+    }
+    *out = &sqlite->base;
+    return 0;
+}

@@ -1,0 +1,305 @@
+-- What analysts read. The repeated expressions are spelled out, so that each view can be read alone:
+-- times as text in UTC and in Japan's time, keys as text, money in major units beside the exact minor ones.
+
+CREATE VIEW v_person AS
+SELECT
+    person,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    strftime('%Y-%m-%d %H:%M:%S', first_at / 1000000, 'unixepoch') AS first_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', first_at / 1000000, 'unixepoch', '+9 hours') AS first_at_jst,
+    strftime('%Y-%m-%d %H:%M:%S', last_at / 1000000, 'unixepoch') AS last_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', last_at / 1000000, 'unixepoch', '+9 hours') AS last_at_jst,
+    events,
+    sessions,
+    touches,
+    conversions,
+    refunds,
+    truncated,
+    net_revenue_minor,
+    net_revenue_minor * 1.0 / coalesce(minor_per_major, 1) AS net_revenue,
+    currency,
+    net_revenue_by_currency
+FROM person LEFT JOIN currency USING (currency);
+
+CREATE VIEW v_event AS
+SELECT
+    lower(hex(event_key)) AS event_key_hex,
+    event_key,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    person,
+    strftime('%Y-%m-%d %H:%M:%S', occurred_at / 1000000, 'unixepoch') AS occurred_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', occurred_at / 1000000, 'unixepoch', '+9 hours')
+        AS occurred_at_jst,
+    occurred_at,
+    sequence,
+    type,
+    source,
+    event_id,
+    channel,
+    lower(hex(session_key)) AS session_key_hex,
+    touch,
+    campaign_source,
+    campaign_medium,
+    campaign_name,
+    detail ->> '$.campaign.content' AS campaign_content,
+    detail ->> '$.campaign.term' AS campaign_term,
+    campaign_message,
+    page_host,
+    page_path,
+    detail ->> '$.page.title' AS page_title,
+    referrer_host,
+    device_kind,
+    detail ->> '$.device.os' AS device_os,
+    detail ->> '$.device.browser' AS device_browser,
+    country,
+    detail ->> '$.geo.region' AS region,
+    detail ->> '$.geo.city' AS city,
+    order_id,
+    order_facet,
+    revenue_minor,
+    revenue_minor * 1.0 / coalesce(minor_per_major, 1) AS revenue,
+    currency,
+    call_id,
+    detail ->> '$.call.direction' AS call_direction,
+    detail ->> '$.call.queue' AS call_queue,
+    detail ->> '$.call.outcome' AS call_outcome,
+    store_id,
+    message_kind,
+    message_id,
+    bot,
+    detail ->> '$.consent.analytics' AS consent_analytics,
+    detail ->> '$.consent.ads' AS consent_ads,
+    time_quality,
+    identifiers,
+    properties,
+    detail
+FROM event LEFT JOIN currency USING (currency);
+
+-- Ask with person = x'..' (or join with v_person): then it is one look into an index.
+CREATE VIEW v_timeline AS
+SELECT
+    t.person,
+    t.occurred_at,
+    t.sequence,
+    e.event_key,
+    lower(hex(e.event_key)) AS event_key_hex,
+    strftime('%Y-%m-%d %H:%M:%S', t.occurred_at / 1000000, 'unixepoch', '+9 hours')
+        AS occurred_at_jst,
+    e.type,
+    e.source,
+    e.channel,
+    e.touch,
+    e.session_key,
+    e.order_id,
+    e.revenue_minor,
+    e.currency
+FROM timeline AS t JOIN event AS e ON e.event_row = t.event_row;
+
+CREATE VIEW v_touch AS
+SELECT
+    lower(hex(event_key)) AS event_key_hex,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    strftime('%Y-%m-%d %H:%M:%S', touched_at / 1000000, 'unixepoch') AS touched_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', touched_at / 1000000, 'unixepoch', '+9 hours') AS touched_at_jst,
+    kind,
+    channel,
+    source,
+    medium,
+    campaign,
+    message
+FROM touch;
+
+CREATE VIEW v_session AS
+SELECT
+    lower(hex(session_key)) AS session_key_hex,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    strftime('%Y-%m-%d %H:%M:%S', started_at / 1000000, 'unixepoch') AS started_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', started_at / 1000000, 'unixepoch', '+9 hours') AS started_at_jst,
+    (ended_at - started_at) / 1000000 AS duration_seconds,
+    events,
+    page_views,
+    channel,
+    source,
+    medium,
+    campaign,
+    landing_host,
+    landing_path,
+    device_kind
+FROM session;
+
+CREATE VIEW v_conversion AS
+SELECT
+    conversion_id,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    kind,
+    type,
+    order_id,
+    refund_of,
+    strftime('%Y-%m-%d %H:%M:%S', occurred_at / 1000000, 'unixepoch') AS occurred_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', occurred_at / 1000000, 'unixepoch', '+9 hours')
+        AS occurred_at_jst,
+    revenue_minor,
+    revenue_minor * 1.0 / coalesce(minor_per_major, 1) AS revenue,
+    currency,
+    path_length,
+    (occurred_at - first_touch_at) / 86400000000 AS lag_days
+FROM conversion LEFT JOIN currency USING (currency);
+
+CREATE VIEW v_credit AS
+SELECT
+    c.conversion_id,
+    lower(substr(hex(c.person), 1, 8) || '-' || substr(hex(c.person), 9, 4) || '-'
+        || substr(hex(c.person), 13, 4) || '-' || substr(hex(c.person), 17, 4) || '-'
+        || substr(hex(c.person), 21)) AS person_id,
+    o.kind,
+    c.model,
+    c.channel,
+    t.source,
+    t.medium,
+    t.campaign,
+    t.message,
+    c.touch_index,
+    o.path_length,
+    lower(hex(c.touch_event_key)) AS touch_event_key_hex,
+    c.weight_ppb / 1e9 AS credited_conversions,
+    c.credited_revenue_minor,
+    c.credited_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS credited_revenue,
+    c.currency,
+    strftime('%Y-%m-%d %H:%M:%S', t.touched_at / 1000000, 'unixepoch', '+9 hours')
+        AS touched_at_jst,
+    strftime('%Y-%m-%d %H:%M:%S', o.occurred_at / 1000000, 'unixepoch', '+9 hours')
+        AS occurred_at_jst
+FROM attribution_credit AS c
+JOIN conversion AS o USING (person, conversion_id)
+LEFT JOIN touch AS t ON t.event_key = c.touch_event_key
+LEFT JOIN currency AS u ON u.currency = c.currency;
+
+CREATE VIEW v_channel_attribution AS
+SELECT
+    s.model,
+    s.channel,
+    s.credited_conversions,
+    s.credited_revenue_minor,
+    s.credited_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS credited_revenue,
+    s.currency
+FROM (
+    SELECT
+        model,
+        channel,
+        currency,
+        sum(weight_ppb) / 1e9 AS credited_conversions,
+        sum(credited_revenue_minor) AS credited_revenue_minor
+    FROM attribution_credit
+    GROUP BY model, channel, currency
+) AS s
+LEFT JOIN currency AS u ON u.currency = s.currency;
+
+CREATE VIEW v_model_comparison AS
+SELECT
+    channel,
+    currency,
+    sum(credited_conversions) FILTER (WHERE model = 'first') AS first_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'first') AS first_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'last') AS last_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'last') AS last_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'last_non_direct')
+        AS last_non_direct_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'last_non_direct') AS last_non_direct_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'linear') AS linear_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'linear') AS linear_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'time_decay') AS time_decay_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'time_decay') AS time_decay_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'position') AS position_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'position') AS position_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'j_shape') AS j_shape_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'j_shape') AS j_shape_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'inverse_j') AS inverse_j_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'inverse_j') AS inverse_j_revenue
+FROM v_channel_attribution
+GROUP BY channel, currency;
+
+CREATE VIEW v_paths AS
+SELECT
+    s.kind,
+    s.channels,
+    s.touches,
+    s.paths,
+    s.conversions,
+    s.revenue_minor,
+    s.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    s.currency
+FROM (
+    SELECT
+        kind,
+        channels,
+        currency,
+        max(touches) AS touches,
+        count(*) AS paths,
+        sum(conversions) AS conversions,
+        sum(revenue_minor) AS revenue_minor
+    FROM path
+    GROUP BY kind, channels, currency
+) AS s
+LEFT JOIN currency AS u ON u.currency = s.currency;
+
+CREATE VIEW v_time_lag AS
+SELECT
+    s.lag_days,
+    s.conversions,
+    s.revenue_minor,
+    s.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    s.currency,
+    s.mean_path_length
+FROM (
+    SELECT
+        (occurred_at - first_touch_at) / 86400000000 AS lag_days,
+        currency,
+        count(*) AS conversions,
+        sum(revenue_minor) AS revenue_minor,
+        avg(path_length) AS mean_path_length
+    FROM conversion
+    WHERE kind = 'conversion' AND path_length > 0
+    GROUP BY 1, 2
+) AS s
+LEFT JOIN currency AS u ON u.currency = s.currency;
+
+CREATE VIEW v_unattributed AS
+SELECT conversion_id, person_id, kind, type, occurred_at_utc, occurred_at_jst, revenue_minor, revenue, currency
+FROM v_conversion
+WHERE path_length = 0;
+
+CREATE VIEW v_identifier AS
+SELECT
+    namespace,
+    value,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    why
+FROM identifier;
+
+CREATE VIEW v_rejected AS
+SELECT
+    lower(hex(rejected_key)) AS rejected_key_hex,
+    source,
+    stage,
+    reason,
+    pointer,
+    hint,
+    event_id,
+    file,
+    line,
+    strftime('%Y-%m-%d %H:%M:%S', received_at / 1000000, 'unixepoch', '+9 hours')
+        AS received_at_jst,
+    length(payload) AS payload_size
+FROM rejected;

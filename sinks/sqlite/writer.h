@@ -1,0 +1,62 @@
+/*
+ * The statements and scratch memory that turn results into rows; what sqlite_sink.c hands to the
+ * rows of each kind. Used by one thread, within a transaction that the sink opens and ends.
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "ingest/stream/stream.h"
+#include "schemas/arena.h"
+
+/* X(symbol, SQL): prepared when first used. */
+enum statement {
+#define X(symbol, sql) STATEMENT_##symbol,
+#include "sinks/sqlite/statement.def"
+#undef X
+    STATEMENT_COUNT,
+};
+
+struct writer {
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+    struct arena arena;     /* one decoded record */
+    struct buf text;        /* JSON and channel lists of one row */
+    struct buf scratch;     /* order of a batch */
+    char currencies[16][4]; /* known to be in the table already */
+    size_t currencies_count;
+    uint64_t *rejected_count; /* of the sink */
+    bool any_aside;           /* sink_rejected may hold rows */
+};
+
+/* Finalises all statements and frees the scratch memory. The connection stays open. */
+void writer_fini(struct writer *writer);
+
+/* A statement ready to be bound: reset, all parameters NULL. Errors as database_error(). */
+MUST_CHECK int writer_statement(struct writer *writer, enum statement which, sqlite3_stmt **out);
+
+/* Steps a statement that returns no rows, then resets it. Errors as database_error(). */
+MUST_CHECK int writer_step(struct writer *writer, sqlite3_stmt *statement);
+
+/* Notes a currency in its table, so that views know its minor units. Unknown codes are taken as
+ * without minor units, as money_format() does. Empty: nothing. Errors as database_error(). */
+MUST_CHECK int writer_currency(struct writer *writer, struct str currency);
+
+/* Removes what was set aside under a result's key, as the result was read now. */
+MUST_CHECK int writer_take_back(struct writer *writer, const struct result *result);
+
+/* Keeps a result that cannot be read in sink_rejected. Errors as database_error(). */
+MUST_CHECK int writer_set_aside(struct writer *writer, const struct result *result, int error);
+
+/* All results of TOPIC_TOUCHPOINTS in a batch: event, touch, timeline. A result that cannot be
+ * read is set aside. Errors as database_error(), ERR_NO_MEMORY. */
+MUST_CHECK int writer_touchpoints(
+    struct writer *writer, const struct result *results, size_t count);
+
+/* One result of another topic. Errors: REJECT class when it cannot be read (nothing is then
+ * written); as database_error(), ERR_NO_MEMORY. */
+MUST_CHECK int writer_session(struct writer *writer, const struct result *result);
+MUST_CHECK int writer_conversion(struct writer *writer, const struct result *result);
+MUST_CHECK int writer_profile(struct writer *writer, const struct result *result);
+MUST_CHECK int writer_identifier(struct writer *writer, const struct result *result);
+MUST_CHECK int writer_rejected(struct writer *writer, const struct result *result);

@@ -1,0 +1,538 @@
+#include "sinks/sqlite/sqlite_sink.h"
+#include "tests/unit/sinks/fixture.h" /* before cmocka.h, which defines skip() */
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "schemas/error.h"
+
+#define T0 1780000000000000
+
+/* The rows of event, touch and timeline, one line each: what must agree after any order. */
+#define EVENTS                                                                                     \
+    "SELECT group_concat(line, ';') FROM (SELECT hex(e.event_key) || ' ' || "                      \
+    "substr(hex(e.person), 1, 2) || ' ' || e.occurred_at || ' ' || coalesce(e.touch, '-') "        \
+    "|| ' ' || e.placement || ' ' || coalesce((SELECT substr(hex(person), 1, 2) || channel "       \
+    "FROM touch t WHERE t.event_key = e.event_key), '-') || ' ' || "                               \
+    "(SELECT count(*) FROM timeline l WHERE l.person = e.person AND l.occurred_at = "              \
+    "e.occurred_at AND l.sequence = e.sequence AND l.event_row = e.event_row) AS line "            \
+    "FROM event e ORDER BY e.event_key)"
+#define LISTED "SELECT count(*) FROM timeline"
+
+struct context {
+    struct scratch scratch;
+    struct sink *sink;
+    struct list list;
+};
+
+static int set_up(void **state)
+{
+    struct context *context = calloc(1, sizeof(*context));
+    scratch_begin(&context->scratch);
+    assert_int_equal(sqlite_sink_open(&context->sink, context->scratch.database, NULL), 0);
+    *state = context;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct context *context = *state;
+    if (context->sink)
+        context->sink->close(context->sink);
+    list_free(&context->list);
+    scratch_end(&context->scratch);
+    free(context);
+    return 0;
+}
+
+static void flush(struct context *context)
+{
+    apply_list(context->sink, &context->list, 1);
+    list_free(&context->list);
+}
+
+static void assert_answer(struct context *context, const char *sql, const char *expected)
+{
+    assert_string_equal(ask(context->scratch.database, sql), expected);
+}
+
+static void test_apply_same_event_twice_is_one_row(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, T0, 1, "Email", NULL, {0}, 0, 0};
+    list_event(&context->list, &made);
+    list_event(&context->list, &made);
+    flush(context);
+    list_event(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM event", "1");
+    assert_answer(context, "SELECT count(*) FROM touch", "1");
+    assert_answer(context, LISTED, "1");
+}
+
+static void test_apply_changed_event_replaces_row_and_touch(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, T0, 1, "Email", NULL, {0}, 0, 0};
+    list_event(&context->list, &made);
+    flush(context);
+    made.channel = "LINE";
+    list_event(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT channel FROM touch", "LINE");
+    made.channel = NULL;
+    list_event(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM touch", "0");
+    assert_answer(context, "SELECT count(*) || ' ' || coalesce(touch, '-') FROM event", "1 -");
+    made.channel = "Email";
+    list_event(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT channel FROM touch", "Email");
+}
+
+static void test_apply_lower_placement_is_dropped(void **state)
+{
+    struct context *context = *state;
+    struct made_event high = {2, 7, T0, 5, "Email", NULL, {0}, 0, 0};
+    struct made_event low = {1, 7, T0, 4, "LINE", NULL, {0}, 0, 0};
+    list_event(&context->list, &high);
+    flush(context);
+    list_event(&context->list, &low);
+    flush(context);
+    assert_answer(context, "SELECT hex(person) FROM event", "02020202020202020202020202020202");
+    assert_answer(context, "SELECT channel FROM touch", "Email");
+    assert_answer(context, "SELECT hex(person) FROM timeline", "02020202020202020202020202020202");
+}
+
+static void test_apply_tombstone_of_another_person_leaves_row(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {2, 7, T0, 5, "Email", NULL, {0}, 0, 0};
+    struct made_event other = made;
+    other.person = 1;
+    list_event(&context->list, &made);
+    list_event_gone(&context->list, &other);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM event", "1");
+    list_event_gone(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM event", "0");
+    assert_answer(context, "SELECT count(*) FROM touch", "0");
+    assert_answer(context, LISTED, "0");
+}
+
+/* Person 1 loses the event to person 2, whose time for it is another one. */
+static void move_in_order(struct context *context, bool value_first, bool one_batch)
+{
+    struct made_event old = {1, 7, T0, 1, "Email", NULL, {0}, 0, 0};
+    struct made_event new = {2, 7, T0 + 5, 2, "Email", NULL, {0}, 0, 0};
+    list_event(&context->list, &old);
+    if (!one_batch)
+        flush(context);
+    if (value_first)
+        list_event(&context->list, &new);
+    else
+        list_event_gone(&context->list, &old);
+    if (!one_batch)
+        flush(context);
+    if (value_first)
+        list_event_gone(&context->list, &old);
+    else
+        list_event(&context->list, &new);
+    flush(context);
+}
+
+static void test_apply_move_in_any_order_gives_same_rows(void **state)
+{
+    struct context *context = *state;
+    char expected[256] = "";
+    for (int i = 0; i < 4; i++) {
+        struct made_event gone = {2, 7, T0 + 5, 2, NULL, NULL, {0}, 0, 0};
+        move_in_order(context, i & 1, i & 2);
+        const char *rows = ask(context->scratch.database, EVENTS);
+        if (i == 0)
+            snprintf(expected, sizeof(expected), "%s", rows);
+        assert_non_null(strstr(rows, " 02 1780000000000005 click 2 02Email 1"));
+        assert_string_equal(rows, expected);
+        assert_answer(context, LISTED, "1");
+        list_event_gone(&context->list, &gone);
+        flush(context);
+        assert_answer(context, LISTED, "0");
+    }
+}
+
+static void test_apply_move_there_and_back_with_late_news_settles(void **state)
+{
+    struct context *context = *state;
+    struct made_event first = {1, 7, T0, 1, "Email", NULL, {0}, 0, 0};
+    struct made_event second = {2, 7, T0, 2, "Email", NULL, {0}, 0, 0};
+    struct made_event third = {1, 7, T0, 3, "Email", NULL, {0}, 0, 0};
+    /* All that person 2's partition says, then all that person 1's does. */
+    list_event(&context->list, &second);
+    list_event_gone(&context->list, &second);
+    flush(context);
+    list_event(&context->list, &first);
+    list_event_gone(&context->list, &first);
+    list_event(&context->list, &third);
+    flush(context);
+    const char *rows = ask(context->scratch.database, EVENTS);
+    assert_non_null(strstr(rows, " 01 1780000000000000 click 3 01Email 1"));
+    assert_answer(context, LISTED, "1");
+}
+
+static const char *const channels[] = {"Email", "LINE", "Direct"};
+
+static void test_apply_conversion_replaces_its_credits_and_path(void **state)
+{
+    struct context *context = *state;
+    struct made_conversion made = {1, "order-1", T0, 1000, "JPY", channels, 3, NULL};
+    list_conversion(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM attribution_credit", "16");
+    assert_answer(context, "SELECT channels FROM path", "Email > LINE > Direct");
+    made.channels_count = 1;
+    list_conversion(&context->list, &made);
+    flush(context);
+    assert_answer(context,
+        "SELECT count(*) || ' ' || min(channel) || ' ' || max(channel) "
+        "FROM attribution_credit",
+        "8 Email Email");
+    assert_answer(context, "SELECT group_concat(channels) FROM path", "Email");
+    assert_answer(context, "SELECT path_length FROM conversion", "1");
+    made.channels_count = 0;
+    list_conversion(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT DISTINCT channel FROM attribution_credit", "(unattributed)");
+    assert_answer(context, "SELECT conversion_id FROM v_unattributed", "order-1");
+    list_conversion_gone(&context->list, 1, "order-1");
+    flush(context);
+    assert_answer(context,
+        "SELECT (SELECT count(*) FROM conversion) + (SELECT count(*) FROM "
+        "attribution_credit) + (SELECT count(*) FROM path)",
+        "0");
+}
+
+static void test_apply_conversion_unchanged_writes_nothing(void **state)
+{
+    struct context *context = *state;
+    struct made_conversion made = {1, "order-1", T0, 1000, "JPY", channels, 3, NULL};
+    list_conversion(&context->list, &made);
+    flush(context);
+    ask(context->scratch.database, "SELECT 1");
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(context->scratch.database, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE attribution_credit SET channel = 'marked'", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+    list_conversion(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT DISTINCT channel FROM attribution_credit", "marked");
+}
+
+static void test_apply_conversion_of_long_id_is_found_by_its_hash(void **state)
+{
+    struct context *context = *state;
+    char id[300];
+    memset(id, 'x', sizeof(id) - 1);
+    id[sizeof(id) - 1] = '\0';
+    struct made_conversion made = {1, id, T0, 1000, "JPY", channels, 3, NULL};
+    list_conversion(&context->list, &made);
+    made.id = "0123456789abcdef"; /* as long as a hash is */
+    list_conversion(&context->list, &made);
+    flush(context);
+    list_conversion_gone(&context->list, 1, id);
+    flush(context);
+    assert_answer(
+        context, "SELECT group_concat(conversion_id) FROM conversion", "0123456789abcdef");
+    list_conversion_gone(&context->list, 1, "0123456789abcdef");
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM conversion", "0");
+}
+
+static void test_apply_profile_keeps_one_open_path(void **state)
+{
+    struct context *context = *state;
+    list_profile(&context->list, 1, 3, "Email");
+    flush(context);
+    assert_answer(context, "SELECT kind || ' ' || channels || ' ' || touches FROM path",
+        "open Email > Email 2");
+    assert_answer(context,
+        "SELECT events || ' ' || net_revenue_minor || net_revenue_by_currency "
+        "FROM person",
+        "3 12980{\"JPY\":12980}");
+    list_profile(&context->list, 1, 4, "LINE");
+    flush(context);
+    assert_answer(context, "SELECT group_concat(channels) FROM path", "LINE > LINE");
+    list_profile(&context->list, 1, 5, NULL);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM path", "0");
+    list_profile_gone(&context->list, 1);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM person", "0");
+}
+
+static void test_apply_session_and_identifier_follow_their_keys(void **state)
+{
+    struct context *context = *state;
+    list_session(&context->list, 1, 9, 3);
+    list_session(&context->list, 2, 9, 1);
+    list_identifier(&context->list, "cookie", "c-1", 2, 4);
+    list_identifier(&context->list, "cookie", "c-1", 1, 3);
+    flush(context);
+    list_session_gone(&context->list, 1, 9);
+    flush(context);
+    assert_answer(
+        context, "SELECT group_concat(substr(hex(person), 1, 2) || events) FROM session", "021");
+    assert_answer(context,
+        "SELECT group_concat(substr(person_id, 1, 2) || value) FROM "
+        "v_identifier",
+        "02c-1");
+}
+
+static void test_apply_hostile_text_is_stored_to_the_byte(void **state)
+{
+    struct context *context = *state;
+    static const char nasty[] =
+        "'); DROP TABLE event;--\"\\\n\r\t\x1b[31m<script>alert(1)</script>=cmd()\xe6\x97\x85";
+    static const char payload[] = "\x00\xff\xfe{\"a\":'\n\x1b]0;x\x07 \xc3\x28 end";
+    struct made_event made = {1, 7, T0, 1, NULL, NULL, {0}, 0, 0};
+    struct touchpoint event;
+    struct identifier identifier = {STR("cookie"), STR("a\"b\\c\x01"), 0};
+    touchpoint_init(&event);
+    fixture_event_key(7, event.event_key);
+    event.occurred_at = T0;
+    event.event_id = str_of(nasty);
+    event.source = STR("ec-web");
+    event.type = STR("page_viewed");
+    event.identifiers = &identifier;
+    event.identifiers_count = 1;
+    event.has_page = true;
+    page_init(&event.page);
+    event.page.title = str_of(nasty);
+    event.page.path = str_of(nasty);
+    list_touchpoint(&context->list, &made, &event);
+    list_rejected(&context->list, 3, "bad_json", str_make(payload, sizeof(payload)));
+    flush(context);
+    assert_answer(context, "SELECT event_id FROM event", nasty);
+    assert_answer(context, "SELECT page_path FROM event", nasty);
+    assert_answer(context, "SELECT detail ->> '$.page.title' FROM event", nasty);
+    assert_answer(context, "SELECT identifiers ->> '$.cookie' FROM event", "a\"b\\c\x01");
+    char expected[128];
+    hex_encode(payload, sizeof(payload), expected);
+    expected[2 * sizeof(payload)] = '\0';
+    assert_answer(context, "SELECT lower(hex(payload)) FROM rejected", expected);
+}
+
+static void test_apply_unreadable_result_is_set_aside_alone(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, T0, 1, NULL, NULL, {0}, 0, 0};
+    struct buf noise = {0};
+    uint8_t key[48] = {1};
+    assert_int_equal(buf_append(&noise, "\xff\xff\xff", 3), 0);
+    list_add(&context->list, TOPIC_TOUCHPOINTS, str_make(key, sizeof(key)), &noise);
+    list_add(&context->list, TOPIC_TOUCHPOINTS, str_make(key, 5), &noise);
+    list_add(&context->list, TOPIC_SESSIONS, str_make(key, 32), &noise);
+    list_add(&context->list, TOPIC_CONVERSIONS, str_make(key, 20), &noise);
+    list_add(&context->list, TOPIC_PROFILES, str_make(key, 16), &noise);
+    list_add(&context->list, TOPIC_PERSONS, str_make(key, 16), &noise);
+    list_add(&context->list, TOPIC_REJECTED, str_make(key, 16), &noise);
+    list_event(&context->list, &made);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM event", "1");
+    assert_answer(context, "SELECT count(*) || min(reason) FROM sink_rejected", "7bad_avro");
+    assert_int_equal(context->sink->rejected_count, 7);
+    buf_free(&noise);
+}
+
+static void test_apply_good_result_takes_back_what_was_set_aside(void **state)
+{
+    struct context *context = *state;
+    struct buf noise = {0};
+    assert_int_equal(buf_append(&noise, "\xff", 1), 0);
+    list_session(&context->list, 1, 9, 3);
+    struct str key = context->list.results[0].key;
+    context->list.count = 0;
+    list_add(&context->list, TOPIC_SESSIONS, key, &noise);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM sink_rejected", "1");
+    context->sink->close(context->sink);
+    assert_int_equal(sqlite_sink_open(&context->sink, context->scratch.database, NULL), 0);
+    list_session(&context->list, 1, 9, 3);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM sink_rejected", "0");
+    assert_answer(context, "SELECT count(*) FROM session", "1");
+    buf_free(&noise);
+}
+
+static void test_apply_key_and_value_of_two_persons_is_set_aside(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, T0, 1, NULL, NULL, {0}, 0, 0};
+    list_event(&context->list, &made);
+    char key[48];
+    memcpy(key, context->list.results[0].key.data, sizeof(key));
+    key[0] = 2;
+    context->list.results[0].key.data = key;
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM event", "0");
+    assert_answer(context, "SELECT reason FROM sink_rejected", "bad_avro");
+}
+
+static void test_commit_stores_positions_with_rows(void **state)
+{
+    struct context *context = *state;
+    struct result_position two[] = {{"tabiji.touchpoints.v1", 3, 77}, {"local", 0, 5}};
+    struct result_batch batch = {NULL, 0, two, 2};
+    const struct result_position *stored;
+    size_t count;
+    assert_int_equal(context->sink->positions(context->sink, &stored, &count), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(context->sink->apply(context->sink, &batch), 0);
+    two[1].next = 6;
+    assert_int_equal(context->sink->apply(context->sink, &batch), 0);
+    assert_int_equal(context->sink->commit(context->sink), 0);
+    context->sink->close(context->sink);
+    assert_int_equal(sqlite_sink_open(&context->sink, context->scratch.database, NULL), 0);
+    assert_int_equal(context->sink->positions(context->sink, &stored, &count), 0);
+    assert_int_equal(count, 2);
+    assert_string_equal(stored[0].topic, "local");
+    assert_int_equal(stored[0].next, 6);
+    assert_string_equal(stored[1].topic, "tabiji.touchpoints.v1");
+    assert_int_equal(stored[1].partition, 3);
+    assert_int_equal(stored[1].next, 77);
+}
+
+static void test_close_with_open_transaction_leaves_last_commit(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, T0, 1, NULL, NULL, {0}, 0, 0};
+    struct result_position position = {"local", 0, 9};
+    list_event(&context->list, &made);
+    struct result_batch batch = {context->list.results, 1, &position, 1};
+    assert_int_equal(context->sink->apply(context->sink, &batch), 0);
+    context->sink->close(context->sink);
+    context->sink = NULL;
+    assert_answer(context, "SELECT count(*) FROM event", "0");
+    assert_answer(context, "SELECT count(*) FROM sink_position", "0");
+}
+
+static void test_sync_and_settle_keep_rows(void **state)
+{
+    struct context *context = *state;
+    list_session(&context->list, 1, 9, 3);
+    flush(context);
+    assert_int_equal(context->sink->sync(context->sink), 0);
+    assert_int_equal(context->sink->settle(context->sink), 0);
+    assert_answer(context, "SELECT count(*) FROM session", "1");
+    assert_answer(context, "SELECT value FROM meta WHERE key = 'synced'", "1");
+}
+
+/* Kills itself in the midst of the n-th commit: after its rows, before its end. */
+static int commits_before_death;
+
+static int die_in_commit(void *unused)
+{
+    (void)unused;
+    if (commits_before_death-- == 0)
+        kill(getpid(), SIGKILL);
+    return 0;
+}
+
+static int hook_new_connection(sqlite3 *db, const char **message, const void *api)
+{
+    (void)message;
+    (void)api;
+    sqlite3_commit_hook(db, die_in_commit, NULL);
+    return SQLITE_OK;
+}
+
+static void write_and_die(const char *database, int commits)
+{
+    struct sink *sink;
+    static struct list list;
+    commits_before_death = commits + 2; /* the schema's and the version's come first */
+    sqlite3_auto_extension((void (*)(void))(void *)hook_new_connection);
+    if (sqlite_sink_open(&sink, database, NULL) != 0)
+        _exit(1);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct made_event made = {1, i, T0 + i, 1, "Email", NULL, {0}, 0, 0};
+        struct made_conversion sale = {1, "order", T0, (int64_t)i, "JPY", channels, 3, NULL};
+        list.count = 0;
+        list_event(&list, &made);
+        list_conversion(&list, &sale);
+        apply_list(sink, &list, (int64_t)i + 1);
+    }
+    _exit(0);
+}
+
+static void test_commit_killed_at_any_point_leaves_rows_and_positions_agreeing(void **state)
+{
+    struct context *context = *state;
+    context->sink->close(context->sink);
+    context->sink = NULL;
+    for (int commits = 0; commits < 12; commits++) {
+        scratch_end(&context->scratch);
+        scratch_begin(&context->scratch);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            write_and_die(context->scratch.database, commits);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status)); /* the fault fired */
+        struct sink *sink;
+        assert_int_equal(sqlite_sink_open(&sink, context->scratch.database, NULL), 0);
+        sink->close(sink);
+        assert_answer(context,
+            "SELECT (SELECT count(*) FROM event) = coalesce((SELECT next FROM "
+            "sink_position), 0) AND (SELECT count(*) FROM timeline) = (SELECT "
+            "count(*) FROM event)",
+            "1");
+        assert_answer(context,
+            "SELECT count(*) FROM (SELECT sum(credited_revenue_minor) AS s, "
+            "revenue_minor FROM attribution_credit JOIN conversion USING "
+            "(person, conversion_id) GROUP BY model) WHERE s <> revenue_minor",
+            "0");
+        assert_answer(context, "PRAGMA integrity_check", "ok");
+        char rows[16];
+        snprintf(rows, sizeof(rows), "%d", commits);
+        assert_answer(context, "SELECT count(*) FROM event", rows);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_apply_same_event_twice_is_one_row),
+        TEST(test_apply_changed_event_replaces_row_and_touch),
+        TEST(test_apply_lower_placement_is_dropped),
+        TEST(test_apply_tombstone_of_another_person_leaves_row),
+        TEST(test_apply_move_in_any_order_gives_same_rows),
+        TEST(test_apply_move_there_and_back_with_late_news_settles),
+        TEST(test_apply_conversion_replaces_its_credits_and_path),
+        TEST(test_apply_conversion_unchanged_writes_nothing),
+        TEST(test_apply_conversion_of_long_id_is_found_by_its_hash),
+        TEST(test_apply_profile_keeps_one_open_path),
+        TEST(test_apply_session_and_identifier_follow_their_keys),
+        TEST(test_apply_hostile_text_is_stored_to_the_byte),
+        TEST(test_apply_unreadable_result_is_set_aside_alone),
+        TEST(test_apply_good_result_takes_back_what_was_set_aside),
+        TEST(test_apply_key_and_value_of_two_persons_is_set_aside),
+        TEST(test_commit_stores_positions_with_rows),
+        TEST(test_close_with_open_transaction_leaves_last_commit),
+        TEST(test_sync_and_settle_keep_rows),
+        TEST(test_commit_killed_at_any_point_leaves_rows_and_positions_agreeing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
