@@ -24,7 +24,7 @@ struct sink {
     /* Adds a batch and its positions to the open transaction, and opens one when there is none. On
      * an error the whole transaction is rolled back: read again from positions(). A result that can
      * not be read is set aside by the sink (see rejected_count) and is no error. Takes nothing: the
-     * batch may vanish afterwards. */
+     * batch may vanish afterwards. A batch that begins anew clears the destination first. */
     int (*apply)(struct sink *sink, const struct result_batch *batch);
 
     /* Makes the open transaction visible, all or nothing; without one it does nothing. On an error

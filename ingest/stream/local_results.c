@@ -26,6 +26,7 @@ struct local_source {
     size_t reader;
     int64_t next;        /* position in the change log */
     size_t full_at;      /* index into published; PUBLISHED_COUNT: no full reading (any more) */
+    bool begins_anew;    /* the next batch is the first of a full reading */
     struct buf full_key; /* last row seen of that table; empty: none */
     MDB_txn *txn;
     struct result *results;
@@ -179,7 +180,9 @@ static int source_next(struct result_source *base, int timeout_ms, struct result
         .results_count = source->results_count,
         .positions = &source->position,
         .positions_count = 1,
+        .begins_anew = source->begins_anew,
     };
+    source->begins_anew = false;
     return 0;
 }
 
@@ -258,6 +261,7 @@ static int place_source(struct local_source *source, const char *name,
     bool full = wanted < first;
     source->next = full ? end : wanted;
     source->full_at = full ? 0 : PUBLISHED_COUNT;
+    source->begins_anew = full;
     if (r == 0)
         r = register_reader(local, name, source->next, &source->reader);
     (void)pthread_mutex_unlock(&local->results_mutex);

@@ -105,6 +105,7 @@ struct result_batch {
     size_t results_count;
     const struct result_position *positions; /* to store in the same transaction as the results */
     size_t positions_count;
+    bool begins_anew; /* a full reading starts: rows that it will not show are gone */
 };
 
 /*

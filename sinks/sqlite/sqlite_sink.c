@@ -125,6 +125,18 @@ static int apply_results(struct writer *writer, const struct result_batch *batch
     return r;
 }
 
+/* Everything that results made. Other connections see it go with the first commit of the new. */
+static int clear(struct sqlite_sink *sqlite)
+{
+    sqlite->writer.currencies_count = 0;
+    sqlite->writer.any_aside = false;
+    return database_run(sqlite->db,
+        "DELETE FROM event; DELETE FROM timeline; DELETE FROM touch; DELETE FROM person;"
+        "DELETE FROM identifier; DELETE FROM session; DELETE FROM conversion;"
+        "DELETE FROM attribution_credit; DELETE FROM path; DELETE FROM rejected;"
+        "DELETE FROM currency; DELETE FROM sink_position; DELETE FROM sink_rejected;");
+}
+
 static int apply(struct sink *sink, const struct result_batch *batch)
 {
     struct sqlite_sink *sqlite = self(sink);
@@ -134,7 +146,9 @@ static int apply(struct sink *sink, const struct result_batch *batch)
             return r;
         sqlite->open = true;
     }
-    int r = apply_results(&sqlite->writer, batch);
+    int r = batch->begins_anew ? clear(sqlite) : 0;
+    if (r == 0)
+        r = apply_results(&sqlite->writer, batch);
     if (r == 0)
         r = note_positions(sqlite, batch);
     return r < 0 ? roll_back(sqlite, r) : 0;

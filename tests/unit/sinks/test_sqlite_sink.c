@@ -412,6 +412,33 @@ static void test_commit_stores_positions_with_rows(void **state)
     assert_int_equal(stored[1].next, 77);
 }
 
+static void test_apply_batch_that_begins_anew_drops_what_stood(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, T0, 1, "Email", NULL, {0}, 0, 0};
+    struct made_conversion sale = {1, "order-1", T0, 1000, "JPY", channels, 3, NULL};
+    list_event(&context->list, &made);
+    list_conversion(&context->list, &sale);
+    list_profile(&context->list, 1, 3, "Email");
+    list_identifier(&context->list, "cookie", "c-1", 2, 4);
+    list_session(&context->list, 1, 9, 3);
+    list_rejected(&context->list, 3, "bad_json", STR("x"));
+    flush(context);
+    list_session(&context->list, 2, 9, 3);
+    struct result_position position = {"local", 0, 2};
+    struct result_batch batch = {context->list.results, 1, &position, 1, true};
+    assert_int_equal(context->sink->apply(context->sink, &batch), 0);
+    assert_int_equal(context->sink->commit(context->sink), 0);
+    assert_answer(context,
+        "SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM timeline) + (SELECT count(*) "
+        "FROM touch) + (SELECT count(*) FROM person) + (SELECT count(*) FROM identifier) + (SELECT "
+        "count(*) FROM conversion) + (SELECT count(*) FROM attribution_credit) + (SELECT count(*) "
+        "FROM path) + (SELECT count(*) FROM rejected) + (SELECT count(*) FROM currency)",
+        "0");
+    assert_answer(context, "SELECT group_concat(substr(hex(person), 1, 2)) FROM session", "02");
+    assert_answer(context, "SELECT group_concat(next) FROM sink_position", "2");
+}
+
 static void test_close_with_open_transaction_leaves_last_commit(void **state)
 {
     struct context *context = *state;
@@ -530,6 +557,7 @@ int main(void)
         TEST(test_apply_good_result_takes_back_what_was_set_aside),
         TEST(test_apply_key_and_value_of_two_persons_is_set_aside),
         TEST(test_commit_stores_positions_with_rows),
+        TEST(test_apply_batch_that_begins_anew_drops_what_stood),
         TEST(test_close_with_open_transaction_leaves_last_commit),
         TEST(test_sync_and_settle_keep_rows),
         TEST(test_commit_killed_at_any_point_leaves_rows_and_positions_agreeing),
