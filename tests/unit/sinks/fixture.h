@@ -12,7 +12,7 @@
 /* A list of results that owns its bytes. {0} is empty. */
 struct list {
     struct arena arena;
-    struct result results[4096];
+    struct result results[8192];
     size_t count;
 };
 void list_free(struct list *list);
