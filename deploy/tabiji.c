@@ -17,18 +17,8 @@
 extern char **environ;
 
 static const struct verb *const verbs[] = {
-    &verb_demo,
-    &verb_run,
-    &verb_import,
     &verb_emit,
     &verb_generate,
-    &verb_lookup,
-    &verb_timeline,
-    &verb_rejected,
-    &verb_state,
-    &verb_collect,
-    &verb_work,
-    &verb_sink,
     &verb_doctor,
     &verb_config,
     &verb_version,
@@ -72,7 +62,7 @@ static int apply_flags(const struct verb_option *options, const char *const *val
 }
 
 static int load_config(
-    const struct command *command, struct config *config, struct config_problem *problem)
+    struct command *command, struct config *config, struct config_problem *problem)
 {
     const char *file = command_global(command, "--config");
     if (!file && access(CONFIG_FILE_DEFAULT, F_OK) == 0)
@@ -87,6 +77,9 @@ static int load_config(
     if (r == 0)
         r = apply_flags(command->call.verb->options, command->call.values,
             command->call.verb->options_count, config, problem);
+    command->call.config = config;
+    if (r == 0 && command->call.verb->configure)
+        r = command->call.verb->configure(&command->call, problem);
     return r < 0 ? r : config_finish(config, problem);
 }
 
@@ -101,7 +94,6 @@ static int run_verb(struct command *command)
         (void)fprintf(stderr, "tabiji: %s\n", problem.text[0] ? problem.text : error_text(r));
         return r == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
     }
-    command->call.config = config;
     return command->call.verb->run(&command->call);
 }
 

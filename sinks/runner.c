@@ -36,6 +36,7 @@ struct runner {
     size_t careful;          /* so many results go one by one */
     int64_t backoff_ms;
     atomic_bool stopping;
+    atomic_bool ended; /* the thread of runner_start() has */
     pthread_t thread;
     int thread_error;
     atomic_ullong results;
@@ -319,18 +320,26 @@ static void *run_thread(void *argument)
 {
     struct runner *runner = argument;
     runner->thread_error = runner_run(runner);
+    atomic_store(&runner->ended, true);
     return NULL;
 }
 
 int runner_start(struct runner *runner)
 {
+    atomic_store(&runner->ended, false);
     return pthread_create(&runner->thread, NULL, run_thread, runner) == 0 ? 0 : ERR_AGAIN;
+}
+
+bool runner_ended(const struct runner *runner)
+{
+    return atomic_load(&runner->ended);
 }
 
 int runner_join(struct runner *runner)
 {
     runner_stop(runner);
     check(pthread_join(runner->thread, NULL) == 0);
+    atomic_store(&runner->stopping, false);
     return runner->thread_error;
 }
 

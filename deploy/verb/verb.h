@@ -33,6 +33,7 @@ struct verb_option {
 
 struct verb;
 struct config;
+struct config_problem;
 
 /* A parsed command line. Values borrow argv. */
 struct verb_call {
@@ -55,6 +56,8 @@ struct verb {
     size_t options_count;
     size_t arguments_min;
     size_t arguments_max;
+    /* Sets what the verb wants of the configuration, before it is made ready; may be NULL. */
+    int (*configure)(struct verb_call *call, struct config_problem *problem);
     int (*run)(struct verb_call *call); /* returns an exit_code */
 };
 

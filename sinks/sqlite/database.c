@@ -138,7 +138,7 @@ static int fill_dictionary(sqlite3 *db)
     int r = database_prepare(db,
         "SELECT s.name, '' FROM sqlite_schema AS s WHERE s.type IN ('table', 'view') "
         "AND s.name NOT LIKE 'sqlite_%' UNION ALL "
-        "SELECT s.name, c.name FROM sqlite_schema AS s JOIN pragma_table_info(s.name) AS c "
+        "SELECT s.name, c.name FROM sqlite_schema AS s JOIN pragma_table_xinfo(s.name) AS c "
         "WHERE s.type IN ('table', 'view') AND s.name NOT LIKE 'sqlite_%'",
         &list);
     if (r == 0)

@@ -168,6 +168,7 @@ CREATE TABLE attribution_credit (
     weight_ppb INTEGER NOT NULL,
     credited_revenue_minor INTEGER NOT NULL,
     currency TEXT,
+    weight REAL AS (weight_ppb / 1e9),
     PRIMARY KEY (person, conversion_id, model, touch_index)
 ) WITHOUT ROWID, STRICT;
 

@@ -70,7 +70,7 @@ static void test_open_every_column_is_described_in_both_languages(void **state)
         ask(scratch->database,
             "SELECT coalesce(group_concat(s.name || '.' || c.name), 'none') FROM sqlite_schema AS "
             "s "
-            "JOIN pragma_table_info(s.name) AS c LEFT JOIN data_dictionary AS d ON d.table_name = "
+            "JOIN pragma_table_xinfo(s.name) AS c LEFT JOIN data_dictionary AS d ON d.table_name = "
             "s.name AND d.column_name = c.name WHERE s.type IN ('table', 'view') AND "
             "d.table_name IS NULL"),
         "none");

@@ -1,0 +1,220 @@
+/*
+ * Invariant: worked_to is a position of the log before which everything has been committed to the
+ * state; it only rises.
+ */
+#include "deploy/embedded.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ingest/config/config.h"
+#include "schemas/error.h"
+#include "sinks/runner.h"
+#include "sinks/sqlite/sqlite_sink.h"
+
+#define WORK_TIMEOUT_MS 200
+#define RETRY_PAUSE_MS 100
+#define RETRIES_MAX 100
+#define READER_NAME "sqlite"
+
+struct embedded {
+    struct settings *settings;
+    struct local *local;
+    struct sink *sink;
+    struct runner *runner;
+    const char *database;
+    pthread_t worker;
+    bool worker_started;
+    bool runner_started;
+    _Atomic bool stopping;
+    _Atomic int failure;
+    _Atomic int64_t worked_to;
+};
+
+static void pause_ms(long ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&left, NULL);
+}
+
+/* What a batch failed with: try again, or end. */
+static bool worth_retrying(struct embedded *embedded, int error, int *retries)
+{
+    bool again = error_class(error) == ERROR_CLASS_RETRY && ++*retries < RETRIES_MAX;
+    log_write(&embedded->settings->log, again ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
+        again ? "worker_retries" : "worker_failed", LOG_ERROR(error));
+    return again;
+}
+
+static void *work(void *context)
+{
+    struct embedded *embedded = context;
+    int retries = 0;
+    while (!atomic_load(&embedded->stopping)) {
+        int64_t end = local_log_end(embedded->local);
+        int r = local_work(embedded->local, WORK_TIMEOUT_MS);
+        if (r == LOCAL_QUIET) {
+            atomic_store(&embedded->worked_to, end);
+        } else if (r == 0) {
+            retries = 0;
+        } else if (worth_retrying(embedded, r, &retries)) {
+            pause_ms(RETRY_PAUSE_MS);
+        } else {
+            atomic_store(&embedded->failure, r);
+            break;
+        }
+    }
+    return NULL;
+}
+
+static int open_source(void *context, const struct result_position *positions, size_t count,
+    struct result_source **out)
+{
+    struct embedded *embedded = context;
+    return local_results(embedded->local, READER_NAME, positions, count, out);
+}
+
+static void on_rejected(void *context, const struct result *result, int error)
+{
+    struct embedded *embedded = context;
+    log_write(&embedded->settings->log, LOG_LEVEL_ERROR, "sink_rejected",
+        LOG_TEXT("topic", topic_name(result->topic)), LOG_ERROR(error));
+}
+
+static void on_retrying(void *context, int error, int64_t wait_ms)
+{
+    struct embedded *embedded = context;
+    log_write(&embedded->settings->log, LOG_LEVEL_WARNING, "sink_retries", LOG_ERROR(error),
+        LOG_INT("wait_ms", wait_ms));
+}
+
+static int open_parts(struct embedded *embedded)
+{
+    struct settings *settings = embedded->settings;
+    const struct local_options options = {
+        .batch_records_max = (size_t)config_int(settings->config, OPTION_WORKER_BATCH_RECORDS),
+        .batch_bytes_max = (size_t)config_int(settings->config, OPTION_WORKER_BATCH_BYTES),
+    };
+    int r = local_open(&embedded->local, config_path(settings->config, OPTION_DATA_DIR), &options);
+    if (r == 0)
+        r = local_set_stages(embedded->local, settings->stages, SETTINGS_STAGES);
+    if (r == 0)
+        r = settings_database(settings, &embedded->database);
+    if (r == 0)
+        r = sqlite_sink_open(&embedded->sink, embedded->database, NULL);
+    if (r < 0)
+        return r;
+    const struct runner_config config = {
+        .sink = embedded->sink,
+        .open_source = open_source,
+        .rejected = on_rejected,
+        .retrying = on_retrying,
+        .context = embedded,
+    };
+    return runner_new(&embedded->runner, &config);
+}
+
+static int start_sink(struct embedded *embedded)
+{
+    int r = runner_start(embedded->runner);
+    embedded->runner_started = r == 0;
+    return r;
+}
+
+static int stop_sink(struct embedded *embedded)
+{
+    if (!embedded->runner_started)
+        return 0;
+    embedded->runner_started = false;
+    int r = runner_join(embedded->runner);
+    return r == RUNNER_STOPPED ? 0 : r;
+}
+
+int embedded_open(struct settings *settings, struct embedded **out)
+{
+    struct embedded *embedded = calloc(1, sizeof *embedded);
+    if (!embedded)
+        return ERR_NO_MEMORY;
+    embedded->settings = settings;
+    int r = open_parts(embedded);
+    if (r == 0 && pthread_create(&embedded->worker, NULL, work, embedded) != 0)
+        r = ERR_NO_MEMORY;
+    embedded->worker_started = r == 0;
+    if (r == 0)
+        r = start_sink(embedded);
+    if (r < 0) {
+        embedded_close(&embedded);
+        return r;
+    }
+    *out = embedded;
+    return 0;
+}
+
+struct appender *embedded_appender(struct embedded *embedded)
+{
+    return local_appender(embedded->local);
+}
+
+const char *embedded_database(const struct embedded *embedded)
+{
+    return embedded->database;
+}
+
+int embedded_failure(struct embedded *embedded)
+{
+    int failure = atomic_load(&embedded->failure);
+    if (failure == 0 && embedded->runner_started && runner_ended(embedded->runner))
+        failure = ERR_DATABASE; /* the reason is in the log when it is closed */
+    return failure;
+}
+
+/* Whether the worker has done what a caller waits for, or never will. */
+struct wait {
+    struct embedded *embedded;
+    int64_t target;
+    embedded_wait_fn *on_wait;
+    void *context;
+};
+
+static bool worker_quiet(void *context)
+{
+    struct wait *wait = context;
+    int64_t done = atomic_load(&wait->embedded->worked_to);
+    if (wait->on_wait)
+        wait->on_wait(wait->context, done < wait->target ? done : wait->target, wait->target);
+    return done >= wait->target || embedded_failure(wait->embedded);
+}
+
+int embedded_to_quiet(struct embedded *embedded, embedded_wait_fn *on_wait, void *context)
+{
+    struct wait wait = {embedded, local_log_end(embedded->local), on_wait, context};
+    int r = stop_sink(embedded);
+    if (r == 0)
+        r = runner_to_quiet(embedded->runner, worker_quiet, &wait);
+    if (r >= 0)
+        r = embedded_failure(embedded);
+    return r < 0 ? r : start_sink(embedded);
+}
+
+void embedded_close(struct embedded **out)
+{
+    struct embedded *embedded = *out;
+    if (!embedded)
+        return;
+    atomic_store(&embedded->stopping, true);
+    if (embedded->local)
+        local_wake(embedded->local);
+    if (embedded->worker_started)
+        (void)pthread_join(embedded->worker, NULL);
+    int r = stop_sink(embedded);
+    if (r < 0)
+        log_write(&embedded->settings->log, LOG_LEVEL_ERROR, "sink_failed", LOG_ERROR(r));
+    runner_free(&embedded->runner);
+    if (embedded->sink)
+        embedded->sink->close(embedded->sink);
+    local_close(&embedded->local);
+    free(embedded);
+    *out = NULL;
+}

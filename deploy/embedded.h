@@ -1,0 +1,32 @@
+/*
+ * The embedded mode: log, worker and SQLite in one process, each in a thread of its own.
+ *
+ *     doors ── append ──▶ log ──▶ [worker thread] ──▶ change log ──▶ [sink thread] ──▶ tabiji.db
+ */
+#pragma once
+
+#include "deploy/settings.h"
+#include "ingest/stream/local.h"
+
+struct embedded;
+
+/* Opens the data directory and the database, starts both threads. settings outlive it. Errors:
+ * ERR_LOCKED when another process owns the directory; those of local_open(), the sink and the
+ * stages. */
+MUST_CHECK int embedded_open(struct settings *settings, struct embedded **out);
+
+struct appender *embedded_appender(struct embedded *embedded);
+const char *embedded_database(const struct embedded *embedded);
+
+/* Waits until everything appended before this call stands in the database. on_wait (may be NULL) is
+ * called some times a second with events done and in all. Errors: what ended a thread. Threads: any
+ * but the two. */
+typedef void embedded_wait_fn(void *context, int64_t done, int64_t total);
+MUST_CHECK int embedded_to_quiet(
+    struct embedded *embedded, embedded_wait_fn *on_wait, void *context);
+
+/* The error that ended a thread, or 0. Threads: any. */
+int embedded_failure(struct embedded *embedded);
+
+/* Ends both threads after the batch that they are at. Accepts NULL inside, leaves NULL. */
+void embedded_close(struct embedded **embedded);

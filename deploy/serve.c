@@ -1,0 +1,170 @@
+/* See the header. */
+#include "deploy/serve.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "schemas/error.h"
+
+#define CHECK_EVERY_MS 200
+#define SLOT_SIZE_MAX 128
+
+static void stop_signals(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+}
+
+void serve_block_signals(void)
+{
+    sigset_t set;
+    stop_signals(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int serve_wait(int (*check)(void *context), void *context)
+{
+    sigset_t set;
+    const struct timespec pause = {.tv_nsec = CHECK_EVERY_MS * 1000000L};
+    stop_signals(&set);
+    for (;;) {
+        if (sigtimedwait(&set, NULL, &pause) > 0)
+            return 0;
+        int r = check ? check(context) : 0;
+        if (r)
+            return r;
+    }
+}
+
+/* The collector needs its metrics as long as it runs. One collector a process. */
+static struct metrics *collector_metrics;
+
+int serve_collector(struct settings *settings, struct appender *appender, struct collector **out)
+{
+    struct collector_config config;
+    collector_configure(settings->config, &config);
+    int r = metrics_new(&collector_metrics);
+    if (r < 0)
+        return r;
+    config.door = &settings->door;
+    config.log = &settings->log;
+    config.metrics = collector_metrics;
+    r = collector_start(&config, appender, out);
+    if (r < 0) {
+        metrics_free(collector_metrics);
+        collector_metrics = NULL;
+    }
+    return r;
+}
+
+void serve_collector_end(struct collector **collector)
+{
+    collector_stop(collector);
+    if (collector_metrics)
+        metrics_free(collector_metrics);
+    collector_metrics = NULL;
+}
+
+static int format_text(struct settings *settings, const char **out, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int format_text(struct settings *settings, const char **out, const char *format, ...)
+{
+    char text[4096];
+    va_list args;
+    struct str kept;
+    va_start(args, format);
+    int size = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (size < 0 || (size_t)size >= sizeof text)
+        return ERR_CONFIG;
+    int r = arena_dup(&settings->arena, str_make(text, (size_t)size + 1), &kept);
+    if (r == 0)
+        *out = kept.data;
+    return r;
+}
+
+static int set_properties(struct settings *settings, struct kafka_config *out)
+{
+    static const struct {
+        enum config_verbatim section;
+        enum kafka_scope scope;
+    } sections[] = {
+        {CONFIG_KAFKA, KAFKA_SCOPE_ALL},
+        {CONFIG_KAFKA_PRODUCER, KAFKA_SCOPE_PRODUCER},
+        {CONFIG_KAFKA_CONSUMER, KAFKA_SCOPE_CONSUMER},
+    };
+    const struct config_pair *pairs;
+    size_t count = 0, used = 0;
+    for (size_t i = 0; i < 3; i++)
+        count += config_pairs(settings->config, sections[i].section, &pairs);
+    struct kafka_property *properties =
+        arena_alloc(&settings->arena, (count + 1) * sizeof *properties);
+    if (!properties)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < 3; i++) {
+        size_t found = config_pairs(settings->config, sections[i].section, &pairs);
+        for (size_t k = 0; k < found; k++)
+            properties[used++] =
+                (struct kafka_property){sections[i].scope, pairs[k].key.data, pairs[k].value.data};
+    }
+    out->properties = properties;
+    out->properties_count = used;
+    return 0;
+}
+
+static void log_kafka(void *context, int level, const char *event, const char *text)
+{
+    const struct settings *settings = context;
+    enum log_level ours = level <= 3   ? LOG_LEVEL_ERROR
+                          : level <= 4 ? LOG_LEVEL_WARNING
+                          : level <= 6 ? LOG_LEVEL_INFO
+                                       : LOG_LEVEL_DEBUG;
+    log_write(&settings->log, ours, "kafka", LOG_TEXT("what", event), LOG_TEXT("text", text));
+}
+
+int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out)
+{
+    const struct config *config = settings->config;
+    const char *slot = config_path(config, OPTION_STREAM_SLOT);
+    const char *dir = config_path(config, OPTION_STREAM_STATE_DIR);
+    struct utsname host;
+    kafka_config_default(out);
+    out->prefix = config_path(config, OPTION_STREAM_PREFIX);
+    out->group = config_path(config, OPTION_STREAM_GROUP);
+    out->events_partitions = (int32_t)config_int(config, OPTION_STREAM_PARTITIONS);
+    out->journey_partitions = out->events_partitions;
+    out->replication_factor = (int)config_int(config, OPTION_STREAM_REPLICATION);
+    out->batch_records_max = (size_t)config_int(config, OPTION_WORKER_BATCH_RECORDS);
+    out->log = log_kafka;
+    out->log_context = settings;
+    int r = set_properties(settings, out);
+    if (r == 0 && !slot[0])
+        slot = uname(&host) == 0 ? host.nodename : "worker";
+    if (r == 0)
+        r = format_text(settings, &out->slot, "%s%s%s", slot, suffix[0] ? "-" : "", suffix);
+    if (r == 0 && dir[0])
+        r = format_text(settings, &out->state_dir, "%s", dir);
+    else if (r == 0)
+        r = format_text(
+            settings, &out->state_dir, "%s/state", config_path(config, OPTION_DATA_DIR));
+    char problem[CONFIG_PROBLEM_SIZE] = "";
+    if (r == 0)
+        r = kafka_config_check(out, problem, sizeof problem);
+    if (problem[0])
+        (void)fprintf(stderr, "tabiji: %s\n", problem);
+    return r;
+}
+
+bool serve_wants_kafka(struct verb_call *call)
+{
+    if (str_equal(config_text(call->config, OPTION_STREAM_DRIVER), STR("kafka")))
+        return true;
+    (void)verb_usage(call, "needs [stream] driver = kafka; all in one process is `tabiji run`");
+    return false;
+}

@@ -1,0 +1,32 @@
+/*
+ * What long-running verbs share: signals, the collector over any appender, Kafka's configuration.
+ */
+#pragma once
+
+#include "deploy/settings.h"
+#include "deploy/verb/verb.h"
+#include "ingest/stream/kafka.h"
+
+/* Blocks SIGTERM, SIGINT and SIGHUP in this thread and all that it starts; they are then waited
+ * for. */
+void serve_block_signals(void);
+
+/* Waits for SIGTERM or SIGINT. check (may be NULL) is asked some times a second; another answer
+ * than 0 ends the wait. Returns 0 after a signal, or what check said. */
+int serve_wait(int (*check)(void *context), void *context);
+
+/* A collector over the appender, with the configuration's sources. Errors: those of
+ * collector_start(). */
+MUST_CHECK int serve_collector(
+    struct settings *settings, struct appender *appender, struct collector **out);
+/* Stops it and frees what serve_collector() made. */
+void serve_collector_end(struct collector **collector);
+
+/* Kafka's configuration from [stream] and [kafka...]. Slices live in the settings' arena. suffix
+ * names one of several workers of this process ("0"). Errors: ERR_CONFIG (said on standard error),
+ * ERR_NO_MEMORY. */
+MUST_CHECK int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out);
+
+/* True when [stream] driver is kafka; else says that the verb needs it and how, and the caller
+ * returns EXIT_USAGE. */
+bool serve_wants_kafka(struct verb_call *call);

@@ -1,0 +1,33 @@
+/*
+ * Configuration turned into what each room takes. Built once, before threads start; then only read.
+ */
+#pragma once
+
+#include "enrich/identity/identify.h"
+#include "enrich/journey/journey.h"
+#include "enrich/step/steps.h"
+#include "ingest/collector/collector.h"
+#include "ingest/config/config.h"
+#include "ingest/door.h"
+
+#define SETTINGS_STAGES 2
+
+struct settings {
+    const struct config *config;
+    struct log log;
+    struct arena arena; /* what the parts below borrow */
+    struct door_config door;
+    struct steps *steps;
+    struct identify_config identify;
+    struct journey_config journey;
+    struct stage stages[SETTINGS_STAGES];
+};
+
+/* Reads rule files and makes everything ready. config outlives the settings, which must not move.
+ * What is wrong is logged. Errors: ERR_CONFIG, ERR_IO, ERR_NO_MEMORY; the settings are then to be
+ * closed all the same. */
+MUST_CHECK int settings_open(struct settings *settings, const struct config *config);
+void settings_close(struct settings *settings);
+
+/* DIR/tabiji.db, or what [sink.sqlite] path says. In the arena, with NUL. */
+MUST_CHECK int settings_database(struct settings *settings, const char **path);

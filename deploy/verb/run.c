@@ -1,0 +1,68 @@
+/* `tabiji run`: collector, worker and SQLite in one process. */
+#include <stdio.h>
+
+#include "deploy/embedded.h"
+#include "deploy/serve.h"
+#include "deploy/verb/verbs.h"
+#include "schemas/error.h"
+
+struct running {
+    struct embedded *embedded;
+    struct collector *collector;
+};
+
+static int check_parts(void *context)
+{
+    const struct running *running = context;
+    int r = embedded_failure(running->embedded);
+    return r ? r : collector_failure(running->collector);
+}
+
+static int serve(struct verb_call *call, struct settings *settings)
+{
+    struct running running = {0};
+    int r = embedded_open(settings, &running.embedded);
+    if (r < 0)
+        return verb_fail(call, r, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
+    r = serve_collector(settings, embedded_appender(running.embedded), &running.collector);
+    if (r < 0) {
+        r = verb_fail(call, r, "the collector");
+    } else {
+        (void)fprintf(stderr, "tabiji run: listening on port %d, tables in %s\n",
+            collector_port(running.collector), embedded_database(running.embedded));
+        r = serve_wait(check_parts, &running);
+        r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
+    }
+    serve_collector_end(&running.collector);
+    embedded_close(&running.embedded);
+    return r;
+}
+
+static int run(struct verb_call *call)
+{
+    struct settings settings;
+    serve_block_signals();
+    int r = settings_open(&settings, call->config);
+    r = r < 0 ? verb_fail(call, r, "cannot start") : serve(call, &settings);
+    settings_close(&settings);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--data", "DIR", "data directory", "data.dir"},
+    {"--listen", "ADDRESS:PORT", "where the collector listens", "collector.listen"},
+};
+
+const struct verb verb_run = {
+    .name = "run",
+    .summary = "run collector, worker and SQLite in one process",
+    .arguments = "",
+    .detail =
+        "Serves until SIGTERM or SIGINT, then finishes what is in flight and exits 0. An event is\n"
+        "acknowledged when it is on disk; the tables follow within moments.",
+    .examples = "  tabiji run --data shop --set collector.open_source=dev\n"
+                "  tabiji run --config tabiji.ini",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .run = run,
+};

@@ -1,0 +1,102 @@
+/* `tabiji sink`: results from Kafka to SQLite. */
+#include <stdio.h>
+
+#include "deploy/serve.h"
+#include "deploy/verb/verbs.h"
+#include "schemas/error.h"
+#include "sinks/runner.h"
+#include "sinks/sqlite/sqlite_sink.h"
+
+struct sinking {
+    struct settings *settings;
+    struct kafka_config kafka;
+};
+
+static int open_source(void *context, const struct result_position *positions, size_t count,
+    struct result_source **out)
+{
+    struct sinking *sinking = context;
+    return kafka_results_open(&sinking->kafka, positions, count, out);
+}
+
+static void on_rejected(void *context, const struct result *result, int error)
+{
+    struct sinking *sinking = context;
+    log_write(&sinking->settings->log, LOG_LEVEL_ERROR, "sink_rejected",
+        LOG_TEXT("topic", topic_name(result->topic)), LOG_ERROR(error));
+}
+
+static void on_retrying(void *context, int error, int64_t wait_ms)
+{
+    struct sinking *sinking = context;
+    log_write(&sinking->settings->log, LOG_LEVEL_WARNING, "sink_retries", LOG_ERROR(error),
+        LOG_INT("wait_ms", wait_ms));
+}
+
+static int check_runner(void *context)
+{
+    return runner_ended(context) ? 1 : 0;
+}
+
+static int serve(struct verb_call *call, struct settings *settings)
+{
+    struct sinking sinking = {.settings = settings};
+    struct sink *sink = NULL;
+    struct runner *runner = NULL;
+    const char *database = "";
+    int r = serve_kafka(settings, "", &sinking.kafka);
+    if (r == 0)
+        r = settings_database(settings, &database);
+    if (r == 0)
+        r = sqlite_sink_open(&sink, database, NULL);
+    if (r < 0)
+        return verb_fail(call, r, "database %s", database);
+    const struct runner_config config = {
+        .sink = sink,
+        .open_source = open_source,
+        .rejected = on_rejected,
+        .retrying = on_retrying,
+        .context = &sinking,
+    };
+    r = runner_new(&runner, &config);
+    if (r == 0)
+        r = runner_start(runner);
+    if (r == 0) {
+        (void)fprintf(stderr, "tabiji sink: tables in %s\n", database);
+        (void)serve_wait(check_runner, runner);
+        r = runner_join(runner);
+    }
+    runner_free(&runner);
+    sink->close(sink);
+    return r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
+}
+
+static int run(struct verb_call *call)
+{
+    struct settings settings;
+    if (!serve_wants_kafka(call))
+        return EXIT_USAGE;
+    serve_block_signals();
+    int r = settings_open(&settings, call->config);
+    r = r < 0 ? verb_fail(call, r, "cannot start") : serve(call, &settings);
+    settings_close(&settings);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--data", "DIR", "data directory", "data.dir"},
+    {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
+};
+
+const struct verb verb_sink = {
+    .name = "sink",
+    .summary = "write results from Kafka to SQLite",
+    .arguments = "",
+    .detail = "Follows the result topics from where the database stands; each transaction holds "
+              "rows and positions,\n"
+              "so a killed sink neither loses nor repeats. Serves until SIGTERM or SIGINT.",
+    .examples = "  tabiji sink --config tabiji.ini --database /var/lib/tabiji/tabiji.db",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .run = run,
+};
