@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "ingest/config/config.h"
 #include "ingest/normalise/identifier.h"
 #include "ingest/stream/stream.h"
 #include "schemas/event_json.h"
@@ -19,6 +20,12 @@ struct door_config {
 };
 
 void door_config_default(struct door_config *config);
+
+/* The same from a finished configuration: tenant key, key id, blocked values. Slices live in the
+ * arena. Errors: ERR_CONFIG with *problem set (a key that is not 64 hex digits, a bad key id),
+ * ERR_NO_MEMORY. */
+MUST_CHECK int door_configure(const struct config *config, struct arena *arena,
+    struct door_config *out, struct config_problem *problem);
 
 /*
  * Completes *event (source, protocol, adapter_version, event_id, type must be set): normalises

@@ -122,8 +122,9 @@ struct config_source {
     size_t keys_count;
     const struct str *origins;
     size_t origins_count;
-    unsigned protocols; /* SOURCE_PROTOCOL_* */
-    int64_t rate;       /* events a second; 0: no limit */
+    unsigned protocols;  /* SOURCE_PROTOCOL_* */
+    int64_t rate;        /* events a second; 0: no limit */
+    struct str currency; /* of Segment amounts that name none */
     bool enabled;
     bool trusted_channel;
 };

@@ -6,6 +6,7 @@
 #include "ingest/config/ini.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
+#include "schemas/money.h"
 
 #define SECRET_SIZE_MAX ((size_t)64 << 10)
 #define PATH_SIZE_MAX 4096
@@ -140,9 +141,15 @@ static int make_ready(struct config *config, struct config_problem *problem)
             .origins_count = settings[SOURCE_OPTION_ORIGINS].value.items_count,
             .protocols = protocols_of(&settings[SOURCE_OPTION_PROTOCOLS].value),
             .rate = settings[SOURCE_OPTION_RATE].value.number,
+            .currency = settings[SOURCE_OPTION_CURRENCY].value.text,
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,
         };
+        const struct setting *currency = &settings[SOURCE_OPTION_CURRENCY];
+        if (money_exponent(currency->value.text) < 0)
+            return config_complain(problem, "%.*s: \"%.*s\" is not an ISO 4217 currency",
+                (int)currency->origin.size, currency->origin.data, (int)currency->value.text.size,
+                currency->value.text.data);
         int r = read_keys(config, source, &ready[i], problem);
         if (r < 0)
             return r;

@@ -27,7 +27,6 @@ enum metric_label {
     LABEL_PROTOCOL,
     LABEL_STATUS,
     LABEL_REASON,
-    LABEL_FATE,
     LABEL_COUNT,
 };
 
@@ -51,7 +50,6 @@ static const struct metric list[METRIC_COUNT] = {
 #define X(id, value) value,
 static const char *const result_values[] = {METRIC_RESULT_LIST(X)};
 static const char *const protocol_values[] = {METRIC_PROTOCOL_LIST(X)};
-static const char *const fate_values[] = {METRIC_FATE_LIST(X)};
 #undef X
 #define X(symbol, number, class, name, text) name,
 static const char *const reason_values[] = {ERROR_LIST(X)};
@@ -99,7 +97,6 @@ static const struct {
     [LABEL_PROTOCOL] = {"protocol", protocol_values, COUNT_OF(protocol_values)},
     [LABEL_STATUS] = {"status", status_values, COUNT_OF(status_values)},
     [LABEL_REASON] = {"reason", reason_values, COUNT_OF(reason_values)},
-    [LABEL_FATE] = {"why", fate_values, COUNT_OF(fate_values)},
 };
 
 struct metrics {

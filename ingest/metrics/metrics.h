@@ -18,15 +18,10 @@
     X(METRIC_PROTOCOL_NATIVE, "native")                                                            \
     X(METRIC_PROTOCOL_SEGMENT, "segment")                                                          \
     X(METRIC_PROTOCOL_OTHER, "other")
-#define METRIC_FATE_LIST(X)                                                                        \
-    X(METRIC_FATE_BLOCKED, "blocked")                                                              \
-    X(METRIC_FATE_SHARED, "shared")                                                                \
-    X(METRIC_FATE_MALFORMED, "malformed")
 
 #define X(id, value) id,
 enum metric_result { METRIC_RESULT_LIST(X) METRIC_RESULT_COUNT };
 enum metric_protocol { METRIC_PROTOCOL_LIST(X) METRIC_PROTOCOL_COUNT };
-enum metric_fate { METRIC_FATE_LIST(X) METRIC_FATE_COUNT };
 #undef X
 
 enum metric_id {

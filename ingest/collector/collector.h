@@ -1,0 +1,60 @@
+/*
+ * The HTTP door: reads requests, judges their events, appends them, and answers 2xx only when the
+ * append is durable.
+ *
+ *     sockets ─▶ MHD's threads: read, check, inflate, parse, judge ─▶ writer: one append for all
+ * that wait ─▶ MHD's threads: reply
+ *
+ * A request waits for its append without holding a thread: all that wait share one group commit.
+ */
+#pragma once
+
+#include "ingest/collector/inflate.h"
+#include "ingest/config/config.h"
+#include "ingest/door.h"
+#include "ingest/log/log.h"
+#include "ingest/metrics/metrics.h"
+#include "ingest/stream/stream.h"
+
+/* Borrowed until collector_stop(). Fields as in option.def, [collector]. */
+struct collector_config {
+    const char *listen;
+    unsigned threads; /* 0: one a core */
+    unsigned connections_max;
+    unsigned connections_per_address_max; /* 0: no limit */
+    size_t body_size_max;
+    struct inflate_limits inflate;
+    size_t batch_events_max;
+    int64_t request_timeout_ms;
+    int64_t idle_timeout_ms;
+    size_t buffered_bytes_max;
+    bool forwarded_for;
+    struct str open_source;
+    const struct config_source *sources;
+    size_t sources_count;
+    const struct door_config *door;
+    const struct log *log;
+    struct metrics *metrics;
+};
+
+/* The values of a configuration; door, log and metrics are left NULL. */
+void collector_configure(const struct config *config, struct collector_config *out);
+
+struct collector;
+
+/* Listens and serves until collector_stop(). The appender and all that config borrows outlive the
+ * collector. Errors: ERR_CONFIG (an address that is none, an open source on an address that is not
+ * loopback), ERR_IO (cannot listen: the reason is logged), ERR_NO_MEMORY. */
+MUST_CHECK int collector_start(
+    const struct collector_config *config, struct appender *appender, struct collector **out);
+
+/* The port that it listens on. Threads: any. */
+int collector_port(const struct collector *collector);
+
+/* The FATAL error of an append, after which every request is answered 503; 0 while all is well.
+ * Threads: any. */
+int collector_failure(const struct collector *collector);
+
+/* Stops listening, lets requests in flight finish (at most 10 s), ends. Accepts NULL inside, leaves
+ * NULL. */
+void collector_stop(struct collector **collector);

@@ -1,0 +1,49 @@
+/*
+ * What the collector's files share; for no one else.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <microhttpd.h>
+
+#include "ingest/collector/collector.h"
+#include "ingest/collector/exchange.h"
+#include "ingest/collector/route.h"
+#include "ingest/collector/watch.h"
+#include "ingest/collector/writer.h"
+
+#define PARSERS_MAX 256 /* kept for reuse */
+
+struct collector {
+    struct collector_config config;
+    struct appender *appender;
+    struct MHD_Daemon *daemon;
+    struct sources *sources;
+    struct watch *watch;
+    struct writer *writer;
+    int port;
+    _Atomic bool stopping;
+    _Atomic int failure;            /* FATAL error of an append */
+    _Atomic int64_t buffered_bytes; /* of requests in memory */
+    _Atomic int requests;           /* in flight */
+
+    pthread_mutex_t parsers_lock;
+    struct json_parser *parsers[PARSERS_MAX];
+    size_t parsers_count;
+};
+
+/* ---- request.c: what MHD calls ---- */
+
+void *request_on_uri(void *collector, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result request_on_call(void *collector, struct MHD_Connection *connection, const char *url,
+    const char *method, const char *version, const char *data, size_t *size, void **state);
+void request_on_end(void *collector, struct MHD_Connection *connection, void **state,
+    enum MHD_RequestTerminationCode why);
+
+/* ---- page.c: what is not an event ---- */
+
+/* Writes the body of a page, its media type and status. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int page_write(struct collector *collector, enum route_page page, struct buf *out,
+    const char **media_type, int *status);

@@ -1,0 +1,32 @@
+/*
+ * What libmicrohttpd 0.9.75 lets pass in a request's head though a proxy in front may read it
+ * otherwise (request smuggling), seen with raw sockets: several Content-Length, Content-Length
+ * beside Transfer-Encoding, other transfer codings, several Host, names that are no tokens, and
+ * lines that end in a bare LF or CR.
+ */
+#pragma once
+
+#include <microhttpd.h>
+
+#include "schemas/bytes.h"
+
+/* NULL for a sound head; else why not (static), to be answered 400 and closed. version: as MHD gave
+ * it to the handler. Source: RFC 9112, 2.2, 6.1, 6.3, 11.2; RELIABILITY, "Bad input". */
+const char *http_check_head(struct MHD_Connection *connection, const char *version);
+
+/* NULL for a sound path; else why not: %00 would cut it short, control characters. */
+const char *http_check_uri(const char *uri);
+
+/* A request header's text, empty when it is absent, over size_max or not UTF-8. Borrowed until the
+ * request ends. */
+struct str http_header(struct MHD_Connection *connection, const char *name, size_t size_max);
+
+/* The write key of an Authorization header into key (size_max bytes): user name of Basic, token of
+ * Bearer. Returns its size, 0 for none. */
+#define HTTP_KEY_SIZE_MAX 256
+size_t http_write_key(struct str authorization, char key[HTTP_KEY_SIZE_MAX]);
+
+/* Whether a Content-Type may hold events, and whether it says NDJSON. Bodies are told by content:
+ * browsers send JSON as text/plain or as a form. Source: PROTOCOLS, "Rules that hold for all". */
+bool http_media_type_allowed(struct str media_type);
+bool http_media_type_lines(struct str media_type);

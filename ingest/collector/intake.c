@@ -1,0 +1,157 @@
+/* Verdicts. Invariant: accepted events are in `records`, each event key once in `seen`. */
+#include "ingest/collector/intake.h"
+
+#include "schemas/error.h"
+#include "schemas/event.h"
+
+#define SEEN_LOAD 2 /* places an event */
+
+/* Adds one; the list doubles within the arena. */
+static int add_verdict(struct intake *intake, struct verdicts *verdicts, size_t index,
+    const struct event_problem *problem)
+{
+    if (verdicts->count == verdicts->capacity) {
+        size_t capacity = verdicts->capacity ? verdicts->capacity * 2 : 4;
+        struct verdict *list = arena_alloc(intake->arena, capacity * sizeof *list);
+        if (!list)
+            return ERR_NO_MEMORY;
+        if (verdicts->count)
+            memcpy(list, verdicts->list, verdicts->count * sizeof *list);
+        verdicts->list = list;
+        verdicts->capacity = capacity;
+    }
+    verdicts->list[verdicts->count++] = (struct verdict){.index = index, .problem = *problem};
+    return 0;
+}
+
+int intake_reserve(struct intake *intake, size_t events)
+{
+    intake->records = arena_alloc(intake->arena, (events + 1) * sizeof *intake->records);
+    if (!intake->records)
+        return ERR_NO_MEMORY;
+    intake->records_capacity = events + 1;
+    if (events < 2)
+        return 0;
+    size_t capacity = 2;
+    while (capacity < events * SEEN_LOAD)
+        capacity *= 2;
+    intake->seen = arena_alloc(intake->arena, capacity * sizeof *intake->seen);
+    if (!intake->seen)
+        return ERR_NO_MEMORY;
+    memset(intake->seen, 0, capacity * sizeof *intake->seen);
+    intake->seen_capacity = capacity;
+    return 0;
+}
+
+/* The event key stands first in an encoded touchpoint. */
+static const char *key_of(const struct append_record *record)
+{
+    return record->value.data;
+}
+
+/* The accepted record with the same event key, or NULL; then *place is free for it. */
+static const struct append_record *find_seen(
+    const struct intake *intake, const uint8_t key[KEY_SIZE], size_t *place)
+{
+    uint64_t start;
+    memcpy(&start, key, sizeof start); /* bytes of a SHA-256: spread already */
+    size_t mask = intake->seen_capacity - 1;
+    size_t at = (size_t)start & mask;
+    while (intake->seen[at] && memcmp(key_of(intake->seen[at]), key, KEY_SIZE) != 0)
+        at = (at + 1) & mask;
+    *place = at;
+    return intake->seen[at];
+}
+
+/* True (1) when both encoded events state the same facts; 0 otherwise; or an error. */
+static int same_facts(struct intake *intake, struct str first, struct str second)
+{
+    uint64_t hashes[2];
+    const struct str both[2] = {first, second};
+    for (int i = 0; i < 2; i++) {
+        struct touchpoint event;
+        int r = touchpoint_decode(&event, both[i], intake->arena);
+        if (r == 0)
+            r = event_facts_hash(&event, &hashes[i]);
+        if (r < 0)
+            return r;
+    }
+    return hashes[0] == hashes[1];
+}
+
+int intake_reject(struct intake *intake, size_t index, struct str event_id,
+    const struct event_problem *problem, const struct intake_payload *payload)
+{
+    int r = add_verdict(intake, &intake->rejected, index, problem);
+    if (r < 0 || intake->dry_run)
+        return r;
+    const struct door_rejection rejection = {
+        .source = intake->source,
+        .stage = intake->stage,
+        .payload = payload->text(payload->context, index),
+        .event_id = event_id,
+    };
+    check(intake->records_count < intake->records_capacity);
+    r = door_reject(&rejection, problem, intake->now_micros, intake->arena,
+        &intake->records[intake->records_count]);
+    if (r == 0)
+        intake->records_count++;
+    return r;
+}
+
+/* What withdraws or erases is kept whatever consent says: it is what later stages obey. */
+static bool is_about_consent(struct str type)
+{
+    return str_equal(type, STR("consent_changed")) || str_equal(type, STR("erasure_requested"));
+}
+
+/* Takes an accepted record in, unless the request has had it. */
+static int take(struct intake *intake, const struct touchpoint *event,
+    const struct append_record *record, size_t index, const struct intake_payload *payload)
+{
+    size_t place = 0;
+    const struct append_record *seen = NULL;
+    if (intake->seen_capacity)
+        seen = find_seen(intake, event->event_key, &place);
+    if (seen) {
+        int same = same_facts(intake, seen->value, record->value);
+        if (same < 0)
+            return same;
+        if (same) {
+            intake->duplicates++;
+            return 0;
+        }
+        const struct event_problem problem = {
+            .error = ERR_ID_CONFLICT, .pointer = STR("/id"), .hint = STR("")};
+        return intake_reject(intake, index, event->event_id, &problem, payload);
+    }
+    check(intake->records_count < intake->records_capacity);
+    struct append_record *kept = &intake->records[intake->records_count++];
+    *kept = *record;
+    if (intake->seen_capacity)
+        intake->seen[place] = kept;
+    intake->accepted++;
+    return 0;
+}
+
+int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
+    const struct intake_payload *payload)
+{
+    struct append_record record;
+    struct event_problem problem;
+    if (event->consent.analytics == CHOICE_DENIED && !is_about_consent(event->type)) {
+        intake->no_consent++;
+        return 0;
+    }
+    int r = door_accept(intake->door, event, intake->now_micros, intake->arena, &record, &problem);
+    if (r == ERR_NO_MEMORY)
+        return r;
+    if (r < 0)
+        return intake_reject(intake, index, event->event_id, &problem, payload);
+    if (problem.hint.size) {
+        r = add_verdict(intake, &intake->warnings, index, &problem);
+        if (r < 0)
+            return r;
+    }
+    return take(intake, event, &record, index, payload);
+}

@@ -1,0 +1,59 @@
+/*
+ * The events of one request on their way in: accepted ones become records, others verdicts.
+ */
+#pragma once
+
+#include "ingest/door.h"
+#include "schemas/json.h"
+
+/* What a protocol says of one event that was refused, or a word of caution about an accepted one.
+ */
+struct verdict {
+    size_t index; /* of the event in the request */
+    struct event_problem problem;
+};
+
+struct verdicts {
+    struct verdict *list; /* in the arena */
+    size_t count;
+    size_t capacity;
+};
+
+struct intake {
+    const struct door_config *door;
+    struct arena *arena;
+    struct str source;
+    struct str stage; /* "native" */
+    int64_t now_micros;
+    bool dry_run; /* nothing is appended, not even to rejected */
+
+    struct append_record *records; /* in the arena; to be appended, unless dry_run */
+    size_t records_count;
+    size_t records_capacity;
+    size_t accepted;
+    size_t duplicates; /* the same event again within the request; not appended again */
+    size_t no_consent; /* refused by the customer: counted, not kept */
+    struct verdicts rejected;
+    struct verdicts warnings;
+
+    const struct append_record **seen; /* accepted by event key: open addressing */
+    size_t seen_capacity;              /* a power of two, or 0 */
+};
+
+/* Makes room for a request of `events`. The other fields above the blank line are set by the
+ * caller. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int intake_reserve(struct intake *intake, size_t events);
+
+/* Judges one event: door, consent, duplicates. index: its place in the request; payload: its text
+ * as it came, asked for only when it is refused. Returns 0 also for a refused event. Errors:
+ * ERR_NO_MEMORY. */
+struct intake_payload {
+    struct str (*text)(void *context, size_t index);
+    void *context;
+};
+MUST_CHECK int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
+    const struct intake_payload *payload);
+
+/* Refuses an event that could not even be read. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int intake_reject(struct intake *intake, size_t index, struct str event_id,
+    const struct event_problem *problem, const struct intake_payload *payload);

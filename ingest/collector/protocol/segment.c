@@ -1,0 +1,161 @@
+/* Envelope, key, verdicts, exact replies. */
+#include "ingest/collector/protocol/segment.h"
+
+#include "ingest/collector/protocol/segment_message.h"
+#include "ingest/collector/raw_json.h"
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+#define ADAPTER_VERSION 1
+#define REPLY_SUCCESS "{\"success\":true}" /* clients compare it; see PROTOCOLS */
+
+/* How the text of a message is found again when it is refused. */
+struct texts {
+    struct str body;
+    struct raw_elements elements;
+    bool batch;
+};
+
+static struct str text_of(void *context, size_t index)
+{
+    struct texts *texts = context;
+    struct str text = texts->batch ? raw_element(&texts->elements, index) : texts->body;
+    return text.size ? text : texts->body;
+}
+
+static int succeed(struct exchange *exchange)
+{
+    exchange->status = 200;
+    buf_clear(&exchange->reply);
+    return buf_append_str(&exchange->reply, STR(REPLY_SUCCESS));
+}
+
+static struct str member_text(struct json object, struct str key)
+{
+    struct json value;
+    if (json_get(object, key, &value) && json_kind(value) == JSON_TEXT)
+        return json_text(value);
+    return str_make(NULL, 0);
+}
+
+/* Reads one message and judges it. Errors: ERR_NO_MEMORY. */
+static int take_message(struct exchange *exchange, struct segment_message *message, int call,
+    size_t index, struct texts *texts)
+{
+    const struct intake_payload payload = {.text = text_of, .context = texts};
+    struct touchpoint event = {0};
+    struct event_problem problem = {
+        .pointer = STR("/type"), .hint = STR("track, page, screen, identify, group or alias")};
+    int r = 0;
+    if (json_kind(message->item) != JSON_OBJECT)
+        r = problem.error = ERR_FIELD_TYPE;
+    else if (call < 0)
+        r = problem.error = ERR_EVENT_TYPE;
+    else {
+        message->call = (enum segment_call)call;
+        r = segment_read(message, &event, &problem);
+    }
+    if (r == ERR_NO_MEMORY)
+        return r;
+    if (r < 0)
+        return intake_reject(&exchange->intake, index, event.event_id, &problem, &payload);
+    event.source = exchange->source->config.name;
+    event.protocol = PROTOCOL_SEGMENT;
+    event.adapter_version = ADAPTER_VERSION;
+    event.traceparent = exchange->traceparent;
+    return intake_event(&exchange->intake, &event, index, &payload);
+}
+
+/* Prepares for `events`. 0, EXCHANGE_ANSWERED or ERR_NO_MEMORY. */
+static int begin(struct exchange *exchange, size_t events)
+{
+    if (events > exchange->events_max)
+        return exchange_fail(
+            exchange, ERR_TOO_MANY, STR("send the events in smaller batches"), REPLY_SEGMENT);
+    exchange->intake = (struct intake){
+        .door = exchange->door,
+        .arena = exchange->arena,
+        .source = exchange->source->config.name,
+        .stage = STR("segment"),
+        .now_micros = exchange->now_micros,
+    };
+    int r = exchange_check_rate(exchange, events, REPLY_SEGMENT);
+    return r != 0 ? r : intake_reserve(&exchange->intake, events);
+}
+
+static struct segment_message message_of(const struct exchange *exchange)
+{
+    return (struct segment_message){
+        .currency = exchange->source->config.currency,
+        .now_micros = exchange->now_micros,
+        .browser = exchange->browser,
+        .user_agent = exchange->user_agent,
+        .address = exchange->address,
+        .arena = exchange->arena,
+    };
+}
+
+static int take_batch(struct exchange *exchange, struct json body)
+{
+    struct json batch;
+    if (!json_get(body, STR("batch"), &batch) || json_kind(batch) != JSON_ARRAY)
+        return exchange_fail(exchange, ERR_FIELD_TYPE, STR("{\"batch\":[...]}"), REPLY_SEGMENT);
+    int r = begin(exchange, json_count(batch));
+    if (r != 0)
+        return r;
+    struct texts texts = {.body = exchange->body,
+        .elements = raw_elements_of(raw_member(exchange->body, STR("batch"))),
+        .batch = true};
+    struct segment_message message = message_of(exchange);
+    message.envelope = body;
+    message.has_envelope = true;
+    struct json_iterator iterator;
+    struct str key;
+    size_t index = 0;
+    json_iterate(batch, &iterator);
+    while (r == 0 && json_next(&iterator, &key, &message.item)) {
+        int call = segment_call_of(member_text(message.item, STR("type")));
+        r = take_message(exchange, &message, call, index++, &texts);
+    }
+    return r < 0 ? r : succeed(exchange);
+}
+
+static int take_single(struct exchange *exchange, struct json body)
+{
+    int r = begin(exchange, 1);
+    if (r != 0)
+        return r;
+    struct texts texts = {.body = exchange->body};
+    struct segment_message message = message_of(exchange);
+    message.item = body;
+    r = take_message(exchange, &message, segment_call_of(exchange->call), 0, &texts);
+    if (r < 0)
+        return r;
+    const struct verdicts *rejected = &exchange->intake.rejected;
+    if (rejected->count && rejected->list[0].problem.error == ERR_EVENT_ID)
+        return exchange_fail(
+            exchange, ERR_EVENT_ID, STR("\"messageId\": 1 to 100 bytes"), REPLY_SEGMENT);
+    return succeed(exchange);
+}
+
+int segment_handle(struct exchange *exchange)
+{
+    /* Clients' own metrics: nobody's journey. */
+    if (str_equal(exchange->call, STR("metrics")))
+        return succeed(exchange);
+    struct json body;
+    int error = json_parse(exchange->parser, exchange->body, &body);
+    if (error == ERR_NO_MEMORY)
+        return error;
+    if (error == 0 && json_kind(body) != JSON_OBJECT)
+        error = ERR_FIELD_TYPE;
+    struct str key = error == 0 ? member_text(body, STR("writeKey")) : STR("");
+    int r = exchange_authorise(exchange, key, SOURCE_PROTOCOL_SEGMENT, REPLY_SEGMENT);
+    if (r == 0 && error < 0)
+        r = exchange_fail(exchange, error, STR(""), REPLY_SEGMENT);
+    if (r == 0 && str_equal(exchange->call, STR("batch")))
+        r = take_batch(exchange, body);
+    else if (r == 0)
+        r = take_single(exchange, body);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,584 @@
+/* The mapping of a message, part by part. What has no place of its own stays in properties. */
+#include "ingest/collector/protocol/segment_message.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ingest/collector/protocol/segment_names.h"
+#include "ingest/collector/protocol/segment_object.h"
+#include "ingest/collector/protocol/segment_order.h"
+#include "schemas/error.h"
+#include "schemas/time.h"
+#include "schemas/url.h"
+
+#define IDENTIFIERS_ROOM 16
+#define MICROS_PER_MILLISECOND 1000
+#define SCREEN_SIZE_MAX 32
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+static const struct {
+    struct str name;
+    struct str type; /* of a track: its event's name decides */
+} calls[SEGMENT_CALL_COUNT] = {
+    [SEGMENT_TRACK] = {STR_INIT("track"), STR_INIT("")},
+    [SEGMENT_PAGE] = {STR_INIT("page"), STR_INIT("page_viewed")},
+    [SEGMENT_SCREEN] = {STR_INIT("screen"), STR_INIT("screen_viewed")},
+    [SEGMENT_IDENTIFY] = {STR_INIT("identify"), STR_INIT("identified")},
+    [SEGMENT_GROUP] = {STR_INIT("group"), STR_INIT("group_joined")},
+    [SEGMENT_ALIAS] = {STR_INIT("alias"), STR_INIT("aliased")},
+};
+
+/* A message while it is read. */
+struct reader {
+    const struct segment_message *message;
+    struct arena *arena;
+    struct touchpoint *event;
+    struct event_problem *problem;
+    struct json context; /* the message's own */
+    bool has_context;
+    struct json outer; /* of the envelope */
+    bool has_outer;
+    struct json properties;
+    bool has_properties;
+    struct json traits;
+    bool has_traits;
+    struct str anonymous_namespace;
+    bool on_device;              /* the library runs with the customer, not on a server */
+    struct segment_members rest; /* what becomes properties */
+};
+
+int segment_call_of(struct str name)
+{
+    for (size_t i = 0; i < COUNT_OF(calls); i++)
+        if (str_equal(calls[i].name, name))
+            return (int)i;
+    return -1;
+}
+
+static int fail(struct reader *reader, int error, struct str pointer, struct str hint)
+{
+    if (error == ERR_NO_MEMORY)
+        return error;
+    *reader->problem = (struct event_problem){.error = error, .pointer = pointer, .hint = hint};
+    return error;
+}
+
+/* A member of the context: the message's own, else the envelope's. */
+static bool context_get(const struct reader *reader, struct str key, struct json *out)
+{
+    if (reader->has_context && json_get(reader->context, key, out) && json_kind(*out) != JSON_NULL)
+        return true;
+    return reader->has_outer && json_get(reader->outer, key, out) && json_kind(*out) != JSON_NULL;
+}
+
+static bool context_object(const struct reader *reader, struct str key, struct json *out)
+{
+    return context_get(reader, key, out) && json_kind(*out) == JSON_OBJECT;
+}
+
+static struct str context_text(const struct reader *reader, struct str key)
+{
+    struct json value;
+    if (context_get(reader, key, &value) && json_kind(value) == JSON_TEXT)
+        return json_text(value);
+    return str_make(NULL, 0);
+}
+
+/* ---- head ---- */
+
+static int read_id(struct reader *reader)
+{
+    struct str *id = &reader->event->event_id;
+    int r = segment_text_strict(reader->message->item, STR("messageId"), reader->arena, id);
+    if (r == ERR_FIELD_TYPE || (r == 0 && (id->size == 0 || id->size > EVENT_ID_SIZE_MAX)))
+        return fail(reader, ERR_EVENT_ID, STR("/messageId"), STR("1 to 100 bytes"));
+    return r;
+}
+
+static int read_type(struct reader *reader)
+{
+    struct touchpoint *event = reader->event;
+    const struct segment_message *message = reader->message;
+    event->type = calls[message->call].type;
+    if (message->call != SEGMENT_TRACK)
+        return 0;
+    struct str text;
+    int r = segment_text_strict(message->item, STR("event"), reader->arena, &text);
+    if (r < 0 || text.size == 0)
+        return fail(reader, r < 0 ? r : ERR_MISSING_FIELD, STR("/event"), STR("the event's name"));
+    struct segment_name name;
+    r = segment_name_read(text, reader->arena, &name);
+    if (r < 0)
+        return r;
+    event->type = name.type;
+    if (name.message != MESSAGE_KIND_UNKNOWN) {
+        event->has_message = true;
+        message_init(&event->message);
+        event->message.kind = name.message;
+    }
+    return name.exact
+               ? 0
+               : segment_members_add_text(&reader->rest, reader->arena, STR("event_name"), text);
+}
+
+/* 0, SEGMENT_TIME_ABSENT, or ERR_TIME. A time without offset is UTC. */
+#define SEGMENT_TIME_ABSENT 1
+static int read_time(struct json object, struct str key, int64_t *micros)
+{
+    struct json value;
+    if (!json_get(object, key, &value) || json_kind(value) == JSON_NULL)
+        return SEGMENT_TIME_ABSENT;
+    if (json_kind(value) == JSON_TEXT)
+        return json_text(value).size ? time_parse_local(json_text(value), 0, micros)
+                                     : SEGMENT_TIME_ABSENT;
+    if (json_kind(value) != JSON_INT ||
+        __builtin_mul_overflow(json_int(value), MICROS_PER_MILLISECOND, micros))
+        return ERR_TIME;
+    return 0;
+}
+
+/* Event time = received - (sentAt - originalTimestamp). Without sentAt the client's word stands,
+ * without its word the door takes its own. Source: PROTOCOLS, "Segment and Rudder". */
+static int read_times(struct reader *reader)
+{
+    const struct segment_message *message = reader->message;
+    struct touchpoint *event = reader->event;
+    int64_t said = 0;
+    int64_t sent = 0;
+    struct str pointer = STR("/originalTimestamp");
+    int r = read_time(message->item, STR("originalTimestamp"), &said);
+    if (r == SEGMENT_TIME_ABSENT) {
+        pointer = STR("/timestamp");
+        r = read_time(message->item, STR("timestamp"), &said);
+    }
+    if (r < 0)
+        return fail(reader, r, pointer, STR("RFC 3339"));
+    if (r == SEGMENT_TIME_ABSENT)
+        return 0;
+    event->occurred_at = said;
+    event->time_quality = TIME_QUALITY_CLIENT;
+    int absent = read_time(message->item, STR("sentAt"), &sent);
+    if (absent != 0 && message->has_envelope)
+        absent = read_time(message->envelope, STR("sentAt"), &sent);
+    int64_t late;
+    int64_t corrected;
+    if (absent != 0 || __builtin_sub_overflow(sent, said, &late) ||
+        __builtin_sub_overflow(message->now_micros, late, &corrected))
+        return 0;
+    event->occurred_at = corrected;
+    event->time_quality = TIME_QUALITY_CORRECTED;
+    return 0;
+}
+
+/* ---- identity ---- */
+
+/* Libraries that run on a customer's device; an app's anonymousId belongs to its installation. */
+static void read_library(struct reader *reader)
+{
+    static const struct str apps[] = {STR_INIT("analytics-ios"), STR_INIT("analytics-swift"),
+        STR_INIT("analytics-android"), STR_INIT("analytics-kotlin"),
+        STR_INIT("analytics-react-native"), STR_INIT("@segment/analytics-react-native"),
+        STR_INIT("analytics_flutter"), STR_INIT("analytics-flutter")};
+    static const struct str pages[] = {
+        STR_INIT("analytics.js"), STR_INIT("@segment/analytics-next"), STR_INIT("npm:next")};
+    struct json library;
+    struct str name = str_make(NULL, 0);
+    if (context_object(reader, STR("library"), &library)) {
+        struct json value;
+        if (json_get(library, STR("name"), &value) && json_kind(value) == JSON_TEXT)
+            name = json_text(value);
+    }
+    reader->anonymous_namespace = STR("cookie");
+    reader->on_device = reader->message->browser;
+    for (size_t i = 0; i < COUNT_OF(apps); i++)
+        if (str_equal(apps[i], name)) {
+            reader->anonymous_namespace = STR("install");
+            reader->on_device = true;
+        }
+    for (size_t i = 0; i < COUNT_OF(pages); i++)
+        if (str_equal(pages[i], name))
+            reader->on_device = true;
+}
+
+static void add_identifier(struct reader *reader, struct str name, struct str value)
+{
+    struct touchpoint *event = reader->event;
+    if (value.size == 0)
+        return;
+    check(event->identifiers_count < IDENTIFIERS_ROOM);
+    event->identifiers[event->identifiers_count++] =
+        (struct identifier){.namespace = name, .value = value};
+}
+
+/* Adds the member as an identifier. */
+static int take_identifier(
+    struct reader *reader, struct json object, struct str key, struct str name)
+{
+    struct str value;
+    int r = segment_text(object, key, reader->arena, &value);
+    if (r == 0)
+        add_identifier(reader, name, value);
+    return r;
+}
+
+static int take_traits(struct reader *reader, struct json traits, bool has_login)
+{
+    int r = take_identifier(reader, traits, STR("email"), STR("email"));
+    if (r == 0)
+        r = take_identifier(reader, traits, STR("phone"), STR("phone"));
+    if (r == 0)
+        r = take_identifier(reader, traits, STR("loyalty_id"), STR("loyalty"));
+    if (r == 0 && !has_login)
+        r = take_identifier(reader, traits, STR("id"), STR("login"));
+    return r;
+}
+
+static int read_identifiers(struct reader *reader)
+{
+    struct json item = reader->message->item;
+    struct json object;
+    struct str login;
+    struct str anonymous;
+    int r = segment_text_strict(item, STR("userId"), reader->arena, &login);
+    if (r < 0)
+        return fail(reader, r, STR("/userId"), STR("a text"));
+    r = segment_text_strict(item, STR("anonymousId"), reader->arena, &anonymous);
+    if (r < 0)
+        return fail(reader, r, STR("/anonymousId"), STR("a text"));
+    add_identifier(reader, STR("login"), login);
+    add_identifier(reader, reader->anonymous_namespace, anonymous);
+    if (reader->has_traits && reader->message->call != SEGMENT_GROUP)
+        r = take_traits(reader, reader->traits, login.size != 0);
+    if (r == 0 && context_object(reader, STR("traits"), &object))
+        r = take_traits(reader, object, login.size != 0 || reader->has_traits);
+    if (r == 0 && context_object(reader, STR("device"), &object)) {
+        r = take_identifier(reader, object, STR("id"), STR("device"));
+        if (r == 0)
+            r = take_identifier(reader, object, STR("advertisingId"), STR("device"));
+    }
+    return r;
+}
+
+/* alias: previousId and userId are one person, by explicit word. */
+static int read_alias(struct reader *reader)
+{
+    if (reader->message->call != SEGMENT_ALIAS)
+        return 0;
+    struct json item = reader->message->item;
+    struct str previous;
+    struct str anonymous;
+    struct str login;
+    int r = segment_text_strict(item, STR("previousId"), reader->arena, &previous);
+    if (r == 0)
+        r = segment_text(item, STR("anonymousId"), reader->arena, &anonymous);
+    if (r == 0)
+        r = segment_text(item, STR("userId"), reader->arena, &login);
+    if (r < 0 || previous.size == 0 || login.size == 0)
+        return fail(reader, r < 0 ? r : ERR_MISSING_FIELD,
+            login.size ? STR("/previousId") : STR("/userId"),
+            STR("alias needs previousId and userId"));
+    struct evidence *evidence = &reader->event->evidence;
+    evidence_init(evidence);
+    evidence->a_namespace =
+        str_equal(previous, anonymous) ? reader->anonymous_namespace : STR("login");
+    evidence->a_value = previous;
+    evidence->b_namespace = STR("login");
+    evidence->b_value = login;
+    evidence->reason = STR("alias");
+    reader->event->has_evidence = true;
+    return 0;
+}
+
+/* ---- parts ---- */
+
+static int read_page(struct reader *reader)
+{
+    struct json page;
+    bool of_call = reader->message->call == SEGMENT_PAGE && reader->has_properties;
+    if (of_call)
+        page = reader->properties;
+    else if (!context_object(reader, STR("page"), &page))
+        return 0;
+    struct str address;
+    struct str referrer;
+    struct url url;
+    struct page *out = &reader->event->page;
+    page_init(out);
+    int r = segment_text(page, STR("url"), reader->arena, &address);
+    if (r == 0)
+        r = segment_text(page, STR("referrer"), reader->arena, &referrer);
+    if (r == 0)
+        r = segment_text(page, STR("title"), reader->arena, &out->title);
+    if (r == 0)
+        r = url_split(address, reader->arena, &url);
+    if (r < 0)
+        return r;
+    out->host = url.host;
+    out->path = url.path;
+    out->query = url.query;
+    r = url_split(referrer, reader->arena, &url);
+    if (r < 0)
+        return r;
+    out->referrer_host = url.host;
+    out->referrer_path = url.path;
+    if (address.size == 0)
+        r = segment_text(page, STR("path"), reader->arena, &out->path);
+    reader->event->has_page = address.size || referrer.size || out->title.size || out->path.size;
+    return r;
+}
+
+static int read_campaign(struct reader *reader)
+{
+    struct json object;
+    if (!context_object(reader, STR("campaign"), &object))
+        return 0;
+    struct campaign *out = &reader->event->campaign;
+    campaign_init(out);
+    const struct {
+        struct str key;
+        struct str *text;
+    } members[] = {{STR("source"), &out->source}, {STR("medium"), &out->medium},
+        {STR("name"), &out->name}, {STR("content"), &out->content}, {STR("term"), &out->term},
+        {STR("id"), &out->id}};
+    for (size_t i = 0; i < COUNT_OF(members); i++) {
+        int r = segment_text(object, members[i].key, reader->arena, members[i].text);
+        if (r < 0)
+            return r;
+        if (members[i].text->size)
+            reader->event->has_campaign = true;
+    }
+    return 0;
+}
+
+/* "iOS 17.1": two texts of an object and a blank between. */
+static int join_texts(struct reader *reader, struct json object, struct str first,
+    struct str second, const char *between, struct str *out)
+{
+    struct str a;
+    struct str b;
+    int r = segment_text(object, first, reader->arena, &a);
+    if (r == 0)
+        r = segment_text(object, second, reader->arena, &b);
+    if (r < 0)
+        return r;
+    if (a.size == 0 || b.size == 0) {
+        *out = a.size ? a : b;
+        return 0;
+    }
+    char *text = arena_alloc(reader->arena, a.size + b.size + 1);
+    if (!text)
+        return ERR_NO_MEMORY;
+    memcpy(text, a.data, a.size);
+    text[a.size] = *between;
+    memcpy(text + a.size + 1, b.data, b.size);
+    *out = str_make(text, a.size + b.size + 1);
+    return 0;
+}
+
+static int read_device(struct reader *reader)
+{
+    struct device *out = &reader->event->device;
+    struct json object;
+    int r = 0;
+    device_init(out);
+    if (str_equal(reader->anonymous_namespace, STR("install")))
+        out->kind = DEVICE_KIND_APP;
+    out->locale = context_text(reader, STR("locale"));
+    if (context_object(reader, STR("os"), &object))
+        r = join_texts(reader, object, STR("name"), STR("version"), " ", &out->os);
+    if (r == 0 && context_object(reader, STR("screen"), &object))
+        r = join_texts(reader, object, STR("width"), STR("height"), "x", &out->screen);
+    if (r == 0 && context_object(reader, STR("app"), &object)) {
+        r = segment_text(object, STR("name"), reader->arena, &out->app);
+        if (r == 0)
+            r = segment_text(object, STR("version"), reader->arena, &out->app_version);
+    }
+    reader->event->has_device = out->kind != DEVICE_KIND_UNKNOWN || out->locale.size ||
+                                out->os.size || out->screen.size || out->app.size ||
+                                out->app_version.size;
+    return r;
+}
+
+static int read_client(struct reader *reader)
+{
+    struct client *out = &reader->event->client;
+    struct json library;
+    int r = 0;
+    client_init(out);
+    out->user_agent = context_text(reader, STR("userAgent"));
+    out->address = context_text(reader, STR("ip"));
+    if (context_object(reader, STR("library"), &library))
+        r = join_texts(reader, library, STR("name"), STR("version"), "/", &out->library);
+    if (reader->on_device && out->user_agent.size == 0)
+        out->user_agent = reader->message->user_agent;
+    if (reader->on_device && out->address.size == 0)
+        out->address = reader->message->address;
+    reader->event->has_client = out->user_agent.size || out->address.size || out->library.size;
+    return r;
+}
+
+/* ---- consent ---- */
+
+static bool contains(struct str text, const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t i = 0; i + size <= text.size; i++)
+        if (strncasecmp(text.data + i, word, size) == 0)
+            return true;
+    return false;
+}
+
+/* Categories are named by each site; these words are in the common names. An absent one is a no.
+ * Source: PROTOCOLS, "Segment and Rudder". */
+static void read_consent(struct reader *reader)
+{
+    struct json consent;
+    struct json categories;
+    if (!context_object(reader, STR("consent"), &consent) ||
+        !segment_object(consent, STR("categoryPreferences"), &categories))
+        return;
+    struct consent *out = &reader->event->consent;
+    *out = (struct consent){CHOICE_DENIED, CHOICE_DENIED, CHOICE_DENIED};
+    struct json_iterator iterator;
+    struct str key;
+    struct json value;
+    json_iterate(categories, &iterator);
+    while (json_next(&iterator, &key, &value)) {
+        if (json_kind(value) != JSON_BOOL || !json_bool(value))
+            continue;
+        if (contains(key, "analytic") || contains(key, "measure") || contains(key, "statistic") ||
+            contains(key, "performance"))
+            out->analytics = CHOICE_GRANTED;
+        if (contains(key, "advert") || contains(key, "market") || contains(key, "target"))
+            out->ads = CHOICE_GRANTED;
+        if (contains(key, "personal") || contains(key, "functional") || contains(key, "prefer"))
+            out->personalisation = CHOICE_GRANTED;
+    }
+}
+
+/* ---- the rest ---- */
+
+/* What is left of the context goes into properties as "context". */
+static int keep_context(struct reader *reader)
+{
+    static const struct str taken[] = {STR_INIT("page"), STR_INIT("userAgent"), STR_INIT("ip"),
+        STR_INIT("library"), STR_INIT("locale"), STR_INIT("campaign"), STR_INIT("traits"),
+        STR_INIT("consent"), STR_INIT("os"), STR_INIT("screen"), STR_INIT("app"),
+        STR_INIT("device")};
+    static const struct str device_taken[] = {
+        STR_INIT("id"), STR_INIT("advertisingId"), STR_INIT("token")};
+    struct segment_members left = {0};
+    struct segment_members device = {0};
+    struct json object;
+    struct str text;
+    int r = 0;
+    if (context_object(reader, STR("device"), &object))
+        r = segment_members_add_all(
+            &device, reader->arena, object, device_taken, COUNT_OF(device_taken));
+    if (r == 0)
+        r = segment_members_write(&device, reader->arena, &text);
+    if (r == 0 && text.size)
+        r = segment_members_add(&left, reader->arena, STR("device"), text, (struct json){0});
+    if (r == 0 && reader->has_context)
+        r = segment_members_add_all(&left, reader->arena, reader->context, taken, COUNT_OF(taken));
+    if (r == 0)
+        r = segment_members_write(&left, reader->arena, &text);
+    if (r == 0 && text.size)
+        r = segment_members_add(
+            &reader->rest, reader->arena, STR("context"), text, (struct json){0});
+    return r;
+}
+
+/* Members of the message that name the page, the group. */
+static int keep_names(struct reader *reader)
+{
+    static const struct str names[] = {STR_INIT("name"), STR_INIT("category"), STR_INIT("groupId")};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct str text;
+        int r = segment_text(reader->message->item, names[i], reader->arena, &text);
+        if (r == 0)
+            r = segment_members_add_text(&reader->rest, reader->arena, names[i], text);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Properties (or traits) but for what went into a part of its own. */
+static int keep_properties(struct reader *reader, const struct segment_order_keys *order)
+{
+    static const struct str page_taken[] = {STR_INIT("url"), STR_INIT("referrer"),
+        STR_INIT("title"), STR_INIT("path"), STR_INIT("search")};
+    static const struct str traits_taken[] = {
+        STR_INIT("email"), STR_INIT("phone"), STR_INIT("loyalty_id")};
+    int r = 0;
+    if (reader->has_properties) {
+        bool page = reader->message->call == SEGMENT_PAGE;
+        r = segment_members_add_all(&reader->rest, reader->arena, reader->properties,
+            page ? page_taken : order->names, page ? COUNT_OF(page_taken) : order->count);
+    }
+    if (r == 0 && reader->has_traits && !reader->has_properties)
+        r = segment_members_add_all(
+            &reader->rest, reader->arena, reader->traits, traits_taken, COUNT_OF(traits_taken));
+    if (r == 0)
+        r = keep_names(reader);
+    if (r == 0)
+        r = keep_context(reader);
+    if (r == 0)
+        r = segment_members_write(&reader->rest, reader->arena, &reader->event->properties);
+    return r == ERR_TOO_LARGE ? fail(reader, r, STR("/properties"), STR("")) : r;
+}
+
+static int open_objects(struct reader *reader)
+{
+    const struct segment_message *message = reader->message;
+    reader->has_context = segment_object(message->item, STR("context"), &reader->context);
+    reader->has_outer =
+        message->has_envelope && segment_object(message->envelope, STR("context"), &reader->outer);
+    reader->has_properties = segment_object(message->item, STR("properties"), &reader->properties);
+    reader->has_traits = segment_object(message->item, STR("traits"), &reader->traits);
+    struct json value;
+    if (!reader->has_properties && json_get(message->item, STR("properties"), &value) &&
+        json_kind(value) != JSON_NULL)
+        return fail(reader, ERR_FIELD_TYPE, STR("/properties"), STR("an object"));
+    reader->event->identifiers =
+        arena_alloc(reader->arena, IDENTIFIERS_ROOM * sizeof *reader->event->identifiers);
+    return reader->event->identifiers ? 0 : ERR_NO_MEMORY;
+}
+
+int segment_read(
+    const struct segment_message *message, struct touchpoint *out, struct event_problem *problem)
+{
+    struct reader reader = {
+        .message = message, .arena = message->arena, .event = out, .problem = problem};
+    struct segment_order_keys order = {0};
+    touchpoint_init(out);
+    int r = read_id(&reader);
+    if (r == 0)
+        r = open_objects(&reader);
+    if (r == 0)
+        r = read_type(&reader);
+    if (r == 0)
+        r = read_times(&reader);
+    if (r < 0)
+        return r;
+    read_library(&reader);
+    read_consent(&reader);
+    r = read_identifiers(&reader);
+    if (r == 0)
+        r = read_alias(&reader);
+    if (r == 0)
+        r = read_page(&reader);
+    if (r == 0)
+        r = read_campaign(&reader);
+    if (r == 0)
+        r = read_device(&reader);
+    if (r == 0)
+        r = read_client(&reader);
+    if (r == 0 && reader.has_properties && message->call == SEGMENT_TRACK)
+        r = segment_order_read(
+            reader.properties, message->currency, reader.arena, out, &order, problem);
+    if (r == 0)
+        r = keep_properties(&reader, &order);
+    return r;
+}

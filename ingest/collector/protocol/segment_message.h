@@ -1,0 +1,38 @@
+/*
+ * One Segment message to one touchpoint.
+ */
+#pragma once
+
+#include "schemas/event_json.h"
+#include "schemas/json.h"
+
+enum segment_call {
+    SEGMENT_TRACK,
+    SEGMENT_PAGE,
+    SEGMENT_SCREEN,
+    SEGMENT_IDENTIFY,
+    SEGMENT_GROUP,
+    SEGMENT_ALIAS,
+    SEGMENT_CALL_COUNT,
+};
+
+/* "track" ... "alias", or -1. */
+int segment_call_of(struct str name);
+
+struct segment_message {
+    struct json item;     /* an object */
+    struct json envelope; /* what the batch around it says; has_envelope */
+    bool has_envelope;
+    enum segment_call call;
+    struct str currency; /* of amounts that name none */
+    int64_t now_micros;  /* when it was received */
+    bool browser;        /* the request came from one, with this user agent and address */
+    struct str user_agent;
+    struct str address;
+    struct arena *arena;
+};
+
+/* Fills *out: everything but source, protocol and adapter_version. Slices live in the arena or the
+ * parser. Errors: REJECT class with *problem set; ERR_NO_MEMORY. Threads: any. */
+MUST_CHECK int segment_read(
+    const struct segment_message *message, struct touchpoint *out, struct event_problem *problem);

@@ -1,0 +1,534 @@
+/*
+ * The life of one request:
+ *
+ *     on_uri ─▶ NEW ─head─▶ BODY ─whole─▶ judged ─▶ WAITING (suspended) ─writer─▶ APPENDED ─▶ reply
+ *                 │            │               └─ nothing to append ────────────────────────▶ reply
+ *                 └─ refused ──┴─ what still comes of the body is read and dropped ─────────▶ reply
+ *
+ * A request is touched by MHD's thread of its connection alone, but for WAITING, when it is the
+ * writer's.
+ */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ingest/collector/collector_private.h"
+#include "ingest/collector/http_check.h"
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+#define DISCARD_SIZE_MAX                                                                           \
+    ((size_t)8 << 20) /* of a refused body that is read on, so that the client                     \
+                         hears the answer instead of a reset */
+#define USER_AGENT_SIZE_MAX 1024
+#define ORIGIN_SIZE_MAX 512
+#define TRACEPARENT_SIZE_MAX 64
+#define FORWARDED_SIZE_MAX 1024
+#define HEADER_SIZE_MAX 2048
+#define CORS_AGE "3600"
+#define CORS_METHODS "GET, POST, OPTIONS"
+#define ARENA_REQUEST_SIZE_MAX ((size_t)256 << 20)
+#define STATUS_NONE 0
+
+enum request_stage {
+    STAGE_NEW,
+    STAGE_BODY,
+    STAGE_WAITING,
+    STAGE_APPENDED,
+};
+
+struct request {
+    struct writer_job job; /* first: the writer hands it back */
+    struct collector *collector;
+    struct MHD_Connection *connection;
+    const struct route *route; /* NULL: none */
+    enum request_stage stage;
+    bool options;      /* a CORS preflight */
+    bool close;        /* end the connection with the reply */
+    const char *fault; /* of the URI or the head */
+    struct buf body;   /* as sent */
+    struct buf inflated;
+    size_t dropped_bytes;
+    size_t accounted_bytes;
+    int64_t begun_micros; /* when the body was whole; monotonic */
+    int append_result;
+    struct arena arena;
+    struct exchange exchange; /* status STATUS_NONE: not yet answered */
+    char key[HTTP_KEY_SIZE_MAX];
+    char address[INET6_ADDRSTRLEN];
+    const char *media_type;
+};
+
+static int64_t clock_micros(clockid_t clock)
+{
+    struct timespec now;
+    (void)clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static struct watch_connection *watched(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/* ---- memory ---- */
+
+/* Counts bytes in; false when the collector holds too many. */
+static bool account(struct request *request, size_t bytes)
+{
+    struct collector *collector = request->collector;
+    int64_t held = atomic_fetch_add(&collector->buffered_bytes, (int64_t)bytes) + (int64_t)bytes;
+    request->accounted_bytes += bytes;
+    return held <= (int64_t)collector->config.buffered_bytes_max;
+}
+
+static int take_parser(struct collector *collector, struct json_parser **out)
+{
+    *out = NULL;
+    check(pthread_mutex_lock(&collector->parsers_lock) == 0);
+    if (collector->parsers_count)
+        *out = collector->parsers[--collector->parsers_count];
+    check(pthread_mutex_unlock(&collector->parsers_lock) == 0);
+    return *out ? 0 : json_parser_new(out);
+}
+
+/* Keeps a parser for the next request, unless a huge body has made it huge. */
+static void give_parser(struct collector *collector, struct json_parser *parser, size_t body_size)
+{
+    check(pthread_mutex_lock(&collector->parsers_lock) == 0);
+    if (collector->parsers_count < PARSERS_MAX && body_size <= collector->config.body_size_max) {
+        collector->parsers[collector->parsers_count++] = parser;
+        parser = NULL;
+    }
+    check(pthread_mutex_unlock(&collector->parsers_lock) == 0);
+    json_parser_free(&parser);
+}
+
+void *request_on_uri(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    struct collector *collector = context;
+    struct request *request = calloc(1, sizeof *request);
+    if (!request)
+        return NULL;
+    request->collector = collector;
+    request->connection = connection;
+    request->media_type = "application/json";
+    request->arena.size_max = ARENA_REQUEST_SIZE_MAX;
+    request->fault = http_check_uri(uri);
+    (void)atomic_fetch_add(&collector->requests, 1);
+    watch_reading(collector->watch, watched(connection));
+    return request;
+}
+
+void request_on_end(void *context, struct MHD_Connection *connection, void **state,
+    enum MHD_RequestTerminationCode why)
+{
+    struct collector *collector = context;
+    struct request *request = *state;
+    (void)why;
+    if (!request)
+        return;
+    *state = NULL;
+    watch_idle(collector->watch, watched(connection));
+    (void)atomic_fetch_sub(&collector->buffered_bytes, (int64_t)request->accounted_bytes);
+    (void)atomic_fetch_sub(&collector->requests, 1);
+    buf_free(&request->body);
+    buf_free(&request->inflated);
+    buf_free(&request->exchange.reply);
+    arena_free(&request->arena);
+    free(request);
+}
+
+/* ---- replies ---- */
+
+static enum reply_form form_of(const struct request *request)
+{
+    return request->route ? request->route->form : REPLY_NATIVE;
+}
+
+/* Decides the answer while the body may still come. */
+static void refuse(struct request *request, int status, const char *code, const char *message)
+{
+    if (exchange_refuse(&request->exchange, status, code, message, form_of(request)) < 0)
+        request->close = true; /* out of memory: the status alone must do */
+    request->exchange.status = status;
+    buf_free(&request->body);
+}
+
+static void refuse_error(struct request *request, int error, const char *hint)
+{
+    if (exchange_fail(&request->exchange, error, str_of(hint), form_of(request)) < 0)
+        request->close = true;
+    request->exchange.status = exchange_status(error);
+    buf_free(&request->body);
+}
+
+static bool add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+/* Clients send credentials: the origin is echoed, never '*'. Source: PROTOCOLS, "CORS". */
+static bool add_cors(const struct request *request, struct MHD_Response *response)
+{
+    struct MHD_Connection *connection = request->connection;
+    struct str origin = http_header(connection, MHD_HTTP_HEADER_ORIGIN, ORIGIN_SIZE_MAX);
+    if (origin.size == 0)
+        return true;
+    bool added = add_header(response, "Access-Control-Allow-Origin", origin.data) &&
+                 add_header(response, "Access-Control-Allow-Credentials", "true") &&
+                 add_header(response, "Vary", "Origin");
+    if (!added || !request->options)
+        return added;
+    struct str headers = http_header(connection, "Access-Control-Request-Headers", HEADER_SIZE_MAX);
+    return add_header(response, "Access-Control-Allow-Methods", CORS_METHODS) &&
+           (headers.size == 0 ||
+               add_header(response, "Access-Control-Allow-Headers", headers.data)) &&
+           add_header(response, "Access-Control-Max-Age", CORS_AGE);
+}
+
+static bool add_headers(const struct request *request, struct MHD_Response *response)
+{
+    const struct exchange *exchange = &request->exchange;
+    bool added = add_header(response, "Cache-Control", "no-store") && add_cors(request, response);
+    if (added && exchange->status != 204)
+        added = add_header(response, "Content-Type", request->media_type);
+    if (added && exchange->retry_after_seconds) {
+        char seconds[16];
+        (void)snprintf(seconds, sizeof seconds, "%d", exchange->retry_after_seconds);
+        added = add_header(response, "Retry-After", seconds);
+    }
+    if (added && exchange->status == 405)
+        added = add_header(response, "Allow",
+            request->route && request->route->page != PAGE_NONE ? "GET, HEAD, OPTIONS"
+                                                                : "POST, OPTIONS");
+    if (added && exchange->status == 401)
+        added = add_header(response, "WWW-Authenticate", "Basic realm=\"tabiji\"");
+    if (added && (request->close || atomic_load(&request->collector->stopping)))
+        added = add_header(response, "Connection", "close");
+    return added;
+}
+
+static void count(const struct request *request)
+{
+    struct metrics *metrics = request->collector->config.metrics;
+    const struct exchange *exchange = &request->exchange;
+    const struct intake *intake = &exchange->intake;
+    int protocol = request->route ? (int)request->route->protocol : METRIC_PROTOCOL_OTHER;
+    metrics_add(metrics, METRIC_COLLECTOR_REQUESTS, protocol, metrics_status(exchange->status), 1);
+    if (request->begun_micros)
+        metrics_observe(metrics, METRIC_COLLECTOR_REQUEST_SECONDS,
+            clock_micros(CLOCK_MONOTONIC) - request->begun_micros);
+    if (exchange->status != 200 || !exchange->source || intake->dry_run)
+        return;
+    int source = exchange->source->metric;
+    const size_t results[METRIC_RESULT_COUNT] = {[RESULT_ACCEPTED] = intake->accepted,
+        [RESULT_DUPLICATE] = intake->duplicates,
+        [RESULT_REJECTED] = intake->rejected.count,
+        [RESULT_NO_CONSENT] = intake->no_consent};
+    for (int i = 0; i < METRIC_RESULT_COUNT; i++)
+        if (results[i])
+            metrics_add(metrics, METRIC_COLLECTOR_EVENTS, source, i, (int64_t)results[i]);
+    for (size_t i = 0; i < intake->rejected.count; i++)
+        metrics_add(metrics, METRIC_COLLECTOR_REJECTED,
+            metrics_reason(intake->rejected.list[i].problem.error), 0, 1);
+    if (intake->warnings.count)
+        metrics_add(metrics, METRIC_COLLECTOR_IDENTIFIERS_DROPPED, source, 0,
+            (int64_t)intake->warnings.count);
+}
+
+static enum MHD_Result reply(struct request *request)
+{
+    struct exchange *exchange = &request->exchange;
+    count(request);
+    struct MHD_Response *response =
+        exchange->reply.size ? MHD_create_response_from_buffer(exchange->reply.size,
+                                   exchange->reply.data, MHD_RESPMEM_MUST_FREE)
+                             : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    if (exchange->reply.size)
+        exchange->reply = (struct buf){0}; /* the response's now */
+    enum MHD_Result result = MHD_NO;
+    if (add_headers(request, response))
+        result = MHD_queue_response(request->connection, (unsigned)exchange->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- head ---- */
+
+/* The address of the client: of the socket, or what the nearest proxy has written last. */
+static struct str client_address(struct request *request)
+{
+    if (request->collector->config.forwarded_for) {
+        struct str list = http_header(request->connection, "X-Forwarded-For", FORWARDED_SIZE_MAX);
+        size_t begin = list.size;
+        while (begin > 0 && list.data[begin - 1] != ',' && list.data[begin - 1] != ' ')
+            begin--;
+        if (begin < list.size)
+            return str_make(list.data + begin, list.size - begin);
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    const void *bytes = NULL;
+    int family = AF_INET;
+    if (address && address->sa_family == AF_INET) {
+        bytes = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
+    } else if (address && address->sa_family == AF_INET6) {
+        const struct in6_addr *six =
+            &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+        bool mapped = IN6_IS_ADDR_V4MAPPED(six);
+        bytes = mapped ? (const void *)&six->s6_addr[12] : (const void *)six;
+        family = mapped ? AF_INET : AF_INET6;
+    }
+    if (!bytes || !inet_ntop(family, bytes, request->address, sizeof request->address))
+        return STR("");
+    return str_of(request->address);
+}
+
+static void read_head(struct request *request)
+{
+    struct MHD_Connection *connection = request->connection;
+    struct exchange *exchange = &request->exchange;
+    exchange->origin = http_header(connection, MHD_HTTP_HEADER_ORIGIN, ORIGIN_SIZE_MAX);
+    exchange->user_agent = http_header(connection, MHD_HTTP_HEADER_USER_AGENT, USER_AGENT_SIZE_MAX);
+    exchange->traceparent = http_header(connection, "traceparent", TRACEPARENT_SIZE_MAX);
+    exchange->browser = exchange->origin.size != 0;
+    exchange->address = client_address(request);
+    struct str authorization =
+        http_header(connection, MHD_HTTP_HEADER_AUTHORIZATION, HEADER_SIZE_MAX);
+    exchange->header_key = str_make(request->key, http_write_key(authorization, request->key));
+    if (exchange->header_key.size == 0)
+        exchange->header_key =
+            str_of(MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "writeKey"));
+    exchange->body_lines = http_media_type_lines(
+        http_header(connection, MHD_HTTP_HEADER_CONTENT_TYPE, HEADER_SIZE_MAX));
+}
+
+static size_t content_length(struct request *request)
+{
+    struct str text = str_of(MHD_lookup_connection_value(
+        request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH));
+    size_t length = 0;
+    for (size_t i = 0; i < text.size && length <= SIZE_MAX / 16; i++)
+        length = length * 10 + (size_t)(text.data[i] - '0'); /* MHD let only digits pass */
+    return length;
+}
+
+static void check_method(struct request *request, const char *method)
+{
+    const struct route *route = request->route;
+    bool read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    request->options = strcmp(method, "OPTIONS") == 0;
+    if (request->options) {
+        request->exchange.status = 204;
+        return;
+    }
+    if (!route)
+        refuse(request, 404, "not_found", "there is nothing at this path");
+    else if (route->page != PAGE_NONE ? !read : strcmp(method, "POST") != 0)
+        refuse(request, 405, "method", "this path takes another method");
+}
+
+/* Refuses by the head what can be refused by it. */
+static void check_head(struct request *request, size_t length)
+{
+    struct collector *collector = request->collector;
+    struct str type =
+        http_header(request->connection, MHD_HTTP_HEADER_CONTENT_TYPE, HEADER_SIZE_MAX);
+    enum content_encoding encoding;
+    if (request->exchange.status != STATUS_NONE || request->route->page != PAGE_NONE)
+        return;
+    if (!http_media_type_allowed(type))
+        refuse(request, 415, "media_type", "events are JSON");
+    else if (content_encoding_of(http_header(request->connection, MHD_HTTP_HEADER_CONTENT_ENCODING,
+                                     HEADER_SIZE_MAX),
+                 &encoding) < 0)
+        refuse_error(request, ERR_ENCODING, "gzip, deflate or none");
+    else if (length > collector->config.body_size_max)
+        refuse_error(request, ERR_TOO_LARGE, "send the events in smaller batches");
+    else if (atomic_load(&collector->stopping) || atomic_load(&collector->failure) ||
+             !account(request, length))
+        refuse_error(request, ERR_AGAIN, "");
+    else if (length && buf_reserve(&request->body, length) < 0)
+        refuse_error(request, ERR_NO_MEMORY, "");
+}
+
+/* The head is there, the body not yet. */
+static enum MHD_Result begin(
+    struct request *request, const char *url, const char *method, const char *version)
+{
+    request->stage = STAGE_BODY;
+    const char *fault = http_check_head(request->connection, version);
+    if (!fault)
+        fault = request->fault;
+    if (fault) {
+        request->close = true;
+        refuse(request, 400, "bad_request", fault);
+        return watch_busy(watched(request->connection)) ? reply(request) : MHD_NO;
+    }
+    request->route = route_find(str_of(url));
+    read_head(request);
+    check_method(request, method);
+    size_t length = content_length(request);
+    check_head(request, length);
+    bool expects = MHD_lookup_connection_value(
+                       request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT) != NULL;
+    if (request->exchange.status == STATUS_NONE || (length <= DISCARD_SIZE_MAX && !expects))
+        return MHD_YES;
+    request->close = true;
+    return watch_busy(watched(request->connection)) ? reply(request) : MHD_NO;
+}
+
+/* ---- body ---- */
+
+static enum MHD_Result take_body(struct request *request, const char *data, size_t *size)
+{
+    struct collector *collector = request->collector;
+    size_t count = *size;
+    *size = 0;
+    if (request->exchange.status != STATUS_NONE) {
+        request->dropped_bytes += count;
+        return request->dropped_bytes <= DISCARD_SIZE_MAX ? MHD_YES : MHD_NO;
+    }
+    /* Chunked: the size was not known before. */
+    bool known = request->body.size + count <= request->accounted_bytes;
+    if (request->body.size + count > collector->config.body_size_max)
+        refuse_error(request, ERR_TOO_LARGE, "send the events in smaller batches");
+    else if (!known && !account(request, count))
+        refuse_error(request, ERR_AGAIN, "");
+    else if (buf_append(&request->body, data, count) < 0)
+        refuse_error(request, ERR_NO_MEMORY, "");
+    return MHD_YES;
+}
+
+/* Writer's thread: the records are durable, or not. */
+static void on_appended(struct writer_job *job, int result)
+{
+    struct request *request = (struct request *)(void *)job;
+    if (error_class(result) == ERROR_CLASS_FATAL && result < 0)
+        atomic_store(&request->collector->failure, result);
+    request->append_result = result;
+    request->stage = STAGE_APPENDED;
+    MHD_resume_connection(request->connection);
+}
+
+/* The body without its compression. Errors: of inflate_body(), ERR_AGAIN. */
+static int open_body(struct request *request)
+{
+    struct collector *collector = request->collector;
+    enum content_encoding encoding = CONTENT_IDENTITY;
+    int r = content_encoding_of(
+        http_header(request->connection, MHD_HTTP_HEADER_CONTENT_ENCODING, HEADER_SIZE_MAX),
+        &encoding);
+    request->exchange.body = buf_str(&request->body);
+    if (r < 0 || encoding == CONTENT_IDENTITY || request->body.size == 0)
+        return r;
+    r = inflate_body(
+        buf_str(&request->body), encoding, &collector->config.inflate, &request->inflated);
+    if (r < 0)
+        return r;
+    request->exchange.body = buf_str(&request->inflated);
+    return account(request, request->inflated.size) ? 0 : ERR_AGAIN;
+}
+
+/* Hands the body to its protocol. Errors: of open_body(), ERR_NO_MEMORY. */
+static int judge(struct request *request)
+{
+    struct collector *collector = request->collector;
+    struct exchange *exchange = &request->exchange;
+    int r = open_body(request);
+    if (r < 0)
+        return r;
+    exchange->call = request->route->call;
+    exchange->now_micros = clock_micros(CLOCK_REALTIME);
+    exchange->monotonic_micros = request->begun_micros;
+    exchange->events_max = collector->config.batch_events_max;
+    exchange->sources = collector->sources;
+    exchange->door = collector->config.door;
+    exchange->arena = &request->arena;
+    r = take_parser(collector, &exchange->parser);
+    if (r < 0)
+        return r;
+    r = request->route->handle(exchange);
+    give_parser(collector, exchange->parser, exchange->body.size);
+    return r;
+}
+
+/* Gives the records to the writer and lets the connection sleep until they are durable. */
+static enum MHD_Result wait_for_append(struct request *request)
+{
+    const struct intake *intake = &request->exchange.intake;
+    request->job = (struct writer_job){
+        .records = intake->records, .count = intake->records_count, .done = on_appended};
+    request->stage = STAGE_WAITING;
+    MHD_suspend_connection(request->connection);
+    int r = writer_push(request->collector->writer, &request->job);
+    if (r < 0)
+        on_appended(&request->job, r);
+    return MHD_YES;
+}
+
+/* The body is whole. */
+static enum MHD_Result finish(struct request *request)
+{
+    struct exchange *exchange = &request->exchange;
+    struct collector *collector = request->collector;
+    if (!watch_busy(watched(request->connection)))
+        return MHD_NO; /* answered 408 */
+    if (exchange->status != STATUS_NONE)
+        return reply(request);
+    request->begun_micros = clock_micros(CLOCK_MONOTONIC);
+    if (request->route->page != PAGE_NONE) {
+        if (page_write(collector, request->route->page, &exchange->reply, &request->media_type,
+                &exchange->status) < 0)
+            return MHD_NO;
+        return reply(request);
+    }
+    metrics_add(collector->config.metrics, METRIC_COLLECTOR_RECEIVED_BYTES, 0, 0,
+        (int64_t)request->body.size);
+    int r = judge(request);
+    if (r < 0)
+        refuse_error(request, r, "");
+    const struct intake *intake = &exchange->intake;
+    bool append = r == 0 && !intake->dry_run && intake->records_count &&
+                  (exchange->status == 200 || exchange->status == 400);
+    return append ? wait_for_append(request) : reply(request);
+}
+
+static enum MHD_Result end_append(struct request *request)
+{
+    if (request->append_result < 0) {
+        request->exchange.intake.records_count = 0;
+        if (exchange_fail(&request->exchange, ERR_AGAIN, STR(""), form_of(request)) < 0)
+            request->close = true;
+        request->exchange.status = 503;
+        request->exchange.retry_after_seconds = 1;
+    }
+    return reply(request);
+}
+
+enum MHD_Result request_on_call(void *context, struct MHD_Connection *connection, const char *url,
+    const char *method, const char *version, const char *data, size_t *size, void **state)
+{
+    struct request *request = *state;
+    (void)context;
+    (void)connection;
+    if (!request)
+        return MHD_NO;
+    switch (request->stage) {
+    case STAGE_NEW:
+        return begin(request, url, method, version);
+    case STAGE_BODY:
+        return *size ? take_body(request, data, size) : finish(request);
+    case STAGE_APPENDED:
+        return end_append(request);
+    case STAGE_WAITING:
+        break;
+    }
+    return MHD_YES; /* suspended: MHD does not call */
+}

@@ -1,0 +1,155 @@
+/* Invariant: 0 <= allowance <= burst, in events times a million. */
+#include "ingest/collector/sources.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "schemas/error.h"
+#include "schemas/hash.h"
+
+#define MILLION INT64_C(1000000)
+
+/* A source's saved-up allowance. */
+struct bucket {
+    pthread_mutex_t lock;
+    int64_t allowance;
+    int64_t filled_at;
+};
+
+struct sources {
+    struct source *list;
+    struct bucket *buckets;
+    size_t count;
+    const struct source *open;
+};
+
+static int64_t burst_of(const struct source *source)
+{
+    return source->config.rate * SOURCE_BURST_SECONDS * MILLION;
+}
+
+int sources_new(const struct config_source *config, size_t count, struct str open_source,
+    struct metrics *metrics, struct sources **out)
+{
+    struct sources *sources = calloc(1, sizeof *sources);
+    if (!sources)
+        return ERR_NO_MEMORY;
+    sources->list = calloc(count + 1, sizeof *sources->list);
+    sources->buckets = calloc(count + 1, sizeof *sources->buckets);
+    if (!sources->list || !sources->buckets) {
+        sources_free(&sources);
+        return ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        sources->list[i].config = config[i];
+        if (str_equal(config[i].name, open_source))
+            sources->open = &sources->list[i];
+    }
+    sources->count = count;
+    if (open_source.size && !sources->open) {
+        sources->list[count].config = (struct config_source){.name = open_source,
+            .protocols = SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT,
+            .currency = STR("USD"),
+            .enabled = true};
+        sources->open = &sources->list[count];
+        sources->count++;
+    }
+    for (size_t i = 0; i < sources->count; i++) {
+        struct source *source = &sources->list[i];
+        source->metric = metrics_source(metrics, source->config.name);
+        check(pthread_mutex_init(&sources->buckets[i].lock, NULL) == 0);
+        sources->buckets[i].allowance = burst_of(source);
+    }
+    *out = sources;
+    return 0;
+}
+
+void sources_free(struct sources **sources)
+{
+    if (!*sources)
+        return;
+    for (size_t i = 0; i < (*sources)->count; i++)
+        (void)pthread_mutex_destroy(&(*sources)->buckets[i].lock);
+    free((*sources)->list);
+    free((*sources)->buckets);
+    free(*sources);
+    *sources = NULL;
+}
+
+/* Looks at every byte, whatever the first ones say. */
+static bool digests_equal(const uint8_t a[SHA256_SIZE], const uint8_t b[SHA256_SIZE])
+{
+    volatile uint8_t difference = 0;
+    for (size_t i = 0; i < SHA256_SIZE; i++)
+        difference = difference | (uint8_t)(a[i] ^ b[i]);
+    return difference == 0;
+}
+
+const struct source *sources_find(const struct sources *sources, struct str key)
+{
+    uint8_t digest[SHA256_SIZE];
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_update(&hash, key);
+    sha256_final(&hash, digest);
+    const struct source *found = NULL;
+    for (size_t i = 0; i < sources->count; i++)
+        for (size_t k = 0; k < sources->list[i].config.keys_count; k++)
+            if (digests_equal(sources->list[i].config.keys[k], digest))
+                found = &sources->list[i];
+    return found;
+}
+
+const struct source *sources_open(const struct sources *sources)
+{
+    return sources->open;
+}
+
+bool source_allows_origin(const struct source *source, struct str origin)
+{
+    if (source->config.origins_count == 0 || origin.size == 0)
+        return true;
+    for (size_t i = 0; i < source->config.origins_count; i++)
+        if (str_equal(source->config.origins[i], origin))
+            return true;
+    return false;
+}
+
+/* Adds what time has brought, at most a full burst. */
+static void fill(struct bucket *bucket, const struct source *source, int64_t now_micros)
+{
+    int64_t burst = burst_of(source);
+    int64_t passed = now_micros - bucket->filled_at;
+    bucket->filled_at = now_micros;
+    int64_t gained = 0;
+    if (passed <= 0)
+        return;
+    if (__builtin_mul_overflow(passed, source->config.rate, &gained) ||
+        gained > burst - bucket->allowance)
+        bucket->allowance = burst;
+    else
+        bucket->allowance += gained;
+}
+
+int source_take(
+    struct sources *sources, const struct source *source, size_t events, int64_t now_micros)
+{
+    if (source->config.rate == 0 || events == 0)
+        return 0;
+    struct bucket *bucket = &sources->buckets[source - sources->list];
+    int64_t burst = burst_of(source);
+    int64_t price = (int64_t)events * MILLION;
+    if (price > burst)
+        price = burst;
+    int wait_seconds = 0;
+    check(pthread_mutex_lock(&bucket->lock) == 0);
+    fill(bucket, source, now_micros);
+    if (bucket->allowance >= price) {
+        bucket->allowance -= price;
+    } else {
+        int64_t per_second = source->config.rate * MILLION;
+        wait_seconds = (int)((price - bucket->allowance + per_second - 1) / per_second);
+    }
+    check(pthread_mutex_unlock(&bucket->lock) == 0);
+    return wait_seconds;
+}

@@ -1,0 +1,38 @@
+/*
+ * Who may send: write keys (only their SHA-256 is known), origins, rates.
+ */
+#pragma once
+
+#include "ingest/config/config.h"
+#include "ingest/metrics/metrics.h"
+
+struct sources;
+
+/* A source as requests see it. */
+struct source {
+    struct config_source config; /* borrowed from the configuration */
+    int metric;                  /* its label value */
+};
+
+/* config: outlives the sources. open_source: name of one that needs no key, or empty.
+ * Errors: ERR_NO_MEMORY. */
+MUST_CHECK int sources_new(const struct config_source *config, size_t count, struct str open_source,
+    struct metrics *metrics, struct sources **out);
+void sources_free(struct sources **sources);
+
+/* The source of a write key, or NULL. Every stored hash is looked at, each in constant time, so
+ * that time tells nothing of a key. Threads: any. */
+const struct source *sources_find(const struct sources *sources, struct str key);
+
+/* The source that needs no key, or NULL. Threads: any. */
+const struct source *sources_open(const struct sources *sources);
+
+/* True when the source takes events from this web origin. Threads: any. */
+bool source_allows_origin(const struct source *source, struct str origin);
+
+/* Takes `events` from the source's allowance: rate a second, saved up for SOURCE_BURST_SECONDS; a
+ * larger batch is let through when nothing has been taken from a full one. Returns 0, or the
+ * seconds after which to come again. now_micros: monotonic. Threads: any. */
+#define SOURCE_BURST_SECONDS 10
+int source_take(
+    struct sources *sources, const struct source *source, size_t events, int64_t now_micros);

@@ -1,0 +1,62 @@
+/* The door's settings from the configuration. */
+#include <stdio.h>
+
+#include "ingest/door.h"
+#include "schemas/error.h"
+
+#define TENANT_KEY_SIZE 32
+
+/* The configured key, or the public one. */
+static int set_key(const struct config *config, struct identifier_config *identifiers,
+    struct config_problem *problem)
+{
+    uint8_t key[TENANT_KEY_SIZE];
+    struct str secret = config_secret(config, OPTION_IDENTITY_KEY_FILE);
+    struct str key_id = config_text(config, OPTION_IDENTITY_KEY_ID);
+    if (secret.size == 0) {
+        memcpy(key, IDENTIFIER_PUBLIC_KEY, sizeof key);
+    } else if (!hex_decode(secret, key, sizeof key)) {
+        (void)snprintf(problem->text, sizeof problem->text,
+            "identity.key_file: the file does not hold 64 hex digits (openssl rand -hex 32)");
+        return ERR_CONFIG;
+    }
+    if (identifier_config_key(identifiers, key, key_id) < 0) {
+        (void)snprintf(problem->text, sizeof problem->text,
+            "identity.key_id: \"%.*s\" is not k and 1 to 7 digits", (int)key_id.size, key_id.data);
+        return ERR_CONFIG;
+    }
+    return 0;
+}
+
+static int set_blocked(
+    const struct config *config, struct arena *arena, struct identifier_config *identifiers)
+{
+    const struct str *values = NULL;
+    size_t count = config_list(config, OPTION_IDENTITY_BLOCKED, &values);
+    struct str *blocked =
+        arena_alloc(arena, (count * IDENTIFIER_BLOCK_FORMS + 1) * sizeof *blocked);
+    if (!blocked)
+        return ERR_NO_MEMORY;
+    identifiers->blocked = blocked;
+    for (size_t i = 0; i < count; i++) {
+        size_t forms = 0;
+        int r = identifier_block(values[i], arena, blocked + identifiers->blocked_count, &forms);
+        if (r < 0)
+            return r;
+        identifiers->blocked_count += forms;
+    }
+    return 0;
+}
+
+int door_configure(const struct config *config, struct arena *arena, struct door_config *out,
+    struct config_problem *problem)
+{
+    struct door_config door;
+    door_config_default(&door);
+    int r = set_key(config, &door.identifiers, problem);
+    if (r == 0)
+        r = set_blocked(config, arena, &door.identifiers);
+    if (r == 0)
+        *out = door;
+    return r;
+}
