@@ -1,0 +1,43 @@
+/*
+ * Who earned a conversion: its credits by every rule model, and what a refund takes back from them.
+ */
+#pragma once
+
+#include "enrich/attribution/rules.h"
+#include "enrich/attribution/split.h"
+
+#define CREDIT_WHOLE_PPB INT64_C(1000000000)
+#define CREDIT_UNATTRIBUTED (-1) /* touch_index of a credit that no touch earned */
+
+/* Room that credits need; reused. {0} is empty; end with credits_free(). */
+struct credits {
+    struct credit *items; /* the result: by model, then by touch_index */
+    size_t count;
+    size_t items_room;
+    struct split split;
+    uint64_t *weights;
+    int64_t *shares; /* twice room */
+    size_t room;
+};
+
+/*
+ * Credits of a conversion for the path `touches` (may be empty: unattributed). For every model the
+ * weights sum to CREDIT_WHOLE_PPB and the revenues to `revenue`; touches without either have no
+ * credit. The result stands in credits->items until the next call.
+ * Errors: ERR_NO_MEMORY, ERR_TOO_MANY over RULE_TOUCHES_MAX. Threads: one a struct credits.
+ */
+MUST_CHECK int credits_of_conversion(struct credits *credits, const struct rule_config *config,
+    const struct rule_touch *touches, size_t count, int64_t revenue);
+
+/*
+ * Credits of a refund: of `original` (as credits_of_conversion() made them for `revenue` > 0), what
+ * is taken when the refunded sum rises from `before` to `after` (0 <= before <= after <= revenue).
+ * Cumulative sums are split and subtracted, so that a whole refund leaves every touch with exactly
+ * zero. A single touch may gain a unit now and lose it later. Weights are 0: a refund converts
+ * nobody. Errors: ERR_NO_MEMORY, ERR_TOO_MANY, ERR_VALUE when an original credit is negative (not
+ * made by credits_of_conversion()).
+ */
+MUST_CHECK int credits_of_refund(struct credits *credits, const struct credit *original,
+    size_t count, int64_t before, int64_t after);
+
+void credits_free(struct credits *credits);

@@ -1,0 +1,28 @@
+/*
+ * Splits an amount into whole units in proportion of weights, so that the shares sum to the amount.
+ */
+#pragma once
+
+#include "schemas/bytes.h"
+
+#define SPLIT_COUNT_MAX ((size_t)1 << 16)
+
+/* Room that a split needs; reused from split to split. {0} is empty; end with split_free(). */
+struct split {
+    uint64_t *remainders;
+    uint32_t *order;
+    size_t room;
+};
+
+/*
+ * Largest remainder: each share is the exact quota amount * weight / sum, cut towards zero; what is
+ * left goes, one unit each, to the largest cut parts, of equal ones to the lower index. A negative
+ * amount is the mirror of its positive one. All weights zero: all counts as of equal weight.
+ * Needs the sum of weights below 2^64 and count from 1 to SPLIT_COUNT_MAX (checked).
+ * Errors: ERR_NO_MEMORY. Threads: one a struct split.
+ * Source: Hamilton's method of apportionment.
+ */
+MUST_CHECK int split_amount(
+    struct split *split, int64_t amount, const uint64_t *weights, size_t count, int64_t *shares);
+
+void split_free(struct split *split);

@@ -1,0 +1,150 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "enrich/attribution/credit.h"
+#include "schemas/error.h"
+
+#define DAY ((int64_t)86400 * 1000000)
+#define TOUCHES_MAX 60
+
+/* Sums of each model must be whole. */
+static void expect_whole(const struct credits *credits, int64_t ppb, int64_t revenue)
+{
+    for (int m = RULE_MODEL_UNKNOWN + 1; m < RULE_MODEL_COUNT; m++) {
+        int64_t weights = 0, minor = 0;
+        for (size_t i = 0; i < credits->count; i++) {
+            if ((int)credits->items[i].model != m)
+                continue;
+            weights += credits->items[i].weight_ppb;
+            minor += credits->items[i].revenue_minor;
+        }
+        assert_int_equal(weights, ppb);
+        assert_int_equal(minor, revenue);
+    }
+}
+
+static void expect_minor(
+    const struct credits *credits, enum rule_model model, const int64_t *wanted, size_t count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < credits->count; i++) {
+        if (credits->items[i].model != model)
+            continue;
+        assert_true(found < count);
+        assert_int_equal(credits->items[i].revenue_minor, wanted[found]);
+        assert_int_equal(credits->items[i].touch_index, found);
+        found++;
+    }
+    assert_int_equal(found, count);
+}
+
+/* Source: ATTRIBUTION, "Check". */
+static void test_credits_of_conversion_of_fifty_dollars_are_as_published(void **state)
+{
+    const struct rule_config config = rule_config_default();
+    const struct rule_touch touches[] = {
+        {0, false}, {3 * DAY, false}, {9 * DAY, false}, {9 * DAY, false}};
+    CLEANUP(credits_free) struct credits credits = {0};
+    assert_int_equal(credits_of_conversion(&credits, &config, touches, 4, 5000), 0);
+    expect_minor(&credits, RULE_MODEL_TIME_DECAY, (const int64_t[]){692, 932, 1688, 1688}, 4);
+    expect_minor(&credits, RULE_MODEL_J_SHAPE, (const int64_t[]){1000, 500, 500, 3000}, 4);
+    expect_whole(&credits, CREDIT_WHOLE_PPB, 5000);
+}
+
+static void test_credits_of_conversion_without_touches_are_unattributed(void **state)
+{
+    const struct rule_config config = rule_config_default();
+    CLEANUP(credits_free) struct credits credits = {0};
+    assert_int_equal(credits_of_conversion(&credits, &config, NULL, 0, 777), 0);
+    assert_int_equal(credits.count, RULE_MODEL_COUNT - 1);
+    for (size_t i = 0; i < credits.count; i++)
+        assert_int_equal(credits.items[i].touch_index, CREDIT_UNATTRIBUTED);
+    expect_whole(&credits, CREDIT_WHOLE_PPB, 777);
+}
+
+static void test_credits_of_conversion_of_too_many_touches_fails(void **state)
+{
+    const struct rule_config config = rule_config_default();
+    CLEANUP(credits_free) struct credits credits = {0};
+    struct rule_touch *touches = calloc(RULE_TOUCHES_MAX + 1, sizeof *touches);
+    assert_non_null(touches);
+    assert_int_equal(
+        credits_of_conversion(&credits, &config, touches, RULE_TOUCHES_MAX + 1, 1), ERR_TOO_MANY);
+    assert_int_equal(
+        credits_of_conversion(&credits, &config, touches, RULE_TOUCHES_MAX, INT64_MAX), 0);
+    expect_whole(&credits, CREDIT_WHOLE_PPB, INT64_MAX);
+    free(touches);
+}
+
+static void random_path(unsigned *seed, struct rule_touch *touches, size_t count)
+{
+    int64_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        at += rand_r(seed) % 4 ? (int64_t)rand_r(seed) * 100 : 0;
+        touches[i] = (struct rule_touch){at, rand_r(seed) % 3 == 0};
+    }
+}
+
+/* Partial refunds add up: after the last one nothing is left of any touch in any model. */
+static void test_credits_of_refund_in_parts_leaves_every_touch_with_zero(void **state)
+{
+    const struct rule_config config = rule_config_default();
+    CLEANUP(credits_free) struct credits original = {0};
+    CLEANUP(credits_free) struct credits refund = {0};
+    unsigned seed = 20261124;
+    for (int turn = 0; turn < 300; turn++) {
+        struct rule_touch touches[TOUCHES_MAX];
+        size_t count = (size_t)(rand_r(&seed) % (turn % 10 ? 8 : TOUCHES_MAX));
+        int64_t revenue = 1 + rand_r(&seed) % (turn % 2 ? 20 : 100000000);
+        random_path(&seed, touches, count);
+        assert_int_equal(credits_of_conversion(&original, &config, touches, count, revenue), 0);
+        int64_t *left = calloc(original.count, sizeof *left);
+        assert_non_null(left);
+        for (size_t i = 0; i < original.count; i++)
+            left[i] = original.items[i].revenue_minor;
+        for (int64_t before = 0, after; before < revenue; before = after) {
+            after = before + 1 + rand_r(&seed) % revenue;
+            if (after > revenue)
+                after = revenue;
+            assert_int_equal(
+                credits_of_refund(&refund, original.items, original.count, before, after), 0);
+            assert_int_equal(refund.count, original.count);
+            expect_whole(&refund, 0, before - after);
+            for (size_t i = 0; i < refund.count; i++)
+                left[i] += refund.items[i].revenue_minor;
+        }
+        for (size_t i = 0; i < original.count; i++)
+            if (left[i] != 0)
+                fail_msg(
+                    "seed 20261124 turn %d: %lld left of credit %zu", turn, (long long)left[i], i);
+        free(left);
+    }
+}
+
+static void test_credits_of_refund_of_a_damaged_original_fails(void **state)
+{
+    const struct credit negative[] = {{RULE_MODEL_FIRST, 0, CREDIT_WHOLE_PPB, -1}};
+    const struct credit huge[] = {
+        {RULE_MODEL_LINEAR, 0, 1, INT64_MAX}, {RULE_MODEL_LINEAR, 1, 1, INT64_MAX}};
+    CLEANUP(credits_free) struct credits refund = {0};
+    assert_int_equal(credits_of_refund(&refund, negative, 1, 0, 1), ERR_VALUE);
+    assert_int_equal(credits_of_refund(&refund, huge, 2, 0, 1), ERR_VALUE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_credits_of_conversion_of_fifty_dollars_are_as_published),
+        cmocka_unit_test(test_credits_of_conversion_without_touches_are_unattributed),
+        cmocka_unit_test(test_credits_of_conversion_of_too_many_touches_fails),
+        cmocka_unit_test(test_credits_of_refund_in_parts_leaves_every_touch_with_zero),
+        cmocka_unit_test(test_credits_of_refund_of_a_damaged_original_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
