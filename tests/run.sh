@@ -80,7 +80,7 @@ run() {
     skipped=$((skipped + skip))
 }
 count() {
-    found=$(sed -n "s/^$1: *\([0-9][0-9]*\)\$/\1/p" "$2" | tail -n 1)
+    found=$(sed -n "s/^$1: *\([0-9][0-9]*\) *$/\1/p" "$2" | tail -n 1)
     echo "${found:-0}"
 }
 

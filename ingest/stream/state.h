@@ -1,6 +1,7 @@
 /*
- * One task's tables within the running batch. Reads see the committed snapshot under the batch's own
- * writes; the driver commits the writes with the input position and the outputs, or drops them all.
+ * One task's tables within the running batch. Reads see the committed snapshot under the batch's
+ * own writes; the driver commits the writes with the input position and the outputs, or drops them
+ * all.
  *
  * Slices that these functions return stay valid and unchanged until the batch ends, also when the
  * row is put again. Used by one thread.

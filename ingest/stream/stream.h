@@ -2,7 +2,8 @@
  * The one interface between reducers and what carries their records. Three drivers: local (LMDB,
  * one process), kafka (librdkafka transactions), sim (tests: memory, seeded crashes and reorder).
  *
- *     log ──▶ [stage: process(record), settle()] ──▶ mail to stages, rows of tables ──▶ results ──▶ sinks
+ *     log ──▶ [stage: process(record), settle()] ──▶ mail to stages, rows of tables ──▶ results ──▶
+ * sinks
  *
  * A stage is pure: no I/O, clock, randomness or thread; all it knows comes from records and its
  * tables, all it does goes to its tables and its outbox.
@@ -25,7 +26,8 @@ struct record {
 /* Where a stage puts records for other stages (TOPIC_IDENTITY, TOPIC_JOURNEY) and TOPIC_REJECTED.
  * Order is kept for each (task, receiving partition). Copied. Errors: ERR_NO_MEMORY, ERR_FULL. */
 struct outbox;
-MUST_CHECK int outbox_send(struct outbox *outbox, enum topic topic, struct str key, struct str value);
+MUST_CHECK int outbox_send(
+    struct outbox *outbox, enum topic topic, struct str key, struct str value);
 
 /* What a stage may touch while it is called. */
 struct task {
@@ -93,7 +95,8 @@ struct result {
     struct str value;
 };
 
-/* Where a reader stands: it has everything before `next`. The local driver has one, named "local". */
+/* Where a reader stands: it has everything before `next`. The local driver has one, named "local".
+ */
 struct result_position {
     char topic[64];
     int32_t partition;
