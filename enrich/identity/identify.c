@@ -1,85 +1,48 @@
-/* Dispatches records to the owners of nodes. An instance keeps only what a batch needs: nodes in
- * memory, buffers. */
+/*
+ * Takes records apart, finds the owner that each is for, and brings events to a person. An instance
+ * keeps only caches: owners in memory, buffers.
+ *
+ * Invariant: whatever can be wrong with a record is found before an owner changes.
+ */
 #include "enrich/identity/identify.h"
 
 #include <stdlib.h>
 
 #include "enrich/identity/actor.h"
+#include "enrich/identity/edge.h"
+#include "ingest/door.h"
 #include "schemas/error.h"
-#include "schemas/event_json.h"
 #include "schemas/journey_message.avro.h"
-#include "schemas/rejected.avro.h"
 
-#define SIGNATURES_INLINE_MAX 8
 #define STAGE_NAME "identify"
 
 struct identify {
     const struct identify_config *config;
     struct owners *owners;
-    struct buf event;   /* the enriched touchpoint */
-    struct buf message; /* the put */
+    struct buf event; /* the enriched touchpoint */
+    struct buf mail;
 };
 
-/* One event before one of its nodes. */
+/* An event before one node of its chain. */
 struct visit {
-    struct actor *actor;
     struct identify *identify;
-    const struct node *chain;
+    struct actor *actor;
+    struct owner *owner;
+    struct touchpoint event;
+    struct node chain[NODES_MAX];
     size_t chain_count;
     size_t index;
     int64_t position;
-    struct str event;
+    struct str bytes; /* the event, Avro */
     struct str channel;
 };
 
 static const enum topic inputs[] = {TOPIC_EVENTS, TOPIC_IDENTITY};
 
-static int reject(struct task *task, struct str payload, int error, struct str event_id)
-{
-    struct rejected rejected;
-    struct sha256 hash;
-    uint8_t digest[32];
-    CLEANUP(buf_free) struct buf value = {0};
-    rejected_init(&rejected);
-    rejected.stage = STR(STAGE_NAME);
-    rejected.reason = str_of(error_name(error));
-    rejected.payload = payload;
-    rejected.event_id = event_id;
-    sha256_init(&hash);
-    sha256_update_sized(&hash, rejected.source);
-    sha256_update_sized(&hash, rejected.stage);
-    sha256_update_sized(&hash, rejected.reason);
-    sha256_update_sized(&hash, rejected.pointer);
-    sha256_update_sized(&hash, rejected.payload);
-    sha256_final(&hash, digest);
-    memcpy(rejected.rejected_key, digest, KEY_SIZE);
-    int r = rejected_encode(&rejected, &value);
-    if (r < 0)
-        return r;
-    return outbox_send(task->outbox, TOPIC_REJECTED, str_make(digest, KEY_SIZE), buf_str(&value));
-}
+/* ---- signatures and their links ---- */
 
-/* Ids of a node's members, 16 bytes each; empty for an identifier. */
-static int member_ids(const struct namespace_table *namespaces, const struct node *node,
-    struct arena *arena, struct str *out)
-{
-    *out = (struct str){0};
-    if (!node_is_set(node->id))
-        return 0;
-    uint8_t *ids = arena_alloc(arena, node->members_count * KEY_SIZE);
-    if (!ids)
-        return ERR_NO_MEMORY;
-    for (size_t i = 0; i < node->members_count; i++)
-        namespace_node_id(
-            namespaces, node_rank(node->id), node->members[i]->value, ids + i * KEY_SIZE);
-    *out = str_make(ids, node->members_count * KEY_SIZE);
-    return 0;
-}
-
-/* ---- signatures: sets of identifiers that the first node has seen ---- */
-
-/* SHA-256 of the chain's ids: a node's id says its members. */
-static void signature_of(const struct node *chain, size_t count, uint8_t digest[32])
+/* A hash of the chain's ids: a node's id says its members. */
+static void signature_of(const struct node *chain, size_t count, uint8_t digest[SHA256_SIZE])
 {
     struct sha256 hash;
     sha256_init(&hash);
@@ -88,258 +51,279 @@ static void signature_of(const struct node *chain, size_t count, uint8_t digest[
     sha256_final(&hash, digest);
 }
 
-/* Returns 1 when the owner knew the signature; else remembers it and returns 0. */
-static int know_signature(struct actor *actor, const uint8_t digest[32])
-{
-    struct identity_node *node = &actor->owner->node;
-    int64_t brief;
-    memcpy(&brief, digest, sizeof brief);
-    for (size_t i = 0; i < node->signatures_count; i++)
-        if (node->signatures[i] == brief)
-            return 1;
-    if (node->signatures_count < SIGNATURES_INLINE_MAX) {
-        size_t count = node->signatures_count + 1;
-        int64_t *more = arena_alloc(owners_arena(actor->owners), count * sizeof *more);
-        if (!more)
-            return ERR_NO_MEMORY;
-        if (count > 1)
-            memcpy(more, node->signatures, (count - 1) * sizeof *more);
-        more[count - 1] = brief;
-        node->signatures = more;
-        node->signatures_count = count;
-        actor->owner->dirty = true;
-        return 0;
-    }
-    uint8_t key[2 * KEY_SIZE];
-    struct str found;
-    memcpy(key, actor->owner->id, KEY_SIZE);
-    memcpy(key + KEY_SIZE, digest, KEY_SIZE);
-    int r = state_get(actor->state, TABLE_SIGNATURE, str_make(key, sizeof key), &found);
-    if (r != STATE_ABSENT)
-        return r < 0 ? r : 1;
-    return state_put(actor->state, TABLE_SIGNATURE, str_make(key, sizeof key), (struct str){0});
-}
-
-static int send_link(const struct visit *visit, const struct node *weak,
-    const uint8_t weak_id[KEY_SIZE], const struct identifier *weak_text,
-    const uint8_t strong_id[KEY_SIZE], const struct identifier *strong_text)
+static int send_link(struct visit *visit, const uint8_t weak[KEY_SIZE], struct str value,
+    struct link_end *strong, size_t count)
 {
     struct identity_message message;
     identity_message_init(&message);
     message.kind = IDENTITY_KIND_LINK;
-    memcpy(message.to, weak_id, KEY_SIZE);
-    memcpy(message.from, visit->actor->owner->id, KEY_SIZE);
-    message.has_other = true;
-    memcpy(message.other, strong_id, KEY_SIZE);
-    message.other_namespace = strong_text->namespace;
-    message.other_value = strong_text->value;
-    if (weak_text) {
-        message.namespace = weak_text->namespace;
-        message.value = weak_text->value;
-    } else {
-        int r = member_ids(visit->actor->namespaces, weak, visit->actor->scratch, &message.members);
+    message.value = value;
+    message.links = strong;
+    message.links_count = count;
+    return actor_send(visit->actor, visit->owner, weak, &message);
+}
+
+/* The members of a node, as ends of links. */
+static void members_of(const struct visit *visit, const struct node *node, struct link_end *ends)
+{
+    for (size_t i = 0; i < node->members_count; i++) {
+        ends[i].value = node->members[i]->value;
+        if (node->members_count == 1)
+            memcpy(ends[i].node, node->id, KEY_SIZE);
+        else
+            namespace_node_id(
+                visit->actor->namespaces, node_rank(node->id), ends[i].value, ends[i].node);
+    }
+}
+
+/* A set learns its members, from the event in hand or by mail. */
+static int link_set(struct visit *visit, const struct node *set, struct link_end *members)
+{
+    if (set == &visit->chain[visit->index])
+        return actor_link(visit->actor, visit->owner, members, set->members_count);
+    return send_link(visit, set->id, (struct str){0}, members, set->members_count);
+}
+
+/* A new signature: each weaker identifier learns of all stronger ones, each set of its members. */
+static int send_links(struct visit *visit)
+{
+    struct link_end strong[EVENT_IDENTIFIERS_MAX], members[EVENT_IDENTIFIERS_MAX];
+    size_t strong_count = 0;
+    for (size_t i = 0; i < visit->chain_count; i++) {
+        const struct node *node = &visit->chain[i];
+        int r = 0;
+        members_of(visit, node, members);
+        for (size_t k = 0; r == 0 && k < node->members_count && strong_count; k++)
+            r = send_link(visit, members[k].node, members[k].value, strong, strong_count);
+        if (r == 0 && node_is_set(node->id))
+            r = link_set(visit, node, members);
         if (r < 0)
             return r;
-    }
-    return identity_message_send(&message, visit->actor->outbox);
-}
-
-/* Links of one weaker identifier to every member of one stronger node. */
-static int link_identifier(const struct visit *visit, const struct node *weak,
-    const struct identifier *member, const struct node *strong)
-{
-    const struct namespace_table *namespaces = visit->actor->namespaces;
-    uint8_t weak_id[KEY_SIZE], strong_id[KEY_SIZE];
-    int r = 0;
-    namespace_node_id(namespaces, node_rank(weak->id), member->value, weak_id);
-    for (size_t i = 0; r == 0 && i < strong->members_count; i++) {
-        namespace_node_id(namespaces, node_rank(strong->id), strong->members[i]->value, strong_id);
-        r = send_link(visit, weak, weak_id, member, strong_id, strong->members[i]);
-    }
-    return r;
-}
-
-/* A new signature: every pair of different rank, and every set with its members, is told to its
- * weaker end. */
-static int send_links(const struct visit *visit)
-{
-    int r = 0;
-    for (size_t w = 0; r == 0 && w < visit->chain_count; w++) {
-        const struct node *weak = &visit->chain[w];
-        for (size_t m = 0; r == 0 && m < weak->members_count; m++) {
-            for (size_t s = 0; r == 0 && s < w; s++)
-                r = link_identifier(visit, weak, weak->members[m], &visit->chain[s]);
-            if (r < 0 || !node_is_set(weak->id))
-                continue;
-            uint8_t member_id[KEY_SIZE];
-            namespace_node_id(
-                visit->actor->namespaces, node_rank(weak->id), weak->members[m]->value, member_id);
-            r = send_link(visit, weak, weak->id, NULL, member_id, weak->members[m]);
+        for (size_t k = 0; k < node->members_count; k++) {
+            strong[strong_count] = members[k];
+            strong[strong_count++].value = (struct str){0};
         }
     }
-    return r;
+    return 0;
 }
 
 /* ---- events ---- */
 
-/* The touchpoint for a person's timeline. */
 static int send_put(const struct visit *visit, const uint8_t person[KEY_SIZE], bool stay)
 {
-    const struct owner *owner = visit->actor->owner;
     struct placed_event placed = {
         .position = visit->position,
         .chain_index = stay ? CHAIN_INDEX_STAY : (int32_t)visit->index,
         .channel = visit->channel,
-        .event = visit->event,
+        .event = visit->bytes,
     };
-    struct journey_message message;
-    journey_message_init(&message);
-    message.kind = JOURNEY_KIND_PUT;
+    struct journey_message message = {
+        .kind = JOURNEY_KIND_PUT,
+        .stay = stay,
+        .epoch = stay ? 0 : visit->owner->epoch,
+        .events = &placed,
+        .events_count = 1,
+    };
     memcpy(message.person, person, KEY_SIZE);
-    memcpy(message.node, owner->id, KEY_SIZE);
-    message.stay = stay;
-    message.epoch = stay ? 0 : owner->node.epoch;
-    message.events = &placed;
-    message.events_count = 1;
-    buf_clear(&visit->identify->message);
-    int r = journey_message_encode(&message, &visit->identify->message);
+    memcpy(message.node, visit->owner->id, KEY_SIZE);
+    struct buf *mail = visit->actor->mail;
+    buf_clear(mail);
+    int r = journey_message_encode(&message, mail);
     if (r < 0)
         return r;
-    return outbox_send(visit->actor->outbox, TOPIC_JOURNEY, str_make(person, KEY_SIZE),
-        buf_str(&visit->identify->message));
+    return outbox_send(
+        visit->actor->outbox, TOPIC_JOURNEY, str_make(person, KEY_SIZE), buf_str(mail));
 }
 
-/* The event to the next node of its chain, or back to the first to stay. */
+/* To the next node of the chain, or back to the first to stay. */
 static int send_on(const struct visit *visit)
 {
     struct identity_message message;
-    identity_message_init(&message);
-    bool next = visit->index + 1 < visit->chain_count;
-    size_t index = next ? visit->index + 1 : 0;
-    message.kind = next ? IDENTITY_KIND_EVENT : IDENTITY_KIND_STAY;
-    memcpy(message.to, visit->chain[index].id, KEY_SIZE);
-    memcpy(message.from, visit->actor->owner->id, KEY_SIZE);
-    message.position = visit->position;
-    message.chain_index = (int32_t)index;
-    message.channel = visit->channel;
-    message.event = visit->event;
-    return identity_message_send(&message, visit->actor->outbox);
+    struct travelling_event event = {
+        .event = visit->bytes,
+        .channel = visit->channel,
+        .position = visit->position,
+        .chain_index = (int32_t)visit->index,
+    };
+    identity_message_onward(visit->chain, visit->chain_count, &event, &message);
+    return actor_send(visit->actor, visit->owner, message.to, &message);
 }
 
-static int on_event(const struct visit *visit, bool from_log)
+/* The first event of a node may come before any message that says what the node is. */
+static int introduce(struct visit *visit)
 {
-    struct actor *actor = visit->actor;
     const struct node *node = &visit->chain[visit->index];
-    int r = 0;
-    if (!actor->owner->exists) {
-        struct str members;
-        r = member_ids(actor->namespaces, node, actor->scratch, &members);
-        if (r == 0)
-            r = actor_create(actor, node->members[0]->namespace, node->members[0]->value, members);
-    }
-    if (r == 0 && from_log) {
-        uint8_t digest[32];
-        signature_of(visit->chain, visit->chain_count, digest);
-        r = know_signature(actor, digest);
-        if (r == 0 && (visit->chain_count > 1 || node_is_set(node->id)))
-            r = send_links(visit);
-    }
+    if (!node_is_set(node->id))
+        return owner_name(visit->actor->owners, visit->owner, node->members[0]->value);
+    if (visit->owner->exists)
+        return 0;
+    struct link_end members[EVENT_IDENTIFIERS_MAX];
+    uint8_t ids[EVENT_IDENTIFIERS_MAX][KEY_SIZE];
+    members_of(visit, node, members);
+    for (size_t i = 0; i < node->members_count; i++)
+        memcpy(ids[i], members[i].node, KEY_SIZE);
+    return owner_make_set(
+        visit->actor->owners, visit->owner, (const uint8_t(*)[KEY_SIZE])ids, node->members_count);
+}
+
+static int learn_signature(struct visit *visit)
+{
+    uint8_t digest[SHA256_SIZE];
+    if (visit->chain_count == 1 && !node_is_set(visit->owner->id))
+        return 0; /* nothing to link */
+    signature_of(visit->chain, visit->chain_count, digest);
+    int r = owner_know(visit->actor->owners, visit->owner, digest);
+    return r == 0 ? send_links(visit) : r < 0 ? r : 0;
+}
+
+static int on_event(struct visit *visit)
+{
+    struct owner *owner = visit->owner;
+    int r = introduce(visit);
+    if (r == 0 && visit->index == 0)
+        r = learn_signature(visit);
     if (r < 0)
         return r;
-    return actor->owner->node.dead ? send_on(visit)
-                                   : send_put(visit, actor->owner->node.person, false);
+    if (owner->flags & OWNER_DEAD)
+        return send_on(visit);
+    if (!(owner->flags & OWNER_SEATED)) {
+        owner->flags |= OWNER_SEATED;
+        owner_changed(visit->actor->owners, owner);
+    }
+    return send_put(visit, owner->person, false);
 }
 
-static int on_stay(const struct visit *visit)
+static int on_stay(struct visit *visit)
 {
-    struct actor *actor = visit->actor;
-    const struct owner *owner = actor->owner;
+    struct link_end members[EVENT_IDENTIFIERS_MAX];
     uint8_t person[KEY_SIZE];
-    if (!owner->exists)
-        return ERR_VALUE;
-    const uint8_t *first =
-        node_is_set(owner->id) ? (const uint8_t *)owner->node.members.data : owner->id;
-    actor_person(actor->tenant_key, first, person);
+    members_of(visit, &visit->chain[0], members);
+    owners_person(visit->actor->owners, members[0].node, person);
     return send_put(visit, person, true);
 }
 
-static int process_event(
-    struct identify *identify, struct actor *actor, const struct record *record)
+/* Reads the event and its chain. */
+static int read_event(struct visit *visit, struct str bytes)
 {
-    struct touchpoint event;
-    struct node chain[NODES_MAX];
-    struct visit visit = {
-        .actor = actor, .identify = identify, .chain = chain, .position = record->position};
-    int r = touchpoint_decode(&event, record->value, actor->scratch);
-    if (r == 0)
-        r = namespace_chain(actor->namespaces, event.identifiers, event.identifiers_count,
-            actor->scratch, chain, &visit.chain_count);
-    if (r == 0 && identify->config->enrich)
-        r = identify->config->enrich(
-            identify->config->enrich_context, &event, actor->scratch, &visit.channel);
-    buf_clear(&identify->event);
-    if (r >= 0)
-        r = touchpoint_encode(&event, &identify->event);
-    if (r == 0)
-        r = owners_get(actor->owners, actor->state, chain[0].id, &actor->owner);
-    visit.event = buf_str(&identify->event);
-    return r < 0 ? r : on_event(&visit, true);
-}
-
-static int process_travelling(
-    struct identify *identify, struct actor *actor, const struct identity_message *message)
-{
-    struct touchpoint event;
-    struct node chain[NODES_MAX];
-    struct visit visit = {
-        .actor = actor,
-        .identify = identify,
-        .chain = chain,
-        .index = (size_t)(message->chain_index < 0 ? 0 : message->chain_index),
-        .position = message->position,
-        .event = message->event,
-        .channel = message->channel,
-    };
-    int r = touchpoint_decode(&event, message->event, actor->scratch);
-    if (r == 0)
-        r = namespace_chain(actor->namespaces, event.identifiers, event.identifiers_count,
-            actor->scratch, chain, &visit.chain_count);
-    if (r < 0)
+    struct arena *scratch = owners_scratch(visit->actor->owners);
+    visit->bytes = bytes;
+    int r = touchpoint_decode(&visit->event, bytes, scratch);
+    if (r < 0) {
+        touchpoint_init(&visit->event); /* a rejection says only what was read whole */
         return r;
-    if (visit.index >= visit.chain_count ||
-        memcmp(chain[visit.index].id, actor->owner->id, KEY_SIZE) != 0)
-        return ERR_VALUE;
-    return message->kind == IDENTITY_KIND_STAY ? on_stay(&visit) : on_event(&visit, false);
+    }
+    r = namespace_chain(visit->actor->namespaces, visit->event.identifiers,
+        visit->event.identifiers_count, scratch, visit->chain, &visit->chain_count);
+    for (size_t i = 0; r == 0 && i < visit->event.identifiers_count; i++) {
+        size_t size = visit->event.identifiers[i].value.size;
+        if (size == 0 || size > IDENTIFIER_VALUE_SIZE_MAX)
+            r = ERR_VALUE;
+    }
+    return r;
 }
 
-static int process_message(
-    struct identify *identify, struct actor *actor, const struct record *record)
+static int enrich(struct visit *visit)
+{
+    const struct identify_config *config = visit->identify->config;
+    struct buf *event = &visit->identify->event;
+    if (config->enrich) {
+        int r = config->enrich(config->enrich_context, &visit->event,
+            owners_scratch(visit->actor->owners), &visit->channel);
+        buf_clear(event);
+        if (r >= 0)
+            r = touchpoint_encode(&visit->event, event);
+        if (r < 0)
+            return r;
+        visit->bytes = buf_str(event);
+    }
+    return visit->bytes.size > IDENTIFY_EVENT_SIZE_MAX ? ERR_TOO_LARGE : 0;
+}
+
+/* An event whose key is not its first node (a producer with another table of namespaces) lies in a
+ * partition whose owners are others: it goes by mail. */
+static int redirect(const struct visit *visit)
 {
     struct identity_message message;
-    int r = identity_message_decode(&message, record->value, actor->scratch);
-    if (r == 0 && (size_t)node_rank(message.to) >= actor->namespaces->count)
-        r = ERR_NAMESPACE;
-    if (r == 0 && (size_t)node_rank(message.from) >= actor->namespaces->count)
-        r = ERR_NAMESPACE;
-    if (r == 0 && message.has_other && (size_t)node_rank(message.other) >= actor->namespaces->count)
-        r = ERR_NAMESPACE;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_EVENT;
+    message.position = visit->position;
+    message.channel = visit->channel;
+    message.event = visit->bytes;
+    struct owner nobody = {.exists = false};
+    memcpy(nobody.id, visit->chain[0].id, KEY_SIZE);
+    return actor_send(visit->actor, &nobody, visit->chain[0].id, &message);
+}
+
+static int process_event(struct visit *visit, const struct record *record)
+{
+    visit->position = record->position;
+    int r = read_event(visit, record->value);
     if (r == 0)
-        r = owners_get(actor->owners, actor->state, message.to, &actor->owner);
+        r = enrich(visit);
     if (r < 0)
         return r;
+    if (!str_equal(record->key, str_make(visit->chain[0].id, KEY_SIZE)))
+        return redirect(visit);
+    r = owners_get(visit->actor->owners, visit->chain[0].id, &visit->owner);
+    return r < 0 ? r : on_event(visit);
+}
+
+static int process_travelling(struct visit *visit, const struct identity_message *message)
+{
+    bool stays = message->kind == IDENTITY_KIND_STAY;
+    int r = read_event(visit, message->event);
+    if (r < 0)
+        return r;
+    visit->index = stays ? 0 : (size_t)message->chain_index;
+    visit->position = message->position;
+    visit->channel = message->channel;
+    if (visit->index >= visit->chain_count ||
+        memcmp(visit->chain[visit->index].id, message->to, KEY_SIZE) != 0)
+        return ERR_VALUE;
+    r = owners_get(visit->actor->owners, message->to, &visit->owner);
+    if (r < 0)
+        return r;
+    return stays ? on_stay(visit) : on_event(visit);
+}
+
+static int process_mail(struct visit *visit, const struct record *record)
+{
+    struct identity_message message;
+    struct arena *scratch = owners_scratch(visit->actor->owners);
+    int r = identity_message_decode(&message, record->value, scratch);
+    if (r < 0)
+        return r;
+    if (!identity_message_valid(visit->actor->namespaces, &message) ||
+        !str_equal(record->key, str_make(message.to, KEY_SIZE)))
+        return ERR_VALUE;
     if (message.kind == IDENTITY_KIND_EVENT || message.kind == IDENTITY_KIND_STAY)
-        return process_travelling(identify, actor, &message);
-    return actor_receive(actor, &message);
+        return process_travelling(visit, &message);
+    return actor_receive(visit->actor, &message);
 }
 
 /* ---- the stage ---- */
+
+static int reject(
+    struct task *task, const struct record *record, const struct visit *visit, int error)
+{
+    const struct door_rejection rejection = {
+        .source = visit->event.source,
+        .stage = STR(STAGE_NAME),
+        .payload = record->value,
+        .event_id = visit->event.event_id,
+    };
+    const struct event_problem problem = {.error = error};
+    struct append_record out;
+    int r = door_reject(&rejection, &problem, visit->event.received_at, task->scratch, &out);
+    return r < 0 ? r : outbox_send(task->outbox, TOPIC_REJECTED, out.key, out.value);
+}
 
 static void stage_close(void *instance)
 {
     struct identify *identify = instance;
     owners_free(&identify->owners);
     buf_free(&identify->event);
-    buf_free(&identify->message);
+    buf_free(&identify->mail);
     free(identify);
 }
 
@@ -349,7 +333,8 @@ static int stage_open(const void *config, void **instance)
     if (!identify)
         return ERR_NO_MEMORY;
     identify->config = config;
-    int r = owners_new(&identify->owners);
+    int r =
+        owners_new(identify->config->namespaces, identify->config->tenant_key, &identify->owners);
     if (r < 0) {
         stage_close(identify);
         return r;
@@ -363,26 +348,29 @@ static int stage_process(void *instance, struct task *task, const struct record 
     struct identify *identify = instance;
     struct actor actor = {
         .namespaces = identify->config->namespaces,
-        .tenant_key = str_make(identify->config->tenant_key, sizeof identify->config->tenant_key),
         .owners = identify->owners,
-        .state = task->state,
         .outbox = task->outbox,
-        .scratch = task->scratch,
+        .mail = &identify->mail,
     };
-    int r = record->topic == TOPIC_EVENTS ? process_event(identify, &actor, record)
-                                          : process_message(identify, &actor, record);
+    struct visit visit;
+    visit.identify = identify;
+    visit.actor = &actor;
+    visit.channel = (struct str){0};
+    visit.index = 0;
+    touchpoint_init(&visit.event);
+    owners_enter(identify->owners, task);
+    int r = record->topic == TOPIC_EVENTS ? process_event(&visit, record)
+                                          : process_mail(&visit, record);
     if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
-        return reject(task, record->value, r, (struct str){0});
+        return reject(task, record, &visit, r);
     return r;
 }
 
 static int stage_settle(void *instance, struct task *task)
 {
     struct identify *identify = instance;
-    int r = owners_flush(identify->owners, task->state);
-    if (r == 0)
-        owners_forget(identify->owners);
-    return r;
+    owners_enter(identify->owners, task);
+    return owners_flush(identify->owners);
 }
 
 static void stage_reset(void *instance)

@@ -1,15 +1,22 @@
 /* No state. */
 #include "enrich/identity/message.h"
 
+#include "enrich/identity/edge.h"
 #include "schemas/error.h"
 
-int identity_message_send(const struct identity_message *message, struct outbox *outbox)
+void identity_message_onward(const struct node *chain, size_t chain_count,
+    const struct travelling_event *event, struct identity_message *out)
 {
-    CLEANUP(buf_free) struct buf value = {0};
-    int r = identity_message_encode(message, &value);
-    if (r < 0)
-        return r;
-    return outbox_send(outbox, TOPIC_IDENTITY, str_make(message->to, KEY_SIZE), buf_str(&value));
+    bool next = event->chain_index >= 0 && (size_t)event->chain_index + 1 < chain_count;
+    size_t index = next ? (size_t)event->chain_index + 1 : 0;
+    identity_message_init(out);
+    out->kind = next ? IDENTITY_KIND_EVENT : IDENTITY_KIND_STAY;
+    out->position = event->position;
+    out->chain_index = (int32_t)index;
+    out->channel = event->channel;
+    out->event = event->event;
+    memcpy(out->to, chain[index].id, KEY_SIZE);
+    memcpy(out->from, event->from, KEY_SIZE);
 }
 
 int identity_message_pass_on(const struct namespace_table *namespaces,
@@ -17,6 +24,8 @@ int identity_message_pass_on(const struct namespace_table *namespaces,
 {
     struct touchpoint touchpoint;
     struct node chain[NODES_MAX];
+    struct identity_message message;
+    CLEANUP(buf_free) struct buf value = {0};
     size_t count;
     int r = touchpoint_decode(&touchpoint, event->event, arena);
     if (r == 0)
@@ -24,16 +33,102 @@ int identity_message_pass_on(const struct namespace_table *namespaces,
             namespaces, touchpoint.identifiers, touchpoint.identifiers_count, arena, chain, &count);
     if (r < 0)
         return r;
-    struct identity_message message;
-    identity_message_init(&message);
-    bool next = event->chain_index >= 0 && (size_t)event->chain_index + 1 < count;
-    size_t index = next ? (size_t)event->chain_index + 1 : 0;
-    message.kind = next ? IDENTITY_KIND_EVENT : IDENTITY_KIND_STAY;
-    message.position = event->position;
-    message.chain_index = (int32_t)index;
-    message.channel = event->channel;
-    message.event = event->event;
-    memcpy(message.to, chain[index].id, KEY_SIZE);
-    memcpy(message.from, event->from, KEY_SIZE);
-    return identity_message_send(&message, outbox);
+    identity_message_onward(chain, count, event, &message);
+    r = identity_message_encode(&message, &value);
+    if (r < 0)
+        return r;
+    return outbox_send(outbox, TOPIC_IDENTITY, str_make(message.to, KEY_SIZE), buf_str(&value));
+}
+
+/* ---- validity ---- */
+
+static bool configured(const struct namespace_table *namespaces, const uint8_t id[KEY_SIZE])
+{
+    return (size_t)node_rank(id) < namespaces->count;
+}
+
+static bool stronger(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
+{
+    return node_class(a) < node_class(b);
+}
+
+static bool identifier(const uint8_t id[KEY_SIZE])
+{
+    return !node_is_set(id);
+}
+
+/* A set is linked to all its members, which are of its rank, in id order; an identifier to
+ * identifiers of stronger ranks. */
+static bool link_valid(const struct identity_message *message)
+{
+    bool set = node_is_set(message->to);
+    if (message->links_count < (set ? 2 : 1))
+        return false;
+    for (size_t i = 0; i < message->links_count; i++) {
+        const uint8_t *strong = message->links[i].node;
+        if (node_is_set(strong) || !stronger(strong, message->to))
+            return false;
+        if (set && node_rank(strong) != node_rank(message->to))
+            return false;
+        if (set && i && memcmp(message->links[i - 1].node, strong, KEY_SIZE) >= 0)
+            return false;
+    }
+    return true;
+}
+
+static bool bridge_valid(const struct identity_message *message)
+{
+    return message->has_other && identifier(message->to) && identifier(message->other) &&
+           identifier(message->from) && node_class(message->to) != node_class(message->other) &&
+           stronger(message->to, message->from) && stronger(message->other, message->from);
+}
+
+static bool root_valid(const struct identity_message *message)
+{
+    if (!message->has_other || !identifier(message->other) || !identifier(message->from))
+        return false;
+    return stronger(message->from, message->to) &&
+           (stronger(message->other, message->from) ||
+               memcmp(message->other, message->from, KEY_SIZE) == 0);
+}
+
+static bool kind_valid(
+    const struct namespace_table *namespaces, const struct identity_message *message)
+{
+    switch (message->kind) {
+    case IDENTITY_KIND_EVENT:
+        return message->chain_index >= 0 && message->chain_index < NODES_MAX;
+    case IDENTITY_KIND_STAY:
+        return true;
+    case IDENTITY_KIND_LINK:
+        return link_valid(message);
+    case IDENTITY_KIND_ATTACH:
+        return identifier(message->to) && stronger(message->to, message->from);
+    case IDENTITY_KIND_GENERIC:
+        return identifier(message->from) && stronger(message->from, message->to);
+    case IDENTITY_KIND_BRIDGE:
+        return bridge_valid(message);
+    case IDENTITY_KIND_ROOT:
+        return root_valid(message);
+    case IDENTITY_KIND_CLAIM:
+    case IDENTITY_KIND_UNCLAIM:
+        return identifier(message->to) && identifier(message->from) &&
+               stronger(message->to, message->from) &&
+               namespaces->rules[node_rank(message->from)].protected_max > 0;
+    case IDENTITY_KIND_VERDICT:
+        return identifier(message->to) && identifier(message->from) &&
+               stronger(message->from, message->to);
+    default: /* kinds of a later version, and those of erasure, which this one does not send */
+        return false;
+    }
+}
+
+bool identity_message_valid(
+    const struct namespace_table *namespaces, const struct identity_message *message)
+{
+    if (!configured(namespaces, message->to) || !configured(namespaces, message->from))
+        return false;
+    if (message->has_other && !configured(namespaces, message->other))
+        return false;
+    return kind_valid(namespaces, message);
 }

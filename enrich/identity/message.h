@@ -28,5 +28,11 @@ struct travelling_event {
 MUST_CHECK int identity_message_pass_on(const struct namespace_table *namespaces,
     const struct travelling_event *event, struct arena *arena, struct outbox *outbox);
 
-/* Encodes and sends any message to its node `to`. Errors: ERR_NO_MEMORY, those of outbox_send(). */
-MUST_CHECK int identity_message_send(const struct identity_message *message, struct outbox *outbox);
+/* What that message says, for those that have the chain. Slices are borrowed from event. */
+void identity_message_onward(const struct node *chain, size_t chain_count,
+    const struct travelling_event *event, struct identity_message *out);
+
+/* True for a message that an owner may get: node ids of configured ranks, and what its kind needs.
+ * Events are not looked into. Threads: any. */
+bool identity_message_valid(
+    const struct namespace_table *namespaces, const struct identity_message *message);

@@ -1,43 +1,49 @@
 /*
- * A hash table of nodes, emptied after each batch.
+ * A hash table of owners over an arena, and the list of those whose rows are older.
  *
- * Invariant: a node in the table is the truth of the running batch; its row is that of the batch
- * before until flush.
+ * Invariants:
+ *  I1 an owner in the table is the truth of the running batch; its row is that of the batch before
+ *     until flush. Rows of neighbours, claims and signatures are written at once.
+ *  I2 `root` is a function of the row: the claim where it needs no accepting or is accepted.
+ *  I3 an owner that does not exist is never dirty.
  */
 #include "enrich/identity/owner.h"
 
 #include <stdlib.h>
 
+#include "enrich/identity/edge.h"
+#include "enrich/identity/person.h"
 #include "schemas/error.h"
+#include "schemas/person_of.avro.h"
 
 #define SLOTS_MIN ((size_t)4096)
-#define EDGE_KEY_SIZE (2 * KEY_SIZE)
-#define EDGE_VALUE_SIZE (5 * 4 + 1 + KEY_SIZE)
-
-enum edge_flag {
-    EDGE_DOWN = 1,
-    EDGE_GENERIC = 2,
-    EDGE_HAS_ROOT = 4,
-    EDGE_CLAIMANT = 8,
-    EDGE_TOLD_ACCEPTED = 16,
-};
+#define INLINE_EDGES_MAX (EDGES_ABOVE_MAX + EDGES_BELOW_MAX)
+#define SIGNATURE_KEY_SIZE (KEY_SIZE + SIGNATURE_SIZE)
 
 struct owners {
-    struct owner **slots;
+    const struct namespace_table *namespaces;
+    struct hmac_key tenant_key;
+    struct state *state;
+    struct arena *scratch;
+    struct owner **slots; /* power of two, at most half full */
     size_t size;
     size_t count;
+    struct owner *dirty;
     struct arena arena;
     struct buf value; /* reused for rows */
+    struct inline_edge edges[INLINE_EDGES_MAX];
 };
 
-int owners_new(struct owners **out)
+int owners_new(
+    const struct namespace_table *namespaces, const uint8_t tenant_key[32], struct owners **out)
 {
     struct owners *owners = calloc(1, sizeof *owners);
     if (!owners)
         return ERR_NO_MEMORY;
+    owners->namespaces = namespaces;
+    hmac_key_init(&owners->tenant_key, str_make(tenant_key, 32));
     owners->slots = calloc(SLOTS_MIN, sizeof *owners->slots);
     owners->size = SLOTS_MIN;
-    owners->arena.size_max = (size_t)1 << 36;
     if (!owners->slots) {
         owners_free(&owners);
         return ERR_NO_MEMORY;
@@ -57,12 +63,42 @@ void owners_free(struct owners **owners)
     *owners = NULL;
 }
 
+void owners_enter(struct owners *owners, struct task *task)
+{
+    owners->state = task->state;
+    owners->scratch = task->scratch;
+}
+
+struct state *owners_state(struct owners *owners)
+{
+    return owners->state;
+}
+
+struct arena *owners_scratch(struct owners *owners)
+{
+    return owners->scratch;
+}
+
 struct arena *owners_arena(struct owners *owners)
 {
     return &owners->arena;
 }
 
-/* Ids are hashes already, but for their first byte. */
+struct buf *owners_buffer(struct owners *owners)
+{
+    buf_clear(&owners->value);
+    return &owners->value;
+}
+
+void owners_person(
+    const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE])
+{
+    person_id(&owners->tenant_key, root, person);
+}
+
+/* ---- the table ---- */
+
+/* Ids are hashes but for their first byte. */
 static size_t slot_of(const struct owners *owners, const uint8_t id[KEY_SIZE])
 {
     uint64_t bits;
@@ -77,8 +113,7 @@ static int grow(struct owners *owners)
 {
     if (owners->count * 2 < owners->size)
         return 0;
-    struct owners larger = *owners;
-    larger.size = owners->size * 2;
+    struct owners larger = {.size = owners->size * 2};
     larger.slots = calloc(larger.size, sizeof *larger.slots);
     if (!larger.slots)
         return ERR_NO_MEMORY;
@@ -91,31 +126,93 @@ static int grow(struct owners *owners)
     return 0;
 }
 
-static int load(struct owners *owners, struct state *state, struct owner *owner)
+static void set_root(const struct owners *owners, struct owner *owner)
 {
-    struct str value;
-    identity_node_init(&owner->node);
-    int r = state_get(state, TABLE_NODE, str_make(owner->id, KEY_SIZE), &value);
-    if (r == STATE_ABSENT)
-        return 0;
-    if (r == 0)
-        r = identity_node_decode(&owner->node, value, &owners->arena);
-    if (r < 0)
-        return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
-    const struct identity_node *node = &owner->node;
-    if (node->up_counts_count > NAMESPACES_MAX || node->down_counts_count > NAMESPACES_MAX ||
-        node->members.size % KEY_SIZE || node->bridging.size % KEY_SIZE)
+    bool protected = owners->namespaces->rules[node_rank(owner->id)].protected_max > 0;
+    bool claims = !protected || (owner->flags & OWNER_ACCEPTED);
+    memcpy(owner->root, claims ? owner->claim : owner->id, KEY_SIZE);
+}
+
+/* Counts that a scan may rely on. */
+static bool rows_valid(const struct identity_node *node)
+{
+    for (size_t i = 0; i < node->rows_count; i++) {
+        const struct edge_rows *rows = &node->rows[i];
+        if (rows->class < 0 || rows->class > UINT8_MAX || rows->count <= 0 || rows->linked < 0 ||
+            rows->linked > rows->count)
+            return false;
+    }
+    return true;
+}
+
+/* What a row says of neighbours, to arrays in the cache's arena. */
+static int load_edges(struct owners *owners, struct owner *owner, const struct identity_node *node)
+{
+    size_t count = node->edges_count;
+    struct edge *edges = arena_alloc(&owners->arena, (count + 1) * sizeof *edges);
+    if (!edges)
+        return ERR_NO_MEMORY;
+    size_t above = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct inline_edge *from = &node->edges[i];
+        edges[i] = (struct edge){
+            .links = from->links, .bridges = from->bridges, .flags = (unsigned)from->flags};
+        memcpy(edges[i].node, from->node, KEY_SIZE);
+        memcpy(edges[i].root, from->has_root ? from->root : from->node, KEY_SIZE);
+        above += node_class(from->node) < node_class(owner->id);
+        if (above != i + 1 && node_class(from->node) < node_class(owner->id))
+            return ERR_STATE; /* those above come first */
+    }
+    if (above > EDGES_ABOVE_MAX || count - above > EDGES_BELOW_MAX || !rows_valid(node))
         return ERR_STATE;
-    for (size_t i = 0; i < node->up_counts_count; i++)
-        owner->up_counts[i] = node->up_counts[i];
-    for (size_t i = 0; i < node->down_counts_count; i++)
-        owner->down_counts[i] = node->down_counts[i];
-    owner->exists = true;
+    owner->above = (struct edge_array){edges, above, above};
+    owner->below = (struct edge_array){edges + above, count - above, count - above};
+    owner->rows = node->rows;
+    owner->rows_count = owner->rows_room = node->rows_count;
     return 0;
 }
 
-int owners_get(
-    struct owners *owners, struct state *state, const uint8_t id[KEY_SIZE], struct owner **out)
+static int load_signatures(struct owners *owners, struct owner *owner, struct str signatures)
+{
+    if (signatures.size % SIGNATURE_SIZE || signatures.size > OWNER_SIGNATURES_MAX * SIGNATURE_SIZE)
+        return ERR_STATE;
+    if (signatures.size == 0)
+        return 0;
+    owner->signatures = arena_alloc(&owners->arena, (size_t)OWNER_SIGNATURES_MAX * SIGNATURE_SIZE);
+    if (!owner->signatures)
+        return ERR_NO_MEMORY;
+    memcpy(owner->signatures, signatures.data, signatures.size);
+    owner->signatures_count = signatures.size / SIGNATURE_SIZE;
+    return 0;
+}
+
+static int load(struct owners *owners, struct owner *owner)
+{
+    struct str value;
+    struct identity_node node;
+    int r = state_get(owners->state, TABLE_NODE, str_make(owner->id, KEY_SIZE), &value);
+    if (r)
+        return r;
+    r = identity_node_decode(&node, value, &owners->arena);
+    if (r < 0)
+        return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
+    r = load_edges(owners, owner, &node);
+    if (r == 0)
+        r = load_signatures(owners, owner, node.signatures);
+    if (r < 0)
+        return r;
+    memcpy(owner->person, node.person, KEY_SIZE);
+    if (node.has_claim)
+        memcpy(owner->claim, node.claim, KEY_SIZE);
+    owner->epoch = node.epoch;
+    owner->claim_number = node.claim_number;
+    owner->flags = (unsigned)node.flags;
+    owner->exists = true;
+    set_root(owners, owner);
+    return 0;
+}
+
+int owners_get(struct owners *owners, const uint8_t id[KEY_SIZE], struct owner **out)
 {
     struct owner *owner = owners->slots[slot_of(owners, id)];
     if (owner) {
@@ -130,190 +227,213 @@ int owners_get(
         return ERR_NO_MEMORY;
     *owner = (struct owner){.exists = false};
     memcpy(owner->id, id, KEY_SIZE);
-    r = load(owners, state, owner);
+    memcpy(owner->claim, id, KEY_SIZE);
+    memcpy(owner->root, id, KEY_SIZE);
+    r = load(owners, owner);
     if (r < 0)
         return r;
+    if (r == STATE_ABSENT && !node_is_set(id)) {
+        owners_person(owners, id, owner->person);
+        owner->exists = true;
+    }
     owners->slots[slot_of(owners, id)] = owner;
     owners->count++;
     *out = owner;
     return 0;
 }
 
-static size_t count_used(const int32_t counts[NAMESPACES_MAX])
+void owner_changed(struct owners *owners, struct owner *owner)
 {
-    size_t used = NAMESPACES_MAX;
-    while (used && counts[used - 1] == 0)
-        used--;
-    return used;
+    if (owner->dirty)
+        return;
+    owner->dirty = true;
+    owner->next_dirty = owners->dirty;
+    owners->dirty = owner;
 }
 
-static int save(struct owners *owners, struct state *state, struct owner *owner)
+int owner_make_set(
+    struct owners *owners, struct owner *owner, const uint8_t (*members)[KEY_SIZE], size_t count)
 {
-    owner->node.up_counts = owner->up_counts;
-    owner->node.up_counts_count = count_used(owner->up_counts);
-    owner->node.down_counts = owner->down_counts;
-    owner->node.down_counts_count = count_used(owner->down_counts);
-    buf_clear(&owners->value);
-    int r = identity_node_encode(&owner->node, &owners->value);
+    if (owner->exists)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        struct edge edge = {.flags = EDGE_MEMBER};
+        memcpy(edge.node, members[i], KEY_SIZE);
+        memcpy(edge.root, members[i], KEY_SIZE);
+        int r = edge_put(owners, owner, &edge);
+        if (r < 0)
+            return r;
+    }
+    owners_person(owners, members[0], owner->person);
+    owner->exists = true;
+    owner_changed(owners, owner);
+    return 0;
+}
+
+int owner_name(struct owners *owners, struct owner *owner, struct str value)
+{
+    if ((owner->flags & OWNER_NAMED) || value.size == 0 || node_is_set(owner->id))
+        return 0;
+    int r = arena_dup(&owners->arena, value, &owner->value);
+    if (r < 0)
+        return r;
+    owner->flags |= OWNER_NAMED;
+    owner->person_due = true;
+    owner_changed(owners, owner);
+    return 0;
+}
+
+/* ---- signatures ---- */
+
+static int know_in_rows(struct owners *owners, struct owner *owner, const uint8_t *signature)
+{
+    uint8_t key[SIGNATURE_KEY_SIZE];
+    struct str found;
+    memcpy(key, owner->id, KEY_SIZE);
+    memcpy(key + KEY_SIZE, signature, SIGNATURE_SIZE);
+    struct str row = str_make(key, sizeof key);
+    int r = STATE_ABSENT;
+    if (owner->flags & OWNER_SIGNATURE_ROWS)
+        r = state_get(owners->state, TABLE_SIGNATURE, row, &found);
+    if (r != STATE_ABSENT)
+        return r < 0 ? r : 1;
+    owner->flags |= OWNER_SIGNATURE_ROWS;
+    owner_changed(owners, owner);
+    return state_put(owners->state, TABLE_SIGNATURE, row, (struct str){0});
+}
+
+int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signature)
+{
+    for (size_t i = 0; i < owner->signatures_count; i++)
+        if (memcmp(owner->signatures + i * SIGNATURE_SIZE, signature, SIGNATURE_SIZE) == 0)
+            return 1;
+    if (owner->signatures_count == OWNER_SIGNATURES_MAX)
+        return know_in_rows(owners, owner, signature);
+    if (!owner->signatures)
+        owner->signatures =
+            arena_alloc(&owners->arena, (size_t)OWNER_SIGNATURES_MAX * SIGNATURE_SIZE);
+    if (!owner->signatures)
+        return ERR_NO_MEMORY;
+    memcpy(owner->signatures + owner->signatures_count * SIGNATURE_SIZE, signature, SIGNATURE_SIZE);
+    owner->signatures_count++;
+    owner_changed(owners, owner);
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static void fill_edges(struct owners *owners, const struct edge_array *edges, size_t *count)
+{
+    for (size_t i = 0; i < edges->count; i++) {
+        const struct edge *edge = &edges->edges[i];
+        struct inline_edge *to = &owners->edges[(*count)++];
+        *to = (struct inline_edge){
+            .links = edge->links,
+            .bridges = edge->bridges,
+            .flags = (int32_t)edge->flags,
+            .has_root = memcmp(edge->root, edge->node, KEY_SIZE) != 0,
+        };
+        memcpy(to->node, edge->node, KEY_SIZE);
+        memcpy(to->root, edge->root, KEY_SIZE);
+    }
+}
+
+static int save(struct owners *owners, const struct owner *owner)
+{
+    struct identity_node node = {
+        .flags = (int32_t)owner->flags,
+        .epoch = owner->epoch,
+        .has_claim = memcmp(owner->claim, owner->id, KEY_SIZE) != 0,
+        .claim_number = owner->claim_number,
+        .signatures = str_make(owner->signatures, owner->signatures_count * SIGNATURE_SIZE),
+        .edges = owners->edges,
+        .rows = owner->rows,
+        .rows_count = owner->rows_count,
+    };
+    memcpy(node.person, owner->person, KEY_SIZE);
+    memcpy(node.claim, owner->claim, KEY_SIZE);
+    fill_edges(owners, &owner->above, &node.edges_count);
+    fill_edges(owners, &owner->below, &node.edges_count);
+    struct buf *value = owners_buffer(owners);
+    int r = identity_node_encode(&node, value);
+    if (r < 0)
+        return r;
+    return state_put(owners->state, TABLE_NODE, str_make(owner->id, KEY_SIZE), buf_str(value));
+}
+
+/* The identifier's text: from memory, else from the row that has it. */
+static int text_of(struct owners *owners, const struct owner *owner, struct str *value)
+{
+    struct str row;
+    struct person_of old;
+    *value = owner->value;
+    if (value->size)
+        return 0;
+    int r = state_get(owners->state, TABLE_PERSON_OF, str_make(owner->id, KEY_SIZE), &row);
     if (r == 0)
-        r = state_put(state, TABLE_NODE, str_make(owner->id, KEY_SIZE), buf_str(&owners->value));
-    owner->dirty = false;
-    return r;
+        r = person_of_decode(&old, row, owners->scratch);
+    if (r != 0)
+        return r < 0 && error_class(r) != ERROR_CLASS_REJECT ? r : ERR_STATE;
+    *value = old.value;
+    return 0;
 }
 
-int owners_flush(struct owners *owners, struct state *state)
+/* PersonOf.why. */
+static struct str why(const struct owner *owner)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < owners->size; i++)
-        if (owners->slots[i] && owners->slots[i]->dirty)
-            r = save(owners, state, owners->slots[i]);
-    return r;
+    if (owner->flags & OWNER_GENERIC)
+        return STR("generic");
+    if (memcmp(owner->root, owner->id, KEY_SIZE) != 0)
+        return STR("claim");
+    if (memcmp(owner->claim, owner->id, KEY_SIZE) != 0)
+        return STR("rejected");
+    return owner->flags & OWNER_SHARED ? STR("shared") : STR("self");
+}
+
+static int save_person(struct owners *owners, const struct owner *owner)
+{
+    struct person_of row;
+    person_of_init(&row);
+    int r = text_of(owners, owner, &row.value);
+    if (r < 0)
+        return r;
+    memcpy(row.node, owner->id, KEY_SIZE);
+    row.namespace = owners->namespaces->rules[node_rank(owner->id)].name;
+    row.epoch = owner->epoch;
+    row.why = why(owner);
+    if (owner->flags & OWNER_DEAD)
+        owners_person(owners, owner->root, row.person);
+    else
+        memcpy(row.person, owner->person, KEY_SIZE);
+    struct buf *value = owners_buffer(owners);
+    r = person_of_encode(&row, value);
+    if (r < 0)
+        return r;
+    return state_put(owners->state, TABLE_PERSON_OF, str_make(owner->id, KEY_SIZE), buf_str(value));
+}
+
+int owners_flush(struct owners *owners)
+{
+    while (owners->dirty) {
+        struct owner *owner = owners->dirty;
+        int r = save(owners, owner);
+        if (r == 0 && owner->person_due && (owner->flags & OWNER_NAMED))
+            r = save_person(owners, owner);
+        if (r < 0)
+            return r;
+        owner->person_due = false;
+        owner->dirty = false;
+        owners->dirty = owner->next_dirty;
+    }
+    if (owners->arena.size > OWNERS_SIZE_MAX)
+        owners_forget(owners);
+    return 0;
 }
 
 void owners_forget(struct owners *owners)
 {
     memset(owners->slots, 0, owners->size * sizeof *owners->slots);
     owners->count = 0;
+    owners->dirty = NULL;
     arena_reset(&owners->arena);
-}
-
-/* ---- edges ---- */
-
-static void edge_key(
-    uint8_t key[EDGE_KEY_SIZE], const uint8_t node[KEY_SIZE], const uint8_t other[KEY_SIZE])
-{
-    memcpy(key, node, KEY_SIZE);
-    memcpy(key + KEY_SIZE, other, KEY_SIZE);
-}
-
-static int read_edge(struct str value, struct edge *edge)
-{
-    uint32_t numbers[5];
-    if (value.size != EDGE_VALUE_SIZE)
-        return ERR_STATE;
-    memcpy(numbers, value.data, sizeof numbers);
-    uint8_t flags = (uint8_t)value.data[sizeof numbers];
-    *edge = (struct edge){
-        .up = numbers[0],
-        .derived_up = numbers[1],
-        .derived_down = numbers[2],
-        .claim_number = numbers[3],
-        .told_number = numbers[4],
-        .down = flags & EDGE_DOWN,
-        .generic = flags & EDGE_GENERIC,
-        .has_root = flags & EDGE_HAS_ROOT,
-        .claimant = flags & EDGE_CLAIMANT,
-        .told_accepted = flags & EDGE_TOLD_ACCEPTED,
-    };
-    memcpy(edge->root, value.data + sizeof numbers + 1, KEY_SIZE);
-    return 0;
-}
-
-int edge_get(struct state *state, const uint8_t node[KEY_SIZE], const uint8_t other[KEY_SIZE],
-    struct edge *out)
-{
-    uint8_t key[EDGE_KEY_SIZE];
-    struct str value;
-    edge_key(key, node, other);
-    int r = state_get(state, TABLE_EDGE, str_make(key, sizeof key), &value);
-    if (r < 0)
-        return r;
-    if (r == 0)
-        return read_edge(value, out);
-    *out = (struct edge){.up = 0};
-    return 0;
-}
-
-int edge_put(struct state *state, const uint8_t node[KEY_SIZE], const uint8_t other[KEY_SIZE],
-    const struct edge *edge)
-{
-    uint8_t key[EDGE_KEY_SIZE], value[EDGE_VALUE_SIZE];
-    const uint32_t numbers[5] = {
-        edge->up, edge->derived_up, edge->derived_down, edge->claim_number, edge->told_number};
-    unsigned flags = (edge->down ? EDGE_DOWN : 0u) | (edge->generic ? EDGE_GENERIC : 0u) |
-                     (edge->has_root ? EDGE_HAS_ROOT : 0u) | (edge->claimant ? EDGE_CLAIMANT : 0u) |
-                     (edge->told_accepted ? EDGE_TOLD_ACCEPTED : 0u);
-    edge_key(key, node, other);
-    memcpy(value, numbers, sizeof numbers);
-    value[sizeof numbers] = (uint8_t)flags;
-    memcpy(value + sizeof numbers + 1, edge->root, KEY_SIZE);
-    bool empty = true;
-    for (size_t i = 0; empty && i < sizeof value; i++)
-        empty = value[i] == 0;
-    struct str row = str_make(key, sizeof key);
-    return empty ? state_delete(state, TABLE_EDGE, row)
-                 : state_put(state, TABLE_EDGE, row, str_make(value, sizeof value));
-}
-
-/* A list in the arena that doubles. */
-struct list {
-    struct arena *arena;
-    struct neighbour *items;
-    size_t count;
-    size_t room;
-};
-
-static int list_add(struct list *list, struct str key, struct str value)
-{
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 8;
-        struct neighbour *more = arena_alloc(list->arena, room * sizeof *more);
-        if (!more)
-            return ERR_NO_MEMORY;
-        if (list->count)
-            memcpy(more, list->items, list->count * sizeof *more);
-        list->items = more;
-        list->room = room;
-    }
-    if (key.size != EDGE_KEY_SIZE)
-        return ERR_STATE;
-    struct neighbour *item = &list->items[list->count];
-    memcpy(item->id, key.data + KEY_SIZE, KEY_SIZE);
-    int r = read_edge(value, &item->edge);
-    list->count += r == 0;
-    return r;
-}
-
-static int scan_edges(
-    struct state *state, struct str prefix, uint8_t first_byte_end, struct list *list)
-{
-    struct state_scan *scan;
-    struct str key, value;
-    int r = state_scan_begin(state, TABLE_EDGE, prefix, &scan);
-    if (r < 0)
-        return r;
-    while ((r = state_scan_next(scan, &key, &value)) == 0) {
-        if (first_byte_end && (uint8_t)key.data[KEY_SIZE] >= first_byte_end)
-            break;
-        r = list_add(list, key, value);
-        if (r < 0)
-            break;
-    }
-    state_scan_end(&scan);
-    return r < 0 ? r : 0;
-}
-
-int edges_list(struct state *state, const uint8_t node[KEY_SIZE], struct str prefix,
-    struct arena *arena, struct neighbour **out, size_t *count)
-{
-    uint8_t from[EDGE_KEY_SIZE];
-    check(prefix.size <= KEY_SIZE);
-    memcpy(from, node, KEY_SIZE);
-    if (prefix.size)
-        memcpy(from + KEY_SIZE, prefix.data, prefix.size);
-    struct list list = {.arena = arena};
-    int r = scan_edges(state, str_make(from, KEY_SIZE + prefix.size), 0, &list);
-    *out = list.items;
-    *count = list.count;
-    return r;
-}
-
-int edges_above(struct state *state, const uint8_t node[KEY_SIZE], struct arena *arena,
-    struct neighbour **out, size_t *count)
-{
-    struct list list = {.arena = arena};
-    int r = node[0] ? scan_edges(state, str_make(node, KEY_SIZE), node[0], &list) : 0;
-    *out = list.items;
-    *count = list.count;
-    return r;
 }

@@ -1,82 +1,103 @@
 /*
- * The nodes of one partition in memory during a batch, and their neighbours in the table edge.
+ * Nodes in memory: what the owner of a node keeps in one row of TABLE_NODE, and a cache of them.
  */
 #pragma once
 
-#include "enrich/identity/message.h"
+#include "ingest/normalise/namespace.h"
+#include "ingest/stream/stream.h"
 #include "schemas/identity_node.avro.h"
 
-/* A node. `node` is what its row says; slices in it are valid until the batch ends. */
+/* Signature hashes in the node's own row; further ones are rows of TABLE_SIGNATURE. */
+#define OWNER_SIGNATURES_MAX 16
+#define SIGNATURE_SIZE 8
+
+/* A cache that is larger than this after a batch starts anew. */
+#define OWNERS_SIZE_MAX ((size_t)64 << 20)
+
+/* Bits of IdentityNode.flags; they never change their meaning. */
+enum owner_flag {
+    OWNER_GENERIC = 1 << 0,        /* has more neighbours than its limit; for ever */
+    OWNER_DEAD = 1 << 1,           /* all its members are generic: it seats no event any more */
+    OWNER_SEATED = 1 << 2,         /* has put an event to a person */
+    OWNER_NAMED = 1 << 3,          /* its identifier is known: a row of person_of has it */
+    OWNER_ACCEPTED = 1 << 4,       /* the root accepted its claim (protected namespaces) */
+    OWNER_SIGNATURE_ROWS = 1 << 5, /* TABLE_SIGNATURE has more */
+    OWNER_SHARED = 1 << 6,         /* by several of the strongest rank: it belongs to none */
+};
+
+/* A neighbour; edge.h. */
+struct edge;
+struct edge_array {
+    struct edge *edges;
+    size_t count;
+    size_t room;
+};
+
 struct owner {
     uint8_t id[KEY_SIZE];
-    bool exists; /* else `node` is empty: nothing has been said to it yet */
-    bool dirty;
-    struct identity_node node;
-    int32_t up_counts[NAMESPACES_MAX];
-    int32_t down_counts[NAMESPACES_MAX];
+    uint8_t person[KEY_SIZE]; /* where its events are, unless dead */
+    uint8_t claim[KEY_SIZE];  /* itself for none */
+    uint8_t root[KEY_SIZE];   /* as those below were told last */
+    int64_t epoch;
+    int64_t claim_number;
+    unsigned flags;
+    bool exists;      /* else nothing has been said to it yet */
+    bool dirty;       /* its row is older */
+    bool person_due;  /* its row of person_of may be older */
+    struct str value; /* its identifier, where this cache has seen it */
+    char *signatures; /* OWNER_SIGNATURES_MAX hashes; NULL for none */
+    size_t signatures_count;
+    struct edge_array above; /* stronger neighbours, or members of the set */
+    struct edge_array below;
+    struct edge_rows *rows; /* what TABLE_EDGE has besides, by class */
+    size_t rows_count;
+    size_t rows_room;
+    struct owner *next_dirty;
 };
 
-/* A neighbour's row: key node | neighbour. */
-struct edge {
-    uint32_t up;           /* signatures that show the link from this node up to the neighbour */
-    uint32_t derived_up;   /* bridges that say the neighbour stands above */
-    uint32_t derived_down; /* bridges that say the neighbour stands below */
-    uint32_t claim_number; /* of the neighbour's claim on this node */
-    uint32_t told_number;  /* the claim that the last verdict was about; 0: none */
-    bool down;             /* the neighbour attached itself from below */
-    bool generic;          /* the neighbour said that it is generic */
-    bool has_root;         /* the neighbour told its root */
-    bool claimant;         /* the neighbour, of a protected namespace, claims this node */
-    bool told_accepted;
-    uint8_t root[KEY_SIZE];
-};
-
-struct neighbour {
-    uint8_t id[KEY_SIZE];
-    struct edge edge;
-};
-
-/* True for the id of a set of identifiers. */
-static inline bool node_is_set(const uint8_t id[KEY_SIZE])
-{
-    return id[0] & 1;
-}
-
-static inline int node_rank(const uint8_t id[KEY_SIZE])
-{
-    return id[0] / 2;
-}
-
+/* All owners of one task that are in memory. Not thread-safe. */
 struct owners;
-MUST_CHECK int owners_new(struct owners **out);
+
+/* namespaces is borrowed, tenant_key copied. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int owners_new(
+    const struct namespace_table *namespaces, const uint8_t tenant_key[32], struct owners **out);
 void owners_free(struct owners **owners);
 
-/* The node of this id, read from its row at its first use in a batch. *out is valid until
- * owners_forget(). Errors: ERR_STATE (its row is damaged), ERR_NO_MEMORY, those of state_get(). */
-MUST_CHECK int owners_get(
-    struct owners *owners, struct state *state, const uint8_t id[KEY_SIZE], struct owner **out);
-
-/* Writes every dirty node's row. */
-MUST_CHECK int owners_flush(struct owners *owners, struct state *state);
-
-/* Memory that lives as long as the nodes. */
+/* What the following calls, also those of edge.h, may touch. */
+void owners_enter(struct owners *owners, struct task *task);
+struct state *owners_state(struct owners *owners);
+struct arena *owners_scratch(struct owners *owners);
+/* Memory that lives as long as the owners. */
 struct arena *owners_arena(struct owners *owners);
+/* An empty buffer for one row at a time. */
+struct buf *owners_buffer(struct owners *owners);
+
+/* The owner of a node, from memory or, with one look-up, from its row; an identifier's that has
+ * none is made, a set's has `exists` false and is for owner_make_set(). *out is valid until
+ * owners_forget() or owners_flush(). Errors: ERR_STATE (damaged row), ERR_NO_MEMORY, those of
+ * state_get(). */
+MUST_CHECK int owners_get(struct owners *owners, const uint8_t id[KEY_SIZE], struct owner **out);
+
+/* Makes a set exist; its members are ids in ascending order, at least two. */
+MUST_CHECK int owner_make_set(
+    struct owners *owners, struct owner *owner, const uint8_t (*members)[KEY_SIZE], size_t count);
+
+/* Says which identifier it is; later calls change nothing. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int owner_name(struct owners *owners, struct owner *owner, struct str value);
+
+/* To be called for each change, before or after it. */
+void owner_changed(struct owners *owners, struct owner *owner);
+
+/* The person of a root. */
+void owners_person(
+    const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE]);
+
+/* Returns 1 when the owner knew the signature (8 bytes of its hash), else remembers it and returns
+ * 0. Errors: those of state. */
+MUST_CHECK int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signature);
+
+/* Writes what changed: rows of TABLE_NODE and TABLE_PERSON_OF. May empty the cache. */
+MUST_CHECK int owners_flush(struct owners *owners);
 
 /* Drops all from memory, written or not. */
 void owners_forget(struct owners *owners);
-
-/* A neighbour's row; all zero where there is none. */
-MUST_CHECK int edge_get(struct state *state, const uint8_t node[KEY_SIZE],
-    const uint8_t other[KEY_SIZE], struct edge *out);
-/* Writes it, or deletes the row when all is zero. */
-MUST_CHECK int edge_put(struct state *state, const uint8_t node[KEY_SIZE],
-    const uint8_t other[KEY_SIZE], const struct edge *edge);
-
-/* Neighbours whose id begins with `prefix` bytes, in id order, in the arena. prefix_size 0: all. */
-MUST_CHECK int edges_list(struct state *state, const uint8_t node[KEY_SIZE], struct str prefix,
-    struct arena *arena, struct neighbour **out, size_t *count);
-
-/* Those above the node: stronger, or members of the set. They come first in id order, so the scan
- * ends early. */
-MUST_CHECK int edges_above(struct state *state, const uint8_t node[KEY_SIZE], struct arena *arena,
-    struct neighbour **out, size_t *count);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "schemas/conversion.avro.h"
+#include "schemas/identity_claim.avro.h"
+#include "schemas/identity_edge.avro.h"
 #include "schemas/identity_message.avro.h"
 #include "schemas/identity_node.avro.h"
 #include "schemas/journey_message.avro.h"
@@ -35,5 +37,7 @@ static const struct schema_row schema_rows[] = {
     SCHEMA_ROW(person_of),
     SCHEMA_ROW(identity_message),
     SCHEMA_ROW(identity_node),
+    SCHEMA_ROW(identity_edge),
+    SCHEMA_ROW(identity_claim),
 };
 #define SCHEMA_ROWS (sizeof(schema_rows) / sizeof(schema_rows[0]))

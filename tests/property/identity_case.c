@@ -1,0 +1,148 @@
+/* Reads cases by schemas/json.h. */
+#include "tests/property/identity_case.h"
+
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+static int read_identifier(struct json pair, struct arena *arena, struct identifier *out)
+{
+    struct json_iterator iterator;
+    struct json name, value;
+    struct str key;
+    json_iterate(pair, &iterator);
+    if (!json_next(&iterator, &key, &name) || !json_next(&iterator, &key, &value))
+        return ERR_JSON;
+    *out = (struct identifier){.authority = 0};
+    int r = arena_dup(arena, json_text(name), &out->namespace);
+    return r < 0 ? r : arena_dup(arena, json_text(value), &out->value);
+}
+
+static int node_of(const struct namespace_table *namespaces, const struct identifier *identifier,
+    uint8_t node[KEY_SIZE])
+{
+    int rank = namespace_rank(namespaces, identifier->namespace);
+    if (rank < 0)
+        return rank;
+    namespace_node_id(namespaces, rank, identifier->value, node);
+    return 0;
+}
+
+static int read_limits(struct json json, struct identity_case *out)
+{
+    struct json up, down;
+    if (!json_get(json, STR("up"), &up) || !json_get(json, STR("down"), &down))
+        return ERR_JSON;
+    out->namespaces = *namespace_table_default();
+    for (size_t i = 0; i < out->namespaces.count; i++) {
+        struct namespace_rule *rule = &out->namespaces.rules[i];
+        rule->protected_max = str_equal(rule->name, STR("loyalty"));
+        rule->generic_up_max = (int32_t)json_int(up);
+        rule->generic_down_max = (int32_t)json_int(down);
+    }
+    return 0;
+}
+
+static int encode_event(
+    struct arena *arena, struct identity_case *out, struct touchpoint *event, int64_t time)
+{
+    struct case_event *to = &out->events[out->events_count];
+    struct node strongest;
+    CLEANUP(buf_free) struct buf value = {0};
+    put_be64(event->event_key, out->events_count);
+    event->source = STR("spec");
+    event->type = STR("page_viewed");
+    event->occurred_at = time;
+    int r = namespace_strongest(
+        &out->namespaces, event->identifiers, event->identifiers_count, arena, &strongest);
+    if (r == 0)
+        r = touchpoint_encode(event, &value);
+    if (r == 0)
+        r = arena_dup(arena, str_make(strongest.id, KEY_SIZE), &to->record.key);
+    if (r == 0)
+        r = arena_dup(arena, buf_str(&value), &to->record.value);
+    to->record.topic = TOPIC_EVENTS;
+    return r;
+}
+
+static int read_event(
+    struct json json, struct json places, struct arena *arena, struct identity_case *out)
+{
+    struct json id, time, ids, pair, place;
+    struct json_iterator iterator;
+    struct identifier identifiers[EVENT_IDENTIFIERS_MAX], root;
+    struct touchpoint event;
+    struct str key;
+    if (out->events_count == CASE_EVENTS_MAX || !json_get(json, STR("id"), &id) ||
+        !json_get(json, STR("time"), &time) || !json_get(json, STR("ids"), &ids) ||
+        !json_get(places, json_text(id), &place))
+        return ERR_JSON;
+    touchpoint_init(&event);
+    event.event_id = json_text(id);
+    event.identifiers = identifiers;
+    json_iterate(ids, &iterator);
+    while (json_next(&iterator, &key, &pair)) {
+        int r = read_identifier(pair, arena, &identifiers[event.identifiers_count++]);
+        if (r < 0)
+            return r;
+    }
+    int r = read_identifier(place, arena, &root);
+    if (r == 0)
+        r = node_of(&out->namespaces, &root, out->events[out->events_count].place);
+    if (r == 0)
+        r = encode_event(arena, out, &event, json_int(time));
+    out->events_count++;
+    return r;
+}
+
+static int read_root(struct json json, struct arena *arena, struct identity_case *out)
+{
+    struct json id, root;
+    struct case_root *to = &out->roots[out->roots_count];
+    struct identifier of;
+    if (out->roots_count == CASE_NODES_MAX || !json_get(json, STR("id"), &id) ||
+        !json_get(json, STR("root"), &root))
+        return ERR_JSON;
+    int r = read_identifier(id, arena, &to->identifier);
+    if (r == 0)
+        r = read_identifier(root, arena, &of);
+    if (r == 0)
+        r = node_of(&out->namespaces, &to->identifier, to->node);
+    if (r == 0)
+        r = node_of(&out->namespaces, &of, to->root);
+    out->roots_count++;
+    return r;
+}
+
+static int read_case(struct json json, struct arena *arena, struct identity_case *out)
+{
+    struct json seed, events, roots, places, item;
+    struct json_iterator iterator;
+    struct str key;
+    if (!json_get(json, STR("seed"), &seed) || !json_get(json, STR("events"), &events) ||
+        !json_get(json, STR("roots"), &roots) || !json_get(json, STR("places"), &places))
+        return ERR_JSON;
+    out->seed = json_int(seed);
+    int r = read_limits(json, out);
+    json_iterate(events, &iterator);
+    while (r == 0 && json_next(&iterator, &key, &item))
+        r = read_event(item, places, arena, out);
+    json_iterate(roots, &iterator);
+    while (r == 0 && json_next(&iterator, &key, &item))
+        r = read_root(item, arena, out);
+    return r;
+}
+
+int identity_case_read(struct str line, struct arena *arena, struct identity_case *out)
+{
+    struct json_parser *parser;
+    struct json json;
+    int r = json_parser_new(&parser);
+    if (r < 0)
+        return r;
+    out->events_count = out->roots_count = 0;
+    r = json_parse(parser, line, &json);
+    if (r == 0)
+        r = read_case(json, arena, out);
+    json_parser_free(&parser);
+    return r;
+}

@@ -1,0 +1,275 @@
+/*
+ * The identify stage means what the executable specification says: for its random cases, under
+ * random partitions, interleavings, duplicates and crashes, the roots of all identifiers and the
+ * place of every event are its answers.
+ *
+ *     property_identity [SEED [COUNT]]     cases SEED .. SEED + COUNT - 1; TABIJI_SEED likewise
+ *
+ * A failing case prints the line that runs it alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "enrich/identity/identify.h"
+#include "enrich/identity/message.h"
+#include "enrich/identity/person.h"
+#include "schemas/error.h"
+#include "schemas/person_of.avro.h"
+#include "schemas/rejected.avro.h"
+#include "tests/property/identity_case.h"
+#include "tests/property/random.h"
+#include "tests/property/timeline.h"
+#include "tests/sim/sim.h"
+
+#define CASES_DEFAULT 2000
+#define RUNS_A_CASE 2
+#define SKIPPED 77
+
+/* One run of one case. */
+struct run {
+    const struct identity_case *given;
+    struct sim_config sim;
+    struct hmac_key tenant_key;
+    int64_t first[CASE_EVENTS_MAX]; /* position of each event's first copy */
+    size_t seen[CASE_EVENTS_MAX];
+    size_t persons; /* rows of person_of */
+    const char *wrong;
+};
+
+static const uint8_t tenant_key[32] = "a key of tests, not of tenants";
+
+static void find(struct run *run, const char *wrong)
+{
+    if (!run->wrong)
+        run->wrong = wrong;
+}
+
+/* ---- what the specification says, against what stands ---- */
+
+static int visit_person(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct person_of row;
+    uint8_t person[KEY_SIZE];
+    const struct case_root *expected = NULL;
+    int r = person_of_decode(&row, value, &arena);
+    for (size_t i = 0; r == 0 && i < run->given->roots_count; i++)
+        if (str_equal(key, str_make(run->given->roots[i].node, KEY_SIZE)))
+            expected = &run->given->roots[i];
+    if (r < 0 || !expected) {
+        find(run, "a row of person_of is of no identifier");
+        return 0;
+    }
+    run->persons++;
+    person_id(&run->tenant_key, expected->root, person);
+    if (memcmp(row.person, person, KEY_SIZE) != 0)
+        find(run, "root");
+    if (!str_equal(row.namespace, expected->identifier.namespace) ||
+        !str_equal(row.value, expected->identifier.value))
+        find(run, "text of an identifier");
+    bool itself = memcmp(expected->root, expected->node, KEY_SIZE) == 0;
+    if (itself == str_equal(row.why, STR("claim")))
+        find(run, "why");
+    arena_free(&arena);
+    return 0;
+}
+
+static int visit_record(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    uint8_t person[KEY_SIZE];
+    const uint8_t *bytes = (const uint8_t *)key.data, *head = (const uint8_t *)value.data;
+    uint64_t index = get_be64(bytes + 2 * KEY_SIZE + 1);
+    if (key.size != TIMELINE_KEY_SIZE || index >= run->given->events_count) {
+        find(run, "a record is of no event");
+        return 0;
+    }
+    run->seen[index]++;
+    person_id(&run->tenant_key, run->given->events[index].place, person);
+    if (memcmp(person, bytes, KEY_SIZE) != 0)
+        find(run, "place");
+    if ((int64_t)get_be64(head) != run->first[index])
+        find(run, "position: not the first copy stands");
+    bool stays = bytes[2 * KEY_SIZE];
+    if (stays != (get_be64(head + 8) == CHAIN_INDEX_STAY))
+        find(run, "chain index of an event that stays");
+    return 0;
+}
+
+static int visit_rejected(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct rejected row;
+    if (rejected_decode(&row, value, &arena) == 0)
+        (void)fprintf(stderr, "rejected: %.*s\n", (int)row.reason.size, row.reason.data);
+    arena_free(&arena);
+    find(run, "something was rejected");
+    return 0;
+}
+
+static int compare(struct run *run, struct sim *sim)
+{
+    int r = sim_results(sim, TOPIC_REJECTED, visit_rejected, run);
+    if (r == 0)
+        r = sim_results(sim, TOPIC_PERSONS, visit_person, run);
+    if (r == 0)
+        r = sim_table(sim, TABLE_RECORD, visit_record, run);
+    if (run->persons != run->given->roots_count)
+        find(run, "an identifier has no row of person_of");
+    for (size_t i = 0; i < run->given->events_count; i++)
+        if (run->seen[i] != 1)
+            find(run, run->seen[i] ? "an event stands twice" : "an event is lost");
+    return r;
+}
+
+/* ---- running ---- */
+
+/* The case's events, a third of them twice, shuffled. */
+static size_t draw_log(const struct identity_case *given, struct random *random, size_t *log)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < given->events_count; i++) {
+        log[count++] = i;
+        if (random_once_in(random, 3))
+            log[count++] = i;
+    }
+    for (size_t i = count; i > 1; i--) {
+        size_t other = random_below(random, i), swap = log[i - 1];
+        log[i - 1] = log[other];
+        log[other] = swap;
+    }
+    return count;
+}
+
+static int feed(struct run *run, struct sim *sim, struct random *random)
+{
+    size_t log[2 * CASE_EVENTS_MAX];
+    int64_t positions[64] = {0};
+    size_t count = draw_log(run->given, random, log);
+    for (size_t i = 0; i < run->given->events_count; i++)
+        run->first[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct append_record *record = &run->given->events[log[i]].record;
+        int64_t *position = &positions[topic_partition(record->key, run->sim.partitions)];
+        if (run->first[log[i]] < 0)
+            run->first[log[i]] = *position;
+        ++*position;
+        int r = sim_append(sim, record);
+        if (r == 0 && random_once_in(random, 2))
+            r = sim_run(sim, random_below(random, 8));
+        if (r < 0)
+            return r;
+    }
+    return sim_run(sim, SIZE_MAX);
+}
+
+static int run_case(struct run *run, uint64_t seed, struct sim_counts *counts)
+{
+    static const int32_t partitions[] = {1, 3, 7, 8, 31};
+    static const size_t batches[] = {1, 4, 16};
+    struct random random = {seed};
+    struct identify_config config = {.namespaces = &run->given->namespaces};
+    struct stage stages[2];
+    struct sim *sim;
+    memcpy(config.tenant_key, tenant_key, sizeof tenant_key);
+    hmac_key_init(&run->tenant_key, str_make(tenant_key, sizeof tenant_key));
+    run->sim = (struct sim_config){
+        .seed = random_next(&random),
+        .partitions = partitions[random_below(&random, 5)],
+        .crash_percent = random_once_in(&random, 2) ? 20 : 0,
+        .batch_max = batches[random_below(&random, 3)],
+    };
+    identify_stage(&stages[0], &config);
+    timeline_stage(&stages[1], &run->given->namespaces);
+    int r = sim_new(&run->sim, stages, 2, &sim);
+    if (r < 0)
+        return r;
+    r = feed(run, sim, &random);
+    if (r == 0)
+        r = compare(run, sim);
+    for (size_t i = 0; i < TOPIC_COUNT; i++)
+        counts->mails[i] += sim_counts(sim)->mails[i];
+    counts->batches += sim_counts(sim)->batches;
+    counts->crashes += sim_counts(sim)->crashes;
+    sim_free(&sim);
+    return r;
+}
+
+static int run_line(struct str line, struct arena *arena, struct sim_counts *counts)
+{
+    static struct identity_case given;
+    int bad = 0, r = identity_case_read(line, arena, &given);
+    if (r < 0) {
+        (void)fprintf(stderr, "cannot read a case: %s\n", error_text(r));
+        return 1;
+    }
+    for (uint64_t turn = 0; turn < RUNS_A_CASE; turn++) {
+        struct run run = {.given = &given};
+        r = run_case(&run, (uint64_t)given.seed * RUNS_A_CASE + turn, counts);
+        if (r < 0)
+            find(&run, error_text(r));
+        if (!run.wrong)
+            continue;
+        bad++;
+        (void)fprintf(stderr,
+            "seed %lld turn %llu (%d partitions): %s; again: property_identity %lld 1\n",
+            (long long)given.seed, (unsigned long long)turn, run.sim.partitions, run.wrong,
+            (long long)given.seed);
+    }
+    return bad;
+}
+
+static int run_all(FILE *cases, struct sim_counts *counts, size_t *lines)
+{
+    struct arena arena = {0};
+    char *line = NULL;
+    size_t room = 0;
+    int bad = 0;
+    ssize_t size;
+    while ((size = getline(&line, &room, cases)) > 0) {
+        bad += run_line(str_make(line, (size_t)size), &arena, counts);
+        arena_reset(&arena);
+        ++*lines;
+    }
+    free(line);
+    arena_free(&arena);
+    return bad;
+}
+
+int main(int argc, char **argv)
+{
+    const char *shared = getenv("TABIJI_SHARED"), *wanted = getenv("TABIJI_SEED");
+    unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0, count = CASES_DEFAULT;
+    char command[4096];
+    struct sim_counts counts = {0};
+    size_t lines = 0;
+    if (argc > 1)
+        seed = strtoull(argv[1], NULL, 10);
+    if (argc > 2)
+        count = strtoull(argv[2], NULL, 10);
+    (void)snprintf(command, sizeof command, "%s/spec/identity_spec.py", shared ? shared : "");
+    if (!shared || access(command, R_OK) != 0) {
+        (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
+        return SKIPPED;
+    }
+    (void)snprintf(command, sizeof command, "python3 '%s/spec/identity_spec.py' cases %llu %llu",
+        shared, seed, count);
+    (void)printf("TABIJI_SEED=%llu, %llu cases\n", seed, count);
+    FILE *cases = popen(command, "r");
+    if (!cases)
+        return 1;
+    int bad = run_all(cases, &counts, &lines);
+    if (pclose(cases) != 0 || lines != count) {
+        (void)fprintf(stderr, "the specification gave %zu of %llu cases\n", lines, count);
+        return 1;
+    }
+    (void)printf("%d of %zu runs differ; %llu batches, %llu crashes, %llu identity mails, %llu "
+                 "journey mails\n",
+        bad, lines * RUNS_A_CASE, (unsigned long long)counts.batches,
+        (unsigned long long)counts.crashes, (unsigned long long)counts.mails[TOPIC_IDENTITY],
+        (unsigned long long)counts.mails[TOPIC_JOURNEY]);
+    return bad > 0;
+}
