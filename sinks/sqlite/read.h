@@ -1,0 +1,182 @@
+/*
+ * Questions to tabiji.db for verbs, agents and the demo. Opens read-only; safe while a writer runs:
+ * each call sees one commit.
+ *
+ * Rows come through callbacks: slices are valid during the call; a callback that returns not 0 ends
+ * the reading, and that value is returned (use positive ones). Text is as it was stored: whoever
+ * shows it escapes it. All functions: errors as database_error(); used by one thread.
+ */
+#pragma once
+
+#include "schemas/hash.h"
+#include "sinks/sqlite/database.h"
+
+/* There is no such person, identifier or rejection. */
+#define READER_ABSENT 1
+
+struct reader;
+
+/* Errors: ERR_NOT_FOUND (no database yet), ERR_STATE (another version). */
+MUST_CHECK int reader_open(struct reader **out, const char *path);
+/* Accepts NULL inside, leaves NULL. */
+void reader_close(struct reader **reader);
+
+/* ---- persons ---- */
+
+struct reader_person {
+    uint8_t person[KEY_SIZE];
+    int64_t first_at;
+    int64_t last_at;
+    int64_t events;
+    int64_t sessions;
+    int64_t touches;
+    int64_t conversions;
+    int64_t refunds;
+    bool truncated;
+    struct str net_revenue; /* JSON object of currency to minor units */
+};
+
+/* What makes an identifier belong to a person. */
+struct reader_identity {
+    struct str namespace;
+    struct str value;
+    uint8_t person[KEY_SIZE];
+    struct str why;   /* self, claim, shared, generic, rejected */
+    int64_t events;   /* of that person that carry it */
+    int64_t first_at; /* of those; 0: none */
+    int64_t last_at;
+};
+
+/* The identifier, spelled as it is stored (the caller normalises). 0 or READER_ABSENT; the callback
+ * is called once. */
+MUST_CHECK int reader_lookup(struct reader *reader, struct str namespace, struct str value,
+    int (*found)(void *context, const struct reader_identity *identity), void *context);
+
+MUST_CHECK int reader_get_person(struct reader *reader, const uint8_t person[KEY_SIZE],
+    int (*found)(void *context, const struct reader_person *person), void *context);
+
+/* All identifiers of a person, by namespace and value. */
+MUST_CHECK int reader_identifiers(struct reader *reader, const uint8_t person[KEY_SIZE],
+    int (*found)(void *context, const struct reader_identity *identity), void *context);
+
+/* A person whose timeline shows much: most channels, with a conversion, most events; by person id
+ * where all are equal. For demonstrations. */
+MUST_CHECK int reader_telling_person(struct reader *reader, uint8_t person[KEY_SIZE]);
+
+/* ---- timeline ---- */
+
+/* A place on a timeline. */
+struct reader_place {
+    int64_t occurred_at;
+    int64_t sequence;
+    uint8_t event_key[KEY_SIZE];
+};
+
+struct reader_event {
+    struct reader_place place; /* to go on from */
+    struct str type;
+    struct str source;
+    struct str event_id;
+    struct str channel;
+    struct str touch;
+    struct str session_key; /* 16 bytes, or empty */
+    struct str page_path;
+    struct str campaign;
+    struct str order_id;
+    struct str order_facet;
+    struct str store_id;
+    struct str call_id;
+    struct str message_kind;
+    struct str device_kind;
+    struct str detail; /* JSON of the other facts */
+    bool has_revenue;
+    int64_t revenue_minor;
+    struct str currency;
+    /* Where the event is a conversion or a refund. */
+    struct str conversion_kind; /* empty: it is none */
+    struct str conversion_id;
+    int64_t conversion_minor; /* of a refund negative */
+    struct str conversion_currency;
+    int64_t path_length;
+    struct str refund_of; /* conversion_id of the order that a refund takes from */
+    int64_t refunded_at;  /* when that order was placed; 0: not known yet */
+};
+
+struct reader_page {
+    const struct reader_place *after; /* NULL: from the beginning, of newest_first from the end */
+    bool newest_first;
+    int64_t limit; /* rows; 0: all */
+};
+
+MUST_CHECK int reader_timeline(struct reader *reader, const uint8_t person[KEY_SIZE],
+    const struct reader_page *page, int (*found)(void *context, const struct reader_event *event),
+    void *context);
+
+/* ---- rejected ---- */
+
+struct reader_rejection {
+    uint8_t rejected_key[KEY_SIZE];
+    struct str source;
+    struct str stage;
+    struct str reason;
+    struct str pointer;
+    struct str hint;
+    struct str event_id;
+    struct str file;
+    int64_t line;
+    int64_t received_at;
+    int64_t payload_size;
+    struct str payload; /* only by reader_get_rejection() */
+};
+
+/* Empty: any. */
+struct reader_rejections {
+    struct str reason;
+    struct str source;
+    struct str stage;
+    int64_t limit; /* 0: all */
+};
+
+/* Latest first. */
+MUST_CHECK int reader_rejected(struct reader *reader, const struct reader_rejections *filter,
+    int (*found)(void *context, const struct reader_rejection *rejection), void *context);
+
+MUST_CHECK int reader_get_rejection(struct reader *reader, const uint8_t key[KEY_SIZE],
+    int (*found)(void *context, const struct reader_rejection *rejection), void *context);
+
+/* ---- sums ---- */
+
+struct reader_credit {
+    struct str model;
+    struct str channel;
+    struct str currency; /* may be empty */
+    int64_t weight_ppb;  /* conversions in parts of 1e9 */
+    int64_t revenue_minor;
+};
+
+/* Channel by model, ordered by currency, channel, model. */
+MUST_CHECK int reader_channels(struct reader *reader,
+    int (*found)(void *context, const struct reader_credit *credit), void *context);
+
+struct reader_totals {
+    int64_t events;
+    int64_t touches;
+    int64_t persons;
+    int64_t identifiers;
+    int64_t sessions;
+    int64_t conversions;
+    int64_t refunds;
+    int64_t unattributed; /* conversions without a touch */
+    int64_t open_paths;
+    int64_t rejected;
+    int64_t set_aside; /* results that the sink could not read */
+};
+MUST_CHECK int reader_get_totals(struct reader *reader, struct reader_totals *out);
+
+struct reader_revenue {
+    struct str currency; /* may be empty */
+    int64_t gross_minor;
+    int64_t refunded_minor; /* negative or 0 */
+};
+MUST_CHECK int reader_revenue(struct reader *reader,
+    int (*found)(void *context, const struct reader_revenue *revenue), void *context);
