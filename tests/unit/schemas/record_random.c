@@ -103,6 +103,7 @@ static void random_array(
 {
     const struct avro_type *type = field->type;
     size_t count = random_below(random, random_below(random, 16) ? ITEMS_FEW : ITEMS_MANY);
+    count = count < field->max ? count : field->max;
     char *items = count ? arena_alloc(arena, count * type->size) : NULL;
     for (size_t i = 0; i < count; i++)
         random_value(type->items, items + i * type->size, random, arena);
@@ -129,6 +130,9 @@ void record_random(
             random_array(field, out, random, arena);
         else
             random_value(field->type, value, random, arena);
+        bool text = field->type->kind == AVRO_KIND_STRING || field->type->kind == AVRO_KIND_BYTES;
+        if (text && ((struct str *)value)->size > field->max)
+            ((struct str *)value)->size = field->max;
     }
 }
 
