@@ -423,11 +423,32 @@ static void test_start_join_runs_in_a_thread(void **state)
     assert_int_equal(runner_start(runner), 0);
     while (runner_stats(runner).results < 20)
         sched_yield();
+    assert_false(runner_ended(runner));
     assert_int_equal(runner_join(runner), 0);
+    assert_int_equal(runner_to_quiet(runner, is_quiet, &world), 0); /* it can run again */
     assert_int_equal(runner_stats(runner).rejected, 20); /* keys of one byte are no sessions */
     runner_free(&runner);
     sink->close(sink);
     scratch_end(&scratch);
+}
+
+static void test_ended_tells_of_a_fatal_error(void **state)
+{
+    (void)state;
+    struct world world;
+    struct runner *runner = NULL;
+    begin(&world, 20, 3);
+    world.apply_error[0] = ERR_DATABASE;
+    struct runner_config config = {.sink = &world.fake.base,
+        .open_source = open_source,
+        .context = &world,
+        .clock = &fake_clock};
+    assert_int_equal(runner_new(&runner, &config), 0);
+    assert_int_equal(runner_start(runner), 0);
+    while (!runner_ended(runner))
+        sched_yield();
+    assert_int_equal(runner_join(runner), ERR_DATABASE);
+    runner_free(&runner);
 }
 
 int main(void)
@@ -444,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_to_quiet_waits_for_the_worker),
         cmocka_unit_test(test_stop_before_start_ends_at_once_and_finishes),
         cmocka_unit_test(test_start_join_runs_in_a_thread),
+        cmocka_unit_test(test_ended_tells_of_a_fatal_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
