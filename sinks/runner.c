@@ -39,7 +39,6 @@ struct runner {
     atomic_bool ended; /* the thread of runner_start() has */
     pthread_t thread;
     int thread_error;
-    atomic_bool ended; /* the thread's loop has */
     atomic_ullong results;
     atomic_ullong commits;
     atomic_ullong syncs;
