@@ -26,6 +26,7 @@
 #define LIBRARY_TIMEOUT_SPARE_S 10u
 #define HOST_SIZE_MAX 256
 #define MESSAGE_SIZE_MAX 256
+#define PORT_MAX 65535
 
 void collector_configure(const struct config *config, struct collector_config *out)
 {
@@ -70,6 +71,18 @@ static const char *split_listen(const char *listen, char host[HOST_SIZE_MAX])
     return colon + 1;
 }
 
+/* getaddrinfo() lets 99999 pass and cuts it. */
+static bool is_port(const char *text)
+{
+    long port = 0;
+    for (const char *at = text; *at; at++) {
+        if (*at < '0' || *at > '9' || port > PORT_MAX)
+            return false;
+        port = port * 10 + (*at - '0');
+    }
+    return port <= PORT_MAX;
+}
+
 /* Reads a numeric address. Errors: ERR_CONFIG. */
 static int read_listen(const char *listen, struct sockaddr_storage *address)
 {
@@ -78,7 +91,7 @@ static int read_listen(const char *listen, struct sockaddr_storage *address)
     const struct addrinfo hints = {
         .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    if (!port || getaddrinfo(host, port, &hints, &found) != 0)
+    if (!port || !is_port(port) || getaddrinfo(host, port, &hints, &found) != 0)
         return ERR_CONFIG;
     memset(address, 0, sizeof *address);
     memcpy(address, found->ai_addr, found->ai_addrlen);
