@@ -6,9 +6,11 @@
 
 #include "enrich/identity/owner.h"
 
-/* So many on either side are kept in the node's own row. */
+/* So many on either side are kept in the node's own row. (Tests build with smaller limits.) */
+#ifndef EDGES_ABOVE_MAX
 #define EDGES_ABOVE_MAX 16
 #define EDGES_BELOW_MAX 8
+#endif
 
 /* Most claimants of one namespace that a root may accept. */
 #define CLAIMS_ACCEPTED_MAX 64

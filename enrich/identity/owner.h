@@ -7,12 +7,17 @@
 #include "ingest/stream/stream.h"
 #include "schemas/identity_node.avro.h"
 
-/* Signature hashes in the node's own row; further ones are rows of TABLE_SIGNATURE. */
+/* Signature hashes in the node's own row; further ones are rows of TABLE_SIGNATURE. (Tests build
+ * with smaller limits, to be at them often.) */
+#ifndef OWNER_SIGNATURES_MAX
 #define OWNER_SIGNATURES_MAX 16
+#endif
 #define SIGNATURE_SIZE 8
 
 /* A cache that is larger than this after a batch starts anew. */
+#ifndef OWNERS_SIZE_MAX
 #define OWNERS_SIZE_MAX ((size_t)64 << 20)
+#endif
 
 /* Bits of IdentityNode.flags; they never change their meaning. */
 enum owner_flag {

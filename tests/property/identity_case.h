@@ -6,8 +6,8 @@
 #include "ingest/normalise/namespace.h"
 #include "ingest/stream/stream.h"
 
-#define CASE_EVENTS_MAX 64
-#define CASE_NODES_MAX 64
+#define CASE_EVENTS_MAX 256
+#define CASE_NODES_MAX 256
 
 struct case_root {
     struct identifier identifier;

@@ -3,7 +3,9 @@
  * random partitions, interleavings, duplicates and crashes, the roots of all identifiers and the
  * place of every event are its answers.
  *
- *     property_identity [SEED [COUNT]]     cases SEED .. SEED + COUNT - 1; TABIJI_SEED likewise
+ *     property_identity small|large [SEED [COUNT]]     cases SEED .. SEED + COUNT - 1
+ *
+ * small: the cases of the specification; large: those of identity_cases.py. TABIJI_SEED likewise.
  *
  * A failing case prints the line that runs it alone.
  */
@@ -22,7 +24,8 @@
 #include "tests/property/timeline.h"
 #include "tests/sim/sim.h"
 
-#define CASES_DEFAULT 2000
+#define CASES_DEFAULT_SMALL 2000
+#define CASES_DEFAULT_LARGE 40
 #define RUNS_A_CASE 2
 #define SKIPPED 77
 
@@ -215,9 +218,8 @@ static int run_line(struct str line, struct arena *arena, struct sim_counts *cou
             continue;
         bad++;
         (void)fprintf(stderr,
-            "seed %lld turn %llu (%d partitions): %s; again: property_identity %lld 1\n",
-            (long long)given.seed, (unsigned long long)turn, run.sim.partitions, run.wrong,
-            (long long)given.seed);
+            "seed %lld turn %llu (%d partitions): %s; give the seed and 1 to run it alone\n",
+            (long long)given.seed, (unsigned long long)turn, run.sim.partitions, run.wrong);
     }
     return bad;
 }
@@ -239,24 +241,41 @@ static int run_all(FILE *cases, struct sim_counts *counts, size_t *lines)
     return bad;
 }
 
+/* The command that writes the cases. */
+static bool make_command(
+    char *command, size_t size, bool large, unsigned long long seed, unsigned long long count)
+{
+    const char *shared = getenv("TABIJI_SHARED"), *source = getenv("TABIJI_SOURCE_ROOT");
+    char spec[1024];
+    (void)snprintf(spec, sizeof spec, "%s/spec/identity_spec.py", shared ? shared : "");
+    if (!shared || !source || access(spec, R_OK) != 0)
+        return false;
+    if (large)
+        (void)snprintf(command, size,
+            "python3 '%s/tests/property/identity_cases.py' '%s/spec' %llu %llu", source, shared,
+            seed, count);
+    else
+        (void)snprintf(command, size, "python3 '%s' cases %llu %llu", spec, seed, count);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    const char *shared = getenv("TABIJI_SHARED"), *wanted = getenv("TABIJI_SEED");
-    unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0, count = CASES_DEFAULT;
-    char command[4096];
+    const char *wanted = getenv("TABIJI_SEED");
+    bool large = argc > 1 && strcmp(argv[1], "large") == 0;
+    unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0;
+    unsigned long long count = large ? CASES_DEFAULT_LARGE : CASES_DEFAULT_SMALL;
     struct sim_counts counts = {0};
+    char command[4096];
     size_t lines = 0;
-    if (argc > 1)
-        seed = strtoull(argv[1], NULL, 10);
     if (argc > 2)
-        count = strtoull(argv[2], NULL, 10);
-    (void)snprintf(command, sizeof command, "%s/spec/identity_spec.py", shared ? shared : "");
-    if (!shared || access(command, R_OK) != 0) {
+        seed = strtoull(argv[2], NULL, 10);
+    if (argc > 3)
+        count = strtoull(argv[3], NULL, 10);
+    if (!make_command(command, sizeof command, large, seed, count)) {
         (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
         return SKIPPED;
     }
-    (void)snprintf(command, sizeof command, "python3 '%s/spec/identity_spec.py' cases %llu %llu",
-        shared, seed, count);
     (void)printf("TABIJI_SEED=%llu, %llu cases\n", seed, count);
     FILE *cases = popen(command, "r");
     if (!cases)

@@ -6,7 +6,7 @@
 #include "schemas/journey_message.avro.h"
 
 #define CHUNK 2
-#define EVENTS_MAX 256
+#define EVENTS_MAX 512
 #define HEAD_SIZE 16 /* position, chain index */
 #define MARK_SIZE (2 * KEY_SIZE)
 
