@@ -116,5 +116,5 @@ void rule_weights(enum rule_model model, const struct rule_config *config,
     case RULE_MODEL_UNKNOWN:
         break;
     }
-    check(!"a model");
+    check(false && "a model");
 }

@@ -52,7 +52,8 @@ static struct str without_fragment(struct str text)
 
 static bool is_whole_address(struct str text)
 {
-    return text.size > 3 && memmem(text.data, text.size, "://", 3) != NULL;
+    const char *colon = text.size > 3 ? memchr(text.data, ':', text.size - 2) : NULL;
+    return colon && colon[1] == '/' && colon[2] == '/';
 }
 
 static int lower_case(struct str *text, struct arena *arena)
