@@ -3,6 +3,7 @@
 #include "schemas/event_fields.h"
 
 #include "schemas/nearest.h"
+#include "schemas/url.h"
 
 #define ENUM_NAMES(type, total)                                                                    \
     static const char *type##_text(int value)                                                      \
@@ -227,4 +228,23 @@ struct str event_field_nearest(const struct event_part *part, bool trusted, stru
             names[count++] = part->fields[i].name;
     }
     return nearest_name(name, names, count);
+}
+
+int event_field_set_url(
+    const struct event_field *field, struct str text, struct arena *arena, struct page *page)
+{
+    struct url url;
+    int r = url_split(text, arena, &url);
+    if (r < 0)
+        return r;
+    bool own = field->kind == EVENT_FIELD_URL;
+    struct str *host = own ? &page->host : &page->referrer_host;
+    struct str *path = own ? &page->path : &page->referrer_path;
+    if (host->size == 0)
+        *host = url.host;
+    if (path->size == 0)
+        *path = url.path;
+    if (own && page->query.size == 0)
+        page->query = url.query;
+    return 0;
 }

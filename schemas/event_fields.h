@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "schemas/arena.h"
 #include "schemas/event.h"
 
 enum event_field_kind {
@@ -117,3 +118,8 @@ static inline const struct event_field *event_field_find(
 
 /* The known name nearest to a wrong one, or empty. Threads: any. */
 struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name);
+
+/* Splits an address into the parts of a page that are still empty. field: of kind EVENT_FIELD_URL
+ * or EVENT_FIELD_REFERRER. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int event_field_set_url(
+    const struct event_field *field, struct str text, struct arena *arena, struct page *page);

@@ -10,7 +10,6 @@
 #include "schemas/hash.h"
 #include "schemas/money.h"
 #include "schemas/time.h"
-#include "schemas/url.h"
 
 #define NO_INDEX SIZE_MAX
 #define EXPONENT_UNKNOWN (-1)
@@ -370,22 +369,7 @@ static int read_url(
 {
     struct str text;
     int r = read_text(reader, field->name, value, &text);
-    if (r < 0)
-        return r;
-    struct url url;
-    r = url_split(text, reader->arena, &url);
-    if (r < 0)
-        return r;
-    bool own = field->kind == EVENT_FIELD_URL;
-    struct str *host = own ? &page->host : &page->referrer_host;
-    struct str *path = own ? &page->path : &page->referrer_path;
-    if (host->size == 0)
-        *host = url.host;
-    if (path->size == 0)
-        *path = url.path;
-    if (own && page->query.size == 0)
-        page->query = url.query;
-    return 0;
+    return r < 0 ? r : event_field_set_url(field, text, reader->arena, page);
 }
 
 /* A field that is a single value, into the struct at `base`. */

@@ -16,8 +16,9 @@
 #define HMAC_OUTER_PAD 0x5c
 
 _Static_assert(sizeof(SHA256_CTX) <= sizeof(struct sha256), "struct sha256 holds SHA256_CTX");
-_Static_assert(sizeof(XXH3_state_t) <= sizeof(struct hash128), "struct hash128 holds XXH3_state_t");
-_Static_assert(_Alignof(XXH3_state_t) <= _Alignof(struct hash128), "and aligns it");
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(struct hash128_pieces),
+    "struct hash128_pieces holds XXH3_state_t");
+_Static_assert(_Alignof(XXH3_state_t) <= _Alignof(struct hash128_pieces), "and aligns it");
 
 static SHA256_CTX *context(struct sha256 *hash)
 {
@@ -92,19 +93,26 @@ uint64_t hash64(struct str bytes)
     return XXH3_64bits(bytes.data, bytes.size);
 }
 
-void hash128_init(struct hash128 *hash)
+void hash128(struct str bytes, uint64_t out[2])
+{
+    XXH128_hash_t hash = XXH3_128bits(bytes.data, bytes.size);
+    out[0] = hash.low64;
+    out[1] = hash.high64;
+}
+
+void hash128_init(struct hash128_pieces *hash)
 {
     check(XXH3_128bits_reset((XXH3_state_t *)(void *)hash->opaque) == XXH_OK);
 }
 
-void hash128_update(struct hash128 *hash, struct str bytes)
+void hash128_update(struct hash128_pieces *hash, struct str bytes)
 {
     if (bytes.size)
         check(XXH3_128bits_update((XXH3_state_t *)(void *)hash->opaque, bytes.data, bytes.size) ==
               XXH_OK);
 }
 
-void hash128_digest(const struct hash128 *hash, uint8_t out[16])
+void hash128_digest(const struct hash128_pieces *hash, uint8_t out[16])
 {
     XXH128_hash_t digest = XXH3_128bits_digest((const XXH3_state_t *)(const void *)hash->opaque);
     XXH128_canonical_t canonical;

@@ -34,14 +34,17 @@ void hmac_sha256_with(const struct hmac_key *key, struct str bytes, uint8_t out[
 /* XXH3-64, for tables in memory and for change detection; never for names that outsiders choose. */
 uint64_t hash64(struct str bytes);
 
+/* XXH3-128 in one go, for tables in memory that may not confuse two texts. */
+void hash128(struct str bytes, uint64_t out[2]);
+
 /* XXH3-128 over pieces, big-endian canonical form: for recognising a file's bytes again. */
-struct hash128 {
+struct hash128_pieces {
     _Alignas(64) unsigned char opaque[576];
 };
-void hash128_init(struct hash128 *hash);
-void hash128_update(struct hash128 *hash, struct str bytes);
+void hash128_init(struct hash128_pieces *hash);
+void hash128_update(struct hash128_pieces *hash, struct str bytes);
 /* The hash of all updates so far; more may follow. */
-void hash128_digest(const struct hash128 *hash, uint8_t out[16]);
+void hash128_digest(const struct hash128_pieces *hash, uint8_t out[16]);
 
 /* Lower-case hex; out has room for 2 * size bytes, no NUL. */
 void hex_encode(const void *data, size_t size, char *out);

@@ -487,3 +487,8 @@ size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX])
     }
     return size;
 }
+
+bool json_utf8_valid(struct str text)
+{
+    return text.size == 0 || simdjson::validate_utf8(text.data, text.size);
+}

@@ -178,6 +178,9 @@ MUST_CHECK int json_write_text(struct buf *out, struct str text);
 /* Appends an integer. Errors as buf_append(). */
 MUST_CHECK int json_write_int(struct buf *out, int64_t value);
 
+/* Whether bytes are UTF-8 (RFC 3629: no surrogates, nothing over U+10FFFF). Threads: any. */
+bool json_utf8_valid(struct str text);
+
 /* Shortest text that reads back to the same finite double, not NUL-terminated. Returns the size. */
 size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX]);
 

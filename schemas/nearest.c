@@ -55,14 +55,16 @@ struct str nearest_name(struct str name, const struct str *known, size_t count)
     struct letters wrong, right;
     if (!fold(name, &wrong) || wrong.size == 0)
         return best;
-    size_t best_distance = SIZE_MAX;
+    size_t best_rank = SIZE_MAX;
     for (size_t i = 0; i < count; i++) {
         if (!fold(known[i], &right))
             continue;
         size_t longer = wrong.size > right.size ? wrong.size : right.size;
         size_t found = distance(&wrong, &right);
-        if (found < best_distance && 3 * found <= longer) {
-            best_distance = found;
+        /* Of equals the one of the same length: a letter is more often wrong than missing. */
+        size_t rank = 2 * found + (wrong.size != right.size);
+        if (rank < best_rank && 3 * found <= longer) {
+            best_rank = rank;
             best = known[i];
         }
     }

@@ -9,7 +9,7 @@
 #define NEAREST_NAME_SIZE_MAX 64
 
 /* The known name with the least edit distance (insert, delete, replace, swap of neighbours; letter
- * case and - _ space do not count), the first of equals; empty when none is near (over a third of
- * the letters wrong) or name is over NEAREST_NAME_SIZE_MAX bytes. The slice is of `known`. Threads:
- * any. Source: optimal string alignment distance. */
+ * case and - _ space do not count), of equals the one of the same length, then the first; empty
+ * when none is near (over a third of the letters wrong) or name is over NEAREST_NAME_SIZE_MAX
+ * bytes. The slice is of `known`. Threads: any. Source: optimal string alignment distance. */
 struct str nearest_name(struct str name, const struct str *known, size_t count);

@@ -178,6 +178,32 @@ static bool scan_offset(struct scan *scan, int32_t *seconds)
     return true;
 }
 
+/* Also what exports write: a space before, no colon, hours alone, UTC. */
+static bool scan_loose_offset(struct scan *scan, int32_t *seconds)
+{
+    (void)scan_any(scan, " ");
+    struct scan strict = *scan;
+    if (scan_offset(&strict, seconds)) {
+        *scan = strict;
+        return true;
+    }
+    if (scan->end - scan->at == 3 && memcmp(scan->at, "UTC", 3) == 0) {
+        scan->at = scan->end;
+        *seconds = 0;
+        return true;
+    }
+    int hours, minutes = 0;
+    if (!scan_any(scan, "+-"))
+        return false;
+    int sign = scan->at[-1] == '-' ? -1 : 1;
+    if (!scan_digits(scan, 2, &hours) || hours > OFFSET_HOURS_MAX)
+        return false;
+    if (scan->at < scan->end && (!scan_digits(scan, 2, &minutes) || minutes > 59))
+        return false;
+    *seconds = sign * (hours * 3600 + minutes * 60);
+    return true;
+}
+
 static int to_micros(const struct civil *civil, int32_t offset_seconds, int64_t *micros)
 {
     int64_t seconds = days_from_civil(civil->year, civil->month, civil->day) * SECONDS_PER_DAY +
@@ -218,7 +244,7 @@ int time_parse_local(struct str text, int32_t offset_seconds, int64_t *micros)
     if (scan.at < scan.end) {
         if (!scan_any(&scan, "Tt ") || !scan_clock(&scan, true, &civil))
             return ERR_TIME;
-        if (scan.at < scan.end && !scan_offset(&scan, &offset_seconds))
+        if (scan.at < scan.end && !scan_loose_offset(&scan, &offset_seconds))
             return ERR_TIME;
     }
     if (scan.at != scan.end)

@@ -17,8 +17,8 @@
 MUST_CHECK int time_parse(struct str text, int64_t *micros);
 
 /* Reads "YYYY-MM-DD[( |T)HH:MM[:SS[.frac]]]" without offset, taken to stand offset_seconds east of
- * UTC; also "/" for "-"; with an offset as time_parse(). A date alone is its midnight. For import.
- * Errors: ERR_TIME. */
+ * UTC; also "/" for "-"; with an offset as time_parse(), also written " +0900", "+09" or " UTC". A
+ * date alone is its midnight. For import. Errors: ERR_TIME. */
 MUST_CHECK int time_parse_local(struct str text, int32_t offset_seconds, int64_t *micros);
 
 /* Writes "2026-11-20T01:15:00.123Z" with 0, 3 or 6 fraction digits as needed, NUL-terminated.

@@ -89,7 +89,7 @@ static void test_hash64_and_hash128_of_nothing(void **state)
 {
     (void)state;
     assert_int_equal(hash64(str_make(NULL, 0)), 0x2D06800538D394C2ULL);
-    struct hash128 hash;
+    struct hash128_pieces hash;
     uint8_t out[16];
     hash128_init(&hash);
     hash128_digest(&hash, out);
@@ -102,7 +102,7 @@ static void test_hash128_pieces_equal_whole(void **state)
     char bytes[3000];
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (char)(i * 7);
-    struct hash128 whole, pieces;
+    struct hash128_pieces whole, pieces;
     uint8_t a[16], b[16];
     hash128_init(&whole);
     hash128_update(&whole, str_make(bytes, sizeof(bytes)));

@@ -277,6 +277,17 @@ static void test_json_holds_nul_only_where_it_is(void **state)
     assert_false(json_holds_nul(root));
 }
 
+static void test_json_utf8_valid(void **state)
+{
+    (void)state;
+    assert_true(json_utf8_valid(str_make(NULL, 0)));
+    assert_true(json_utf8_valid(STR("a旅\0\xF4\x8F\xBF\xBF")));
+    static const char *const bad[] = {"\xff", "\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80",
+        "\xe6\x97", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x80"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(json_utf8_valid(str_of(bad[i])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_json_parse_every_truncation_is_refused),
         cmocka_unit_test(test_json_parse_is_reusable_after_errors_and_growth),
         cmocka_unit_test(test_json_holds_nul_only_where_it_is),
+        cmocka_unit_test(test_json_utf8_valid),
     };
     return cmocka_run_group_tests(tests, open_parser, close_parser);
 }

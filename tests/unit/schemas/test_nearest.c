@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-static const struct str known[] = {STR_INIT("order"), STR_INIT("properties"),
+static const struct str known[] = {STR_INIT("id"), STR_INIT("order"), STR_INIT("properties"),
     STR_INIT("user_agent"), STR_INIT("ids"), STR_INIT("time"), STR_INIT("order_id"), STR_INIT("")};
 
 static void assert_nearest(const char *name, const char *want)

@@ -154,7 +154,9 @@ static void test_time_parse_local_takes_the_given_offset(void **state)
     assert_int_equal(time_parse_local(STR("2026-11-20"), tokyo, &micros), 0);
     assert_int_equal(micros, want - (10 * 3600 + 15 * 60) * TIME_MICROS_PER_SECOND);
     static const char *const bad[] = {"", "2026/11-20", "2026-11-20 ", "2026-11-20 10", "20261120",
-        "2026-11-20 10:15 JST", "2026-11-20 10:15:", "11/20/2026"};
+        "2026-11-20 10:15 JST", "2026-11-20 10:15:00 +09000", "2026-11-20 10:15:00 +0960",
+        "2026-11-20 10:15:00 +24", "2026-11-20 10:15:00  +0900", "2026-11-20 10:15:00 ",
+        "2026-11-20 10:15:00 +9", "2026-11-20 10:15:", "11/20/2026"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(time_parse_local(str_of(bad[i]), tokyo, &micros), ERR_TIME);
 }
