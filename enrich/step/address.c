@@ -61,7 +61,7 @@ int address_cut(struct str address, struct arena *arena, struct str *out)
     }
     if (!parsed.v6 && !memchr(address.data, ':', address.size))
         return cut_text_v4(address, arena, out);
-    size_t keep = (parsed.v6 ? ADDRESS_PREFIX_V6 : ADDRESS_PREFIX_V4) / 8;
+    size_t keep = (size_t)(parsed.v6 ? ADDRESS_PREFIX_V6 : ADDRESS_PREFIX_V4) / 8;
     memset(parsed.bytes + keep, 0, sizeof(parsed.bytes) - keep);
     check(inet_ntop(parsed.v6 ? AF_INET6 : AF_INET, parsed.bytes, text, sizeof(text)));
     return arena_dup(arena, str_of(text), out);
