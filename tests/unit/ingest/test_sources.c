@@ -1,0 +1,138 @@
+/* Keys, origins, rates. */
+#include "ingest/collector/sources.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "schemas/error.h"
+#include "schemas/hash.h"
+
+#define SECOND INT64_C(1000000)
+
+struct fixture {
+    uint8_t keys[2][SHA256_SIZE];
+    struct metrics *metrics;
+    struct sources *sources;
+};
+
+static void digest(struct str key, uint8_t out[SHA256_SIZE])
+{
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_update(&hash, key);
+    sha256_final(&hash, out);
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    static const struct str origins[] = {STR_INIT("https://a.jp"), STR_INIT("https://b.jp")};
+    fixture = (struct fixture){0};
+    digest(STR("old key"), fixture.keys[0]);
+    digest(STR("new key"), fixture.keys[1]);
+    const struct config_source config[] = {
+        {.name = STR("web"),
+            .keys = (const uint8_t(*)[SHA256_SIZE])fixture.keys,
+            .keys_count = 2,
+            .origins = origins,
+            .origins_count = 2,
+            .rate = 100,
+            .enabled = true},
+        {.name = STR("pos"), .enabled = true},
+    };
+    *state = &fixture;
+    int r = metrics_new(&fixture.metrics);
+    return r < 0 ? r : sources_new(config, 2, STR("pos"), fixture.metrics, &fixture.sources);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    sources_free(&fixture->sources);
+    sources_free(&fixture->sources); /* accepts NULL */
+    metrics_free(&fixture->metrics);
+    return 0;
+}
+
+static void test_sources_find_by_any_of_its_keys(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct source *source = sources_find(fixture->sources, STR("old key"));
+    assert_non_null(source);
+    assert_true(str_equal(source->config.name, STR("web")));
+    assert_ptr_equal(sources_find(fixture->sources, STR("new key")), source);
+    assert_null(sources_find(fixture->sources, STR("new key ")));
+    assert_null(sources_find(fixture->sources, STR("")));
+    assert_true(str_equal(sources_open(fixture->sources)->config.name, STR("pos")));
+}
+
+static void test_source_allows_listed_origins(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    assert_true(source_allows_origin(web, STR("https://b.jp")));
+    assert_false(source_allows_origin(web, STR("https://c.jp")));
+    assert_false(source_allows_origin(web, STR("null")));
+    assert_true(source_allows_origin(web, STR(""))); /* not from a browser */
+    assert_true(source_allows_origin(sources_open(fixture->sources), STR("https://c.jp")));
+}
+
+static void test_source_take_refuses_over_the_rate_and_recovers(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    int64_t now = 5 * SECOND;
+    assert_int_equal(source_take(fixture->sources, web, 1000, now), 0); /* ten seconds' worth */
+    assert_int_equal(source_take(fixture->sources, web, 1, now), 1);
+    assert_int_equal(source_take(fixture->sources, web, 250, now), 3);
+    now += SECOND;
+    assert_int_equal(source_take(fixture->sources, web, 100, now), 0);
+    assert_int_equal(source_take(fixture->sources, web, 1, now), 1);
+    now += 3600 * SECOND;
+    assert_int_equal(source_take(fixture->sources, web, 1000, now), 0); /* no more is saved up */
+    assert_int_equal(source_take(fixture->sources, web, 1000, now), 10);
+}
+
+static void test_source_take_batch_beyond_the_burst_passes_when_full(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 0);
+    assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 10);
+    assert_int_equal(source_take(fixture->sources, web, 2500, 11 * SECOND), 0);
+}
+
+static void test_source_take_clock_that_goes_back_gives_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    assert_int_equal(source_take(fixture->sources, web, 1000, 100 * SECOND), 0);
+    assert_int_equal(source_take(fixture->sources, web, 1, 50 * SECOND), 1);
+    assert_int_equal(source_take(fixture->sources, web, 1, 51 * SECOND), 0);
+}
+
+static void test_source_take_without_rate_never_refuses(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct source *pos = sources_open(fixture->sources);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(source_take(fixture->sources, pos, 1000000, 0), 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_sources_find_by_any_of_its_keys),
+        CASE(test_source_allows_listed_origins),
+        CASE(test_source_take_refuses_over_the_rate_and_recovers),
+        CASE(test_source_take_batch_beyond_the_burst_passes_when_full),
+        CASE(test_source_take_clock_that_goes_back_gives_nothing),
+        CASE(test_source_take_without_rate_never_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
