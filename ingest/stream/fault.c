@@ -23,6 +23,10 @@ int fault_point(const char *name)
         return 0;
     if (strcmp(end, ":kill") == 0)
         (void)kill(getpid(), SIGKILL);
+    if (strcmp(end, ":stop") == 0) {
+        (void)kill(getpid(), SIGSTOP);
+        return 0;
+    }
     return ERR_IO;
 }
 #else

@@ -95,14 +95,17 @@ void kafka_appender_close(struct appender **appender);
 /* ---- sinks ---- */
 
 /* Reads the result topics, all partitions, from `positions`; a partition that has none from its
- * beginning. Positions name full topics. Order holds within a partition only; batches end at
- * batch_records_max. ack() does nothing: the sink's own positions are the truth.
- * Errors: ERR_STATE when a position lies beyond its topic's end (another cluster's, or the topic
- * was made anew), ERR_CONFIG, ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads: one. */
+ * beginning. Positions name full topics; a batch has those that moved, and "<prefix>.seen", the
+ * time (milliseconds): a sink whose time is 12 hours ago, or that has none, begins anew, as brokers
+ * keep tombstones for 24. Order holds within a partition only; batches end at batch_records_max.
+ * ack() does nothing: the sink's own positions are the truth. Errors: ERR_STATE when a position
+ * lies beyond its topic's end (another cluster's, or the topic was made anew), ERR_CONFIG,
+ * ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads: one. */
 MUST_CHECK int kafka_results_open(const struct kafka_config *config,
     const struct result_position *positions, size_t count, struct result_source **out);
 
-/* Whether next() has returned everything that was in the topics when this was asked.
+/* Whether next() has returned everything that was in the topics when this was asked. An empty batch
+ * alone does not say so: records may be on their way.
  * Returns 0 when so, or KAFKA_BUSY. Errors: ERR_AGAIN, ERR_KAFKA. Threads: the source's. */
 #define KAFKA_BUSY 1
 MUST_CHECK int kafka_results_caught_up(struct result_source *source, int timeout_ms);

@@ -15,10 +15,11 @@
 #define PAUSE_MS 50     /* between repetitions */
 #define REPORTS_EVERY 1024
 
+/* Goes on while the machine sleeps, as the coordinator's clock does. */
 static int64_t now_ms(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_BOOTTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -97,11 +98,23 @@ static const char *const operation_names[KAFKA_OPERATIONS] = {[KAFKA_INIT] = "in
     [KAFKA_COMMIT] = "commit_transaction",
     [KAFKA_ABORT] = "abort_transaction"};
 
+/* A coordinator that has ended a transaction of itself, as none of ours came in time (the broker
+ * was away, this process slept), refuses the rest of it as if another producer had come. That one
+ * is ours to replace; within the time it is somebody else's. */
+static bool outlived(const struct kafka_producer *producer)
+{
+    return producer->begun && now_ms() - producer->begun_ms >= producer->timeout_ms;
+}
+
 /* Turns an action that is no repetition (any more) into state and an error. */
 static int give_up(struct kafka_producer *producer, enum kafka_operation operation,
     enum kafka_action action, int error)
 {
     bool ending = operation == KAFKA_COMMIT || operation == KAFKA_ABORT;
+    if (error == ERR_FENCED && outlived(producer)) {
+        action = KAFKA_REPLACE;
+        error = ERR_ABORT;
+    }
     if (action == KAFKA_REPLACE || action == KAFKA_STOP || operation == KAFKA_ABORT ||
         (ending && action == KAFKA_REPEAT))
         producer->broken = true;
@@ -144,6 +157,17 @@ static int failed_delivery(struct kafka_producer *producer, rd_kafka_resp_err_t 
     return give_up(producer, KAFKA_PRODUCE, action, error);
 }
 
+static int read_timeout(struct kafka_producer *producer)
+{
+    char text[32];
+    size_t size = sizeof text;
+    if (rd_kafka_conf_get(rd_kafka_conf(producer->client.rk), "transaction.timeout.ms", text,
+            &size) != RD_KAFKA_CONF_OK)
+        return ERR_KAFKA;
+    producer->timeout_ms = strtoll(text, NULL, 10);
+    return 0;
+}
+
 int kafka_producer_open(struct kafka_producer *producer, const struct kafka_config *config,
     const struct kafka_layout *layout)
 {
@@ -156,6 +180,8 @@ int kafka_producer_open(struct kafka_producer *producer, const struct kafka_conf
         producer->topics[i] = rd_kafka_topic_new(producer->client.rk, name, NULL);
         r = producer->topics[i] ? 0 : ERR_KAFKA;
     }
+    if (r == 0)
+        r = read_timeout(producer);
     if (r == 0)
         r = perform(producer, KAFKA_INIT, NULL);
     if (r < 0)
@@ -182,9 +208,11 @@ int kafka_producer_begin(struct kafka_producer *producer)
     check(!producer->begun && !producer->broken);
     producer->failed = RD_KAFKA_RESP_ERR_NO_ERROR;
     int r = perform(producer, KAFKA_BEGIN, NULL);
-    if (r == 0)
-        producer->begun = true;
-    return r;
+    if (r < 0)
+        return r;
+    producer->begun = true;
+    producer->begun_ms = now_ms();
+    return 0;
 }
 
 /* Hands the payload over. Waits while the producer's queue is full. */

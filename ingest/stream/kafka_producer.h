@@ -18,6 +18,8 @@ struct kafka_producer {
     bool broken;                /* replace() before anything else */
     rd_kafka_resp_err_t failed; /* first failed delivery of the transaction */
     size_t sent;                /* since reports were last looked at */
+    int64_t begun_ms;           /* when the transaction began */
+    int64_t timeout_ms;         /* after which the coordinator ends it by itself */
 };
 
 /* Makes the handle, fences earlier owners of the slot, ends what they left open. Caller's storage,
@@ -27,8 +29,9 @@ MUST_CHECK int kafka_producer_open(struct kafka_producer *producer,
 /* Leaves an open transaction to the coordinator. Accepts one never opened. */
 void kafka_producer_close(struct kafka_producer *producer);
 
-/* Errors of the following: ERR_ABORT: call abort(); ERR_FENCED, ERR_KAFKA, ERR_TOO_LARGE: give up.
- * After any error, when `broken` is set, replace() instead of abort(). */
+/* Errors of the following: ERR_ABORT: call abort(); ERR_FENCED (another process has the slot),
+ * ERR_KAFKA, ERR_TOO_LARGE: give up. After any error, when `broken` is set, replace() instead of
+ * abort(). */
 MUST_CHECK int kafka_producer_begin(struct kafka_producer *producer);
 
 /* Where a changelog partition ends with the transaction's records; raised by delivery reports. */

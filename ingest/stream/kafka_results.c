@@ -4,7 +4,9 @@
  * 1. `positions` has every partition of every result topic; `next` is after the last record that
  *    next() returned, and moves over what carries no record (ends of transactions) at the
  * partition's end.
- * 2. Messages are kept until the following call of next(): results point into them.
+ * 2. Beside them goes the time, as the position of a topic that is none: brokers forget tombstones
+ *    after a day, so a sink that was away for long cannot go on; it begins anew.
+ * 3. Messages are kept until the following call of next(): results point into them.
  */
 #include "ingest/stream/kafka.h"
 
@@ -16,6 +18,9 @@
 #include "ingest/stream/kafka_client.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
+#include "ingest/stream/kafka_task.h"
+
+#define SEEN_EVERY_MS ((int64_t)600000)
 
 struct kafka_results {
     struct result_source base;
@@ -32,6 +37,8 @@ struct kafka_results {
     rd_kafka_message_t **messages;
     struct result *results;
     size_t count; /* of messages and results */
+    bool anew;    /* the next batch begins anew */
+    int64_t seen; /* what was told last as the time */
     int failure;  /* an error that ended this source */
 };
 
@@ -44,6 +51,18 @@ static int64_t now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void seen_name(const struct kafka_config *config, char out[KAFKA_TOPIC_SIZE_MAX])
+{
+    snprintf(out, KAFKA_TOPIC_SIZE_MAX, "%s.seen", config->prefix);
 }
 
 /* The reader's place in the partition of a message; NULL for one that was not assigned. */
@@ -123,6 +142,15 @@ static int take_in(struct kafka_results *results, rd_kafka_message_t *message)
     return r;
 }
 
+/* The time goes with every results, and now and then without, so that an idle sink does not age. */
+static void tell_time(struct kafka_results *results, struct result_position *out)
+{
+    if (results->count > 0 || wall_ms() - results->seen > SEEN_EVERY_MS)
+        results->seen = wall_ms();
+    seen_name(results->config, out->topic);
+    out->next = results->seen;
+}
+
 static size_t tell_positions(struct kafka_results *results)
 {
     size_t count = 0;
@@ -133,7 +161,8 @@ static size_t tell_positions(struct kafka_results *results)
         /* An empty batch need not be stored; what moved is told again with the next results. */
         results->moved[i] = results->count == 0;
     }
-    return count;
+    tell_time(results, &results->told[count]);
+    return count + 1;
 }
 
 /* Fills a batch. Waits for the first record only: those after it are in the queue, or come next
@@ -166,7 +195,9 @@ static int next(struct result_source *base, int timeout_ms, struct result_batch 
     *batch = (struct result_batch){.results = results->results,
         .results_count = results->count,
         .positions = results->told,
-        .positions_count = tell_positions(results)};
+        .positions_count = tell_positions(results),
+        .begins_anew = results->anew};
+    results->anew = false;
     return 0;
 }
 
@@ -199,7 +230,7 @@ static int make_positions(struct kafka_results *results)
     for (size_t i = 0; i < TOPICS; i++)
         count += (size_t)results->layout.partitions[topics[i]];
     results->positions = calloc(count, sizeof *results->positions);
-    results->told = calloc(count, sizeof *results->told);
+    results->told = calloc(count + 1, sizeof *results->told);
     results->moved = calloc(count, sizeof *results->moved);
     if (!results->positions || !results->told || !results->moved)
         return ERR_NO_MEMORY;
@@ -221,6 +252,17 @@ static const struct result_position *stored_place(
         if (stored[i].partition == place->partition && strcmp(stored[i].topic, place->topic) == 0)
             return &stored[i];
     return NULL;
+}
+
+/* Whether the sink stopped so long ago that tombstones may have gone since. */
+static bool too_old(
+    const struct kafka_config *config, const struct result_position *stored, size_t count)
+{
+    struct result_position seen = {.partition = 0};
+    seen_name(config, seen.topic);
+    const struct result_position *last = stored_place(stored, count, &seen);
+    int64_t age = last ? wall_ms() - last->next : INT64_MAX;
+    return age > KAFKA_COPY_AGE_MS_MAX || age < -KAFKA_COPY_AGE_MS_MAX;
 }
 
 static int start_position(struct kafka_results *results, struct result_position *position,
@@ -278,6 +320,12 @@ int kafka_results_open(const struct kafka_config *config, const struct result_po
         r = kafka_layout_check(config, &results->layout);
     if (r == 0)
         r = make_positions(results);
+    if (r == 0 && count > 0 && too_old(config, positions, count)) {
+        kafka_log(
+            config, LOG_NOTICE, "kafka_results", "too long away, or no time known: begins anew");
+        results->anew = true;
+        count = 0;
+    }
     if (r == 0)
         r = assign(results, positions, count);
     if (r < 0) {

@@ -11,7 +11,8 @@
 #include "ingest/stream/outbox.h"
 #include "ingest/stream/state_lmdb.h"
 
-/* Brokers keep a tombstone this long; a copy that was away for half of it may have missed one. */
+/* Brokers keep a tombstone this long; a copy, or a sink, that was away for half of it may have
+ * missed one. */
 #define KAFKA_TOMBSTONES_KEPT_MS "86400000"
 #define KAFKA_COPY_AGE_MS_MAX ((int64_t)43200000)
 

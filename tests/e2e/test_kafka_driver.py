@@ -130,22 +130,53 @@ def check_random_kills(toy, rng):
         workers[slot].wait()
         workers[slot] = toy.work(slot)
     toy.check("after random kills")
-    return workers
+    assert [stop(worker) for worker in workers.values()] == [0, 0]
 
 
-def check_zombie(toy, workers):
-    """A worker sleeps past its session and its transaction; when it wakes it must not write."""
-    toy.append(2000000, 300)
-    wait_until(lambda: has_worked(workers["a"]), "worker a to work")
-    workers["a"].send_signal(signal.SIGSTOP)
-    toy.append(2001000, 300)
-    toy.check("while one worker sleeps")
-    workers["a"].send_signal(signal.SIGCONT)
-    toy.append(2002000, 300)
-    toy.check("after it woke up")
-    if workers["a"].poll() is None:
-        assert stop(workers["a"]) in (0, 3)
-    assert stop(workers["b"]) == 0
+def asleep(process):
+    return pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def check_zombie(toy):
+    """A worker sleeps in its transaction, past its session and its transaction's time; when it wakes it must not write
+    what others have done meanwhile."""
+    steady = toy.work("steady")
+    for number, point in enumerate(("kafka_produced", "kafka_offsets_sent")):
+        first = 2000000 + 100000 * number
+        sleepy = toy.work("sleepy", f"{point}:3:stop")
+        more = 0
+        while not asleep(sleepy):
+            assert sleepy.poll() is None and more < 60, "the worker did not go to sleep"
+            toy.append(first + 40 * more, 40)
+            more += 1
+            time.sleep(0.2)
+        toy.append(first + 10000, 300)
+        toy.check(f"while a worker sleeps at {point}")
+        sleepy.send_signal(signal.SIGCONT)
+        toy.append(first + 20000, 300)
+        toy.check("after it woke up")
+        assert stop(sleepy) == 0
+        assert counts(sleepy)["aborts"] > 0, counts(sleepy)
+    assert stop(steady) == 0
+
+
+def check_broker_gone(toy, broker):
+    """The broker is killed under two workers and a door, stays away, and comes back."""
+    workers = [toy.work(slot) for slot in ("a", "b")]
+    toy.append(2500000, 300)
+    for process in workers:
+        wait_until(lambda: has_worked(process), "both workers to work")
+    kafka_broker.stop(broker, signal.SIGKILL)
+    door = subprocess.Popen([toy.program, "append", "2501000", "300", str(NODES), str(HOPS)], env=toy.environment,
+                            stderr=subprocess.DEVNULL)
+    toy.space.processes.append(door)
+    time.sleep(40 if LONG else 4)
+    assert door.poll() is None, "the door said that records are durable without a broker"
+    kafka_broker.launch(broker)
+    assert door.wait(120) == 0
+    toy.events += range(2501000, 2501300)
+    toy.check("the broker was away")
+    assert [stop(process) for process in workers] == [0, 0]
 
 
 def check_lost_state(toy):
@@ -211,7 +242,9 @@ def main():
             toy.append(0, 500)
             toy.append(100, 200)  # resent
             check_faults(toy)
-            check_zombie(toy, check_random_kills(toy, rng))
+            check_random_kills(toy, rng)
+            check_zombie(toy)
+            check_broker_gone(toy, broker)
             check_lost_state(toy)
             check_bad_input(toy, bootstrap)
         finally:

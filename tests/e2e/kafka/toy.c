@@ -266,8 +266,10 @@ static int verb_append(const struct kafka_config *config, char **arguments)
     uint64_t count = number(arguments[1]);
     uint64_t nodes = number(arguments[2]);
     uint64_t hops = number(arguments[3]);
-    struct appender *appender;
-    int r = kafka_appender_open(config, 10000, &appender);
+    struct appender *appender = NULL;
+    int r = ERR_AGAIN;
+    while (r == ERR_AGAIN && !stopping)
+        r = kafka_appender_open(config, 10000, &appender);
     if (r < 0)
         return fail("appender", r);
     for (uint64_t at = 0; at < count && r == 0; at += APPEND_BATCH) {
@@ -481,7 +483,7 @@ int main(int count, char **arguments)
         {KAFKA_SCOPE_ALL, "bootstrap.servers", setting("TOY_BROKER", "127.0.0.1:9092")},
         {KAFKA_SCOPE_CONSUMER, "session.timeout.ms", "2000"},
         {KAFKA_SCOPE_CONSUMER, "heartbeat.interval.ms", "500"},
-        {KAFKA_SCOPE_PRODUCER, "transaction.timeout.ms", setting("TOY_TRANSACTION_MS", "8000")},
+        {KAFKA_SCOPE_PRODUCER, "transaction.timeout.ms", "6000"},
         {KAFKA_SCOPE_PRODUCER, "message.timeout.ms", "5000"},
     };
     struct kafka_config config;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -17,6 +18,8 @@
 #define API_INIT_PRODUCER_ID 22
 #define RECORDS 200
 #define THREADS 4
+#define POSITIONS (MOCK_PARTITIONS + 1) /* the time goes beside them */
+#define DAY_MS ((int64_t)86400000)
 
 struct fixture {
     struct kafka_mock mock;
@@ -71,9 +74,12 @@ static size_t read_results(struct fixture *fixture, size_t count, struct result_
                 assert_true(str_equal(batch.results[i].key, batch.results[i].value));
         }
         if (batch.results_count > 0) {
-            assert_true(batch.positions_count >= 1 && batch.positions_count <= MOCK_PARTITIONS);
-            for (size_t i = 0; i < batch.positions_count; i++)
+            assert_true(batch.positions_count >= 2 && batch.positions_count <= POSITIONS);
+            for (size_t i = 0; i + 1 < batch.positions_count; i++)
                 last[batch.positions[i].partition] = batch.positions[i];
+            last[MOCK_PARTITIONS] = batch.positions[batch.positions_count - 1];
+            assert_string_equal(last[MOCK_PARTITIONS].topic, "tabiji.seen");
+            assert_false(batch.begins_anew);
         }
         seen += batch.results_count;
         assert_int_equal(fixture->source->ack(fixture->source), 0);
@@ -96,7 +102,7 @@ static void append_many(struct fixture *fixture, size_t count)
 static void test_append_records_are_read_back_as_results(void **state)
 {
     struct fixture *fixture = *state;
-    struct result_position last[MOCK_PARTITIONS] = {{{0}, 0, 0}};
+    struct result_position last[POSITIONS] = {{{0}, 0, 0}};
     open_door(fixture);
     append_many(fixture, RECORDS);
     assert_int_equal(kafka_results_open(&fixture->mock.config, NULL, 0, &fixture->source), 0);
@@ -114,7 +120,7 @@ static void test_append_records_are_read_back_as_results(void **state)
 static void test_results_open_at_positions_goes_on_after_them(void **state)
 {
     struct fixture *fixture = *state;
-    struct result_position last[MOCK_PARTITIONS] = {{{0}, 0, 0}};
+    struct result_position last[POSITIONS] = {{{0}, 0, 0}};
     open_door(fixture);
     append_many(fixture, RECORDS);
     assert_int_equal(kafka_results_open(&fixture->mock.config, NULL, 0, &fixture->source), 0);
@@ -122,7 +128,7 @@ static void test_results_open_at_positions_goes_on_after_them(void **state)
     fixture->source->close(fixture->source);
     append_many(fixture, 7);
     assert_int_equal(
-        kafka_results_open(&fixture->mock.config, last, MOCK_PARTITIONS, &fixture->source), 0);
+        kafka_results_open(&fixture->mock.config, last, POSITIONS, &fixture->source), 0);
     read_results(fixture, 7, last);
     assert_int_equal(kafka_results_caught_up(fixture->source, OPEN_MS), 0);
 }
@@ -130,10 +136,33 @@ static void test_results_open_at_positions_goes_on_after_them(void **state)
 static void test_results_open_position_beyond_the_end_is_bad_state(void **state)
 {
     struct fixture *fixture = *state;
-    const struct result_position beyond = {"tabiji.sessions.v1", 2, 1};
+    const struct result_position beyond[] = {
+        {"tabiji.sessions.v1", 2, 1}, {"tabiji.seen", 0, (int64_t)time(NULL) * 1000}};
     assert_int_equal(
-        kafka_results_open(&fixture->mock.config, &beyond, 1, &fixture->source), ERR_STATE);
+        kafka_results_open(&fixture->mock.config, beyond, 2, &fixture->source), ERR_STATE);
     assert_null(fixture->source);
+}
+
+static void test_results_open_after_a_day_away_begins_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    struct result_position last[POSITIONS] = {{{0}, 0, 0}};
+    struct result_batch batch;
+    open_door(fixture);
+    append_many(fixture, 10);
+    assert_int_equal(kafka_results_open(&fixture->mock.config, NULL, 0, &fixture->source), 0);
+    read_results(fixture, 10, last);
+    for (int turn = 0; turn < 2; turn++) {
+        /* The time is old; then there is none. */
+        last[MOCK_PARTITIONS].next -= DAY_MS;
+        fixture->source->close(fixture->source);
+        assert_int_equal(kafka_results_open(&fixture->mock.config, last, POSITIONS - (size_t)turn,
+                             &fixture->source),
+            0);
+        assert_int_equal(fixture->source->next(fixture->source, 0, &batch), 0);
+        assert_true(batch.begins_anew);
+        read_results(fixture, 10 - batch.results_count, last);
+    }
 }
 
 /* Produces past the appender: a payload as it is, NULL for a tombstone. */
@@ -152,7 +181,7 @@ static void produce_raw(struct fixture *fixture, const void *payload, size_t siz
 static void test_results_next_tombstone_has_no_value(void **state)
 {
     struct fixture *fixture = *state;
-    struct result_position last[MOCK_PARTITIONS];
+    struct result_position last[POSITIONS];
     produce_raw(fixture, NULL, 0);
     assert_int_equal(kafka_results_open(&fixture->mock.config, NULL, 0, &fixture->source), 0);
     assert_int_equal(read_results(fixture, 1, last), 1);
@@ -269,7 +298,7 @@ static void test_append_from_threads_all_are_durable(void **state)
 {
     struct fixture *fixture = *state;
     struct thread threads[THREADS];
-    struct result_position last[MOCK_PARTITIONS];
+    struct result_position last[POSITIONS];
     open_door(fixture);
     for (int i = 0; i < THREADS; i++) {
         threads[i] = (struct thread){.fixture = fixture};
@@ -348,6 +377,7 @@ int main(void)
         TEST(test_append_records_are_read_back_as_results),
         TEST(test_results_open_at_positions_goes_on_after_them),
         TEST(test_results_open_position_beyond_the_end_is_bad_state),
+        TEST(test_results_open_after_a_day_away_begins_anew),
         TEST(test_results_next_tombstone_has_no_value),
         TEST(test_results_next_value_without_frame_is_bad_state_for_good),
         TEST(test_append_broker_away_is_try_again_then_works),
