@@ -8,6 +8,9 @@
 #include <cmocka.h>
 
 #include "schemas/error.h"
+#include "tests/unit/schemas/failing_alloc.h"
+
+#define ALLOCATIONS_MAX 2000
 
 #define IPHONE                                                                                     \
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "    \
@@ -197,6 +200,40 @@ static void test_steps_apply_without_memory_fails(void **state)
     steps_close(&steps);
 }
 
+/* Whatever allocation fails: a clean error, or (a cache that remembers nothing) the right answer.
+ */
+static void test_steps_every_allocation_failing_survives(void **state)
+{
+    (void)state;
+    size_t refused = 0, nth;
+    for (nth = 1; nth < ALLOCATIONS_MAX; nth++) {
+        char why[STEPS_WHY_SIZE];
+        struct steps *steps = NULL;
+        struct arena arena = {0};
+        struct str channel = STR("");
+        struct touchpoint event = page_view();
+        struct steps_config config = {.query_keys = keys, .query_keys_count = 1};
+        failing_alloc_at(nth);
+        int r = steps_open(&steps, &config, why);
+        if (r == 0)
+            r = steps_apply(steps, &event, &arena, &channel);
+        bool happened = failing_alloc_happened();
+        failing_alloc_at(0);
+        if (r < 0) {
+            assert_int_equal(r, ERR_NO_MEMORY);
+            refused++;
+        } else {
+            assert_text(channel, "Paid Search");
+        }
+        steps_close(&steps);
+        arena_free(&arena);
+        if (!happened)
+            break;
+    }
+    assert_true(refused > 5);
+    assert_true(nth < ALLOCATIONS_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_steps_apply_bot_flagged),
         cmocka_unit_test(test_steps_open_bad_files_say_which),
         cmocka_unit_test(test_steps_apply_without_memory_fails),
+        cmocka_unit_test(test_steps_every_allocation_failing_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
