@@ -267,7 +267,7 @@ int database_open_reader(sqlite3 **out, const char *path)
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS_DEFAULT);
     r = inspect(db);
     if (r == 0)
-        r = database_run(db, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY");
+        r = database_run(db, "PRAGMA query_only = ON");
     if (r != 0) {
         database_close(&db);
         return r < 0 ? r : ERR_STATE;

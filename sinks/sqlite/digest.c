@@ -8,20 +8,25 @@
 #include "schemas/json.h"
 #include "sinks/sqlite/database.h"
 
-/* By name. The order of rows is that of their keys. */
+/* By name. The order of rows is that of their keys, and each can be read in it without sorting a
+ * whole table: credits by way of their conversions. */
 static const struct {
     const char *name;
+    const char *from; /* the table's own columns are those of t */
     const char *order;
 } tables[] = {
-    {"attribution_credit", "person, conversion_id, model, touch_index"},
-    {"conversion", "person, conversion_id"},
-    {"event", "event_key"},
-    {"identifier", "node"},
-    {"path", "person, kind, path_key"},
-    {"person", "person"},
-    {"rejected", "rejected_key"},
-    {"session", "person, session_key"},
-    {"touch", "event_key"},
+    {"attribution_credit",
+        "conversion AS o CROSS JOIN attribution_credit AS t ON t.credit_row >= o.credit_first "
+        "AND t.credit_row < o.credit_first + o.credit_count",
+        "o.person, o.conversion_id, t.model, t.touch_index"},
+    {"conversion", "conversion AS t", "person, conversion_id"},
+    {"event", "event AS t", "event_key"},
+    {"identifier", "identifier AS t", "node"},
+    {"path", "path AS t", "person, kind, path_key"},
+    {"person", "person AS t", "person"},
+    {"rejected", "rejected AS t", "rejected_key"},
+    {"session", "session AS t", "person, session_key"},
+    {"touch", "touch AS t", "event_key"},
 };
 #define TABLES_COUNT (sizeof(tables) / sizeof(tables[0]))
 _Static_assert(TABLES_COUNT <= DIGEST_TABLES_MAX, "struct digest has room for all tables");
@@ -47,14 +52,14 @@ static int select_rows(sqlite3 *db, size_t table, sqlite3_stmt **out)
     size_t count = 0;
     while (r == 0 && (code = sqlite3_step(columns)) == SQLITE_ROW)
         r = buf_appendf(
-            &sql, "%s \"%s\"", count++ ? "," : "", (const char *)sqlite3_column_text(columns, 0));
+            &sql, "%s t.\"%s\"", count++ ? "," : "", (const char *)sqlite3_column_text(columns, 0));
     if (r == 0)
         r = database_error(code);
     if (r == 0 && !count)
         r = ERR_STATE;
     if (r == 0)
         r = buf_appendf(
-            &sql, " FROM %s ORDER BY %s%c", tables[table].name, tables[table].order, '\0');
+            &sql, " FROM %s ORDER BY %s%c", tables[table].from, tables[table].order, '\0');
     sqlite3_finalize(columns);
     return r == 0 ? database_prepare(db, sql.data, out) : r;
 }

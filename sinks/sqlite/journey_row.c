@@ -71,16 +71,29 @@ int writer_session(struct writer *writer, const struct result *result)
 
 /* ---- conversion ---- */
 
-static int delete_by_conversion(
-    struct writer *writer, enum statement which, struct str person, struct str conversion_id)
+/* A conversion's row as it stands. */
+struct standing {
+    int64_t hash;
+    int64_t credit_first;
+    int64_t credit_count;
+};
+
+/* 0 and *out, or STATE_ABSENT. */
+static int find_conversion(
+    struct writer *writer, struct str person, struct str conversion_id, struct standing *out)
 {
-    sqlite3_stmt *delete;
-    int r = writer_statement(writer, which, &delete);
+    sqlite3_stmt *select;
+    int r = writer_statement(writer, STATEMENT_CONVERSION_FIND, &select);
     if (r < 0)
         return r;
-    bind_blob(delete, 1, person);
-    bind_text(delete, 2, conversion_id);
-    return writer_step(writer, delete);
+    bind_blob(select, 1, person);
+    bind_text(select, 2, conversion_id);
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        *out = (struct standing){sqlite3_column_int64(select, 0), sqlite3_column_int64(select, 1),
+            sqlite3_column_int64(select, 2)};
+    sqlite3_reset(select);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? STATE_ABSENT : database_error(code);
 }
 
 static int delete_path(
@@ -96,17 +109,24 @@ static int delete_path(
     return writer_step(writer, delete);
 }
 
-/* All rows of a conversion; *found tells whether there was one. */
-static int remove_conversion(
-    struct writer *writer, struct str person, struct str conversion_id, bool *found)
+/* All rows of a conversion that stands. */
+static int remove_conversion(struct writer *writer, struct str person, struct str conversion_id,
+    const struct standing *standing)
 {
-    int r = delete_by_conversion(writer, STATEMENT_CONVERSION_DELETE, person, conversion_id);
+    sqlite3_stmt *delete;
+    int r = writer_statement(writer, STATEMENT_CREDIT_DELETE, &delete);
     if (r < 0)
         return r;
-    *found = sqlite3_changes64(writer->db) > 0;
-    if (!*found)
-        return 0;
-    r = delete_by_conversion(writer, STATEMENT_CREDIT_DELETE, person, conversion_id);
+    sqlite3_bind_int64(delete, 1, standing->credit_first);
+    sqlite3_bind_int64(delete, 2, standing->credit_first + standing->credit_count);
+    r = writer_step(writer, delete);
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_CONVERSION_DELETE, &delete);
+    if (r < 0)
+        return r;
+    bind_blob(delete, 1, person);
+    bind_text(delete, 2, conversion_id);
+    r = writer_step(writer, delete);
     return r == 0 ? delete_path(writer, person, PATH_CONVERTING, conversion_id) : r;
 }
 
@@ -141,17 +161,19 @@ static int bury_conversion(struct writer *writer, const struct result *result)
 {
     struct str person = str_make(result->key.data, KEY_SIZE);
     struct str id = str_make(result->key.data + KEY_SIZE, result->key.size - KEY_SIZE);
-    bool found;
-    int r = remove_conversion(writer, person, id, &found);
-    if (r < 0 || found || id.size != CONVERSION_ID_HASH_SIZE)
-        return r;
-    r = find_long_id(writer, person, id, &id);
+    struct standing standing;
+    int r = find_conversion(writer, person, id, &standing);
+    if (r == STATE_ABSENT && id.size == CONVERSION_ID_HASH_SIZE) {
+        r = find_long_id(writer, person, id, &id);
+        if (r == 0)
+            r = find_conversion(writer, person, id, &standing);
+    }
     if (r != 0)
         return r < 0 ? r : 0;
-    return remove_conversion(writer, person, id, &found);
+    return remove_conversion(writer, person, id, &standing);
 }
 
-static int bind_conversion(sqlite3_stmt *insert, const struct conversion *conversion, int64_t hash)
+static void bind_conversion(sqlite3_stmt *insert, const struct conversion *conversion)
 {
     size_t length = conversion->touches_count;
     bind_blob(insert, 1, str_make(conversion->person, KEY_SIZE));
@@ -169,34 +191,36 @@ static int bind_conversion(sqlite3_stmt *insert, const struct conversion *conver
         sqlite3_bind_int64(insert, 12, conversion->touches[0].touched_at);
         sqlite3_bind_int64(insert, 13, conversion->touches[length - 1].touched_at);
     }
-    sqlite3_bind_int64(insert, 14, hash);
-    return 0;
+    sqlite3_bind_int64(insert, 16, (int64_t)conversion->credits_count);
 }
 
-/* Returns 1 when the row was new, 0 when one stands already. */
+/* Returns 1 when the row was new, 0 when one stands already. Its credits come at credit_next. */
 static int insert_conversion(
     struct writer *writer, const struct conversion *conversion, int64_t hash)
 {
     sqlite3_stmt *insert;
     int r = writer_statement(writer, STATEMENT_CONVERSION_INSERT, &insert);
-    if (r == 0)
-        r = bind_conversion(insert, conversion, hash);
-    if (r == 0)
-        r = writer_step(writer, insert);
+    if (r < 0)
+        return r;
+    bind_conversion(insert, conversion);
+    sqlite3_bind_int64(insert, 14, hash);
+    sqlite3_bind_int64(insert, 15, writer->credit_next);
+    r = writer_step(writer, insert);
     return r < 0 ? r : sqlite3_changes64(writer->db) > 0;
 }
 
-static int standing_hash(struct writer *writer, const struct conversion *conversion, int64_t *hash)
+/* Where credits are appended; only this connection writes, so it is asked for once. */
+static int know_credit_next(struct writer *writer)
 {
     sqlite3_stmt *select;
-    int r = writer_statement(writer, STATEMENT_CONVERSION_HASH, &select);
+    if (writer->credit_next)
+        return 0;
+    int r = writer_statement(writer, STATEMENT_CREDIT_LAST, &select);
     if (r < 0)
         return r;
-    bind_blob(select, 1, str_make(conversion->person, KEY_SIZE));
-    bind_text(select, 2, conversion->conversion_id);
     int code = sqlite3_step(select);
     if (code == SQLITE_ROW)
-        *hash = sqlite3_column_int64(select, 0);
+        writer->credit_next = sqlite3_column_int64(select, 0) + 1;
     sqlite3_reset(select);
     return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? ERR_STATE : database_error(code);
 }
@@ -211,16 +235,17 @@ static int insert_credits(struct writer *writer, const struct conversion *conver
         int r = writer_statement(writer, STATEMENT_CREDIT_INSERT, &insert);
         if (r < 0)
             return r;
-        bind_blob(insert, 1, str_make(conversion->person, KEY_SIZE));
-        bind_text(insert, 2, conversion->conversion_id);
-        bind_text(insert, 3, str_of(rule_model_name(credit->model)));
-        sqlite3_bind_int(insert, 4, credit->touch_index);
+        sqlite3_bind_int64(insert, 1, writer->credit_next++);
+        bind_blob(insert, 2, str_make(conversion->person, KEY_SIZE));
+        bind_text(insert, 3, conversion->conversion_id);
+        bind_text(insert, 4, str_of(rule_model_name(credit->model)));
+        sqlite3_bind_int(insert, 5, credit->touch_index);
         if (touch)
-            bind_blob(insert, 5, str_make(touch->event_key, KEY_SIZE));
-        bind_text(insert, 6, touch ? touch->channel : UNATTRIBUTED);
-        sqlite3_bind_int64(insert, 7, credit->weight_ppb);
-        sqlite3_bind_int64(insert, 8, credit->revenue_minor);
-        bind_text_or_null(insert, 9, conversion->currency);
+            bind_blob(insert, 6, str_make(touch->event_key, KEY_SIZE));
+        bind_text(insert, 7, touch ? touch->channel : UNATTRIBUTED);
+        sqlite3_bind_int64(insert, 8, credit->weight_ppb);
+        sqlite3_bind_int64(insert, 9, credit->revenue_minor);
+        bind_text_or_null(insert, 10, conversion->currency);
         r = writer_step(writer, insert);
         if (r < 0)
             return r;
@@ -292,16 +317,17 @@ static int put_converting_path(struct writer *writer, const struct conversion *c
 static int put_conversion(struct writer *writer, const struct conversion *conversion, int64_t hash)
 {
     struct str person = str_make(conversion->person, KEY_SIZE);
-    int64_t standing = 0;
+    struct standing standing;
     int r = writer_currency(writer, conversion->currency);
+    if (r == 0)
+        r = know_credit_next(writer);
     if (r == 0)
         r = insert_conversion(writer, conversion, hash);
     if (r == 0) {
-        bool found;
-        r = standing_hash(writer, conversion, &standing);
-        if (r < 0 || standing == hash)
-            return r;
-        r = remove_conversion(writer, person, conversion->conversion_id, &found);
+        r = find_conversion(writer, person, conversion->conversion_id, &standing);
+        if (r != 0 || standing.hash == hash)
+            return r > 0 ? ERR_STATE : r;
+        r = remove_conversion(writer, person, conversion->conversion_id, &standing);
         if (r == 0)
             r = insert_conversion(writer, conversion, hash);
     }

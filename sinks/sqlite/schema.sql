@@ -155,10 +155,15 @@ CREATE TABLE conversion (
     first_touch_at INTEGER,
     last_touch_at INTEGER,
     content_hash INTEGER NOT NULL,
+    credit_first INTEGER NOT NULL,
+    credit_count INTEGER NOT NULL,
     PRIMARY KEY (person, conversion_id)
 ) WITHOUT ROWID, STRICT;
 
+-- Appended, a conversion's credits one after the other: conversion says where they stand, so no
+-- index is needed.
 CREATE TABLE attribution_credit (
+    credit_row INTEGER PRIMARY KEY,
     person BLOB NOT NULL,
     conversion_id TEXT NOT NULL,
     model TEXT NOT NULL,
@@ -168,9 +173,8 @@ CREATE TABLE attribution_credit (
     weight_ppb INTEGER NOT NULL,
     credited_revenue_minor INTEGER NOT NULL,
     currency TEXT,
-    weight REAL AS (weight_ppb / 1e9),
-    PRIMARY KEY (person, conversion_id, model, touch_index)
-) WITHOUT ROWID, STRICT;
+    weight REAL AS (weight_ppb / 1e9)
+) STRICT;
 
 CREATE TABLE path (
     person BLOB NOT NULL,

@@ -36,6 +36,7 @@ static int roll_back(struct sqlite_sink *sqlite, int error)
     sqlite->open = false;
     sqlite->pending_count = 0;
     sqlite->writer.currencies_count = 0; /* what was noted is gone */
+    sqlite->writer.credit_next = 0;
     return error;
 }
 
@@ -129,6 +130,7 @@ static int apply_results(struct writer *writer, const struct result_batch *batch
 static int clear(struct sqlite_sink *sqlite)
 {
     sqlite->writer.currencies_count = 0;
+    sqlite->writer.credit_next = 0;
     sqlite->writer.any_aside = false;
     return database_run(sqlite->db,
         "DELETE FROM event; DELETE FROM timeline; DELETE FROM touch; DELETE FROM person;"

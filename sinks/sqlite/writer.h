@@ -25,6 +25,7 @@ struct writer {
     struct buf scratch;     /* order of a batch */
     char currencies[16][4]; /* known to be in the table already */
     size_t currencies_count;
+    int64_t credit_next;      /* row that the next credit gets; 0: to be asked for */
     uint64_t *rejected_count; /* of the sink */
     bool any_aside;           /* sink_rejected may hold rows */
 };
