@@ -1,0 +1,220 @@
+#include "enrich/identity/message.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ingest/stream/outbox.h"
+#include "schemas/error.h"
+
+/* Ids by class: rank * 2, + 1 for a set. */
+#define LOGIN 0
+#define LOYALTY 2
+#define EMAIL 4
+#define COOKIE 12
+#define COOKIES 13
+#define CLASSES (2 * 10) /* the default table's */
+
+struct kept {
+    struct outbox outbox;
+    enum topic topic;
+    uint8_t key[KEY_SIZE];
+    struct buf value;
+    int error;
+};
+
+static int keep(struct outbox *outbox, enum topic topic, struct str key, struct str value)
+{
+    struct kept *kept = (struct kept *)outbox;
+    kept->topic = topic;
+    memcpy(kept->key, key.data, KEY_SIZE);
+    return kept->error ? kept->error : buf_append_str(&kept->value, value);
+}
+
+/* An event of login a, cookies b and c, e-mail d: its chain is a, d, {b, c}. */
+static struct str make_event(struct buf *out)
+{
+    struct identifier ids[] = {{STR_INIT("cookie"), STR_INIT("b"), 0},
+        {STR_INIT("login"), STR_INIT("a"), 0}, {STR_INIT("cookie"), STR_INIT("c"), 0},
+        {STR_INIT("email"), STR_INIT("d"), 0}};
+    struct touchpoint event;
+    touchpoint_init(&event);
+    event.identifiers = ids;
+    event.identifiers_count = 4;
+    assert_int_equal(touchpoint_encode(&event, out), 0);
+    return buf_str(out);
+}
+
+static void pass_on(int32_t chain_index, struct arena *arena, struct identity_message *out)
+{
+    struct buf event = {0};
+    struct kept kept = {.outbox = {keep}};
+    struct travelling_event travelling = {.channel = STR("Email"), .position = 77};
+    travelling.event = make_event(&event);
+    travelling.chain_index = chain_index;
+    memset(travelling.from, 9, KEY_SIZE);
+    assert_int_equal(
+        identity_message_pass_on(namespace_table_default(), &travelling, arena, &kept.outbox), 0);
+    struct str bytes;
+    assert_int_equal(arena_dup(arena, buf_str(&kept.value), &bytes), 0);
+    assert_int_equal(identity_message_decode(out, bytes, arena), 0);
+    assert_int_equal(kept.topic, TOPIC_IDENTITY);
+    assert_memory_equal(kept.key, out->to, KEY_SIZE);
+    assert_true(str_equal(out->event, travelling.event));
+    assert_true(str_equal(out->channel, travelling.channel));
+    assert_memory_equal(out->from, travelling.from, KEY_SIZE);
+    assert_int_equal(out->position, 77);
+    assert_true(identity_message_valid(namespace_table_default(), out));
+    buf_free(&event);
+    buf_free(&kept.value);
+}
+
+static void test_pass_on_within_chain_event_to_next(void **state)
+{
+    struct arena arena = {0};
+    struct identity_message message;
+    pass_on(0, &arena, &message);
+    assert_int_equal(message.kind, IDENTITY_KIND_EVENT);
+    assert_int_equal(message.chain_index, 1);
+    assert_int_equal(message.to[0], EMAIL);
+    pass_on(1, &arena, &message);
+    assert_int_equal(message.kind, IDENTITY_KIND_EVENT);
+    assert_int_equal(message.chain_index, 2);
+    assert_int_equal(message.to[0], COOKIES);
+    arena_free(&arena);
+}
+
+static void test_pass_on_behind_chain_stays_with_first(void **state)
+{
+    struct arena arena = {0};
+    struct identity_message message;
+    pass_on(2, &arena, &message);
+    assert_int_equal(message.kind, IDENTITY_KIND_STAY);
+    assert_int_equal(message.to[0], LOGIN);
+    arena_free(&arena);
+}
+
+static void test_pass_on_bad_event_error(void **state)
+{
+    struct arena arena = {0};
+    struct kept kept = {.outbox = {keep}};
+    struct travelling_event travelling = {.event = STR("no event")};
+    assert_int_equal(
+        identity_message_pass_on(namespace_table_default(), &travelling, &arena, &kept.outbox),
+        ERR_AVRO);
+    struct buf event = {0};
+    travelling.event = make_event(&event);
+    kept.error = ERR_FULL;
+    assert_int_equal(
+        identity_message_pass_on(namespace_table_default(), &travelling, &arena, &kept.outbox),
+        ERR_FULL);
+    const struct namespace_table only_login = {.rules = {{STR_INIT("login"), 0, 0, 0}}, .count = 1};
+    assert_int_equal(
+        identity_message_pass_on(&only_login, &travelling, &arena, &kept.outbox), ERR_NAMESPACE);
+    assert_int_equal(kept.value.size, 0);
+    buf_free(&event);
+    arena_free(&arena);
+}
+
+/* A message with ids of these classes; links to the `other` class. */
+static bool valid(enum identity_kind kind, int to, int from, int other)
+{
+    struct identity_message message;
+    struct link_end links[2];
+    identity_message_init(&message);
+    memset(links, 0, sizeof links);
+    message.kind = kind;
+    message.to[0] = (uint8_t)to;
+    message.from[0] = (uint8_t)from;
+    if (kind == IDENTITY_KIND_LINK) {
+        message.links = links;
+        message.links_count = 2;
+        links[0].node[0] = links[1].node[0] = (uint8_t)other;
+        links[1].node[1] = 1;
+    } else {
+        message.has_other = other >= 0;
+        message.other[0] = (uint8_t)other;
+    }
+    return identity_message_valid(namespace_table_default(), &message);
+}
+
+static void test_valid_kinds_that_owners_send_true(void **state)
+{
+    assert_true(valid(IDENTITY_KIND_EVENT, EMAIL, LOGIN, -1));
+    assert_true(valid(IDENTITY_KIND_STAY, LOGIN, COOKIE, -1));
+    assert_true(valid(IDENTITY_KIND_LINK, COOKIE, LOGIN, EMAIL));
+    assert_true(valid(IDENTITY_KIND_LINK, COOKIES, LOGIN, COOKIE));
+    assert_true(valid(IDENTITY_KIND_ATTACH, LOGIN, COOKIE, -1));
+    assert_true(valid(IDENTITY_KIND_ATTACH, COOKIE, COOKIES, -1));
+    assert_true(valid(IDENTITY_KIND_GENERIC, COOKIES, COOKIE, -1));
+    assert_true(valid(IDENTITY_KIND_BRIDGE, LOGIN, COOKIE, EMAIL));
+    assert_true(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, LOGIN));
+    assert_true(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, EMAIL));
+    assert_true(valid(IDENTITY_KIND_CLAIM, LOGIN, LOYALTY, -1));
+    assert_true(valid(IDENTITY_KIND_VERDICT, LOYALTY, LOGIN, -1));
+}
+
+static void test_valid_what_no_owner_sends_false(void **state)
+{
+    assert_false(valid(IDENTITY_KIND_UNKNOWN, EMAIL, LOGIN, -1));
+    assert_false(valid(IDENTITY_KIND_UNLINK, COOKIE, LOGIN, EMAIL)); /* of a later version */
+    assert_false(valid(IDENTITY_KIND_DETACH, LOGIN, COOKIE, -1));
+    assert_false(valid(IDENTITY_KIND_FORGET, LOGIN, LOGIN, -1));
+    assert_false(valid(IDENTITY_KIND_SUPPRESS, LOGIN, LOGIN, -1));
+    assert_false(valid((enum identity_kind)99, LOGIN, COOKIE, -1));
+    assert_false(valid(IDENTITY_KIND_LINK, EMAIL, LOGIN, COOKIE)); /* weaker */
+    assert_false(valid(IDENTITY_KIND_LINK, EMAIL, LOGIN, EMAIL));
+    assert_false(valid(IDENTITY_KIND_LINK, COOKIES, LOGIN, EMAIL)); /* no member */
+    assert_false(valid(IDENTITY_KIND_ATTACH, COOKIE, LOGIN, -1));
+    assert_false(valid(IDENTITY_KIND_ATTACH, COOKIES, COOKIES + 1, -1));
+    assert_false(valid(IDENTITY_KIND_GENERIC, LOGIN, COOKIE, -1));
+    assert_false(valid(IDENTITY_KIND_BRIDGE, LOGIN, COOKIE, LOGIN)); /* one rank */
+    assert_false(valid(IDENTITY_KIND_BRIDGE, LOGIN, COOKIE, -1));
+    assert_false(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, COOKIE)); /* weaker than its node */
+    assert_false(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, -1));
+    assert_false(valid(IDENTITY_KIND_CLAIM, LOGIN, EMAIL, -1)); /* not protected */
+    assert_false(valid(IDENTITY_KIND_VERDICT, LOGIN, LOYALTY, -1));
+    assert_false(valid(IDENTITY_KIND_EVENT, CLASSES, LOGIN, -1)); /* no such namespace */
+    assert_false(valid(IDENTITY_KIND_EVENT, LOGIN, CLASSES, -1));
+    assert_false(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, CLASSES));
+}
+
+static void test_valid_link_to_set_unordered_false(void **state)
+{
+    struct identity_message message;
+    struct link_end links[2];
+    identity_message_init(&message);
+    memset(links, 0, sizeof links);
+    message.kind = IDENTITY_KIND_LINK;
+    message.to[0] = COOKIES;
+    message.links = links;
+    message.links_count = 2;
+    links[0].node[0] = links[1].node[0] = COOKIE;
+    links[1].node[1] = 1;
+    assert_true(identity_message_valid(namespace_table_default(), &message));
+    links[0].node[1] = 1; /* twice the same */
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    links[0].node[1] = 2;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    message.links_count = 1;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    message.to[0] = COOKIE + 2;
+    message.links_count = 0;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pass_on_within_chain_event_to_next),
+        cmocka_unit_test(test_pass_on_behind_chain_stays_with_first),
+        cmocka_unit_test(test_pass_on_bad_event_error),
+        cmocka_unit_test(test_valid_kinds_that_owners_send_true),
+        cmocka_unit_test(test_valid_what_no_owner_sends_false),
+        cmocka_unit_test(test_valid_link_to_set_unordered_false),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
