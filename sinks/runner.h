@@ -29,8 +29,8 @@ struct runner_config {
     void (*retrying)(void *context, int error, int64_t wait_ms);
     void *context;
 
-    size_t commit_results_max;        /* results in one transaction; 0: 100,000 */
-    int64_t commit_delay_max_ms;      /* age of an uncommitted result; 0: 1 s */
+    size_t commit_results_max;        /* results in one transaction; 0: 200,000 */
+    int64_t commit_delay_max_ms;      /* age of an uncommitted result; 0: 3 s */
     int64_t sync_interval_ms;         /* between two syncs; 0: 5 s */
     int poll_ms;                      /* longest wait for results, and for a stop; 0: 200 ms */
     int64_t backoff_min_ms;           /* 0: 100 ms */

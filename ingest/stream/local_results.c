@@ -12,8 +12,10 @@
 #include "schemas/error.h"
 #include "schemas/hash.h"
 
-#define BATCH_RESULTS_MAX 20000
-#define SEEN_SLOTS 65536 /* power of two, over twice BATCH_RESULTS_MAX */
+/* Large: a row that changed again within a batch is shown once, and sinks meet their keys sorted in
+ * long runs. */
+#define BATCH_RESULTS_MAX 100000
+#define SEEN_SLOTS 262144 /* power of two, over twice BATCH_RESULTS_MAX */
 
 /* What a full reading goes through, in this order. */
 static const enum topic published[] = {TOPIC_PERSONS, TOPIC_TOUCHPOINTS, TOPIC_SESSIONS,
@@ -157,8 +159,9 @@ static int source_next(struct result_source *base, int timeout_ms, struct result
     if (source->txn)
         mdb_txn_abort(source->txn);
     source->txn = NULL;
+    if (source->results_count)
+        memset(source->seen, 0, SEEN_SLOTS * sizeof *source->seen);
     source->results_count = 0;
-    memset(source->seen, 0, SEEN_SLOTS * sizeof *source->seen);
     if (!full)
         wait_for_results(source, timeout_ms);
     int r = mdb_txn_begin(state_lmdb_env(source->local->store), NULL, MDB_RDONLY, &source->txn);

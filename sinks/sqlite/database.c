@@ -13,8 +13,7 @@
 
 #include "schemas/error.h"
 
-#define CACHE_KIB_DEFAULT (64 << 10)
-#define WAL_PAGES_DEFAULT 8000
+#define CACHE_KIB_DEFAULT (128 << 10)
 #define PAGE_SIZE_DEFAULT 16384
 #define BUSY_TIMEOUT_MS_DEFAULT 5000
 #define PRAGMA_SIZE_MAX 512
@@ -201,7 +200,7 @@ static int configure_writer(sqlite3 *db, const struct database_options *options)
 {
     char pragmas[PRAGMA_SIZE_MAX];
     int cache_kib = options->cache_kib ? options->cache_kib : CACHE_KIB_DEFAULT;
-    int wal_pages = options->wal_pages ? options->wal_pages : WAL_PAGES_DEFAULT;
+    int wal_pages = options->wal_pages ? options->wal_pages : DATABASE_WAL_PAGES_DEFAULT;
     snprintf(pragmas, sizeof(pragmas),
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -%d;"
         "PRAGMA wal_autocheckpoint = %d; PRAGMA temp_store = MEMORY;"

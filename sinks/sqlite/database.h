@@ -13,9 +13,11 @@
 #define DATABASE_APPLICATION_ID 0x74616269
 #define DATABASE_VERSION 1
 
+#define DATABASE_WAL_PAGES_DEFAULT 16000
+
 struct database_options {
-    int cache_kib;       /* page cache; 0: 64 MiB */
-    int wal_pages;       /* checkpoint when the WAL has so many pages; 0: 8,000 */
+    int cache_kib;       /* page cache; 0: 128 MiB */
+    int wal_pages;       /* checkpoint when the WAL has so many pages; 0: the default */
     int page_size;       /* of a new file; 0: 16 KiB */
     int busy_timeout_ms; /* wait for other connections; 0: 5 s */
 };

@@ -121,7 +121,6 @@ CREATE TABLE identifier (
     why TEXT NOT NULL,
     epoch INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
-CREATE INDEX identifier_person ON identifier (person);
 
 CREATE TABLE session (
     person BLOB NOT NULL,

@@ -12,13 +12,17 @@
 #include "schemas/error.h"
 #include "sinks/sqlite/writer.h"
 
-#define POSITIONS_MAX 4096 /* topics times partitions of one reader */
+#define SETTLED_WAL_PAGES_MAX 256 /* a log longer than this is moved when nobody waits */
+#define POSITIONS_MAX 4096        /* topics times partitions of one reader */
 
 struct sqlite_sink {
     struct sink base;
     sqlite3 *db;
     struct writer writer;
     bool open;                      /* a transaction is */
+    bool indexed;                   /* settle() has made its index */
+    int wal_pages;                  /* in the log after the last commit */
+    int wal_pages_max;              /* then it is moved at once */
     struct result_position *stored; /* what positions() returned */
     size_t pending_count;
     struct result_position *pending; /* to be written by commit() */
@@ -200,10 +204,21 @@ static int sync_to_disk(struct sink *sink)
     return r < 0 ? r : back;
 }
 
-/* Nobody waits: moves the log into the file, as far as readers let it. */
+/* Nobody waits: makes the index that only questions need (a first import is faster without), then
+ * moves the log into the file, as far as readers let it. */
 static int settle(struct sink *sink)
 {
     struct sqlite_sink *sqlite = self(sink);
+    if (!sqlite->indexed) {
+        int r = database_run(
+            sqlite->db, "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person)");
+        if (r < 0)
+            return r;
+        sqlite->indexed = true;
+    }
+    if (sqlite->wal_pages <= SETTLED_WAL_PAGES_MAX)
+        return 0;
+    sqlite->wal_pages = 0;
     int code = sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return (code & 0xff) == SQLITE_BUSY ? 0 : database_error(code);
 }
@@ -217,6 +232,18 @@ static void close_sink(struct sink *sink)
     free(sqlite->stored);
     free(sqlite->pending);
     free(sqlite);
+}
+
+/* Called with each commit, instead of what wal_autocheckpoint does: the same, but it counts. */
+static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
+{
+    struct sqlite_sink *sqlite = context;
+    sqlite->wal_pages = pages;
+    if (pages < sqlite->wal_pages_max)
+        return SQLITE_OK;
+    sqlite->wal_pages = 0;
+    int code = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return (code & 0xff) == SQLITE_BUSY ? SQLITE_OK : code;
 }
 
 /* Whether sink_rejected has rows that a good result may take back. */
@@ -251,8 +278,12 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
         r = database_open(&sqlite->db, path, options);
     sqlite->writer.db = sqlite->db;
     sqlite->writer.rejected_count = &sqlite->base.rejected_count;
-    if (r == 0)
+    if (r == 0) {
+        bool given = options && options->wal_pages;
+        sqlite->wal_pages_max = given ? options->wal_pages : DATABASE_WAL_PAGES_DEFAULT;
+        sqlite3_wal_hook(sqlite->db, note_wal, sqlite);
         r = look_aside(sqlite);
+    }
     if (r < 0) {
         close_sink(&sqlite->base);
         return r;

@@ -462,6 +462,9 @@ static void test_sync_and_settle_keep_rows(void **state)
     assert_int_equal(context->sink->settle(context->sink), 0);
     assert_answer(context, "SELECT count(*) FROM session", "1");
     assert_answer(context, "SELECT value FROM meta WHERE key = 'synced'", "1");
+    assert_answer(
+        context, "SELECT count(*) FROM sqlite_schema WHERE name = 'identifier_person'", "1");
+    assert_int_equal(context->sink->settle(context->sink), 0);
 }
 
 /* Kills itself in the midst of the n-th commit: after its rows, before its end. */
