@@ -184,7 +184,7 @@ const char *verb_value(const struct verb_call *call, const char *name)
     for (size_t i = 0; i < call->verb->options_count; i++)
         if (strcmp(call->verb->options[i].name, name) == 0)
             return call->values[i];
-    check(!"a flag of this verb");
+    check(false && "a flag of this verb");
     return NULL;
 }
 

@@ -75,19 +75,19 @@ static const char *const arrivals[][2] = {
 };
 #define ARRIVALS_COUNT (sizeof arrivals / sizeof *arrivals)
 
-static const char *const agents[] = {
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
-    "Gecko) "
-    "Version/18.1 Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/131.0.0.0 "
-    "Mobile Safari/537.36",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/131.0.0.0 "
-    "Safari/537.36 Edg/131.0.0.0",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Version/18.1 Safari/605.1.15",
-};
+#define AGENT_IPHONE                                                                               \
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "    \
+    "Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
+#define AGENT_ANDROID                                                                              \
+    "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) "             \
+    "Chrome/131.0.0.0 Mobile Safari/537.36"
+#define AGENT_WINDOWS                                                                              \
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "            \
+    "Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0"
+#define AGENT_MAC                                                                                  \
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "    \
+    "Version/18.1 Safari/605.1.15"
+static const char *const agents[] = {AGENT_IPHONE, AGENT_ANDROID, AGENT_WINDOWS, AGENT_MAC};
 
 static const char *const stores[] = {"shibuya", "ikebukuro", "umeda", "tenjin", "sapporo"};
 

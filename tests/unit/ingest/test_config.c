@@ -232,7 +232,6 @@ static void test_config_finish_reads_secrets_from_files(void **state)
     assert_string_equal(pairs[0].key.data, "sasl.password");
     assert_string_equal(pairs[0].value.data, "s3cret");
     assert_int_equal(unlink(path), 0);
-    CLEANUP(buf_free) struct buf text = {0};
     char *dump = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&dump, &size);
