@@ -189,8 +189,7 @@ static void test_collector_too_much_in_memory_is_503(void **state)
 static void *unpause_later(void *context)
 {
     struct server *server = context;
-    while (!server->collector || server->appender.waiting == 0)
-        (void)sched_yield();
+    server_wait_paused(server);
     server_pause(server, false);
     return NULL;
 }
