@@ -7,12 +7,15 @@
 #define TENANT_KEY_SIZE 32
 
 /* The configured key, or the public one. */
-static int set_key(const struct config *config, struct identifier_config *identifiers,
-    struct config_problem *problem)
+static int set_key(const struct config *config, struct arena *arena,
+    struct identifier_config *identifiers, struct config_problem *problem)
 {
     uint8_t key[TENANT_KEY_SIZE];
     struct str secret = config_secret(config, OPTION_IDENTITY_KEY_FILE);
-    struct str key_id = config_text(config, OPTION_IDENTITY_KEY_ID);
+    struct str key_id;
+    int r = arena_dup(arena, config_text(config, OPTION_IDENTITY_KEY_ID), &key_id);
+    if (r < 0)
+        return r;
     if (secret.size == 0) {
         memcpy(key, IDENTIFIER_PUBLIC_KEY, sizeof key);
     } else if (!hex_decode(secret, key, sizeof key)) {
@@ -53,7 +56,7 @@ int door_configure(const struct config *config, struct arena *arena, struct door
 {
     struct door_config door;
     door_config_default(&door);
-    int r = set_key(config, &door.identifiers, problem);
+    int r = set_key(config, arena, &door.identifiers, problem);
     if (r == 0)
         r = set_blocked(config, arena, &door.identifiers);
     if (r == 0)

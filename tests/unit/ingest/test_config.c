@@ -205,12 +205,15 @@ static void test_config_finish_makes_sources_ready(void **state)
     assert_null(config_source(fixture->config, STR("none")));
 }
 
-static void test_config_finish_bad_key_hash_is_an_error(void **state)
+static void test_config_finish_bad_source_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
     assert_int_equal(load(fixture, "[source a]\nkey_sha256 = 123456\n"), 0);
     assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
     assert_non_null(strstr(fixture->problem.text, "t.ini:2"));
+    assert_int_equal(load(fixture, "[source a]\nkey_sha256 =\ncurrency = YEN\n"), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+    assert_non_null(strstr(fixture->problem.text, "t.ini:3: \"YEN\" is not an ISO 4217 currency"));
 }
 
 static void test_config_finish_reads_secrets_from_files(void **state)
@@ -314,7 +317,7 @@ int main(void)
         CASE(test_config_environment_unknown_key_of_known_section_is_an_error),
         CASE(test_config_set_names),
         CASE(test_config_finish_makes_sources_ready),
-        CASE(test_config_finish_bad_key_hash_is_an_error),
+        CASE(test_config_finish_bad_source_is_an_error),
         CASE(test_config_finish_reads_secrets_from_files),
         CASE(test_config_finish_absent_or_empty_secret_is_an_error),
         CASE(test_config_dump_reads_back_to_the_same),

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -270,6 +272,61 @@ static void test_door_reject_huge_payload_is_cut_and_says_so(void **state)
     assert_true(out.hint.size > 0);
 }
 
+/* Settings of a configuration text; key: what the key's file holds, or NULL. */
+static int configure(
+    struct fixture *fixture, const char *text, const char *key, struct config_problem *problem)
+{
+    CLEANUP(config_free) struct config *config = NULL;
+    char path[] = "/tmp/test_door_key_XXXXXX";
+    assert_int_equal(config_new(&config), 0);
+    assert_int_equal(config_load_text(config, "t", str_of(text), problem), 0);
+    if (key) {
+        int file = mkstemp(path);
+        assert_true(file >= 0);
+        assert_int_equal(write(file, key, strlen(key)), (ssize_t)strlen(key));
+        assert_int_equal(close(file), 0);
+        assert_int_equal(config_set(config, "identity.key_file", path, "--set", problem), 0);
+    }
+    assert_int_equal(config_finish(config, problem), 0);
+    if (key)
+        assert_int_equal(unlink(path), 0);
+    return door_configure(config, &fixture->arena, &fixture->config, problem);
+}
+
+static void test_door_configure_key_and_blocked_values(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem problem;
+    static const char key[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+    fixture->ids[0] = (struct identifier){.namespace = STR("email"), .value = STR("a@b.jp")};
+    assert_int_equal(accept_event(fixture), 0);
+    struct str public = fixture->event.identifiers[0].value;
+    fixture->event.identifiers = fixture->ids;
+    assert_int_equal(configure(fixture, "[identity]\nblocked = 03-1234-5678\n", NULL, &problem), 0);
+    assert_int_equal(accept_event(fixture), 0); /* no key: the public one */
+    assert_true(str_equal(fixture->event.identifiers[0].value, public));
+    fixture->event.identifiers = fixture->ids;
+    fixture->event.identifiers_count = 2;
+    fixture->ids[1] = (struct identifier){.namespace = STR("phone"), .value = STR("+81312345678")};
+    assert_int_equal(
+        configure(fixture, "[identity]\nkey_id = k2\nblocked = 03-1234-5678\n", key, &problem), 0);
+    assert_int_equal(accept_event(fixture), 0);
+    assert_int_equal(fixture->event.identifiers_count, 1);
+    assert_memory_equal(fixture->event.identifiers[0].value.data, "k2:", 3);
+    assert_memory_not_equal(
+        fixture->event.identifiers[0].value.data + 3, public.data + 3, public.size - 3);
+}
+
+static void test_door_configure_bad_key_tells_why(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem problem;
+    assert_int_equal(configure(fixture, "", "0011", &problem), ERR_CONFIG);
+    assert_non_null(strstr(problem.text, "64 hex digits"));
+    assert_int_equal(configure(fixture, "[identity]\nkey_id = key\n", NULL, &problem), ERR_CONFIG);
+    assert_non_null(strstr(problem.text, "identity.key_id"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +347,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_door_reject_keeps_payload_and_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_reject_huge_payload_is_cut_and_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_configure_key_and_blocked_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_configure_bad_key_tells_why, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

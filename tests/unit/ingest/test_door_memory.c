@@ -1,0 +1,155 @@
+/* Every allocation on the way of a request and of a configuration fails once: a typed error,
+ * nothing lost or half done, and the next attempt as if nothing had been. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "ingest/collector/inflate.h"
+#include "ingest/collector/protocol/native.h"
+#include "ingest/collector/protocol/segment.h"
+#include "ingest/log/log.h"
+#include "schemas/error.h"
+#include "tests/unit/ingest/exchange_fixture.h"
+#include "tests/unit/schemas/failing_alloc.h"
+
+#define NTH_MAX 400
+
+static const struct str native_body =
+    STR_INIT("[{\"id\":\"1\",\"type\":\"order_completed\",\"ids\":{\"email\":\"Ａ@b.jp\",\"phone\":"
+             "\"03-1234-5678\",\"cookie\":"
+             "\"ｃ\"},\"order\":{\"order_id\":\"o\",\"revenue\":\"1\",\"currency\":\"JPY\","
+             "\"items\":[{\"sku\":\"s\"}]},\"page\":"
+             "{\"url\":\"https://X.jp/"
+             "a?b\"},\"properties\":{\"b\":1,\"a\":[2]}},{\"id\":\"2\"},{\"id\":\"3\",\"type\":"
+             "\"x\",\"ids\":"
+             "{\"login\":\"u\",\"phone\":\"0120-444-444\"}}]");
+static const struct str segment_body =
+    STR_INIT("{\"batch\":[{\"type\":\"track\",\"messageId\":\"1\",\"userId\":7,\"event\":\"購入 "
+             "完了\",\"properties\":{\"order_id\":1,"
+             "\"revenue\":2.5,\"currency\":\"usd\",\"products\":[{\"sku\":\"s\",\"name\":\"n\"}]},"
+             "\"context\":{\"os\":{\"name\":\"a\","
+             "\"version\":\"b\"},\"device\":{\"id\":\"d\",\"model\":\"m\"},\"traits\":{\"email\":"
+             "\"x@y\"},\"timezone\":\"z\"}},"
+             "{\"type\":\"page\",\"messageId\":\"2\",\"userId\":\"u\",\"properties\":{\"url\":"
+             "\"https://X.jp/\"}},5]}");
+
+static char *run_once(
+    struct exchange_fixture *fixture, exchange_fn handle, const char *call, struct str body)
+{
+    exchange_run(fixture, handle, call, body);
+    CLEANUP(buf_free) struct buf all = {0};
+    assert_int_equal(buf_appendf(&all, "%s\n", exchange_reply_text(fixture)), 0);
+    assert_int_equal(buf_append_str(&all, str_of(exchange_events_text(fixture))), 0);
+    assert_int_equal(buf_append_str(&all, str_of(exchange_rejected_text(fixture))), 0);
+    return strndup(all.data, all.size);
+}
+
+/* Fails the 1st, 2nd, ... allocation of a handler until one run gets through. */
+static void sweep(exchange_fn handle, const char *call, struct str body)
+{
+    struct exchange_fixture fixture;
+    assert_int_equal(exchange_setup(&fixture, false), 0);
+    char *want = run_once(&fixture, handle, call, body);
+    size_t nth = 1;
+    for (;; nth++) {
+        struct exchange *exchange = &fixture.exchange;
+        assert_true(nth < NTH_MAX);
+        arena_free(&fixture.arena);
+        buf_free(&exchange->reply);
+        exchange->intake = (struct intake){0};
+        failing_alloc_at(nth);
+        int r = handle(exchange);
+        bool happened = failing_alloc_happened();
+        failing_alloc_at(0);
+        if (!happened)
+            break;
+        assert_int_equal(r, ERR_NO_MEMORY);
+    }
+    assert_true(nth > 5);
+    arena_free(&fixture.arena);
+    char *got = run_once(&fixture, handle, call, body);
+    assert_string_equal(got, want);
+    free(got);
+    free(want);
+    exchange_teardown(&fixture);
+}
+
+static void test_native_every_allocation_failing_is_an_error(void **state)
+{
+    sweep(native_handle, "events", native_body);
+}
+
+static void test_segment_every_allocation_failing_is_an_error(void **state)
+{
+    sweep(segment_handle, "batch", segment_body);
+}
+
+static int configure(const char *text)
+{
+    CLEANUP(config_free) struct config *config = NULL;
+    CLEANUP(arena_free) struct arena arena = {0};
+    struct config_problem problem;
+    struct door_config door;
+    int r = config_new(&config);
+    if (r == 0)
+        r = config_load_text(config, "t", str_of(text), &problem);
+    if (r == 0)
+        r = config_set(config, "kafka.a.b", "1", "--set", &problem);
+    if (r == 0)
+        r = config_finish(config, &problem);
+    if (r == 0)
+        r = door_configure(config, &arena, &door, &problem);
+    return r;
+}
+
+static void test_config_every_allocation_failing_is_an_error(void **state)
+{
+    static const char text[] =
+        "[data]\ndir = x\n[identity]\nblocked = 03-1234-5678,\n  テスト\n[source a]\nrate = 1\n"
+        "[kafka]\nb = 1\n  2\n";
+    bool failed = false;
+    for (size_t nth = 1; nth < NTH_MAX; nth++) {
+        failing_alloc_at(nth);
+        int r = configure(text);
+        bool happened = failing_alloc_happened();
+        failing_alloc_at(0);
+        if (!happened) {
+            assert_int_equal(r, 0);
+            break;
+        }
+        assert_int_equal(r, ERR_NO_MEMORY);
+        failed = true;
+    }
+    assert_true(failed);
+}
+
+static void test_metrics_every_allocation_failing_is_an_error(void **state)
+{
+    for (size_t nth = 1; nth < NTH_MAX; nth++) {
+        struct metrics *metrics = NULL;
+        failing_alloc_at(nth);
+        int r = metrics_new(&metrics);
+        bool happened = failing_alloc_happened();
+        failing_alloc_at(0);
+        assert_int_equal(r, happened ? ERR_NO_MEMORY : 0);
+        metrics_free(&metrics);
+        if (!happened)
+            return;
+    }
+    fail();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_native_every_allocation_failing_is_an_error),
+        cmocka_unit_test(test_segment_every_allocation_failing_is_an_error),
+        cmocka_unit_test(test_config_every_allocation_failing_is_an_error),
+        cmocka_unit_test(test_metrics_every_allocation_failing_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
