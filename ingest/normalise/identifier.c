@@ -216,6 +216,8 @@ int identifier_block(struct str value, struct arena *arena, struct str *forms, s
 {
     struct str text;
     int r = normalise_text(value, arena, &text);
+    if (r == 0)
+        r = arena_dup(arena, text, &text); /* it may still be a piece of value */
     if (r < 0)
         return r;
     char number[PHONE_SIZE_MAX];
