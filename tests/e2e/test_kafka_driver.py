@@ -102,7 +102,7 @@ def check_faults(toy):
         worker = toy.work("faulty", f"{point}:{hit}:{how}")
         more = 0
         # The fault must fire: as long as it has not, there is more to do.
-        while worker.poll() is None and "rolled_back" not in pathlib.Path(f"{worker.log}.err").read_text():
+        while worker.poll() is None and "rolled_back" not in errors(worker):
             assert more < 60, f"{point}:{hit}:{how} did not fire"
             time.sleep(0.3)
             more += 1
@@ -137,19 +137,47 @@ def asleep(process):
     return pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
+def errors(process):
+    return pathlib.Path(f"{process.log}.err").read_text()
+
+
+def put_to_sleep(toy, point, first):
+    """A worker that sleeps at a place of its sixth batch, its transaction open."""
+    sleepy = toy.work("sleepy", f"{point}:6:stop")
+    more = 0
+    while not asleep(sleepy):
+        assert sleepy.poll() is None and more < 60, "the worker did not go to sleep"
+        toy.append(first + 40 * more, 40)
+        more += 1
+        time.sleep(0.2)
+    return sleepy
+
+
+def check_late_commit(toy):
+    """A worker sleeps past its session, with its offsets in the transaction; its partitions are another's when it wakes in
+    time to commit. That commit stands, so the other must have waited for it."""
+    steady = toy.work("steady")
+    wait_until(lambda: "12 partitions" in errors(steady), "the first worker to have all partitions")
+    sleepy = put_to_sleep(toy, "kafka_offsets_sent", 1900000)
+    all_back = errors(steady).count("12 partitions") + 1
+    wait_until(lambda: errors(steady).count("12 partitions") == all_back, "the partitions to be taken over")
+    time.sleep(0.5)
+    sleepy.send_signal(signal.SIGTERM)  # the commit is the last that it does: it does not come back for its partitions
+    sleepy.send_signal(signal.SIGCONT)
+    assert sleepy.wait(30) == 0
+    toy.append(1950000, 300)
+    toy.check("a commit that came after its partitions were taken over")
+    assert stop(steady) == 0
+    assert counts(sleepy)["commits"] >= 6 and counts(sleepy)["aborts"] == 0, counts(sleepy)
+
+
 def check_zombie(toy):
     """A worker sleeps in its transaction, past its session and its transaction's time; when it wakes it must not write
     what others have done meanwhile."""
     steady = toy.work("steady")
     for number, point in enumerate(("kafka_produced", "kafka_offsets_sent")):
         first = 2000000 + 100000 * number
-        sleepy = toy.work("sleepy", f"{point}:3:stop")
-        more = 0
-        while not asleep(sleepy):
-            assert sleepy.poll() is None and more < 60, "the worker did not go to sleep"
-            toy.append(first + 40 * more, 40)
-            more += 1
-            time.sleep(0.2)
+        sleepy = put_to_sleep(toy, point, first)
         toy.append(first + 10000, 300)
         toy.check(f"while a worker sleeps at {point}")
         sleepy.send_signal(signal.SIGCONT)
@@ -213,7 +241,7 @@ def check_bad_input(toy, bootstrap):
     wait_until(lambda: has_worked(worker), "worker a to work")
     second = toy.work("a")
     assert second.wait(30) == 1
-    assert "open: locked" in pathlib.Path(f"{second.log}.err").read_text()
+    assert "open: locked" in errors(second)
     toy.check("beside a record that is no event")
     assert sum(row.startswith("rejected") for row in toy.run("dump").splitlines()) == 1
     rejected = subprocess.run(["kcat", "-b", bootstrap, "-q", "-C", "-e", "-t", "tabiji.rejected.v1"], check=True,
@@ -243,6 +271,7 @@ def main():
             toy.append(100, 200)  # resent
             check_faults(toy)
             check_random_kills(toy, rng)
+            check_late_commit(toy)
             check_zombie(toy)
             check_broker_gone(toy, broker)
             check_lost_state(toy)
