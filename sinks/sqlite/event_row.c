@@ -27,6 +27,12 @@
 #define KEY_EVENT 32
 #define KEY_WHOLE 48
 
+/* Values are met in the order of event keys, so in no order of memory: each is asked for some
+ * events ahead. */
+#define AHEAD 4
+#define AHEAD_BYTES_MAX 512
+#define CACHE_LINE 64
+
 #define NOT_LISTED 0 /* no row of event has this number */
 
 enum event_parameter {
@@ -348,10 +354,20 @@ static int apply_one(struct writer *writer, const struct result *result, int64_t
     return r == 0 ? writer_take_back(writer, result) : r;
 }
 
+static void ask_ahead(const struct batch *batch, size_t at)
+{
+    if (at >= batch->places_count)
+        return;
+    struct str value = batch->results[batch->places[at].index].value;
+    for (size_t i = 0; i < value.size && i < AHEAD_BYTES_MAX; i += CACHE_LINE)
+        __builtin_prefetch(value.data + i);
+}
+
 static int write_events(struct writer *writer, struct batch *batch)
 {
     for (size_t i = 0; i < batch->places_count; i++) {
         const struct place *place = &batch->places[i];
+        ask_ahead(batch, i + AHEAD);
         /* Two results of one event: what the first left for the second pass must stand before. */
         if (i > 0 && batch->places[i - 1].order == place->order) {
             size_t before = batch->places[i - 1].index;
