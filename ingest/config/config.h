@@ -147,5 +147,6 @@ typedef int (*config_entry_fn)(void *context, const struct config_entry *entry);
 MUST_CHECK int config_visit(const struct config *config, config_entry_fn visit, void *context);
 
 /* Writes INI that config_load() reads back to the same values (but for hidden ones); with origin: a
- * comment on each value says where it came from; with doc: what it means. Errors: ERR_IO. */
+ * comment on each value says where it came from; with doc: what it means, and how a source is
+ * written where there is none. Errors: ERR_IO. */
 MUST_CHECK int config_dump(const struct config *config, bool origin, bool doc, FILE *out);

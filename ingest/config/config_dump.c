@@ -120,8 +120,20 @@ static int write_entry(void *context, const struct config_entry *entry)
     return ferror(dumping->out) ? ERR_IO : 0;
 }
 
+/* How a source is written, for a configuration that has none. */
+static void write_source_template(FILE *out)
+{
+    (void)fputs("\n# [source NAME]\n", out);
+    for (size_t i = 0; i < SOURCE_OPTION_COUNT; i++)
+        (void)fprintf(out, "# # %s\n# %s =%s%s\n", source_options[i].doc, source_options[i].key,
+            *source_options[i].default_text ? " " : "", source_options[i].default_text);
+}
+
 int config_dump(const struct config *config, bool origin, bool doc, FILE *out)
 {
     struct dumping dumping = {.out = out, .origin = origin, .doc = doc};
-    return config_visit(config, write_entry, &dumping);
+    int r = config_visit(config, write_entry, &dumping);
+    if (r == 0 && doc && config->sources_count == 0)
+        write_source_template(out);
+    return r < 0 ? r : ferror(out) ? ERR_IO : 0;
 }

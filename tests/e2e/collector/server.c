@@ -1,5 +1,7 @@
 #include "tests/e2e/collector/server.h"
 
+#include <stdio.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +10,16 @@
 #include <cmocka.h>
 
 #include "schemas/error.h"
+
+static void keep_address(struct memory_appender *memory, const struct append_record *record)
+{
+    CLEANUP(arena_free) struct arena arena = {0};
+    struct touchpoint event;
+    memory->address[0] = '\0';
+    if (touchpoint_decode(&event, record->value, &arena) == 0 && event.has_client)
+        (void)snprintf(memory->address, sizeof memory->address, "%.*s",
+            (int)event.client.address.size, event.client.address.data);
+}
 
 static int memory_append(struct appender *appender, const struct append_record *records,
     size_t count, const struct append_cursor *cursor)
@@ -24,6 +36,8 @@ static int memory_append(struct appender *appender, const struct append_record *
     for (size_t i = 0; r == 0 && i < count; i++) {
         memory->events += records[i].topic == TOPIC_EVENTS;
         memory->rejected += records[i].topic == TOPIC_REJECTED;
+        if (records[i].topic == TOPIC_EVENTS)
+            keep_address(memory, &records[i]);
     }
     memory->appends++;
     (void)pthread_cond_broadcast(&memory->wake);

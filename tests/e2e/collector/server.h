@@ -18,9 +18,10 @@ struct memory_appender {
     size_t events;
     size_t rejected;
     size_t appends;
-    int error;   /* what append() returns, when not 0 */
-    bool paused; /* append() waits */
-    int waiting; /* calls that do */
+    int error;        /* what append() returns, when not 0 */
+    bool paused;      /* append() waits */
+    int waiting;      /* calls that do */
+    char address[64]; /* client.address of the last event */
 };
 
 struct server {

@@ -265,6 +265,34 @@ static void test_collector_open_source_needs_no_key(void **state)
     server_stop(&server);
 }
 
+static void test_collector_address_of_a_browser(void **state)
+{
+    static const struct {
+        const char *config;
+        const char *headers;
+        const char *address;
+    } samples[] = {
+        {"", SERVER_BASIC, ""}, /* a server that passes events on */
+        {"", SERVER_BASIC "Origin: https://a.jp\r\n", "127.0.0.1"},
+        {"", SERVER_BASIC "Origin: https://a.jp\r\nX-Forwarded-For: 192.0.2.1\r\n", "127.0.0.1"},
+        {"forwarded_for = yes",
+            SERVER_BASIC "Origin: https://a.jp\r\nX-Forwarded-For: 192.0.2.9, 192.0.2.1\r\n",
+            "192.0.2.1"},
+        {"forwarded_for = yes", SERVER_BASIC "Origin: https://a.jp\r\n", "127.0.0.1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        struct server server;
+        struct client_reply reply;
+        server_start(&server, samples[i].config);
+        client_post(server.port, "/v1/events", samples[i].headers, STR(EVENT("e1")), &reply);
+        assert_int_equal(reply.status, 200);
+        assert_string_equal(server.appender.address, samples[i].address);
+        client_reply_free(&reply);
+        server_stop(&server);
+    }
+}
+
 static void test_collector_metrics_count_what_happened(void **state)
 {
     struct server *server = *state;
@@ -337,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_collector_stop_lets_requests_finish),
         CASE(test_collector_start_bad_address_gives_typed_error),
         cmocka_unit_test(test_collector_open_source_needs_no_key),
+        cmocka_unit_test(test_collector_address_of_a_browser),
         CASE(test_collector_metrics_count_what_happened),
         CASE(test_collector_openapi_describes_every_field),
     };

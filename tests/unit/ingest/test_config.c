@@ -295,6 +295,16 @@ static void test_config_dump_reads_back_to_the_same(void **state)
     free(commented);
 }
 
+static void test_config_dump_of_defaults_shows_how_a_source_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+    char *text = dump_of(fixture->config, true);
+    assert_non_null(strstr(text, "\n# [source NAME]\n"));
+    assert_non_null(strstr(text, "\n# rate = 0\n"));
+    assert_int_equal(load(fixture, text), 0);
+    free(text);
+}
+
 static void test_config_dump_hides_passwords(void **state)
 {
     struct fixture *fixture = *state;
@@ -321,6 +331,7 @@ int main(void)
         CASE(test_config_finish_reads_secrets_from_files),
         CASE(test_config_finish_absent_or_empty_secret_is_an_error),
         CASE(test_config_dump_reads_back_to_the_same),
+        CASE(test_config_dump_of_defaults_shows_how_a_source_is_written),
         CASE(test_config_dump_hides_passwords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
