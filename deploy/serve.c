@@ -28,7 +28,7 @@ void serve_block_signals(void)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-int serve_wait(int (*check)(void *context), void *context)
+int serve_wait(int (*ask)(void *context), void *context)
 {
     sigset_t set;
     const struct timespec pause = {.tv_nsec = CHECK_EVERY_MS * 1000000L};
@@ -36,39 +36,33 @@ int serve_wait(int (*check)(void *context), void *context)
     for (;;) {
         if (sigtimedwait(&set, NULL, &pause) > 0)
             return 0;
-        int r = check ? check(context) : 0;
+        int r = ask ? ask(context) : 0;
         if (r)
             return r;
     }
 }
 
-/* The collector needs its metrics as long as it runs. One collector a process. */
-static struct metrics *collector_metrics;
-
 int serve_collector(struct settings *settings, struct appender *appender, struct collector **out)
 {
     struct collector_config config;
     collector_configure(settings->config, &config);
-    int r = metrics_new(&collector_metrics);
+    int r = metrics_new(&settings->metrics);
     if (r < 0)
         return r;
     config.door = &settings->door;
     config.log = &settings->log;
-    config.metrics = collector_metrics;
+    config.metrics = settings->metrics;
     r = collector_start(&config, appender, out);
     if (r < 0) {
-        metrics_free(collector_metrics);
-        collector_metrics = NULL;
+        metrics_free(&settings->metrics);
     }
     return r;
 }
 
-void serve_collector_end(struct collector **collector)
+void serve_collector_end(struct settings *settings, struct collector **collector)
 {
     collector_stop(collector);
-    if (collector_metrics)
-        metrics_free(collector_metrics);
-    collector_metrics = NULL;
+    metrics_free(&settings->metrics);
 }
 
 static int format_text(struct settings *settings, const char **out, const char *format, ...)

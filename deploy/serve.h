@@ -11,16 +11,16 @@
  * for. */
 void serve_block_signals(void);
 
-/* Waits for SIGTERM or SIGINT. check (may be NULL) is asked some times a second; another answer
- * than 0 ends the wait. Returns 0 after a signal, or what check said. */
-int serve_wait(int (*check)(void *context), void *context);
+/* Waits for SIGTERM or SIGINT. ask (may be NULL) is asked some times a second; another answer
+ * than 0 ends the wait. Returns 0 after a signal, or what ask said. */
+int serve_wait(int (*ask)(void *context), void *context);
 
 /* A collector over the appender, with the configuration's sources. Errors: those of
  * collector_start(). */
 MUST_CHECK int serve_collector(
     struct settings *settings, struct appender *appender, struct collector **out);
 /* Stops it and frees what serve_collector() made. */
-void serve_collector_end(struct collector **collector);
+void serve_collector_end(struct settings *settings, struct collector **collector);
 
 /* Kafka's configuration from [stream] and [kafka...]. Slices live in the settings' arena. suffix
  * names one of several workers of this process ("0"). Errors: ERR_CONFIG (said on standard error),

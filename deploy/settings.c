@@ -2,6 +2,7 @@
 #include "deploy/settings.h"
 
 #include "schemas/error.h"
+#include "schemas/time.h"
 
 #define MICROS_PER_MS 1000
 
@@ -73,6 +74,47 @@ static int set_door(struct settings *settings)
     return r;
 }
 
+static int set_steps(struct settings *settings)
+{
+    const struct config *config = settings->config;
+    char why[STEPS_WHY_SIZE] = "";
+    struct steps_config steps = {
+        .channel_rules = config_path(config, OPTION_CHANNEL_RULES),
+        .agent_rules = config_path(config, OPTION_AGENT_RULES),
+        .geo_database = config_path(config, OPTION_GEO_DATABASE),
+    };
+    steps.query_keys_count = config_list(config, OPTION_PAGE_QUERY_KEYS, &steps.query_keys);
+    int r = steps_open(&settings->steps, &steps, why);
+    if (r < 0)
+        log_write(&settings->log, LOG_LEVEL_ERROR, "rules_unreadable", LOG_TEXT("why", why));
+    else if (r == STEPS_WITHOUT_AGENT_RULES)
+        log_write(&settings->log, LOG_LEVEL_WARNING, "no_agent_rules", LOG_TEXT("why", why));
+    settings->identify.enrich = steps_apply;
+    settings->identify.enrich_context = settings->steps;
+    return r < 0 ? r : 0;
+}
+
+static void set_journey(struct settings *settings)
+{
+    const struct config *config = settings->config;
+    struct journey_config *journey = &settings->journey;
+    const int64_t day = TIME_MICROS_PER_DAY;
+    journey_config_default(journey);
+    journey->namespaces = settings->door.identifiers.namespaces;
+    journey->session_timeout_micros =
+        config_int(config, OPTION_JOURNEY_SESSION_TIMEOUT) * MICROS_PER_MS;
+    journey->lookback_micros = config_int(config, OPTION_JOURNEY_LOOKBACK_DAYS) * day;
+    journey->lookback_impression_micros =
+        config_int(config, OPTION_JOURNEY_LOOKBACK_IMPRESSION_DAYS) * day;
+    journey->reset = str_equal(config_text(config, OPTION_JOURNEY_JOURNEY), STR("reset"));
+    journey->impressions_earn_credit = config_bool(config, OPTION_JOURNEY_IMPRESSIONS_EARN_CREDIT);
+    journey->rules.half_life_micros = config_int(config, OPTION_JOURNEY_HALF_LIFE_DAYS) * day;
+    journey->path_touches_max = (size_t)config_int(config, OPTION_JOURNEY_PATH_TOUCHES_MAX);
+    journey->timeline_events_max = config_int(config, OPTION_JOURNEY_TIMELINE_EVENTS_MAX);
+    journey->conversion_types_count =
+        config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &journey->conversion_types);
+}
+
 int settings_open(struct settings *settings, const struct config *config)
 {
     *settings = (struct settings){.config = config};
@@ -80,12 +122,18 @@ int settings_open(struct settings *settings, const struct config *config)
     int r = set_door(settings);
     if (r < 0)
         return r;
+    set_journey(settings);
+    r = set_steps(settings);
+    if (r < 0)
+        return r;
     identify_stage(&settings->stages[0], &settings->identify);
+    journey_stage(&settings->stages[1], &settings->journey);
     return 0;
 }
 
 void settings_close(struct settings *settings)
 {
+    steps_close(&settings->steps);
     arena_free(&settings->arena);
 }
 

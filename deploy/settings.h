@@ -15,7 +15,8 @@
 struct settings {
     const struct config *config;
     struct log log;
-    struct arena arena; /* what the parts below borrow */
+    struct metrics *metrics; /* of the collector, while it runs */
+    struct arena arena;      /* what the parts below borrow */
     struct door_config door;
     struct steps *steps;
     struct identify_config identify;

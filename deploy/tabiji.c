@@ -17,8 +17,18 @@
 extern char **environ;
 
 static const struct verb *const verbs[] = {
+    &verb_demo,
+    &verb_run,
+    &verb_import,
     &verb_emit,
     &verb_generate,
+    &verb_lookup,
+    &verb_timeline,
+    &verb_rejected,
+    &verb_state,
+    &verb_collect,
+    &verb_work,
+    &verb_sink,
     &verb_doctor,
     &verb_config,
     &verb_version,

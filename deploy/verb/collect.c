@@ -32,7 +32,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = serve_wait(check_collector, collector);
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
-    serve_collector_end(&collector);
+    serve_collector_end(settings, &collector);
     kafka_appender_close(&appender);
     return r;
 }

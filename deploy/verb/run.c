@@ -33,7 +33,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = serve_wait(check_parts, &running);
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
-    serve_collector_end(&running.collector);
+    serve_collector_end(settings, &running.collector);
     embedded_close(&running.embedded);
     return r;
 }

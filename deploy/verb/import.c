@@ -1,0 +1,177 @@
+/* `tabiji import`: files into the log by a mapping; in the embedded mode on to the tables. */
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "deploy/embedded.h"
+#include "deploy/progress.h"
+#include "deploy/serve.h"
+#include "deploy/verb/verbs.h"
+#include "ingest/import/import.h"
+#include "schemas/error.h"
+
+#define APPEND_RETRIES_MAX 240
+#define KAFKA_TIMEOUT_MS 30000
+#define NANOS_PER_MICRO 1000
+
+struct importing {
+    struct verb_call *call;
+    struct settings settings;
+    struct mapping *mapping;
+    struct embedded *embedded;
+    struct appender *kafka;
+    struct progress progress;
+};
+
+static void on_progress(void *context, const struct import_progress *progress)
+{
+    struct importing *importing = context;
+    importing->progress.total = (int64_t)progress->bytes_total;
+    progress_at(&importing->progress, (int64_t)progress->bytes_done);
+}
+
+static int64_t now_micros(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / NANOS_PER_MICRO;
+}
+
+/* The log to append to: Kafka's, or the embedded one with worker and sink behind it. */
+static int open_log(struct importing *importing, struct appender **out)
+{
+    if (str_equal(config_text(importing->call->config, OPTION_STREAM_DRIVER), STR("kafka"))) {
+        struct kafka_config kafka;
+        int r = serve_kafka(&importing->settings, "", &kafka);
+        if (r == 0)
+            r = kafka_topics_create(&kafka, KAFKA_TIMEOUT_MS);
+        if (r == 0)
+            r = kafka_appender_open(&kafka, KAFKA_TIMEOUT_MS, &importing->kafka);
+        if (r == 0)
+            *out = importing->kafka;
+        return r;
+    }
+    int r = embedded_open(&importing->settings, &importing->embedded);
+    if (r == 0)
+        *out = embedded_appender(importing->embedded);
+    return r;
+}
+
+static int import_files(
+    struct importing *importing, struct appender *appender, struct import_progress *done)
+{
+    struct verb_call *call = importing->call;
+    CLEANUP(buf_free) struct buf message = {0};
+    CLEANUP(import_close) struct import *import = NULL;
+    const struct import_options options = {
+        .mapping = importing->mapping,
+        .door = &importing->settings.door,
+        .appender = appender,
+        .now_micros = now_micros(),
+        .retries_max = APPEND_RETRIES_MAX,
+        .progress = on_progress,
+        .context = importing,
+    };
+    int r = import_open(&options, &import, &message);
+    progress_begin(&importing->progress, "import", 0);
+    for (size_t i = 0; r == 0 && i < call->arguments_count; i++)
+        r = import_file(import, call->arguments[i], &message);
+    progress_end(&importing->progress);
+    if (import)
+        import_get_progress(import, done);
+    if (message.size)
+        (void)fprintf(stderr, "tabiji import: %.*s\n", (int)message.size, message.data);
+    return r;
+}
+
+static void on_wait(void *context, int64_t done, int64_t total)
+{
+    struct importing *importing = context;
+    importing->progress.total = total;
+    importing->progress.drawn_micros = 0;
+    progress_at(&importing->progress, done / 256 * 256);
+}
+
+static void print_done(
+    const struct verb_call *call, const struct import_progress *done, const char *database)
+{
+    (void)printf(call->json ? "{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
+                              "\"bytes_resumed\":%llu,"
+                              "\"database\":\"%s\"}\n"
+                            : "%llu rows: %llu events, %llu rejected, %llu skipped; %llu bytes "
+                              "were imported before\n%s%s",
+        (unsigned long long)done->rows, (unsigned long long)done->events,
+        (unsigned long long)done->rejected, (unsigned long long)done->skipped,
+        (unsigned long long)done->bytes_resumed, database,
+        call->json || !database[0] ? "" : " is up to date\n");
+}
+
+static int import_all(struct importing *importing)
+{
+    struct verb_call *call = importing->call;
+    struct appender *appender = NULL;
+    struct import_progress done = {0};
+    int r = open_log(importing, &appender);
+    if (r < 0)
+        return verb_fail(call, r, "cannot open the log");
+    r = import_files(importing, appender, &done);
+    if (r == 0 && importing->embedded) {
+        progress_begin(&importing->progress, "tables", 0);
+        r = embedded_to_quiet(importing->embedded, on_wait, importing);
+        progress_end(&importing->progress);
+    }
+    if (r < 0)
+        return verb_fail(call, r, "import");
+    print_done(call, &done, importing->embedded ? embedded_database(importing->embedded) : "");
+    return done.rejected ? EXIT_PARTIAL : EXIT_OK;
+}
+
+static int run(struct verb_call *call)
+{
+    struct importing importing = {.call = call};
+    CLEANUP(buf_free) struct buf message = {0};
+    const char *path = verb_value(call, "--mapping");
+    if (!path)
+        return verb_usage(call, "needs --mapping FILE");
+    int r = settings_open(&importing.settings, call->config);
+    if (r == 0)
+        r = mapping_load(path, &importing.mapping, &message);
+    if (message.size)
+        (void)fprintf(stderr, "tabiji import: %.*s\n", (int)message.size, message.data);
+    if (r < 0)
+        r = r == ERR_CONFIG || r == ERR_NOT_FOUND ? verb_usage(call, "cannot use %s", path)
+                                                  : verb_fail(call, r, "cannot use %s", path);
+    else
+        r = import_all(&importing);
+    embedded_close(&importing.embedded);
+    kafka_appender_close(&importing.kafka);
+    mapping_free(&importing.mapping);
+    settings_close(&importing.settings);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--mapping", "FILE", "how rows become events; see deploy/mappings", NULL},
+    {"--data", "DIR", "data directory", "data.dir"},
+};
+
+const struct verb verb_import = {
+    .name = "import",
+    .summary = "import CSV or NDJSON files by a mapping",
+    .arguments = "FILE...",
+    .detail = "Rows become events as the mapping says; in the embedded mode the command ends when "
+              "the tables hold\n"
+              "them. A bad row goes to rejected with file, line, column and reason, the rest goes "
+              "on (exit 6).\n"
+              "Importing a file twice, in parts or shuffled adds nothing; after a crash the same "
+              "command goes on\n"
+              "where it was. - is standard input.",
+    .examples =
+        "  tabiji import --data journeys --mapping deploy/mappings/touch-log.ini touches.csv\n"
+        "  tabiji import --data shop --mapping deploy/mappings/native.ini events-*.ndjson",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 1,
+    .arguments_max = VERB_ARGUMENTS_MAX,
+    .run = run,
+};

@@ -1,0 +1,207 @@
+/* `tabiji lookup`: who is this, in any spelling of any identifier. */
+#include "deploy/verb/lookup.h"
+
+#include <stdio.h>
+
+#include "deploy/render.h"
+#include "deploy/verb/verbs.h"
+#include "schemas/error.h"
+
+#define UUID_SIZE 36
+
+struct matches {
+    struct settings *settings;
+    struct lookup_match *items;
+    size_t count;
+};
+
+static int add_match(void *context, const struct reader_identity *identity)
+{
+    struct matches *matches = context;
+    struct arena *arena = &matches->settings->arena;
+    if (matches->count == LOOKUP_PERSONS_MAX)
+        return 0;
+    struct lookup_match *match = &matches->items[matches->count];
+    *match = (struct lookup_match){
+        .events = identity->events, .first_at = identity->first_at, .last_at = identity->last_at};
+    memcpy(match->person, identity->person, KEY_SIZE);
+    int r = arena_dup(arena, identity->namespace, &match->namespace);
+    if (r == 0)
+        r = arena_dup(arena, identity->value, &match->value);
+    if (r == 0)
+        r = arena_dup(arena, identity->why, &match->why);
+    matches->count += r == 0;
+    return r;
+}
+
+/* One identifier through the door's normalisation, then the table. */
+static int look_up_one(
+    struct matches *matches, struct reader *reader, struct str namespace, struct str value)
+{
+    struct identifier identifier = {.namespace = namespace, .value = value};
+    struct identifier_report report;
+    struct touchpoint event;
+    touchpoint_init(&event);
+    event.identifiers = &identifier;
+    event.identifiers_count = 1;
+    int r = identifier_normalise(
+        &matches->settings->door.identifiers, &matches->settings->arena, &event, &report);
+    if (r == ERR_NO_IDENTIFIER)
+        return 0;
+    if (r < 0)
+        return r;
+    r = reader_lookup(
+        reader, event.identifiers[0].namespace, event.identifiers[0].value, add_match, matches);
+    return r < 0 ? r : 0;
+}
+
+static bool read_uuid(struct str text, uint8_t person[KEY_SIZE])
+{
+    char hex[2 * KEY_SIZE];
+    size_t used = 0;
+    if (text.size != UUID_SIZE)
+        return false;
+    for (size_t i = 0; i < text.size; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash != (text.data[i] == '-'))
+            return false;
+        if (!dash)
+            hex[used++] = text.data[i];
+    }
+    return hex_decode(str_make(hex, used), person, KEY_SIZE);
+}
+
+static int keep_person(void *context, const struct reader_person *person)
+{
+    struct lookup_match *match = context;
+    match->events = person->events;
+    match->first_at = person->first_at;
+    match->last_at = person->last_at;
+    return 0;
+}
+
+int lookup_persons(struct settings *settings, struct reader *reader, struct str spelling,
+    struct lookup_match matches[LOOKUP_PERSONS_MAX], size_t *count)
+{
+    struct matches found = {.settings = settings, .items = matches};
+    const struct namespace_table *table = settings->door.identifiers.namespaces;
+    *count = 0;
+    struct lookup_match direct = {.namespace = STR("person"), .why = STR("self")};
+    if (read_uuid(spelling, direct.person)) {
+        int r = reader_get_person(reader, direct.person, keep_person, &direct);
+        direct.value = spelling;
+        matches[0] = direct;
+        *count = r == 0;
+        return r < 0 ? r : 0;
+    }
+    const char *colon = memchr(spelling.data, ':', spelling.size);
+    if (colon) {
+        struct str name = str_make(spelling.data, (size_t)(colon - spelling.data));
+        if (namespace_rank(table, name) >= 0) {
+            struct str value = str_make(colon + 1, spelling.size - name.size - 1);
+            int r = look_up_one(&found, reader, name, value);
+            *count = found.count;
+            return r;
+        }
+    }
+    for (size_t rank = 0; rank < table->count; rank++) {
+        int r = look_up_one(&found, reader, table->rules[rank].name, spelling);
+        if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
+            return r;
+    }
+    *count = found.count;
+    return 0;
+}
+
+static int add_row(void *context, const struct reader_identity *identity)
+{
+    struct render_table *table = context;
+    render_uuid(table, identity->person);
+    render_text(table, identity->namespace);
+    render_text(table, identity->value);
+    render_text(table, identity->why);
+    render_integer(table, identity->events);
+    if (identity->first_at)
+        render_time(table, identity->first_at);
+    else
+        render_nothing(table);
+    if (identity->last_at)
+        render_time(table, identity->last_at);
+    else
+        render_nothing(table);
+    return 0;
+}
+
+/* All identifiers of every person that matched: the evidence. */
+static int show(
+    struct verb_call *call, struct reader *reader, const struct lookup_match *matches, size_t count)
+{
+    static const struct render_column columns[] = {
+        {"person", "person", RENDER_LEFT, 0},
+        {"namespace", "namespace", RENDER_LEFT, 0},
+        {"value", "value", RENDER_LEFT, 48},
+        {"why", "why", RENDER_LEFT, 0},
+        {"events", "events", RENDER_RIGHT, 0},
+        {"first_at", "first", RENDER_LEFT, 0},
+        {"last_at", "last", RENDER_LEFT, 0},
+    };
+    CLEANUP(render_free) struct render_table *table = NULL;
+    int r = render_new(&table, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        bool before = false;
+        for (size_t k = 0; k < i; k++)
+            before = before || memcmp(matches[i].person, matches[k].person, KEY_SIZE) == 0;
+        if (!before)
+            r = reader_identifiers(reader, matches[i].person, add_row, table);
+    }
+    return r < 0 ? r : render_write(table, call->json, stdout);
+}
+
+static int run(struct verb_call *call)
+{
+    struct settings settings;
+    const char *path = "";
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    struct lookup_match matches[LOOKUP_PERSONS_MAX];
+    size_t count = 0;
+    int r = settings_open(&settings, call->config);
+    if (r == 0)
+        r = settings_database(&settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r == 0)
+        r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
+    if (r == 0 && count)
+        r = show(call, reader, matches, count);
+    if (r < 0)
+        r = verb_fail(call, r, "%s", call->arguments[0]);
+    else if (count == 0)
+        r = EXIT_NOT_FOUND;
+    if (r == EXIT_NOT_FOUND && reader)
+        (void)fprintf(stderr, "tabiji lookup: nobody is known by \"%s\"\n", call->arguments[0]);
+    settings_close(&settings);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--data", "DIR", "data directory", "data.dir"},
+    {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
+};
+
+const struct verb verb_lookup = {
+    .name = "lookup",
+    .summary = "find the person behind an identifier",
+    .arguments = "IDENTIFIER",
+    .detail = "IDENTIFIER is namespace:value (email:Hana@example.jp), a person's id, or a bare "
+              "value that is tried in\n"
+              "every namespace. E-mail and phone are compared by pseudonym, in any spelling. "
+              "Prints every identifier\n"
+              "of each person found, and why it belongs there. Exit 4 when nobody is known by it.",
+    .examples = "  tabiji lookup --data shop cookie:c-1\n"
+                "  tabiji lookup --data shop 090-1234-5678 --json",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .run = run,
+};

@@ -1,0 +1,27 @@
+/*
+ * Finding persons by an identifier as people spell it. Shared by lookup and timeline.
+ */
+#pragma once
+
+#include "deploy/settings.h"
+#include "sinks/sqlite/read.h"
+
+#define LOOKUP_PERSONS_MAX 32
+
+struct lookup_match {
+    struct str namespace; /* in the settings' arena, as value and why */
+    struct str value;
+    struct str why;
+    uint8_t person[KEY_SIZE];
+    int64_t events;
+    int64_t first_at;
+    int64_t last_at;
+};
+
+/*
+ * Reads "namespace:value", a person's UUID, or a bare value, which is tried in every namespace. The
+ * value is normalised and made a pseudonym as at the door. *count 0: nobody has it. Errors:
+ * ERR_NAMESPACE and ERR_VALUE for a spelling that can be no identifier, those of the reader.
+ */
+MUST_CHECK int lookup_persons(struct settings *settings, struct reader *reader, struct str spelling,
+    struct lookup_match matches[LOOKUP_PERSONS_MAX], size_t *count);

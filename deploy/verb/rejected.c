@@ -1,0 +1,168 @@
+/* `tabiji rejected list|show`: what could not be accepted, with its payload and why. */
+#include <stdio.h>
+
+#include "deploy/render.h"
+#include "deploy/settings.h"
+#include "deploy/verb/verbs.h"
+#include "schemas/error.h"
+#include "sinks/sqlite/read.h"
+
+#define LIMIT_DEFAULT 50
+
+static void add_key(struct render_table *table, const uint8_t key[KEY_SIZE])
+{
+    char hex[2 * KEY_SIZE];
+    hex_encode(key, KEY_SIZE, hex);
+    render_text(table, str_make(hex, sizeof hex));
+}
+
+static int add_rejection(void *context, const struct reader_rejection *rejection)
+{
+    struct render_table *table = context;
+    add_key(table, rejection->rejected_key);
+    if (rejection->received_at)
+        render_time(table, rejection->received_at);
+    else
+        render_nothing(table);
+    render_text(table, rejection->source);
+    render_text(table, rejection->stage);
+    render_text(table, rejection->reason);
+    render_text(table, rejection->pointer);
+    render_text(table, rejection->hint);
+    render_text(table, rejection->event_id);
+    render_text(table, rejection->file);
+    if (rejection->line)
+        render_integer(table, rejection->line);
+    else
+        render_nothing(table);
+    return 0;
+}
+
+static int list(struct verb_call *call, struct reader *reader)
+{
+    static const struct render_column columns[] = {
+        {"rejected_key", "key", RENDER_LEFT, 0},
+        {"received_at", "received (Japan)", RENDER_LEFT, 0},
+        {"source", "source", RENDER_LEFT, 24},
+        {"stage", "stage", RENDER_LEFT, 0},
+        {"reason", "reason", RENDER_LEFT, 0},
+        {"pointer", "where", RENDER_LEFT, 32},
+        {"hint", "hint", RENDER_LEFT, 48},
+        {"event_id", "event id", RENDER_LEFT, 24},
+        {"file", "file", RENDER_LEFT, 32},
+        {"line", "line", RENDER_RIGHT, 0},
+    };
+    long long limit = LIMIT_DEFAULT;
+    int r = verb_integer(call, "--limit", 0, INT32_MAX, &limit);
+    if (r)
+        return r;
+    const struct reader_rejections filter = {
+        .reason = str_of(verb_value(call, "--reason")),
+        .source = str_of(verb_value(call, "--source")),
+        .stage = str_of(verb_value(call, "--stage")),
+        .limit = limit,
+    };
+    CLEANUP(render_free) struct render_table *table = NULL;
+    r = render_new(&table, columns, sizeof columns / sizeof *columns);
+    if (r == 0)
+        r = reader_rejected(reader, &filter, add_rejection, table);
+    if (r == 0)
+        r = render_write(table, call->json, stdout);
+    return r < 0 ? verb_fail(call, r, "list") : EXIT_OK;
+}
+
+static int show_rejection(void *context, const struct reader_rejection *rejection)
+{
+    struct verb_call *call = context;
+    static const struct render_column columns[] = {
+        {"rejected_key", "key", RENDER_LEFT, 0},
+        {"source", "source", RENDER_LEFT, 0},
+        {"stage", "stage", RENDER_LEFT, 0},
+        {"reason", "reason", RENDER_LEFT, 0},
+        {"pointer", "where", RENDER_LEFT, 0},
+        {"hint", "hint", RENDER_LEFT, 0},
+        {"payload", NULL, RENDER_LEFT, 0},
+    };
+    size_t count = sizeof columns / sizeof *columns;
+    CLEANUP(render_free) struct render_table *table = NULL;
+    int r = render_new(&table, columns, call->json ? count : count - 1);
+    if (r < 0)
+        return r;
+    add_key(table, rejection->rejected_key);
+    render_text(table, rejection->source);
+    render_text(table, rejection->stage);
+    render_text(table, rejection->reason);
+    render_text(table, rejection->pointer);
+    render_text(table, rejection->hint);
+    if (call->json)
+        render_text(table, rejection->payload);
+    r = render_write(table, call->json, stdout);
+    if (r < 0 || call->json)
+        return r;
+    CLEANUP(buf_free) struct buf safe = {0};
+    r = render_safe(&safe, rejection->payload);
+    if (r == 0)
+        (void)printf("\n%.*s\n", (int)safe.size, safe.data);
+    return r;
+}
+
+static int show(struct verb_call *call, struct reader *reader)
+{
+    uint8_t key[KEY_SIZE];
+    if (call->arguments_count < 2)
+        return verb_usage(call, "show needs a key, as `rejected list` prints it");
+    if (!hex_decode(str_of(call->arguments[1]), key, KEY_SIZE))
+        return verb_usage(call, "\"%s\" is no key of 32 hex digits", call->arguments[1]);
+    int r = reader_get_rejection(reader, key, show_rejection, call);
+    if (r == READER_ABSENT) {
+        (void)fprintf(stderr, "tabiji rejected: nothing has the key %s\n", call->arguments[1]);
+        return EXIT_NOT_FOUND;
+    }
+    return r < 0 ? verb_fail(call, r, "show") : EXIT_OK;
+}
+
+static int run(struct verb_call *call)
+{
+    struct settings settings;
+    const char *path = "";
+    const char *what = call->arguments[0];
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    if (strcmp(what, "list") != 0 && strcmp(what, "show") != 0)
+        return verb_usage(call, "knows \"list\" and \"show\", not \"%s\"", what);
+    int r = settings_open(&settings, call->config);
+    if (r == 0)
+        r = settings_database(&settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r < 0)
+        r = verb_fail(call, r, "%s", path);
+    else
+        r = what[0] == 'l' ? list(call, reader) : show(call, reader);
+    settings_close(&settings);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--data", "DIR", "data directory", "data.dir"},
+    {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
+    {"--reason", "NAME", "list: only this reason", NULL},
+    {"--source", "NAME", "list: only this source", NULL},
+    {"--stage", "NAME", "list: only this stage", NULL},
+    {"--limit", "N", "list: most rows, the latest first (default 50; 0: all)", NULL},
+};
+
+const struct verb verb_rejected = {
+    .name = "rejected",
+    .summary = "list what was rejected, or show one with its payload",
+    .arguments = "list|show [KEY]",
+    .detail = "Nothing that comes in is lost: what cannot be accepted is kept with a typed reason, "
+              "the place that was\n"
+              "wrong, a hint, and the payload as it came. Exit 4 when no rejection has the key.",
+    .examples = "  tabiji rejected list --data shop --reason unknown_field\n"
+                "  tabiji rejected show --data shop 0123456789abcdef0123456789abcdef",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 1,
+    .arguments_max = 2,
+    .run = run,
+};
