@@ -1,0 +1,142 @@
+/* An instance keeps persons as a cache of what the tables say; reset() drops it. */
+#include "enrich/journey/journey.h"
+
+#include <stdlib.h>
+
+#include "enrich/journey/settle.h"
+#include "schemas/error.h"
+
+#define STAGE_NAME "journey"
+#define INTERN_BYTES_MAX                                                                           \
+    ((size_t)32 << 20) /* beyond, all persons and texts are dropped at once                        \
+                        */
+#define BATCH_ARENA_MAX ((size_t)1 << 36)
+
+struct journey {
+    const struct journey_config *config;
+    struct folder folder;
+    struct persons persons;
+    struct arena batch;
+    struct buf value;
+    struct settle_room room;
+};
+
+static const enum topic inputs[] = {TOPIC_JOURNEY};
+
+static void stage_close(void *instance)
+{
+    struct journey *journey = instance;
+    folder_fini(&journey->folder);
+    persons_fini(&journey->persons);
+    arena_free(&journey->batch);
+    buf_free(&journey->value);
+    settle_fini(&journey->room);
+    free(journey);
+}
+
+static int stage_open(const void *config, void **instance)
+{
+    struct journey *journey = calloc(1, sizeof *journey);
+    if (!journey)
+        return ERR_NO_MEMORY;
+    journey->config = config;
+    journey->batch.size_max = BATCH_ARENA_MAX;
+    int r = folder_init(&journey->folder, journey->config);
+    if (r == 0)
+        r = persons_init(&journey->persons);
+    if (r < 0) {
+        stage_close(journey);
+        return r;
+    }
+    *instance = journey;
+    return 0;
+}
+
+static struct timeline timeline_of(struct journey *journey, struct task *task)
+{
+    return (struct timeline){
+        .config = journey->config,
+        .types = journey->folder.types,
+        .persons = &journey->persons,
+        .batch = &journey->batch,
+        .value = &journey->value,
+        .task = task,
+    };
+}
+
+static int take(struct timeline *timeline, const struct record *record)
+{
+    struct journey_message message;
+    struct str bytes;
+    int r = arena_dup(timeline->batch, record->value, &bytes);
+    if (r == 0)
+        r = journey_message_decode(&message, bytes, timeline->task->scratch);
+    if (r < 0)
+        return r;
+    if (!str_equal(record->key, str_make(message.person, KEY_SIZE)))
+        return ERR_VALUE;
+    if (message.kind == JOURNEY_KIND_PUT)
+        return timeline_put(timeline, &message);
+    return message.kind == JOURNEY_KIND_GONE ? timeline_gone(timeline, &message) : ERR_VALUE;
+}
+
+static int stage_process(void *instance, struct task *task, const struct record *record)
+{
+    struct timeline timeline = timeline_of(instance, task);
+    int r = take(&timeline, record);
+    if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
+        return timeline_reject(
+            task, &(struct timeline_rejection){.error = r, .payload = record->value});
+    return r;
+}
+
+static int compare_persons(const void *a, const void *b)
+{
+    return memcmp((*(struct person *const *)a)->id, (*(struct person *const *)b)->id, KEY_SIZE);
+}
+
+static int stage_settle(void *instance, struct task *task)
+{
+    struct journey *journey = instance;
+    struct persons *persons = &journey->persons;
+    struct timeline timeline = timeline_of(journey, task);
+    struct settle settle = {
+        .timeline = &timeline, .folder = &journey->folder, .room = &journey->room};
+    /* In the order of their rows, which lie side by side in the store. */
+    if (persons->dirty_count > 1)
+        qsort(persons->dirty, persons->dirty_count, sizeof *persons->dirty, compare_persons);
+    for (size_t i = 0; i < persons->dirty_count; i++) {
+        int r = settle_person(&settle, persons->dirty[i]);
+        if (r < 0)
+            return error_class(r) == ERROR_CLASS_REJECT ? ERR_INTERNAL : r;
+    }
+    persons_settled(persons, journey->config->cache_bytes_max);
+    arena_reset(&journey->batch);
+    if (intern_size(journey->folder.intern) > INTERN_BYTES_MAX) {
+        persons_clear(persons);
+        intern_clear(journey->folder.intern);
+    }
+    return 0;
+}
+
+static void stage_reset(void *instance)
+{
+    struct journey *journey = instance;
+    persons_clear(&journey->persons);
+    arena_reset(&journey->batch);
+}
+
+void journey_stage(struct stage *out, const struct journey_config *config)
+{
+    *out = (struct stage){
+        .name = STAGE_NAME,
+        .inputs = inputs,
+        .inputs_count = sizeof inputs / sizeof *inputs,
+        .config = config,
+        .open = stage_open,
+        .process = stage_process,
+        .settle = stage_settle,
+        .reset = stage_reset,
+        .close = stage_close,
+    };
+}

@@ -1,0 +1,84 @@
+/*
+ * Persons in memory: those of the running batch, and those of earlier ones as long as there is
+ * room.
+ *
+ * What is here is a copy of what the tables say, or follows from it; nothing is lost when a person
+ * is dropped between batches.
+ */
+#pragma once
+
+#include "enrich/journey/fold.h"
+
+/* An event that is not yet a row. */
+struct pending_event {
+    struct moment moment;
+    int64_t position;
+    int64_t placement;
+    struct str event;
+};
+
+/* A node whose events left this person. */
+struct gone_node {
+    uint8_t node[KEY_SIZE];
+    int64_t epoch;
+    bool scattered; /* each event to the next node of its chain; else to the person `to` */
+    uint8_t to[KEY_SIZE];
+};
+
+struct person {
+    uint8_t id[KEY_SIZE];
+    struct person *chain; /* of the hash table */
+    struct person *newer, *older;
+    size_t size;
+
+    struct gone_node *gone;
+    size_t gone_count, gone_room;
+    /* Holds, or held, an event that did not enter at its chain's first node: then one event may
+     * stand in two seats for a while (timeline.c). */
+    bool mixed;
+
+    bool dirty;
+    bool broken; /* rows changed other than by appending: the fold no longer fits them */
+    struct pending_event **pending; /* in the batch's arena */
+    size_t pending_count, pending_room;
+
+    bool folded; /* `fold` is that of the rows, but for the pending ones */
+    struct fold fold;
+    int64_t skipped; /* rows before the fold's first: the person has more than journeys look at */
+    int64_t first_at;
+};
+
+struct persons {
+    struct person **slots;
+    size_t slots_size; /* a power of two */
+    size_t count;
+    struct person *newest, *oldest;
+    size_t size; /* bytes of all */
+    struct person **dirty;
+    size_t dirty_count, dirty_room;
+};
+
+/* Errors: ERR_NO_MEMORY. Threads: one each. */
+MUST_CHECK int persons_init(struct persons *persons);
+void persons_fini(struct persons *persons);
+
+/* The person of that id; *made: not in memory so far, so the caller reads its rows. Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int persons_get(
+    struct persons *persons, const uint8_t id[KEY_SIZE], struct person **out, bool *made);
+
+/* Puts a person on the list of those to settle. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int persons_mark(struct persons *persons, struct person *person);
+
+/* All settled: empties the list, drops the persons used longest ago while all take more than
+ * size_max bytes. Pending events must be gone. */
+void persons_settled(struct persons *persons, size_t size_max);
+
+/* Drops all. */
+void persons_clear(struct persons *persons);
+
+/* The entry of a node, or NULL. */
+struct gone_node *person_gone(const struct person *person, const uint8_t node[KEY_SIZE]);
+/* Sets an entry. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int person_gone_set(struct person *person, const struct gone_node *gone);
+void person_gone_remove(struct person *person, struct gone_node *gone);
