@@ -145,7 +145,7 @@ static void *reader_main(void *context)
     struct import *import = context;
     for (size_t i = 0; await(import, i, CHUNK_FREE); i = (i + 1) % CHUNKS) {
         struct chunk *chunk = &import->chunks[i];
-        reader_next(&import->reader, chunk);
+        file_reader_next(&import->reader, chunk);
         bool last = chunk->last;
         pass(import, i, CHUNK_FULL);
         if (last)
@@ -308,7 +308,7 @@ int import_file(struct import *import, const char *path, struct buf *message)
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
         import->progress.bytes_total += (uint64_t)status.st_size;
     import->mapper.path = path;
-    int r = reader_open(&import->reader, &import->options, &import->mapper, fd, message);
+    int r = file_reader_open(&import->reader, &import->options, &import->mapper, fd, message);
     if (r == 0)
         r = resume(import, fd);
     if (r == 0)
@@ -317,7 +317,7 @@ int import_file(struct import *import, const char *path, struct buf *message)
         end_file(import);
     if (r == ERR_IO && message->size == 0)
         r = say(message, path, r);
-    reader_close(&import->reader);
+    file_reader_close(&import->reader);
     if (!standard)
         (void)close(fd);
     return r;

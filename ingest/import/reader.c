@@ -22,7 +22,7 @@ void chunk_free(struct chunk *chunk)
     row_output_free(&chunk->output);
 }
 
-int reader_open(struct reader *reader, const struct import_options *options,
+int file_reader_open(struct reader *reader, const struct import_options *options,
     struct row_mapper *mapper, int fd, struct buf *message)
 {
     *reader = (struct reader){
@@ -31,7 +31,7 @@ int reader_open(struct reader *reader, const struct import_options *options,
     return csv_open(&reader->csv, options->mapping->delimiter);
 }
 
-void reader_close(struct reader *reader)
+void file_reader_close(struct reader *reader)
 {
     csv_close(&reader->csv);
     buf_free(&reader->carry);
@@ -203,7 +203,7 @@ static int read_rows(struct reader *reader, struct chunk *chunk)
     return buf_append(&reader->carry, chunk->text.data + done, chunk->text.size - done);
 }
 
-void reader_next(struct reader *reader, struct chunk *chunk)
+void file_reader_next(struct reader *reader, struct chunk *chunk)
 {
     row_output_reset(&chunk->output);
     buf_clear(&chunk->text);

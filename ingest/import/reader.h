@@ -39,14 +39,15 @@ struct reader {
     struct buf *message;
 };
 
-/* fd: at the file's start, stays the caller's. Errors: ERR_NO_MEMORY; reader_close() then too. */
-MUST_CHECK int reader_open(struct reader *reader, const struct import_options *options,
+/* fd: at the file's start, stays the caller's. Errors: ERR_NO_MEMORY; file_reader_close() then too.
+ */
+MUST_CHECK int file_reader_open(struct reader *reader, const struct import_options *options,
     struct row_mapper *mapper, int fd, struct buf *message);
-void reader_close(struct reader *reader);
+void file_reader_close(struct reader *reader);
 
 /* Whether the file begins with what a cursor says was done; then sets reader->resume. Reads by
  * pread(). Errors: ERR_IO. */
 MUST_CHECK int reader_resume(struct reader *reader, struct str cursor);
 
 /* Reads and maps the next chunk. An error stands in chunk->error. */
-void reader_next(struct reader *reader, struct chunk *chunk);
+void file_reader_next(struct reader *reader, struct chunk *chunk);

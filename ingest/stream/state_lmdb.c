@@ -220,6 +220,7 @@ int state_lmdb_apply(
     struct state_lmdb *store, MDB_txn *txn, const struct state_change *changes, size_t count)
 {
     MDB_cursor *cursor = NULL;
+    enum table open = TABLE_COUNT; /* the cursor's */
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         const struct state_change *change = &changes[i];
@@ -230,10 +231,11 @@ int state_lmdb_apply(
                 r = 0;
             continue;
         }
-        if (i == 0 || !cursor || change->table != changes[i - 1].table) {
+        if (change->table != open) {
             if (cursor)
                 mdb_cursor_close(cursor);
             cursor = NULL;
+            open = change->table;
             r = mdb_cursor_open(txn, store->tables[change->table], &cursor);
         }
         if (r == 0)
