@@ -28,12 +28,12 @@ def check_figures(data):
     assert one("SELECT count(*), sum(revenue_minor) FROM conversion") == (CONVERSIONS, REVENUE_MINOR)
     assert {m for m, in db.execute("SELECT DISTINCT model FROM attribution_credit")} == MODELS
     bad = one("""SELECT count(*) FROM (
-        SELECT c.conversion_id, c.person, m.model, sum(a.weight) AS share, sum(a.credited_revenue_minor) AS credited, c.revenue_minor
-        FROM conversion c CROSS JOIN (SELECT DISTINCT model FROM attribution_credit) m
-        LEFT JOIN attribution_credit a ON a.conversion_id = c.conversion_id AND a.person = c.person AND a.model = m.model
-        GROUP BY c.conversion_id, c.person, m.model
-        HAVING share IS NULL OR abs(share - 1) > 1e-9 OR credited IS NOT c.revenue_minor)""")
+        SELECT person, conversion_id, model, sum(weight) AS share, sum(credited_revenue_minor) AS credited
+        FROM attribution_credit GROUP BY person, conversion_id, model) AS a
+        JOIN conversion AS c USING (person, conversion_id) WHERE abs(share - 1) > 1e-9 OR credited <> c.revenue_minor""")
     assert bad == (0,), f"{bad} conversions and models do not reconcile"
+    pairs = one("SELECT count(*) FROM (SELECT DISTINCT person, conversion_id, model FROM attribution_credit)")
+    assert pairs == (CONVERSIONS * len(MODELS),), pairs
     for model, minor in db.execute("SELECT model, sum(credited_revenue_minor) FROM attribution_credit GROUP BY model"):
         assert minor == REVENUE_MINOR, (model, minor)
     persons = one("SELECT count(*) FROM person")
