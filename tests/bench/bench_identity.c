@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "enrich/identity/identify.h"
+#include "schemas/identity_message.avro.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/solo.h"
 
@@ -35,6 +36,17 @@ struct log {
     size_t count;
     struct arena arena;
 };
+
+/* The stage, with the mail that it gets counted by kind. */
+static struct stage identify;
+static uint64_t kinds[IDENTITY_KIND_COUNT];
+
+static int count_kind(void *instance, struct task *task, const struct record *record)
+{
+    if (record->topic == TOPIC_IDENTITY)
+        kinds[record->value.data[0] / 2 % IDENTITY_KIND_COUNT]++; /* the enum, zigzag */
+    return identify.process(instance, task, record);
+}
 
 static double now_s(void)
 {
@@ -175,9 +187,12 @@ int main(int argc, char **argv)
     struct stage stage;
     struct solo *solo;
     double commit;
+    uint64_t mails;
     size_t identifiers, bytes;
     make_log(&log, 1, persons, events);
-    identify_stage(&stage, &config);
+    identify_stage(&identify, &config);
+    stage = identify;
+    stage.process = count_kind;
     require(solo_new(&stage, &solo), "open");
     (void)printf(
         "%zu persons, %zu events, %ld cores\n", persons, events, sysconf(_SC_NPROCESSORS_ONLN));
@@ -186,6 +201,13 @@ int main(int argc, char **argv)
     double spent = run(solo, &log, false, &commit);
     struct solo_counts after = *solo_counts(solo);
     report("new and known", &log, spent, commit, &before, &after);
+    mails = after.mails[TOPIC_IDENTITY];
+    (void)printf("  %" PRIu64 " new links, %.2f messages each:", kinds[IDENTITY_KIND_ATTACH],
+        (double)mails / (double)kinds[IDENTITY_KIND_ATTACH]);
+    for (size_t i = 0; i < IDENTITY_KIND_COUNT; i++)
+        if (kinds[i])
+            (void)printf(" %s %" PRIu64, identity_kind_name((enum identity_kind)i), kinds[i]);
+    (void)printf("\n");
     require(solo_table_size(solo, TABLE_PERSON_OF, &identifiers, &bytes), "table");
 
     before = after;
