@@ -14,9 +14,9 @@
 #endif
 #define SIGNATURE_SIZE 8
 
-/* A cache that is larger than this after a batch starts anew. */
+/* A cache that is larger than this after a batch starts anew; a worker has one a partition. */
 #ifndef OWNERS_SIZE_MAX
-#define OWNERS_SIZE_MAX ((size_t)64 << 20)
+#define OWNERS_SIZE_MAX ((size_t)16 << 20)
 #endif
 
 /* Bits of IdentityNode.flags; they never change their meaning. */

@@ -379,6 +379,33 @@ static void test_process_bad_event_rejected(void **state)
     reject_event(fixture, huge, "bad_value", "login:l1");
 }
 
+static void test_process_too_many_identifiers_rejected(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identifier ids[EVENT_IDENTIFIERS_MAX + 1];
+    char text[EVENT_IDENTIFIERS_MAX + 1][TEXT_SIZE];
+    uint8_t key[KEY_SIZE] = {0};
+    CLEANUP(buf_free) struct buf bytes = {0};
+    struct touchpoint event;
+    touchpoint_init(&event);
+    for (size_t i = 0; i <= EVENT_IDENTIFIERS_MAX; i++) {
+        (void)snprintf(text[i], TEXT_SIZE, "c%zu", i);
+        ids[i] = (struct identifier){.namespace = STR("cookie"), .value = str_of(text[i])};
+    }
+    event.identifiers = ids;
+    event.identifiers_count = EVENT_IDENTIFIERS_MAX + 1;
+    assert_int_equal(touchpoint_encode(&event, &bytes), 0);
+    assert_int_equal(process(fixture, TOPIC_EVENTS, key, buf_str(&bytes)), 0);
+    assert_rejected(fixture, "too_many", buf_str(&bytes));
+    event.identifiers_count--; /* as many as may be: one set */
+    buf_clear(&bytes);
+    assert_int_equal(touchpoint_encode(&event, &bytes), 0);
+    assert_int_equal(process(fixture, TOPIC_EVENTS, key, buf_str(&bytes)), 0);
+    assert_int_equal(solo_commit(fixture->solo), 0);
+    assert_person(fixture, "cookie:c63", "cookie:c63", "self");
+    assert_int_equal(solo_counts(fixture->solo)->mails[TOPIC_IDENTITY], 1 + EVENT_IDENTIFIERS_MAX);
+}
+
 static void test_process_event_truncated_at_every_length_rejected(void **state)
 {
     struct fixture *fixture = *state;
@@ -575,6 +602,7 @@ int main(void)
         TEST(test_process_cookie_of_many_logins_bounded),
         TEST(test_process_login_of_many_cookies_small_rows),
         TEST(test_process_bad_event_rejected),
+        TEST(test_process_too_many_identifiers_rejected),
         TEST(test_process_event_truncated_at_every_length_rejected),
         TEST(test_process_key_of_other_node_by_mail),
         TEST(test_process_mail_nobody_sends_rejected),
