@@ -84,6 +84,16 @@ static bool account(struct request *request, size_t bytes)
     return held <= (int64_t)collector->config.buffered_bytes_max;
 }
 
+/* Gives back what a request holds but its reply. */
+static void release(struct request *request)
+{
+    buf_free(&request->body);
+    buf_free(&request->inflated);
+    arena_free(&request->arena);
+    (void)atomic_fetch_sub(&request->collector->buffered_bytes, (int64_t)request->accounted_bytes);
+    request->accounted_bytes = 0;
+}
+
 static int take_parser(struct collector *collector, struct json_parser **out)
 {
     *out = NULL;
@@ -132,12 +142,9 @@ void request_on_end(void *context, struct MHD_Connection *connection, void **sta
         return;
     *state = NULL;
     watch_idle(collector->watch, watched(connection));
-    (void)atomic_fetch_sub(&collector->buffered_bytes, (int64_t)request->accounted_bytes);
     (void)atomic_fetch_sub(&collector->requests, 1);
-    buf_free(&request->body);
-    buf_free(&request->inflated);
+    release(request);
     buf_free(&request->exchange.reply);
-    arena_free(&request->arena);
     free(request);
 }
 
@@ -243,6 +250,7 @@ static enum MHD_Result reply(struct request *request)
 {
     struct exchange *exchange = &request->exchange;
     count(request);
+    release(request); /* whoever has the reply may rely on it */
     struct MHD_Response *response =
         exchange->reply.size ? MHD_create_response_from_buffer(exchange->reply.size,
                                    exchange->reply.data, MHD_RESPMEM_MUST_FREE)
