@@ -1,0 +1,282 @@
+/* A task's local copy: what it keeps over a reopening, and when it is thrown away. */
+#include "ingest/stream/kafka_task.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/ingest/kafka_mock.h"
+
+#define CLUSTER "cluster-1"
+#define PARTITION 2
+#define DAY_MS ((int64_t)86400000)
+
+struct fixture {
+    struct kafka_mock mock;
+    struct kafka_producer producer;
+    struct stage stage;
+    struct kafka_task *task;
+    struct arena scratch;
+};
+
+static const char key_bytes[GROUP_SIZE] = "0123456789abcdef";
+
+static struct str group(void)
+{
+    return str_make(key_bytes, sizeof key_bytes);
+}
+
+static int stage_open(const void *config, void **instance)
+{
+    *instance = calloc(1, 1);
+    return *instance ? 0 : ERR_NO_MEMORY;
+}
+
+static void stage_close(void *instance)
+{
+    free(instance);
+}
+
+/* The first byte says what to do: put a row, put one of another stage's table, delete, or fail. */
+static int stage_process(void *instance, struct task *task, const struct record *record)
+{
+    switch (record->value.data[0]) {
+    case 'p':
+        return state_put(task->state, TABLE_NODE, group(), STR("row"));
+    case 'o':
+        return state_put(task->state, TABLE_PROFILE, group(), STR("row"));
+    case 'd':
+        return state_delete(task->state, TABLE_NODE, group());
+    case 'm':
+        return outbox_send(task->outbox, TOPIC_JOURNEY, group(), STR("mail"));
+    default:
+        return ERR_INTERNAL;
+    }
+}
+
+static int setup(void **state)
+{
+    static const enum topic inputs[] = {TOPIC_EVENTS, TOPIC_IDENTITY};
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct kafka_layout layout;
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        layout.partitions[i] = MOCK_PARTITIONS;
+    kafka_mock_start(&fixture->mock);
+    assert_int_equal(kafka_producer_open(&fixture->producer, &fixture->mock.config, &layout), 0);
+    fixture->stage = (struct stage){.name = "test",
+        .inputs = inputs,
+        .inputs_count = 2,
+        .open = stage_open,
+        .process = stage_process,
+        .close = stage_close};
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    kafka_task_close(&fixture->task);
+    kafka_producer_close(&fixture->producer);
+    arena_free(&fixture->scratch);
+    kafka_mock_stop(&fixture->mock);
+    free(fixture);
+    return 0;
+}
+
+/* Opens the task (again); returns whether its copy was thrown away. */
+static bool open_task(struct fixture *fixture, const char *cluster)
+{
+    const struct kafka_task_origin origin = {.config = &fixture->mock.config,
+        .dir = fixture->mock.directory,
+        .cluster = cluster,
+        .producer = &fixture->producer};
+    bool rebuilt = false;
+    kafka_task_close(&fixture->task);
+    assert_int_equal(
+        kafka_task_open(&origin, &fixture->stage, PARTITION, &fixture->task, &rebuilt), 0);
+    return rebuilt;
+}
+
+/* As a restore does: a row and how far its changelog goes with it. */
+static void replay(struct fixture *fixture, int64_t next)
+{
+    const struct state_change change = {
+        .table = TABLE_NODE, .key = group(), .value = STR("restored")};
+    fixture->task->changelogs[TOPIC_IDENTITY_STATE].now.next = next;
+    assert_int_equal(kafka_task_replay(fixture->task, &change, 1), 0);
+    fixture->task->current = true;
+}
+
+static int process(struct fixture *fixture, const char *what)
+{
+    const struct record record = {
+        .topic = TOPIC_EVENTS, .partition = PARTITION, .key = group(), .value = str_of(what)};
+    return kafka_task_process(fixture->task, &record, &fixture->scratch);
+}
+
+/* What the committed copy has in the row. */
+static int stored(struct fixture *fixture, struct str *value)
+{
+    struct state_backend *backend = state_lmdb_backend(fixture->task->store);
+    assert_int_equal(state_lmdb_begin(fixture->task->store), 0);
+    int r = backend->get(backend, TABLE_NODE, group(), value);
+    state_lmdb_end(fixture->task->store);
+    return r;
+}
+
+static void set_seen(struct fixture *fixture, int64_t shift_ms)
+{
+    uint8_t bytes[8];
+    MDB_txn *txn;
+    MDB_val key = {.mv_size = 4, .mv_data = (char[]){"seen"}};
+    MDB_val value;
+    MDB_env *env = state_lmdb_env(fixture->task->store);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_get(txn, state_lmdb_meta(fixture->task->store), &key, &value), 0);
+    put_be64_signed(bytes, get_be64_signed(value.mv_data) + shift_ms);
+    value = (MDB_val){.mv_size = sizeof bytes, .mv_data = bytes};
+    assert_int_equal(mdb_put(txn, state_lmdb_meta(fixture->task->store), &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    fixture->task->current = false; /* closing would write the time of now */
+}
+
+static void test_owns_tables_follow_inputs(void **state)
+{
+    static const enum topic of_identity[] = {TOPIC_EVENTS, TOPIC_IDENTITY};
+    static const enum topic of_journey[] = {TOPIC_JOURNEY};
+    const struct stage identity = {.inputs = of_identity, .inputs_count = 2};
+    const struct stage journey = {.inputs = of_journey, .inputs_count = 1};
+    for (int i = 0; i < TABLE_COUNT; i++) {
+        bool first =
+            i == TABLE_NODE || i == TABLE_EDGE || i == TABLE_SIGNATURE || i == TABLE_PERSON_OF;
+        assert_int_equal(kafka_task_owns(&identity, (enum table)i), first);
+        assert_int_equal(kafka_task_owns(&journey, (enum table)i), !first);
+    }
+}
+
+static void test_open_again_keeps_rows_and_offsets(void **state)
+{
+    struct fixture *fixture = *state;
+    struct str value;
+    assert_true(open_task(fixture, CLUSTER));
+    replay(fixture, 77);
+    assert_false(open_task(fixture, CLUSTER));
+    assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 77);
+    assert_int_equal(fixture->task->changelogs[TOPIC_PERSONS].next, 0);
+    assert_int_equal(stored(fixture, &value), 0);
+}
+
+static void test_open_copy_of_another_cluster_is_thrown_away(void **state)
+{
+    struct fixture *fixture = *state;
+    struct str value;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    assert_true(open_task(fixture, "cluster-2"));
+    assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
+    assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+}
+
+static void test_open_copy_that_was_away_too_long_is_thrown_away(void **state)
+{
+    struct fixture *fixture = *state;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    set_seen(fixture, -DAY_MS / 4);
+    assert_false(open_task(fixture, CLUSTER));
+    set_seen(fixture, -DAY_MS / 4 - 1000);
+    assert_true(open_task(fixture, CLUSTER));
+    /* A time to come is as little to be trusted. */
+    set_seen(fixture, DAY_MS);
+    assert_true(open_task(fixture, CLUSTER));
+}
+
+static void test_rebuild_forgets_rows_and_offsets(void **state)
+{
+    struct fixture *fixture = *state;
+    struct str value;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    assert_int_equal(kafka_task_rebuild(fixture->task), 0);
+    assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+    assert_false(open_task(fixture, CLUSTER));
+    assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
+}
+
+static void test_commit_keeps_the_batch_drop_forgets_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct str value;
+    open_task(fixture, CLUSTER);
+    assert_int_equal(kafka_producer_begin(&fixture->producer), 0);
+    assert_int_equal(process(fixture, "put"), 0);
+    assert_int_equal(kafka_task_settle(fixture->task, &fixture->scratch), 0);
+    assert_int_equal(fixture->task->changes, 1);
+    kafka_task_drop(fixture->task);
+    assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+
+    assert_int_equal(process(fixture, "put"), 0);
+    assert_int_equal(process(fixture, "mail"), 0);
+    assert_int_equal(kafka_task_settle(fixture->task, &fixture->scratch), 0);
+    assert_int_equal(fixture->task->mails, 1);
+    assert_int_equal(rd_kafka_flush(fixture->producer.client.rk, KAFKA_ANSWER_MS), 0);
+    assert_true(fixture->task->changelogs[TOPIC_IDENTITY_STATE].now.next > 0);
+    assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
+    assert_int_equal(kafka_task_commit(fixture->task), 0);
+    assert_int_equal(stored(fixture, &value), 0);
+    assert_true(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next > 0);
+    assert_int_equal(kafka_producer_abort(&fixture->producer), 0);
+}
+
+static void test_settle_row_that_ends_as_it_was_sends_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    open_task(fixture, CLUSTER);
+    assert_int_equal(kafka_producer_begin(&fixture->producer), 0);
+    assert_int_equal(process(fixture, "put"), 0);
+    assert_int_equal(process(fixture, "delete"), 0);
+    assert_int_equal(kafka_task_settle(fixture->task, &fixture->scratch), 0);
+    assert_int_equal(fixture->task->changes, 0);
+    assert_int_equal(kafka_task_commit(fixture->task), 0);
+    assert_int_equal(kafka_producer_abort(&fixture->producer), 0);
+}
+
+static void test_settle_row_of_another_stages_table_is_a_defect(void **state)
+{
+    struct fixture *fixture = *state;
+    open_task(fixture, CLUSTER);
+    assert_int_equal(kafka_producer_begin(&fixture->producer), 0);
+    assert_int_equal(process(fixture, "other"), 0);
+    assert_int_equal(kafka_task_settle(fixture->task, &fixture->scratch), ERR_INTERNAL);
+    kafka_task_drop(fixture->task);
+    assert_int_equal(kafka_producer_abort(&fixture->producer), 0);
+}
+
+static void test_process_failing_stage_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    open_task(fixture, CLUSTER);
+    assert_int_equal(process(fixture, "?"), ERR_INTERNAL);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_owns_tables_follow_inputs),
+        TEST(test_open_again_keeps_rows_and_offsets),
+        TEST(test_open_copy_of_another_cluster_is_thrown_away),
+        TEST(test_open_copy_that_was_away_too_long_is_thrown_away),
+        TEST(test_rebuild_forgets_rows_and_offsets),
+        TEST(test_commit_keeps_the_batch_drop_forgets_it),
+        TEST(test_settle_row_that_ends_as_it_was_sends_nothing),
+        TEST(test_settle_row_of_another_stages_table_is_a_defect),
+        TEST(test_process_failing_stage_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
