@@ -77,18 +77,18 @@ static const enum event_class classes[] = {
 
 #define TYPES_COUNT (sizeof(types) / sizeof(types[0]))
 
+/* Characters of a type behind its first. */
+static const bool type_letters[UINT8_MAX + 1] = {
+    ['a' ... 'z'] = true, ['0' ... '9'] = true, ['_'] = true};
+
 bool event_type_valid(struct str type)
 {
     if (type.size == 0 || type.size > EVENT_TYPE_SIZE_MAX)
         return false;
-    if (type.data[0] < 'a' || type.data[0] > 'z')
-        return false;
-    for (size_t i = 1; i < type.size; i++) {
-        char c = type.data[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
-            return false;
-    }
-    return true;
+    bool valid = type.data[0] >= 'a' && type.data[0] <= 'z';
+    for (size_t i = 1; i < type.size; i++)
+        valid &= type_letters[(uint8_t)type.data[i]];
+    return valid;
 }
 
 enum event_class event_type_class(struct str type)

@@ -20,8 +20,9 @@ ENUM_NAMES(call_direction, CALL_DIRECTION_COUNT);
 ENUM_NAMES(message_kind, MESSAGE_KIND_COUNT);
 
 #define FIELD(key, type, member, what)                                                             \
-    .name = STR_INIT(key), .kind = EVENT_FIELD_##what, .offset = offsetof(struct type, member)
-#define PLAIN(key, what) .name = STR_INIT(key), .kind = EVENT_FIELD_##what
+    .text = key, .name = STR_INIT(key), .kind = EVENT_FIELD_##what,                                \
+    .offset = offsetof(struct type, member)
+#define PLAIN(key, what) .text = key, .name = STR_INIT(key), .kind = EVENT_FIELD_##what
 #define PART(key)                                                                                  \
     FIELD(#key, touchpoint, key, PART), .has = offsetof(struct touchpoint, has_##key),             \
                                         .part = &part_##key
@@ -36,15 +37,15 @@ static const struct event_field campaign_fields[] = {
     {TEXT(campaign, source)},
     {TEXT(campaign, term)},
 };
-static const struct event_part part_campaign = {campaign_fields, 7, 0, 0, 1, 0,
-    {[23] = 2, [26] = 5, [27] = 4, [28] = 6, [37] = 3, [38] = 7, [43] = 1}};
+static const struct event_part part_campaign = {campaign_fields, 7, 0, 0, 0x6E789E6AA1B965F4,
+    {[5] = 6, [6] = 1, [18] = 2, [20] = 7, [26] = 5, [43] = 3, [51] = 4}};
 
 static const struct event_field click_fields[] = {
     {TEXT(click, kind)},
     {TEXT(click, value)},
 };
 static const struct event_part part_click = {
-    click_fields, 2, 1u << 0 | 1u << 1, 0, 1, 0, {[24] = 1, [29] = 2}};
+    click_fields, 2, 1u << 0 | 1u << 1, 0, 0xE220A8397B1DCDAF, {[11] = 1, [53] = 2}};
 
 static const struct event_field page_fields[] = {
     {TEXT(page, host)},
@@ -56,8 +57,8 @@ static const struct event_field page_fields[] = {
     {TEXT(page, title)},
     {PLAIN("url", URL)},
 };
-static const struct event_part part_page = {page_fields, 8, 0, 0, 1, 0,
-    {[28] = 7, [31] = 2, [33] = 6, [37] = 8, [44] = 1, [45] = 4, [48] = 5, [52] = 3}};
+static const struct event_part part_page = {page_fields, 8, 0, 0, 0x6E789E6AA1B965F4,
+    {[7] = 5, [12] = 6, [16] = 7, [21] = 8, [24] = 1, [30] = 3, [55] = 2, [56] = 4}};
 
 static const struct event_field device_fields[] = {
     {TEXT(device, app)},
@@ -68,8 +69,8 @@ static const struct event_field device_fields[] = {
     {TEXT(device, os)},
     {TEXT(device, screen)},
 };
-static const struct event_part part_device = {device_fields, 7, 0, 0, 1, 0,
-    {[24] = 4, [26] = 5, [36] = 2, [37] = 1, [39] = 7, [40] = 3, [44] = 6}};
+static const struct event_part part_device = {device_fields, 7, 0, 0, 0x06C45D188009454F,
+    {[0] = 3, [2] = 4, [7] = 5, [12] = 6, [18] = 1, [19] = 2, [48] = 7}};
 
 static const struct event_field geo_fields[] = {
     {TEXT(geo, city)},
@@ -77,7 +78,7 @@ static const struct event_field geo_fields[] = {
     {TEXT(geo, region)},
 };
 static const struct event_part part_geo = {
-    geo_fields, 3, 0, 0, 1, 1, {[1] = 3, [13] = 2, [14] = 1}};
+    geo_fields, 3, 0, 0, 0xE220A8397B1DCDAF, {[21] = 3, [41] = 2, [49] = 1}};
 
 static const struct event_field order_fields[] = {
     {TEXT(order, coupon)},
@@ -90,8 +91,8 @@ static const struct event_field order_fields[] = {
     {FIELD("shipping", order, shipping_minor, MONEY)},
     {FIELD("tax", order, tax_minor, MONEY)},
 };
-static const struct event_part part_order = {order_fields, 9, 0, 0, 1, 4,
-    {[1] = 7, [12] = 6, [14] = 4, [15] = 8, [16] = 5, [19] = 1, [20] = 9, [23] = 2, [27] = 3}};
+static const struct event_part part_order = {order_fields, 9, 0, 0, 0x6E789E6AA1B965F4,
+    {[20] = 9, [21] = 7, [28] = 1, [30] = 8, [31] = 4, [35] = 2, [43] = 5, [45] = 3, [61] = 6}};
 
 static const struct event_field item_fields[] = {
     {TEXT(order_item, category)},
@@ -100,7 +101,7 @@ static const struct event_field item_fields[] = {
     {TEXT(order_item, sku)},
 };
 const struct event_part event_part_item = {
-    item_fields, 4, 0, 1u << 2, 1, 0, {[27] = 2, [47] = 4, [50] = 1, [53] = 3}};
+    item_fields, 4, 0, 1u << 2, 0xE220A8397B1DCDAF, {[11] = 3, [35] = 1, [44] = 2, [48] = 4}};
 
 static const struct event_field call_fields[] = {
     {TEXT(call, agent)},
@@ -113,8 +114,8 @@ static const struct event_field call_fields[] = {
     {FIELD("talk_ms", call, talk_ms, LONG)},
     {FIELD("wait_ms", call, wait_ms, LONG)},
 };
-static const struct event_part part_call = {call_fields, 9, 0, 0, 1, 1,
-    {[3] = 1, [4] = 7, [9] = 8, [12] = 9, [50] = 2, [52] = 4, [53] = 6, [54] = 5, [61] = 3}};
+static const struct event_part part_call = {call_fields, 9, 0, 0, 0x06C45D188009454F,
+    {[13] = 2, [19] = 6, [21] = 4, [27] = 7, [35] = 3, [39] = 9, [40] = 5, [48] = 8, [62] = 1}};
 
 static const struct event_field store_fields[] = {
     {TEXT(store, area)},
@@ -123,7 +124,7 @@ static const struct event_field store_fields[] = {
     {TEXT(store, terminal)},
 };
 static const struct event_part part_store = {
-    store_fields, 4, 0, 0, 1, 0, {[18] = 1, [27] = 3, [29] = 2, [38] = 4}};
+    store_fields, 4, 0, 0, 0xE220A8397B1DCDAF, {[21] = 3, [31] = 2, [55] = 4, [58] = 1}};
 
 static const struct event_field message_fields[] = {
     {FIELD("kind", message, kind, ENUM), .names = &message_kind_names},
@@ -132,7 +133,7 @@ static const struct event_field message_fields[] = {
     {TEXT(message, template)},
 };
 static const struct event_part part_message = {
-    message_fields, 4, 0, 0, 1, 0, {[24] = 1, [26] = 3, [29] = 4, [33] = 2}};
+    message_fields, 4, 0, 0, 0xE220A8397B1DCDAF, {[11] = 1, [39] = 3, [40] = 2, [42] = 4}};
 
 static const struct event_field evidence_fields[] = {
     {PLAIN("a", NODE_A)},
@@ -141,8 +142,8 @@ static const struct event_field evidence_fields[] = {
     {TEXT(evidence, reason)},
     {FIELD("sign", evidence, sign, INT), .standard = 1},
 };
-static const struct event_part part_evidence = {evidence_fields, 5, 1u << 0 | 1u << 2, 1u << 4, 1,
-    1, {[1] = 5, [4] = 4, [13] = 2, [42] = 1, [43] = 3}};
+static const struct event_part part_evidence = {evidence_fields, 5, 1u << 0 | 1u << 2, 1u << 4,
+    0xE220A8397B1DCDAF, {[28] = 3, [36] = 1, [40] = 4, [57] = 5, [61] = 2}};
 
 static const struct event_field client_fields[] = {
     {TEXT(client, address)},
@@ -150,7 +151,7 @@ static const struct event_field client_fields[] = {
     {TEXT(client, user_agent)},
 };
 static const struct event_part part_client = {
-    client_fields, 3, 0, 0, 1, 0, {[41] = 1, [48] = 3, [52] = 2}};
+    client_fields, 3, 0, 0, 0xE220A8397B1DCDAF, {[7] = 2, [18] = 1, [20] = 3}};
 
 static const struct event_field consent_fields[] = {
     {FIELD("ads", consent, ads, CHOICE)},
@@ -158,7 +159,7 @@ static const struct event_field consent_fields[] = {
     {FIELD("personalisation", consent, personalisation, CHOICE)},
 };
 static const struct event_part part_consent = {
-    consent_fields, 3, 0, 0, 1, 0, {[40] = 1, [41] = 3, [42] = 2}};
+    consent_fields, 3, 0, 0, 0xE220A8397B1DCDAF, {[4] = 3, [38] = 2, [42] = 1}};
 
 static const struct event_field touchpoint_fields[] = {
     {FIELD("adapter_version", touchpoint, adapter_version, INT), .trusted = true},
@@ -190,34 +191,56 @@ static const struct event_field touchpoint_fields[] = {
     {TEXT(touchpoint, traceparent)},
     {FIELD("type", touchpoint, type, TYPE)},
 };
-const struct event_part event_part_touchpoint = {touchpoint_fields, 27, 1u << 26, 0, 1, 38,
-    {[0] = 10,
-        [3] = 19,
-        [4] = 27,
-        [5] = 6,
-        [8] = 2,
-        [13] = 13,
-        [14] = 25,
-        [17] = 20,
-        [23] = 22,
-        [24] = 26,
-        [25] = 11,
+const struct event_part event_part_touchpoint = {touchpoint_fields, 27, 1u << 26, 0,
+    0x44ADDD817DB8B4DF,
+    {[1] = 26,
+        [4] = 12,
+        [6] = 8,
+        [9] = 16,
+        [11] = 7,
+        [12] = 10,
+        [13] = 17,
+        [15] = 22,
+        [18] = 23,
+        [23] = 27,
+        [25] = 14,
         [28] = 21,
-        [31] = 15,
-        [32] = 14,
-        [33] = 16,
-        [34] = 3,
-        [36] = 12,
-        [39] = 24,
-        [41] = 18,
-        [42] = 7,
-        [44] = 1,
-        [45] = 17,
-        [48] = 8,
-        [54] = 5,
-        [58] = 23,
-        [61] = 4,
-        [62] = 9}};
+        [34] = 4,
+        [37] = 3,
+        [39] = 13,
+        [44] = 15,
+        [45] = 11,
+        [46] = 6,
+        [47] = 9,
+        [49] = 19,
+        [51] = 25,
+        [52] = 1,
+        [53] = 5,
+        [54] = 2,
+        [57] = 20,
+        [58] = 24,
+        [61] = 18}};
+
+/* What event_field_find() keeps of 16 bytes, by the size of a name. */
+#define WORDS(n)                                                                                   \
+    {                                                                                              \
+        (n) >= 8 ? UINT64_MAX : ((uint64_t)1 << 8 * ((n) % 8)) - 1,                                \
+            (n) <= 8    ? 0                                                                        \
+            : (n) == 16 ? UINT64_MAX                                                               \
+                        : ((uint64_t)1 << 8 * ((n) % 8)) - 1                                       \
+    }
+const uint64_t event_field_masks[EVENT_FIELD_NAME_SIZE_MAX + 1][2] = {WORDS(0), WORDS(1), WORDS(2),
+    WORDS(3), WORDS(4), WORDS(5), WORDS(6), WORDS(7), WORDS(8), WORDS(9), WORDS(10), WORDS(11),
+    WORDS(12), WORDS(13), WORDS(14), WORDS(15), WORDS(16)};
+
+const struct event_field *event_field_find(const struct event_part *part, struct str name)
+{
+    char padded[EVENT_FIELD_NAME_SIZE_MAX] = {0};
+    if (name.size == 0 || name.size > sizeof(padded))
+        return NULL;
+    memcpy(padded, name.data, name.size);
+    return event_field_find_padded(part, str_make(padded, name.size));
+}
 
 struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name)
 {

@@ -30,7 +30,7 @@ enum event_field_kind {
     EVENT_FIELD_NODE_B,
 };
 
-#define EVENT_FIELD_NAME_SIZE_MAX 16 /* compared as two words */
+#define EVENT_FIELD_NAME_SIZE_MAX 16 /* two words */
 #define EVENT_FIELDS_MAX 32          /* of one part */
 
 /* Names of an enum's values, by number; from_name() is -1 for an unknown one. */
@@ -43,6 +43,7 @@ struct event_enum {
 struct event_part;
 
 struct event_field {
+    char text[EVENT_FIELD_NAME_SIZE_MAX]; /* the name, filled up with NUL */
     struct str name;
     enum event_field_kind kind;
     uint16_t offset; /* in the struct of its part */
@@ -62,59 +63,46 @@ struct event_field {
 struct event_part {
     const struct event_field *fields;
     size_t count;
-    uint32_t required;  /* bits of the fields that an object must have */
-    uint32_t standards; /* bits of the numbers whose standard is not zero */
-    uint8_t first;      /* what tells the names of this part apart */
-    uint8_t middle;
+    uint32_t required;   /* bits of the fields that an object must have */
+    uint32_t standards;  /* bits of the numbers whose standard is not zero */
+    uint64_t multiplier; /* what tells the names of this part apart */
     uint8_t slots[EVENT_FIELD_SLOTS];
 };
 
 extern const struct event_part event_part_touchpoint; /* offsets in struct touchpoint */
 extern const struct event_part event_part_item;       /* offsets in struct order_item */
 
-static inline size_t event_field_slot(const struct event_part *part, struct str name)
+extern const uint64_t event_field_masks[EVENT_FIELD_NAME_SIZE_MAX + 1][2];
+
+static inline size_t event_field_slot(
+    const struct event_part *part, const uint64_t words[2], size_t size)
 {
-    const uint8_t *letters = (const uint8_t *)name.data;
-    size_t hash = letters[0] * (size_t)part->first + letters[name.size / 2] * (size_t)part->middle +
-                  letters[name.size - 1] * (size_t)5 + name.size;
-    return hash / 4 % EVENT_FIELD_SLOTS;
+    return ((words[0] ^ words[1]) + size) * part->multiplier / (UINT64_MAX / EVENT_FIELD_SLOTS + 1);
 }
 
-/* memcmp() == 0 of two texts of one short size, 1 or more, without a call. */
-static inline bool event_field_same(const char *a, const char *b, size_t size)
-{
-    uint64_t first[2] = {0, 0};
-    uint64_t last[2] = {0, 0};
-    if (size >= 8) {
-        memcpy(&first[0], a, 8);
-        memcpy(&first[1], b, 8);
-        memcpy(&last[0], a + size - 8, 8);
-        memcpy(&last[1], b + size - 8, 8);
-    } else if (size >= 4) {
-        memcpy(&first[0], a, 4);
-        memcpy(&first[1], b, 4);
-        memcpy(&last[0], a + size - 4, 4);
-        memcpy(&last[1], b + size - 4, 4);
-    } else { /* the slot has seen the first, the middle and the last, but not exactly */
-        return a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1];
-    }
-    return first[0] == first[1] && last[0] == last[1];
-}
-
-/* The field of that name, or NULL. Threads: any. */
-static inline const struct event_field *event_field_find(
+/* event_field_find() of a name behind whose start 16 bytes can be read, as of texts of a json_tape.
+ */
+static inline const struct event_field *event_field_find_padded(
     const struct event_part *part, struct str name)
 {
-    if (name.size == 0)
+    if (name.size > EVENT_FIELD_NAME_SIZE_MAX)
         return NULL;
-    size_t index = part->slots[event_field_slot(part, name)];
+    uint64_t words[2], known[2];
+    memcpy(words, name.data, sizeof(words));
+    words[0] &= event_field_masks[name.size][0];
+    words[1] &= event_field_masks[name.size][1];
+    size_t index = part->slots[event_field_slot(part, words, name.size)];
     if (index == 0)
         return NULL;
     const struct event_field *field = &part->fields[index - 1];
-    if (field->name.size != name.size || !event_field_same(field->name.data, name.data, name.size))
-        return NULL;
-    return field;
+    memcpy(known, field->text, sizeof(known));
+    bool same =
+        ((known[0] ^ words[0]) | (known[1] ^ words[1]) | (field->name.size ^ name.size)) == 0;
+    return same ? field : NULL;
 }
+
+/* The field of that name, or NULL. Threads: any. */
+const struct event_field *event_field_find(const struct event_part *part, struct str name);
 
 /* The known name nearest to a wrong one, or empty. Threads: any. */
 struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name);

@@ -35,6 +35,7 @@ struct event_problem {
  * Money is a decimal string or an integer in major units, never a JSON number with a point.
  *
  * trusted: also accept the pipeline's own keys. Slices of *out live in the arena or the parser.
+ * value may come from json_parse_unchecked(): a key that stands twice is found here too.
  * Not checked here but at the door: that there is an identifier, namespaces, sizes of values.
  * Errors: REJECT class with *problem set; ERR_NO_MEMORY. *out is unspecified then. */
 MUST_CHECK int event_json_read(struct json value, bool trusted, struct arena *arena,

@@ -87,14 +87,14 @@ static int fail_unknown(struct reader *reader, const struct event_part *part, st
 
 /* ---- single values ---- */
 
-static int read_text(struct reader *reader, struct str key, struct json value, struct str *out)
+static inline int read_text(
+    struct reader *reader, struct str key, struct json value, struct str *out)
 {
     if (json_kind(value) != JSON_TEXT)
         return fail(reader, ERR_FIELD_TYPE, key, STR("a string is wanted here"));
-    struct str text = json_text(value);
-    if (value.tape->escapes_nul && text.size && memchr(text.data, '\0', text.size))
+    if (value.tape->escapes_nul && json_holds_nul(value))
         return fail(reader, ERR_NUL_IN_TEXT, key, str_make(NULL, 0));
-    *out = text;
+    *out = json_text(value);
     return 0;
 }
 
@@ -242,7 +242,7 @@ static int read_properties(
 {
     if (json_kind(value) != JSON_OBJECT)
         return fail(reader, ERR_FIELD_TYPE, key, STR("an object is wanted here"));
-    if (json_count(value) == 0)
+    if (json_is_empty(value))
         return 0;
     if (json_holds_nul(value))
         return fail(reader, ERR_NUL_IN_TEXT, key, str_make(NULL, 0));
@@ -252,11 +252,10 @@ static int read_properties(
     struct buf text = {.data = space, .capacity = EVENT_SIZE_MAX, .size_max = EVENT_SIZE_MAX};
     int r = json_write_canonical(value, &text);
     arena_trim(reader->arena, space, EVENT_SIZE_MAX, text.size);
-    if (r == ERR_TOO_LARGE)
-        return fail(reader, r, key, str_make(NULL, 0));
-    if (r == 0)
-        *out = buf_str(&text);
-    return r;
+    if (r < 0) /* nothing is allocated here: the value is at fault */
+        return r == ERR_NO_MEMORY ? r : fail(reader, r, key, str_make(NULL, 0));
+    *out = buf_str(&text);
+    return 0;
 }
 
 /* ---- identifiers ---- */
@@ -317,6 +316,30 @@ static void sort_identifiers(struct identifier *identifiers, size_t count)
     }
 }
 
+/* How many identifiers an object of them has. */
+static int count_ids(struct reader *reader, struct json value, size_t *out)
+{
+    struct str names[EVENT_IDENTIFIERS_MAX];
+    size_t names_count = 0;
+    size_t count = 0;
+    struct json_iterator iterator;
+    struct str name;
+    struct json member;
+    json_iterate(value, &iterator);
+    while (json_next(&iterator, &name, &member)) {
+        count += json_kind(member) == JSON_ARRAY ? json_count(member) : 1;
+        if (count > EVENT_IDENTIFIERS_MAX || names_count == EVENT_IDENTIFIERS_MAX)
+            return fail(reader, ERR_TOO_MANY, str_make(NULL, 0), str_make(NULL, 0));
+        for (size_t i = 0; i < names_count; i++) {
+            if (str_equal(names[i], name))
+                return fail(reader, ERR_JSON, name, STR("the key stands twice"));
+        }
+        names[names_count++] = name;
+    }
+    *out = count;
+    return 0;
+}
+
 static int read_ids(
     struct reader *reader, struct str key, struct json value, struct touchpoint *event)
 {
@@ -325,20 +348,17 @@ static int read_ids(
             STR("an object of namespace to identifier, such as {\"login\":\"u-77\"}"));
     reader->part = key;
     size_t count = 0;
-    struct json_iterator iterator;
-    struct json member;
-    json_iterate(value, &iterator);
-    while (json_next(&iterator, &reader->list, &member))
-        count += json_kind(member) == JSON_ARRAY ? json_count(member) : 1;
-    reader->list = str_make(NULL, 0);
-    if (count > EVENT_IDENTIFIERS_MAX)
-        return fail(reader, ERR_TOO_MANY, str_make(NULL, 0), str_make(NULL, 0));
+    int r = count_ids(reader, value, &count);
+    if (r < 0)
+        return r;
     event->identifiers = arena_alloc(reader->arena, count * sizeof(event->identifiers[0]));
     if (!event->identifiers)
         return ERR_NO_MEMORY;
+    struct json_iterator iterator;
+    struct json member;
     json_iterate(value, &iterator);
     while (json_next(&iterator, &reader->list, &member)) {
-        int r = json_kind(member) == JSON_NULL ? 0 : read_namespace(reader, member, event);
+        r = json_kind(member) == JSON_NULL ? 0 : read_namespace(reader, member, event);
         if (r < 0)
             return r;
     }
@@ -421,24 +441,30 @@ static int read_value(
     }
 }
 
-/* The next field of an object that says something. Returns 1, 0 at the end, or an error. */
-static int next_field(struct reader *reader, const struct event_part *part,
-    struct json_iterator *iterator, const struct event_field **field, struct json *value)
+/* The next field of an object that says something; seen: bits of those before. Returns 1, 0 at the
+ * end, or an error. */
+static inline __attribute__((always_inline)) int next_field(struct reader *reader,
+    const struct event_part *part, struct json_iterator *iterator, uint32_t *seen,
+    const struct event_field **field, struct json *value)
 {
     struct str key;
     while (json_next(iterator, &key, value)) {
-        *field = event_field_find(part, key);
+        *field = event_field_find_padded(part, key); /* JSON_TEXT_PADDING */
         if (!*field || ((*field)->trusted && !reader->trusted))
             return fail_unknown(reader, part, key);
+        uint32_t bit = (uint32_t)1 << (*field - part->fields);
+        if (*seen & bit)
+            return fail(reader, ERR_JSON, key, STR("the key stands twice"));
+        *seen |= bit;
         if (json_kind(*value) != JSON_NULL)
             return 1;
     }
     return 0;
 }
 
-static int check_required(struct reader *reader, const struct event_part *part, uint32_t seen)
+static int check_required(struct reader *reader, const struct event_part *part, uint32_t said)
 {
-    uint32_t missing = part->required & ~seen;
+    uint32_t missing = part->required & ~said;
     if (missing)
         return fail(reader, ERR_MISSING_FIELD, part->fields[__builtin_ctz(missing)].name,
             str_make(NULL, 0));
@@ -467,17 +493,21 @@ static int read_flat(
     struct json_iterator iterator;
     json_iterate(value, &iterator);
     const struct event_field *field;
-    uint32_t seen = 0;
+    uint32_t seen = 0; /* bits of keys */
+    uint32_t said = 0; /* of those that are not null */
     int r;
-    while ((r = next_field(reader, part, &iterator, &field, &value)) > 0) {
-        seen |= (uint32_t)1 << (field - part->fields);
+    while ((r = next_field(reader, part, &iterator, &seen, &field, &value)) > 0) {
+        said |= (uint32_t)1 << (field - part->fields);
         if (field->kind == EVENT_FIELD_ITEMS) /* read_order() reads them */
             continue;
-        r = read_value(reader, field, value, base);
+        if (__builtin_expect(field->kind == EVENT_FIELD_TEXT, 1))
+            r = read_text(reader, field->name, value, (void *)((char *)base + field->offset));
+        else
+            r = read_value(reader, field, value, base);
         if (r < 0)
             return r;
     }
-    return r < 0 ? r : check_required(reader, part, seen);
+    return r < 0 ? r : check_required(reader, part, said);
 }
 
 static int read_items(struct reader *reader, struct json value, struct order *order)
@@ -570,15 +600,16 @@ int event_json_read(struct json value, bool trusted, struct arena *arena, struct
     if (json_kind(value) != JSON_OBJECT)
         return fail(&reader, ERR_FIELD_TYPE, str_make(NULL, 0), STR("an event is an object"));
     touchpoint_init(out);
-    uint32_t seen = 0;
+    uint32_t seen = 0; /* bits of keys */
+    uint32_t said = 0; /* of those that are not null */
     int r;
     struct json_iterator iterator;
     json_iterate(value, &iterator);
     const struct event_field *field;
     bool quality_said = false;
     bool time_said = false;
-    while ((r = next_field(&reader, part, &iterator, &field, &value)) > 0) {
-        seen |= (uint32_t)1 << (field - part->fields);
+    while ((r = next_field(&reader, part, &iterator, &seen, &field, &value)) > 0) {
+        said |= (uint32_t)1 << (field - part->fields);
         if (field->kind == EVENT_FIELD_PART)
             r = read_part(&reader, field, value, out);
         else if (field->kind == EVENT_FIELD_IDS)
@@ -596,5 +627,5 @@ int event_json_read(struct json value, bool trusted, struct arena *arena, struct
         return r;
     if (time_said && !quality_said)
         out->time_quality = TIME_QUALITY_CLIENT;
-    return check_required(&reader, part, seen);
+    return check_required(&reader, part, said);
 }

@@ -23,9 +23,8 @@
 #include "schemas/error.h"
 
 static constexpr size_t TEXT_CAPACITY_MIN = 16384;
-/* simdjson counts only containers that are not empty, and wants one more: the exact limit is ours.
- */
-static constexpr size_t SIMDJSON_DEPTH_MAX = JSON_DEPTH_MAX + 1;
+/* simdjson counts only containers that are not empty, and wants one more: the exact limit is ours. */
+static constexpr size_t SIMDJSON_DEPTH_MAX = JSON_DEPTH_MAX + 2;
 static constexpr size_t SLOTS = 2 * JSON_KEYS_MAX; /* a power of two */
 
 static constexpr size_t SMALL_OBJECT_KEYS_MAX = 24;
@@ -288,20 +287,16 @@ static int check_large_object(struct json_parser *parser, struct json object)
     return 0;
 }
 
-/* One of 64 bits, by the size and the ends of a key. Equal keys have equal bits. */
-static inline uint64_t key_bit(struct str key)
+/* One of 64 bits, by the first 8 bytes and the size of a key (JSON_TEXT_PADDING allows to read
+ * them). Equal keys have equal bits. */
+static inline uint64_t key_bit(const char *key, uint32_t size)
 {
-    uint32_t first = 0;
-    uint32_t last = 0;
-    if (key.size >= sizeof(first)) {
-        memcpy(&first, key.data, sizeof(first));
-        memcpy(&last, key.data + key.size - sizeof(last), sizeof(last));
-    } else if (key.size) {
-        first = static_cast<unsigned char>(key.data[0]);
-        last = static_cast<unsigned char>(key.data[key.size - 1]);
-    }
-    uint64_t mixed = (static_cast<uint64_t>(first) << 32 | last) + key.size;
-    return uint64_t{1} << (mixed * 0x9E3779B97F4A7C15U >> 58);
+    static constexpr uint64_t masks[] = {0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF,
+        0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, UINT64_MAX};
+    uint64_t first;
+    memcpy(&first, key, sizeof(first));
+    first &= masks[size < 8 ? size : 8];
+    return uint64_t{1} << ((first + size) * 0x9E3779B97F4A7C15U >> 58);
 }
 
 /* Whether an object has the key at `key_at` also before it. */
@@ -319,40 +314,34 @@ static bool seen_before(struct json object, uint64_t key_at)
     return false;
 }
 
-/* An open container. Few keys are told apart by bits: only those that share one are compared. */
+/* An open container. Keys of small objects are told apart by bits: only those that share one are
+ * compared. */
 struct level {
     uint64_t at;
     uint64_t bits;
     bool object;
-    bool watched;
+    bool small;
 };
 
-struct limits {
-    struct json_parser *parser;
-    size_t depth;
-    struct level levels[JSON_DEPTH_MAX + 1];
-};
-
-static int open_level(struct limits *limits, uint64_t at)
+/* What an opening word makes the innermost level; large objects are checked at once. */
+static int open_level(struct json_parser *parser, uint64_t at, struct level *level)
 {
-    if (limits->depth == JSON_DEPTH_MAX)
-        return ERR_DEPTH;
-    struct json container = {&limits->parser->tape, at};
-    uint64_t word = json_word_(container);
+    uint64_t word = parser->tape.words[at];
     uint64_t count = word >> 32 & 0xFFFFFF;
     bool object = word >> 56 == '{';
-    if (object && count > JSON_KEYS_MAX)
-        return ERR_KEYS;
-    bool large = object && count > SMALL_OBJECT_KEYS_MAX;
-    limits->levels[++limits->depth] = {at, 0, object, object && !large};
-    return large ? check_large_object(limits->parser, container) : 0;
+    *level = {at, 0, object, count <= SMALL_OBJECT_KEYS_MAX};
+    if (!object || level->small)
+        return 0;
+    return count > JSON_KEYS_MAX ? ERR_KEYS : check_large_object(parser, {&parser->tape, at});
 }
 
-static int check_key(struct limits *limits, struct level *level, uint64_t at)
+/* A key of the level's object. */
+static inline int check_key(const struct json_tape *tape, struct level *level, uint64_t at)
 {
-    const struct json_tape *tape = &limits->parser->tape;
-    uint64_t bit = key_bit(json_text({tape, at}));
-    if (__builtin_expect((level->bits & bit) != 0, 0) && seen_before({tape, level->at}, at))
+    struct str key = json_text({tape, at});
+    uint64_t bit = key_bit(key.data, static_cast<uint32_t>(key.size));
+    if (__builtin_expect((level->bits & bit) != 0, 0) && level->small &&
+        seen_before({tape, level->at}, at))
         return ERR_JSON;
     level->bits |= bit;
     return 0;
@@ -361,30 +350,35 @@ static int check_key(struct limits *limits, struct level *level, uint64_t at)
 /* One pass over the tape, containers on a stack. */
 static int check_limits(struct json_parser *parser)
 {
-    const uint64_t *words = parser->tape.words;
+    const struct json_tape *tape = &parser->tape;
+    const uint64_t *words = tape->words;
     auto end = static_cast<uint32_t>(words[0]) - 1; /* the root's end */
-    struct limits limits;
-    limits.parser = parser;
-    limits.depth = 0;
-    limits.levels[0] = {0, 0, false, false};
-    for (uint64_t at = 1; at < end; at++) {
-        struct level *level = &limits.levels[limits.depth];
-        uint64_t kind = words[at] >> 56;
-        int r = 0;
-        if (kind == '"' && level->object) {
-            r = level->watched ? check_key(&limits, level, at) : 0;
-            kind = words[++at] >> 56;
+    struct level outer[JSON_DEPTH_MAX];
+    struct level level = {0, 0, false, false};
+    size_t depth = 0;
+    for (uint64_t at = 1; at < end;) {
+        uint64_t mark = words[at] >> 56;
+        if (level.object && mark == '"') {
+            int r = check_key(tape, &level, at);
+            if (r < 0)
+                return r;
+            mark = words[++at] >> 56;
         }
-        if (kind == '"' || r < 0) {
-        } else if (kind == '{' || kind == '[') {
-            r = open_level(&limits, at);
-        } else if (kind == '}' || kind == ']') {
-            limits.depth--;
-        } else if (kind == 'l' || kind == 'u' || kind == 'd') {
+        at++;
+        if (mark == '"')
+            continue;
+        if (mark == '{' || mark == '[') {
+            if (depth == JSON_DEPTH_MAX)
+                return ERR_DEPTH;
+            outer[depth++] = level;
+            int r = open_level(parser, at - 1, &level);
+            if (r < 0)
+                return r;
+        } else if (mark == '}' || mark == ']') {
+            level = outer[--depth];
+        } else if (mark == 'l' || mark == 'u' || mark == 'd') {
             at++;
         }
-        if (r < 0)
-            return r;
     }
     return 0;
 }
@@ -418,7 +412,7 @@ static bool escapes_nul(struct str text)
     return memmem(escape, text.size - before, "\\u0000", 6) != nullptr;
 }
 
-int json_parse(struct json_parser *parser, struct str text, struct json *out)
+int json_parse_unchecked(struct json_parser *parser, struct str text, struct json *out)
 {
     static constexpr struct str mark = {"\xEF\xBB\xBF", 3};
     if (str_starts_with(text, mark))
@@ -437,11 +431,19 @@ int json_parse(struct json_parser *parser, struct str text, struct json *out)
     parser->tape.words = parser->parser.doc.tape.get();
     parser->tape.strings = reinterpret_cast<const char *>(parser->parser.doc.string_buf.get());
     parser->tape.escapes_nul = escapes_nul(text);
-    r = check_limits(parser);
-    if (r < 0)
-        return r;
     *out = {&parser->tape, 1};
     return 0;
+}
+
+int json_parse(struct json_parser *parser, struct str text, struct json *out)
+{
+    struct json root = {nullptr, 0};
+    int r = json_parse_unchecked(parser, text, &root);
+    if (r == 0)
+        r = check_limits(parser);
+    if (r == 0)
+        *out = root;
+    return r;
 }
 
 /* Numbers such as 12.5 or 0.001, with at most FRACTION_DIGITS_MAX digits behind the point: as the

@@ -23,20 +23,24 @@ MUST_CHECK int json_parser_new(struct json_parser **out);
 /* Accepts NULL inside, leaves NULL. */
 void json_parser_free(struct json_parser **parser);
 
+/* Numbers are the characters by which simdjson's tape marks them. */
 enum json_kind {
-    JSON_NULL,
-    JSON_BOOL,
-    JSON_INT,    /* fits int64 */
-    JSON_UINT,   /* over INT64_MAX, fits uint64 */
-    JSON_DOUBLE, /* has a point or an exponent: the nearest double */
-    JSON_TEXT,
-    JSON_ARRAY,
-    JSON_OBJECT,
+    JSON_NULL = 'n',
+    JSON_BOOL = 't',
+    JSON_INT = 'l',    /* fits int64 */
+    JSON_UINT = 'u',   /* over INT64_MAX, fits uint64 */
+    JSON_DOUBLE = 'd', /* has a point or an exponent: the nearest double */
+    JSON_TEXT = '"',
+    JSON_ARRAY = '[',
+    JSON_OBJECT = '{',
 };
+
+#define JSON_TEXT_PADDING 16 /* bytes behind the start of any text or key that can be read */
 
 /* simdjson's tape: a word is a kind character (top 8 bits) and a payload. Containers carry the
  * index behind their end (low 32 bits) and a count that saturates (24 bits); texts an offset into
- * `strings`, where 4 bytes of size, then the text stand. Source: simdjson, doc/tape.md. */
+ * `strings`, where 4 bytes of size, then the text stand; behind the last are 64 bytes more.
+ * Source: simdjson, doc/tape.md. */
 struct json_tape {
     const uint64_t *words;
     const char *strings;
@@ -56,6 +60,11 @@ struct json {
  */
 MUST_CHECK int json_parse(struct json_parser *parser, struct str text, struct json *out);
 
+/* The same but for ERR_DEPTH, ERR_KEYS and double keys, which are left to what reads all of the
+ * value: event_json_read() and json_write_canonical() find them themselves. Saves a pass over the
+ * keys. */
+MUST_CHECK int json_parse_unchecked(struct json_parser *parser, struct str text, struct json *out);
+
 static inline uint64_t json_word_(struct json value)
 {
     return value.tape->words[value.at];
@@ -63,25 +72,8 @@ static inline uint64_t json_word_(struct json value)
 
 static inline enum json_kind json_kind(struct json value)
 {
-    switch (json_word_(value) >> 56) {
-    case '"':
-        return JSON_TEXT;
-    case '{':
-        return JSON_OBJECT;
-    case '[':
-        return JSON_ARRAY;
-    case 'l':
-        return JSON_INT;
-    case 'u':
-        return JSON_UINT;
-    case 'd':
-        return JSON_DOUBLE;
-    case 't':
-    case 'f':
-        return JSON_BOOL;
-    default:
-        return JSON_NULL;
-    }
+    uint64_t mark = json_word_(value) >> 56;
+    return (enum json_kind)(mark == 'f' ? 't' : mark);
 }
 
 /* Of JSON_BOOL. */
@@ -119,6 +111,12 @@ static inline struct str json_text(struct json value)
     return str_make(entry + sizeof(size), size);
 }
 
+/* True for [] and {}. */
+static inline bool json_is_empty(struct json container)
+{
+    return (uint32_t)json_word_(container) == container.at + 2;
+}
+
 /* Elements of an array, members of an object; 0 of anything else. */
 size_t json_count(struct json value);
 
@@ -127,6 +125,18 @@ bool json_get(struct json object, struct str key, struct json *out);
 
 /* True when a text or key in the value holds U+0000. Free for documents without \u0000. */
 bool json_holds_nul(struct json value);
+
+/* The place behind a value. */
+static inline uint64_t json_behind_(struct json value)
+{
+    uint64_t word = json_word_(value);
+    uint64_t mark = word >> 56;
+    if (mark == '"')
+        return value.at + 1;
+    if (mark == '{' || mark == '[')
+        return (uint32_t)word;
+    return value.at + (mark == 'l' || mark == 'u' || mark == 'd' ? 2 : 1);
+}
 
 /* Goes through a container: json_iterate(), then json_next() while it returns true. For an array,
  * key is empty. In source order. A scalar has no elements. */
@@ -157,12 +167,7 @@ static inline bool json_next(struct json_iterator *iterator, struct str *key, st
         here.at++;
     }
     *value = here;
-    uint64_t word = json_word_(here);
-    uint64_t kind = word >> 56;
-    if (kind == '{' || kind == '[')
-        iterator->at = (uint32_t)word;
-    else
-        iterator->at = here.at + (kind == 'l' || kind == 'u' || kind == 'd' ? 2 : 1);
+    iterator->at = json_behind_(here);
     return true;
 }
 

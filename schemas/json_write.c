@@ -8,28 +8,31 @@
 #define MEMBERS_INLINE 128
 #define SORT_BY_INSERTION_MAX 24
 #define INTEGER_SIZE_MAX 20
+#define WORD_SIZE sizeof(uint64_t)
+/* What a fast path may write beyond a text's own bytes: quotes, colon or comma, and a whole last
+ * word. */
+#define SLACK 16
 
-/* `prefix` is the key's first 8 bytes, big-endian, filled up with zeros: mostly it decides the
- * order. */
+/* A member of an object that is open: the place of its key, and the key's first 8 bytes,
+ * big-endian, filled up with zeros, which mostly decide the order. */
 struct member {
     uint64_t prefix;
-    struct str key;
-    struct json value;
+    uint64_t at;
 };
 
-/* An object's members are members[next..end) of the writer, sorted; an array goes by its iterator.
- */
+/* An open container. An object's members are members[next..end) of the writer, sorted; the elements
+ * of an array stand on the tape at next..end. */
 struct frame {
-    size_t first;
+    size_t first; /* of the members */
     size_t next;
     size_t end;
-    struct json_iterator elements;
     bool object;
     bool begun;
 };
 
 struct writer {
     struct buf *out;
+    const struct json_tape *tape;
     struct member *members;
     size_t members_count;
     size_t members_capacity;
@@ -185,14 +188,20 @@ int json_write_text(struct buf *out, struct str text)
     return r;
 }
 
+/* Digits of a number, backwards from `end`; returns where they begin. */
+static char *digits_before(char *end, uint64_t value)
+{
+    do {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return end;
+}
+
 static int write_uint(struct buf *out, uint64_t value, bool negative)
 {
     char digits[INTEGER_SIZE_MAX + 1];
-    char *at = digits + sizeof(digits);
-    do {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
+    char *at = digits_before(digits + sizeof(digits), value);
     if (negative)
         *--at = '-';
     return buf_append(out, at, (size_t)(digits + sizeof(digits) - at));
@@ -203,12 +212,54 @@ int json_write_int(struct buf *out, int64_t value)
     return write_uint(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
 }
 
+/* ---- values of a tape ---- */
+
+static inline bool has_room(const struct buf *out, size_t size)
+{
+    return out->capacity - out->size >= size;
+}
+
+static inline int write_char(struct buf *out, char c)
+{
+    if (!has_room(out, 1))
+        return buf_append(out, &c, 1);
+    out->data[out->size++] = c;
+    return 0;
+}
+
+/* As json_write_text(), of a text on a tape: bytes behind it can be read (JSON_TEXT_PADDING). */
+static inline int write_tape_text(struct buf *out, struct str text)
+{
+    if (!has_room(out, text.size + SLACK))
+        return json_write_text(out, text);
+    char *at = out->data + out->size;
+    uint64_t found = 0;
+    size_t i = 0;
+    for (; i + WORD_SIZE <= text.size; i += WORD_SIZE) {
+        uint64_t word = load_word(text.data + i);
+        found |= escapes(word);
+        memcpy(at + 1 + i, &word, WORD_SIZE);
+    }
+    if (i < text.size) {
+        uint64_t word = load_word(text.data + i);
+        uint64_t beyond = UINT64_MAX << 8 * (text.size - i);
+        found |= escapes(word) & ~beyond;
+        memcpy(at + 1 + i, &word, WORD_SIZE);
+    }
+    if (found)
+        return json_write_text(out, text);
+    at[0] = '"';
+    at[text.size + 1] = '"';
+    out->size += text.size + 2;
+    return 0;
+}
+
 static int write_scalar(struct buf *out, struct json value)
 {
     char number[JSON_DOUBLE_SIZE_MAX];
     switch (json_kind(value)) {
     case JSON_TEXT:
-        return json_write_text(out, json_text(value));
+        return write_tape_text(out, json_text(value));
     case JSON_INT:
         return json_write_int(out, json_int(value));
     case JSON_UINT:
@@ -216,44 +267,53 @@ static int write_scalar(struct buf *out, struct json value)
     case JSON_DOUBLE:
         return buf_append(out, number, json_format_double(json_double(value), number));
     case JSON_BOOL:
-        return json_bool(value) ? buf_append(out, "true", 4) : buf_append(out, "false", 5);
+        return buf_append_str(out, json_bool(value) ? STR("true") : STR("false"));
     default:
-        return buf_append(out, "null", 4);
+        return buf_append_str(out, STR("null"));
     }
 }
 
-static inline int order_members(const struct member *a, const struct member *b)
+/* ---- members of an object ---- */
+
+static inline struct str key_of(const struct json_tape *tape, const struct member *member)
+{
+    return json_text((struct json){tape, member->at});
+}
+
+static inline int order_members(
+    const struct json_tape *tape, const struct member *a, const struct member *b)
 {
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix ? -1 : 1;
-    return str_compare(a->key, b->key);
+    return str_compare(key_of(tape, a), key_of(tape, b));
 }
 
-static int compare_members(const void *a, const void *b)
+static int compare_members(const void *a, const void *b, void *tape)
 {
-    return order_members(a, b);
+    return order_members(tape, a, b);
 }
 
-static void sort_members(struct member *members, size_t count)
+static void sort_members(const struct json_tape *tape, struct member *members, size_t count)
 {
     if (count > SORT_BY_INSERTION_MAX) {
-        qsort(members, count, sizeof(*members), compare_members);
+        qsort_r(members, count, sizeof(*members), compare_members, (void *)(uintptr_t)tape);
         return;
     }
     for (size_t i = 1; i < count; i++) {
         struct member member = members[i];
         size_t place = i;
-        for (; place > 0 && order_members(&member, &members[place - 1]) < 0; place--)
+        for (; place > 0 && order_members(tape, &member, &members[place - 1]) < 0; place--)
             members[place] = members[place - 1];
         members[place] = member;
     }
 }
 
-static uint64_t prefix_of(struct str key)
+static inline uint64_t prefix_of(struct str key)
 {
-    uint64_t prefix = 0;
-    memcpy(&prefix, key.data, key.size < sizeof(prefix) ? key.size : sizeof(prefix));
-    return __builtin_bswap64(prefix);
+    uint64_t prefix = __builtin_bswap64(load_word(key.data));
+    if (key.size < WORD_SIZE)
+        prefix &= key.size ? UINT64_MAX << 8 * (WORD_SIZE - key.size) : 0;
+    return prefix;
 }
 
 static int grow_members(struct writer *writer)
@@ -270,81 +330,101 @@ static int grow_members(struct writer *writer)
     return 0;
 }
 
-static int open_container(struct writer *writer, struct json value)
+/* Puts the members of an object behind those of the open ones, sorted. */
+static int gather_members(struct writer *writer, uint64_t at, uint64_t end)
 {
-    check(writer->depth < JSON_DEPTH_MAX);
-    struct frame *frame = &writer->frames[writer->depth++];
-    frame->object = json_kind(value) == JSON_OBJECT;
-    frame->begun = false;
-    frame->first = writer->members_count;
-    json_iterate(value, &frame->elements);
-    struct member member = {0};
-    while (frame->object && json_next(&frame->elements, &member.key, &member.value)) {
+    size_t first = writer->members_count;
+    while (at < end) {
         if (writer->members_count == writer->members_capacity) {
             int r = grow_members(writer);
             if (r < 0)
                 return r;
         }
-        member.prefix = prefix_of(member.key);
-        writer->members[writer->members_count++] = member;
+        struct member *member = &writer->members[writer->members_count++];
+        member->at = at;
+        member->prefix = prefix_of(json_text((struct json){writer->tape, at}));
+        at = json_behind_((struct json){writer->tape, at + 1});
     }
-    frame->next = frame->first;
-    frame->end = writer->members_count;
-    if (frame->object)
-        sort_members(writer->members + frame->first, frame->end - frame->first);
-    return buf_append(writer->out, frame->object ? "{" : "[", 1);
+    size_t count = writer->members_count - first;
+    if (count > JSON_KEYS_MAX)
+        return ERR_KEYS;
+    struct member *members = writer->members + first;
+    sort_members(writer->tape, members, count);
+    for (size_t i = 1; i < count; i++) {
+        if (members[i].prefix == members[i - 1].prefix &&
+            order_members(writer->tape, &members[i], &members[i - 1]) == 0)
+            return ERR_JSON;
+    }
+    return 0;
 }
 
-/* The next element of the innermost container, or false when it is through. */
-static bool next_member(struct writer *writer, struct frame *frame, struct member *out)
+/* ---- containers ---- */
+
+static int open_container(struct writer *writer, uint64_t at)
 {
-    if (!frame->object)
-        return json_next(&frame->elements, &out->key, &out->value);
-    if (frame->next == frame->end)
-        return false;
-    *out = writer->members[frame->next++];
-    return true;
+    if (writer->depth == JSON_DEPTH_MAX)
+        return ERR_DEPTH;
+    uint64_t word = writer->tape->words[at];
+    struct frame *frame = &writer->frames[writer->depth++];
+    frame->object = word >> 56 == '{';
+    frame->begun = false;
+    frame->first = writer->members_count;
+    frame->next = at + 1;
+    frame->end = (uint32_t)word - 1;
+    if (frame->object) {
+        int r = gather_members(writer, frame->next, frame->end);
+        if (r < 0)
+            return r;
+        frame->next = frame->first;
+        frame->end = writer->members_count;
+    }
+    return write_char(writer->out, frame->object ? '{' : '[');
 }
 
-static int write_value(struct writer *writer, struct json value)
+static inline int write_value(struct writer *writer, uint64_t at)
 {
-    enum json_kind kind = json_kind(value);
-    if (kind == JSON_OBJECT || kind == JSON_ARRAY)
-        return open_container(writer, value);
-    return write_scalar(writer->out, value);
+    uint64_t mark = writer->tape->words[at] >> 56;
+    if (mark == '{' || mark == '[')
+        return open_container(writer, at);
+    return write_scalar(writer->out, (struct json){writer->tape, at});
 }
 
+/* Writes the next element of the innermost container, or closes it. */
 static int step(struct writer *writer)
 {
     struct frame *frame = &writer->frames[writer->depth - 1];
-    struct member member = {0};
-    if (!next_member(writer, frame, &member)) {
+    if (frame->next == frame->end) {
         writer->members_count = frame->first;
         writer->depth--;
-        return buf_append(writer->out, frame->object ? "}" : "]", 1);
+        return write_char(writer->out, frame->object ? '}' : ']');
     }
-    int r = frame->begun ? buf_append(writer->out, ",", 1) : 0;
-    if (r < 0)
-        return r;
+    int r = frame->begun ? write_char(writer->out, ',') : 0;
     frame->begun = true;
-    if (frame->object) {
-        r = json_write_text(writer->out, member.key);
+    uint64_t at = frame->next;
+    if (r == 0 && frame->object) {
+        struct str key = key_of(writer->tape, &writer->members[at]);
+        at = writer->members[at].at + 1;
+        frame->next++;
+        r = write_tape_text(writer->out, key);
         if (r == 0)
-            r = buf_append(writer->out, ":", 1);
+            r = write_char(writer->out, ':');
+    } else {
+        frame->next = json_behind_((struct json){writer->tape, at});
     }
-    return r < 0 ? r : write_value(writer, member.value);
+    return r < 0 ? r : write_value(writer, at);
 }
 
 int json_write_canonical(struct json value, struct buf *out)
 {
     struct writer writer;
     writer.out = out;
+    writer.tape = value.tape;
     writer.members = writer.inline_members;
     writer.members_count = 0;
     writer.members_capacity = MEMBERS_INLINE;
     writer.depth = 0;
     size_t size_before = out->size;
-    int r = write_value(&writer, value);
+    int r = write_value(&writer, value.at);
     while (r == 0 && writer.depth)
         r = step(&writer);
     if (r < 0)

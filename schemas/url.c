@@ -19,11 +19,11 @@ static const char *find(const char *at, const char *end, char wanted)
     return found ? found : end;
 }
 
+/* The first / or ? */
 static const char *authority_end(const char *at, const char *end)
 {
-    while (at < end && *at != '/' && *at != '?')
-        at++;
-    return at;
+    const char *slash = find(at, end, '/');
+    return find(at, slash, '?');
 }
 
 static bool is_scheme(char c)
@@ -45,29 +45,31 @@ static const char *skip_scheme(const char *at, const char *end)
 /* Host of an authority; a port behind the last colon is dropped, not one within [::1]. */
 static struct str host_of(const char *at, const char *end)
 {
-    for (const char *c = end; c > at; c--) {
-        if (c[-1] == '@') {
-            at = c;
-            break;
-        }
-    }
+    const char *user = at < end ? memrchr(at, '@', (size_t)(end - at)) : NULL;
+    if (user)
+        at = user + 1;
     const char *host_end = at < end && *at == '[' ? find(at, end, ']') : find(at, end, ':');
     if (host_end < end && *host_end == ']')
         host_end++;
     return slice(at, host_end);
 }
 
+static bool has_capital(struct str text)
+{
+    unsigned found = 0;
+    for (size_t i = 0; i < text.size; i++)
+        found |= (unsigned)((unsigned char)(text.data[i] - 'A') <= 'Z' - 'A');
+    return found;
+}
+
 static int lower_case(struct str *text, struct arena *arena)
 {
-    size_t i = 0;
-    while (i < text->size && !(text->data[i] >= 'A' && text->data[i] <= 'Z'))
-        i++;
-    if (i == text->size)
+    if (!has_capital(*text))
         return 0;
     char *copy = arena_alloc(arena, text->size);
     if (!copy)
         return ERR_NO_MEMORY;
-    for (i = 0; i < text->size; i++) {
+    for (size_t i = 0; i < text->size; i++) {
         char c = text->data[i];
         copy[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     }

@@ -6,12 +6,19 @@
 
 #include <cmocka.h>
 
-/* Fills the slots by the multipliers; false when two names meet in one. */
+static size_t slot_of(const struct event_part *part, struct str name)
+{
+    uint64_t words[2] = {0, 0};
+    memcpy(words, name.data, name.size);
+    return event_field_slot(part, words, name.size);
+}
+
+/* Fills the slots by the multiplier; false when two names meet in one. */
 static bool place(const struct event_part *part, struct event_part *out)
 {
     memset(out->slots, 0, sizeof(out->slots));
     for (size_t i = 0; i < part->count; i++) {
-        uint8_t *slot = &out->slots[event_field_slot(out, part->fields[i].name)];
+        uint8_t *slot = &out->slots[slot_of(out, part->fields[i].name)];
         if (*slot)
             return false;
         *slot = (uint8_t)(i + 1);
@@ -23,11 +30,14 @@ static bool place(const struct event_part *part, struct event_part *out)
 static void print_slots(const struct event_part *part)
 {
     struct event_part found = *part;
-    for (int tried = 0; !place(part, &found) && tried <= UINT16_MAX; tried++) {
-        found.first = (uint8_t)(tried >> 8);
-        found.middle = (uint8_t)tried;
+    uint64_t state = 0;
+    while (!place(part, &found)) { /* splitmix64 */
+        uint64_t z = (state += 0x9E3779B97F4A7C15ULL);
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+        found.multiplier = z ^ (z >> 31);
     }
-    print_error("%d, %d, {", found.first, found.middle);
+    print_error("0x%016llX, {", (unsigned long long)found.multiplier);
     for (int i = 0; i < EVENT_FIELD_SLOTS; i++) {
         if (found.slots[i])
             print_error("[%d] = %d, ", i, found.slots[i]);
@@ -47,6 +57,7 @@ static void check_part(const struct event_part *part)
         const struct event_field *field = &part->fields[i];
         assert_true(field->name.size <= EVENT_FIELD_NAME_SIZE_MAX);
         assert_ptr_equal(event_field_find(part, field->name), field);
+        assert_true(str_equal(str_of(field->text), field->name));
         assert_true(i == 0 || str_compare(part->fields[i - 1].name, field->name) < 0);
         assert_int_equal(field->standard != 0, part->standards >> i & 1);
         bool detailed = field->kind == EVENT_FIELD_PART || field->kind == EVENT_FIELD_CONSENT ||

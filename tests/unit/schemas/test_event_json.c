@@ -354,6 +354,38 @@ static void test_event_json_read_bad_event_has_its_error(void **state)
         assert_bad(state, str_of(bads[i].text), false, &bads[i]);
 }
 
+/* What json_parse_unchecked() leaves to the reader. */
+static void test_event_json_read_finds_double_keys_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const texts[][2] = {
+        {"{\"type\":\"t\",\"type\":\"t\"}", "/type"},
+        {"{\"type\":\"t\",\"bot\":null,\"bot\":true}", "/bot"},
+        {"{\"type\":\"t\",\"page\":{\"host\":\"a\",\"host\":\"b\"}}", "/page/host"},
+        {"{\"type\":\"t\",\"order\":{\"currency\":\"JPY\",\"currency\":\"USD\"}}",
+            "/order/currency"},
+        {"{\"type\":\"t\",\"order\":{\"items\":[{\"sku\":\"a\",\"sku\":\"a\"}]}}",
+            "/order/items/0/sku"},
+        {"{\"type\":\"t\",\"ids\":{\"login\":\"a\",\"cookie\":\"b\",\"login\":\"c\"}}",
+            "/ids/login"},
+        {"{\"type\":\"t\",\"properties\":{\"b\":[{\"a\":1,\"c\":2,\"a\":3}]}}", "/properties"},
+        {"{\"type\":\"t\",\"consent\":{\"ads\":true,\"ads\":false}}", "/consent/ads"},
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct json root;
+        struct touchpoint event;
+        arena_reset(&fixture->arena);
+        struct str text = str_of(texts[i][0]);
+        assert_int_equal(json_parse(fixture->parser, text, &root), ERR_JSON);
+        assert_int_equal(json_parse_unchecked(fixture->parser, text, &root), 0);
+        int r = event_json_read(root, false, &fixture->arena, &event, &fixture->problem);
+        assert_int_equal(r, ERR_JSON);
+        if (!str_equal(fixture->problem.pointer, str_of(texts[i][1])))
+            fail_msg("%s: at %.*s", texts[i][0], (int)fixture->problem.pointer.size,
+                fixture->problem.pointer.data);
+    }
+}
+
 static void test_event_json_read_limits(void **state)
 {
     CLEANUP(buf_free) struct buf text = {0};
@@ -420,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_event_json_read_bad_member_has_its_error),
         cmocka_unit_test(test_event_json_read_bad_trusted_member_has_its_error),
         cmocka_unit_test(test_event_json_read_bad_event_has_its_error),
+        cmocka_unit_test(test_event_json_read_finds_double_keys_itself),
         cmocka_unit_test(test_event_json_read_limits),
         cmocka_unit_test(test_event_json_read_without_memory_says_so),
     };

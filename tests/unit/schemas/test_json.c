@@ -288,6 +288,32 @@ static void test_json_utf8_valid(void **state)
         assert_false(json_utf8_valid(str_of(bad[i])));
 }
 
+static void test_json_write_canonical_finds_what_was_not_checked(void **state)
+{
+    struct json root;
+    CLEANUP(buf_free) struct buf keys = {0};
+    CLEANUP(buf_free) struct buf depth = {0};
+    CLEANUP(buf_free) struct buf out = {0};
+    for (int i = 0; i <= JSON_KEYS_MAX; i++)
+        assert_int_equal(buf_appendf(&keys, "%s\"k%d\":%d", i ? "," : "[{", i, i), 0);
+    assert_int_equal(buf_append(&keys, "}]", 2), 0);
+    assert_int_equal(json_parse_unchecked(*state, buf_str(&keys), &root), 0);
+    assert_int_equal(json_write_canonical(root, &out), ERR_KEYS);
+    nest(&depth, JSON_DEPTH_MAX + 1, STR("1"));
+    assert_int_equal(json_parse_unchecked(*state, buf_str(&depth), &root), 0);
+    assert_int_equal(json_write_canonical(root, &out), ERR_DEPTH);
+    static const char *const twice[] = {"{\"a\":1,\"a\":2}", "{\"\":1,\"b\":2,\"\":3}",
+        "[{\"longer than a word\":1,\"longer than a wore\":2,\"longer than a word\":3}]",
+        "{\"a\\u0000\":1,\"a\":2,\"a\\u0000\":3}"};
+    for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++) {
+        assert_int_equal(json_parse_unchecked(*state, str_of(twice[i]), &root), 0);
+        assert_int_equal(json_write_canonical(root, &out), ERR_JSON);
+    }
+    assert_int_equal(out.size, 0);
+    assert_canonical(
+        state, STR("{\"a\\u0000\":1,\"a\":2,\"\":0}"), STR("{\"\":0,\"a\":2,\"a\\u0000\":1}"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_json_parse_is_reusable_after_errors_and_growth),
         cmocka_unit_test(test_json_holds_nul_only_where_it_is),
         cmocka_unit_test(test_json_utf8_valid),
+        cmocka_unit_test(test_json_write_canonical_finds_what_was_not_checked),
     };
     return cmocka_run_group_tests(tests, open_parser, close_parser);
 }
