@@ -3,9 +3,10 @@
  * random partitions, interleavings, duplicates and crashes, the roots of all identifiers and the
  * place of every event are its answers.
  *
- *     property_identity small|large [SEED [COUNT]]     cases SEED .. SEED + COUNT - 1
+ *     property_identity small|large|journey [SEED [COUNT]]     cases SEED .. SEED + COUNT - 1
  *
- * small: the cases of the specification; large: those of identity_cases.py. TABIJI_SEED likewise.
+ * small: the cases of the specification, with the least timeline; large: those of
+ * identity_cases.py; journey: small ones with the journey stage. TABIJI_SEED likewise.
  *
  * A failing case prints the line that runs it alone.
  */
@@ -16,9 +17,11 @@
 #include "enrich/identity/identify.h"
 #include "enrich/identity/message.h"
 #include "enrich/identity/person.h"
+#include "enrich/journey/journey.h"
 #include "schemas/error.h"
 #include "schemas/person_of.avro.h"
 #include "schemas/rejected.avro.h"
+#include "schemas/stitched.avro.h"
 #include "tests/property/identity_case.h"
 #include "tests/property/random.h"
 #include "tests/property/timeline.h"
@@ -26,8 +29,17 @@
 
 #define CASES_DEFAULT_SMALL 2000
 #define CASES_DEFAULT_LARGE 40
+#define CASES_DEFAULT_JOURNEY 2000
 #define RUNS_A_CASE 2
 #define SKIPPED 77
+
+enum mode {
+    MODE_SMALL,
+    MODE_LARGE,
+    MODE_JOURNEY,
+};
+static const char *const mode_names[] = {"small", "large", "journey"};
+static enum mode mode;
 
 /* One run of one case. */
 struct run {
@@ -79,25 +91,49 @@ static int visit_person(void *context, struct str key, struct str value)
     return 0;
 }
 
-static int visit_record(void *context, struct str key, struct str value)
+/* An event that stands with a person. */
+static void check_event(
+    struct run *run, const uint8_t *standing_with, const uint8_t *event_key, int64_t position)
 {
-    struct run *run = context;
     uint8_t person[KEY_SIZE];
-    const uint8_t *bytes = (const uint8_t *)key.data, *head = (const uint8_t *)value.data;
-    uint64_t index = get_be64(bytes + 2 * KEY_SIZE + 1);
-    if (key.size != TIMELINE_KEY_SIZE || index >= run->given->events_count) {
-        find(run, "a record is of no event");
-        return 0;
+    uint64_t index = get_be64(event_key);
+    if (index >= run->given->events_count) {
+        find(run, "what stands is no event");
+        return;
     }
     run->seen[index]++;
     person_id(&run->tenant_key, run->given->events[index].place, person);
-    if (memcmp(person, bytes, KEY_SIZE) != 0)
+    if (memcmp(person, standing_with, KEY_SIZE) != 0)
         find(run, "place");
-    if ((int64_t)get_be64(head) != run->first[index])
+    if (position != run->first[index])
         find(run, "position: not the first copy stands");
+}
+
+/* A row of the least timeline. */
+static int visit_record(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    const uint8_t *bytes = (const uint8_t *)key.data, *head = (const uint8_t *)value.data;
+    check(key.size == TIMELINE_KEY_SIZE);
+    check_event(run, bytes, bytes + 2 * KEY_SIZE + 1, (int64_t)get_be64(head));
     bool stays = bytes[2 * KEY_SIZE];
     if (stays != (get_be64(head + 8) == CHAIN_INDEX_STAY))
         find(run, "chain index of an event that stays");
+    return 0;
+}
+
+/* A row of the journey stage: person | occurred_at | sequence | event_key. */
+static int visit_stitched(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct stitched row;
+    const uint8_t *bytes = (const uint8_t *)key.data;
+    if (stitched_decode(&row, value, &arena) < 0 || memcmp(row.person, bytes, KEY_SIZE) != 0)
+        find(run, "a row of the timeline");
+    else
+        check_event(run, bytes, bytes + key.size - KEY_SIZE, row.position);
+    arena_free(&arena);
     return 0;
 }
 
@@ -119,7 +155,8 @@ static int compare(struct run *run, struct sim *sim)
     if (r == 0)
         r = sim_results(sim, TOPIC_PERSONS, visit_person, run);
     if (r == 0)
-        r = sim_table(sim, TABLE_RECORD, visit_record, run);
+        r = mode == MODE_JOURNEY ? sim_table(sim, TABLE_TIMELINE, visit_stitched, run)
+                                 : sim_table(sim, TABLE_RECORD, visit_record, run);
     if (run->persons != run->given->roots_count)
         find(run, "an identifier has no row of person_of");
     for (size_t i = 0; i < run->given->events_count; i++)
@@ -175,6 +212,7 @@ static int run_case(struct run *run, uint64_t seed, struct sim_counts *counts)
     static const size_t batches[] = {1, 4, 16};
     struct random random = {seed};
     struct identify_config config = {.namespaces = &run->given->namespaces};
+    struct journey_config journey;
     struct stage stages[2];
     struct sim *sim;
     memcpy(config.tenant_key, tenant_key, sizeof tenant_key);
@@ -186,7 +224,12 @@ static int run_case(struct run *run, uint64_t seed, struct sim_counts *counts)
         .batch_max = batches[random_below(&random, 3)],
     };
     identify_stage(&stages[0], &config);
-    timeline_stage(&stages[1], &run->given->namespaces);
+    journey_config_default(&journey);
+    journey.namespaces = &run->given->namespaces;
+    if (mode == MODE_JOURNEY)
+        journey_stage(&stages[1], &journey);
+    else
+        timeline_stage(&stages[1], &run->given->namespaces);
     int r = sim_new(&run->sim, stages, 2, &sim);
     if (r < 0)
         return r;
@@ -243,14 +286,14 @@ static int run_all(FILE *cases, struct sim_counts *counts, size_t *lines)
 
 /* The command that writes the cases. */
 static bool make_command(
-    char *command, size_t size, bool large, unsigned long long seed, unsigned long long count)
+    char *command, size_t size, unsigned long long seed, unsigned long long count)
 {
     const char *shared = getenv("TABIJI_SHARED"), *source = getenv("TABIJI_SOURCE_ROOT");
     char spec[1024];
     (void)snprintf(spec, sizeof spec, "%s/spec/identity_spec.py", shared ? shared : "");
     if (!shared || !source || access(spec, R_OK) != 0)
         return false;
-    if (large)
+    if (mode == MODE_LARGE)
         (void)snprintf(command, size,
             "python3 '%s/tests/property/identity_cases.py' '%s/spec' %llu %llu", source, shared,
             seed, count);
@@ -262,9 +305,13 @@ static bool make_command(
 int main(int argc, char **argv)
 {
     const char *wanted = getenv("TABIJI_SEED");
-    bool large = argc > 1 && strcmp(argv[1], "large") == 0;
+    static const unsigned long long counts_default[] = {
+        CASES_DEFAULT_SMALL, CASES_DEFAULT_LARGE, CASES_DEFAULT_JOURNEY};
     unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0;
-    unsigned long long count = large ? CASES_DEFAULT_LARGE : CASES_DEFAULT_SMALL;
+    for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
+        if (strcmp(argv[1], mode_names[i]) == 0)
+            mode = (enum mode)i;
+    unsigned long long count = counts_default[mode];
     struct sim_counts counts = {0};
     char command[4096];
     size_t lines = 0;
@@ -272,7 +319,7 @@ int main(int argc, char **argv)
         seed = strtoull(argv[2], NULL, 10);
     if (argc > 3)
         count = strtoull(argv[3], NULL, 10);
-    if (!make_command(command, sizeof command, large, seed, count)) {
+    if (!make_command(command, sizeof command, seed, count)) {
         (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
         return SKIPPED;
     }
