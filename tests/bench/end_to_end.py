@@ -24,7 +24,7 @@ PROGRAM = os.environ.get("TABIJI_PROGRAM", "build-release/deploy/tabiji")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 QUESTION = """
-CREATE TEMP TABLE e AS SELECT id, type, time::TIMESTAMPTZ AS at, ids, campaign, page, "order", message FROM read_ndjson('{file}',
+CREATE TEMP TABLE e AS SELECT id, type, time::TIMESTAMPTZ AS happened, ids, campaign, page, "order", message FROM read_ndjson('{file}',
   columns={{id:'VARCHAR', type:'VARCHAR', time:'VARCHAR', ids:'STRUCT(login VARCHAR, loyalty VARCHAR, email VARCHAR, phone VARCHAR,
   install VARCHAR, cookie VARCHAR, "order" VARCHAR)', campaign:'STRUCT(source VARCHAR, medium VARCHAR)', page:'STRUCT(url VARCHAR, referrer
   VARCHAR)', "order":'STRUCT(order_id VARCHAR, revenue VARCHAR)', message:'STRUCT(kind VARCHAR)'}});
@@ -32,19 +32,19 @@ CREATE TEMP TABLE known AS SELECT cookie, min(login) AS login FROM (SELECT ids.c
   WHERE ids.login IS NOT NULL AND ids.cookie IS NOT NULL) GROUP BY cookie HAVING count(DISTINCT login) = 1;
 CREATE TEMP TABLE p AS SELECT e.*, coalesce(ids.login, k.login, ids.loyalty, ids.email, ids.phone, ids.install, ids.cookie,
   ids."order") AS person FROM e LEFT JOIN known k ON k.cookie = ids.cookie;
-CREATE TEMP TABLE touch AS SELECT person, at, id, CASE
+CREATE TEMP TABLE touch AS SELECT person, happened, id, CASE
   WHEN message.kind IS NOT NULL THEN message.kind
   WHEN type LIKE 'call%' THEN 'Call Center' WHEN type LIKE 'store%' OR type = 'qr_scanned' THEN 'Store'
   WHEN coalesce(campaign.medium, regexp_extract(page.url, 'utm_medium=([a-z_]+)', 1)) = 'cpc' THEN 'Paid Search'
   WHEN coalesce(campaign.medium, regexp_extract(page.url, 'utm_medium=([a-z_]+)', 1)) <> '' THEN 'Paid Other'
   WHEN regexp_matches(page.referrer, 'google|yahoo') THEN 'Organic Search' WHEN page.referrer = '' THEN 'Direct'
-  ELSE 'Referral' END AS channel FROM (SELECT *, lag(at) OVER (PARTITION BY person ORDER BY at) AS previous FROM p)
+  ELSE 'Referral' END AS channel FROM (SELECT *, lag(happened) OVER (PARTITION BY person ORDER BY happened) AS previous FROM p)
   WHERE type NOT LIKE 'page%' AND type NOT LIKE 'product%' AND type NOT IN ('message_sent', 'order_completed')
-  OR previous IS NULL OR at - previous > INTERVAL 30 MINUTE;
-CREATE TEMP TABLE path AS SELECT c.id, c.revenue, t.channel, t.at,
-  row_number() OVER (PARTITION BY c.id ORDER BY t.at) AS n, count(*) OVER (PARTITION BY c.id) AS length FROM
-  (SELECT person, at, id, "order".revenue::BIGINT AS revenue FROM p WHERE type IN ('order_completed', 'store_purchase')) c
-  JOIN touch t ON t.person = c.person AND t.at < c.at AND t.at >= c.at - INTERVAL 90 DAY;
+  OR previous IS NULL OR happened - previous > INTERVAL 30 MINUTE;
+CREATE TEMP TABLE path AS SELECT c.id, c.revenue, t.channel, t.happened,
+  row_number() OVER (PARTITION BY c.id ORDER BY t.happened) AS n, count(*) OVER (PARTITION BY c.id) AS length FROM
+  (SELECT person, happened, id, "order".revenue::BIGINT AS revenue FROM p WHERE type IN ('order_completed', 'store_purchase')) c
+  JOIN touch t ON t.person = c.person AND t.happened < c.happened AND t.happened >= c.happened - INTERVAL 90 DAY;
 SELECT channel, sum((n = 1)::INT), sum((n = length)::INT), sum(1.0 / length), sum(revenue * 1.0 / length) FROM path GROUP BY channel
 ORDER BY channel;
 """
