@@ -36,7 +36,7 @@ static int add_header(struct http_client *client, const char *header)
 
 static int set_up(struct http_client *client, const char *url, const char *key)
 {
-    int r = add_header(client, "Content-Type: application/json");
+    int r = add_header(client, "Content-Type: application/x-ndjson");
     if (r == 0)
         r = add_header(client, "Expect:");
     if (r == 0 && key) {

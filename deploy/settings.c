@@ -16,61 +16,25 @@ static void set_log(struct settings *settings)
             settings->log.level = (enum log_level)i;
 }
 
-/* The configured tenant key, or the public one. */
-static int read_tenant_key(struct settings *settings, uint8_t key[32])
+/* The tenant key itself: door_configure() has judged it. */
+static void set_identify(struct settings *settings)
 {
     struct str secret = config_secret(settings->config, OPTION_IDENTITY_KEY_FILE);
-    if (secret.size == 0) {
-        memcpy(key, IDENTIFIER_PUBLIC_KEY, 32);
-        return 0;
-    }
-    if (hex_decode(secret, key, 32))
-        return 0;
-    log_write(&settings->log, LOG_LEVEL_ERROR, "tenant_key_malformed",
-        LOG_TEXT("wanted", "64 hex digits"));
-    return ERR_CONFIG;
-}
-
-static int set_blocked(struct settings *settings)
-{
-    const struct str *values;
-    size_t count = config_list(settings->config, OPTION_IDENTITY_BLOCKED, &values);
-    if (count == 0)
-        return 0;
-    struct str *forms =
-        arena_alloc(&settings->arena, count * IDENTIFIER_BLOCK_FORMS * sizeof *forms);
-    size_t used = 0;
-    if (!forms)
-        return ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++) {
-        size_t made = 0;
-        int r = identifier_block(values[i], &settings->arena, forms + used, &made);
-        if (r < 0)
-            return error_class(r) == ERROR_CLASS_REJECT ? ERR_CONFIG : r;
-        used += made;
-    }
-    settings->door.identifiers.blocked = forms;
-    settings->door.identifiers.blocked_count = used;
-    return 0;
+    settings->identify.namespaces = settings->door.identifiers.namespaces;
+    if (!hex_decode(secret, settings->identify.tenant_key, sizeof settings->identify.tenant_key))
+        memcpy(settings->identify.tenant_key, IDENTIFIER_PUBLIC_KEY,
+            sizeof settings->identify.tenant_key);
 }
 
 static int set_door(struct settings *settings)
 {
-    uint8_t key[32];
-    door_config_default(&settings->door);
-    int r = read_tenant_key(settings, key);
-    if (r == 0)
-        r = identifier_config_key(&settings->door.identifiers, key,
-            config_text(settings->config, OPTION_IDENTITY_KEY_ID));
-    if (r == ERR_VALUE) {
-        log_write(&settings->log, LOG_LEVEL_ERROR, "key_id_malformed",
-            LOG_TEXT("wanted", "k and 1 to 7 digits"));
-        return ERR_CONFIG;
-    }
-    if (r == 0)
-        r = set_blocked(settings);
-    settings->identify.namespaces = settings->door.identifiers.namespaces;
-    memcpy(settings->identify.tenant_key, key, sizeof key);
+    struct config_problem problem = {.text = ""};
+    int r = door_configure(settings->config, &settings->arena, &settings->door, &problem);
+    if (r < 0)
+        log_write(&settings->log, LOG_LEVEL_ERROR, "identity_misconfigured",
+            LOG_TEXT("why", problem.text));
+    else
+        set_identify(settings);
     return r;
 }
 
