@@ -14,10 +14,19 @@
 #define STEP_RECORDS 20000
 #define STEP_BYTES ((size_t)32 << 20)
 
+#define NONE SIZE_MAX
+
 struct part {
     struct kafka_task *task;
+    size_t owner; /* index of the task */
     enum topic topic;
     int64_t target;
+};
+
+/* A task's messages of the running step, oldest first. */
+struct chain {
+    size_t first;
+    size_t last;
 };
 
 struct kafka_restore {
@@ -25,11 +34,14 @@ struct kafka_restore {
     struct kafka_topic_cache cache;
     struct part *parts;
     size_t parts_count;
-    size_t tasks_count;
+    size_t *places; /* index of a part by topic and partition, or NONE */
+    int32_t partitions;
     struct kafka_task **tasks;
+    struct chain *chains; /* beside tasks */
+    size_t tasks_count;
     rd_kafka_message_t **messages;
     struct state_change *changes;      /* beside messages */
-    struct kafka_task **owners;        /* beside messages */
+    size_t *following;                 /* beside messages: the next of the same task */
     struct state_change *task_changes; /* those of one task, in order */
     size_t count;
     uint64_t rows;
@@ -46,9 +58,9 @@ static int64_t now_ms(void)
 /* ---- begin ---- */
 
 /* Adds the task's changelog partitions with their ends. */
-static int add_parts(
-    struct kafka_restore *restore, struct kafka_task *task, struct kafka_client *ends)
+static int add_parts(struct kafka_restore *restore, size_t owner, struct kafka_client *ends)
 {
+    struct kafka_task *task = restore->tasks[owner];
     bool lost = false;
     for (int i = 0; i < TOPIC_COUNT; i++) {
         if (!task->changelogs[i].used)
@@ -63,7 +75,9 @@ static int add_parts(
         int64_t next = task->changelogs[i].next;
         /* Beyond the end: another topic of that name. Before the beginning: changes are missing. */
         lost |= next > high || (next > 0 && next < low);
-        restore->parts[restore->parts_count++] = (struct part){task, (enum topic)i, high};
+        restore->places[(size_t)i * (size_t)restore->partitions + (size_t)task->partition] =
+            restore->parts_count;
+        restore->parts[restore->parts_count++] = (struct part){task, owner, (enum topic)i, high};
         task->changelogs[i].now.next = next;
     }
     if (!lost)
@@ -97,17 +111,37 @@ static int assign(struct kafka_restore *restore)
     return r;
 }
 
-static int allocate(struct kafka_restore *restore, size_t tasks_count)
+static int allocate(struct kafka_restore *restore)
 {
-    restore->parts = calloc(tasks_count * TOPIC_COUNT + 1, sizeof *restore->parts);
-    restore->tasks = calloc(tasks_count + 1, sizeof(struct kafka_task *));
+    size_t places = TOPIC_COUNT * (size_t)restore->partitions;
+    restore->parts = calloc(restore->tasks_count * TOPIC_COUNT + 1, sizeof *restore->parts);
+    restore->places = calloc(places + 1, sizeof *restore->places);
+    restore->chains = calloc(restore->tasks_count + 1, sizeof *restore->chains);
     restore->messages = calloc(STEP_RECORDS, sizeof *restore->messages);
     restore->changes = calloc(STEP_RECORDS, sizeof *restore->changes);
-    restore->owners = calloc(STEP_RECORDS, sizeof *restore->owners);
+    restore->following = calloc(STEP_RECORDS, sizeof *restore->following);
     restore->task_changes = calloc(STEP_RECORDS, sizeof *restore->task_changes);
-    bool all = restore->parts && restore->tasks && restore->messages && restore->changes &&
-               restore->owners && restore->task_changes;
-    return all ? 0 : ERR_NO_MEMORY;
+    if (!restore->parts || !restore->places || !restore->chains || !restore->messages ||
+        !restore->changes || !restore->following || !restore->task_changes)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < places; i++)
+        restore->places[i] = NONE;
+    for (size_t i = 0; i < restore->tasks_count; i++)
+        restore->chains[i] = (struct chain){NONE, NONE};
+    return 0;
+}
+
+static int take_tasks(struct kafka_restore *restore, struct kafka_task *const *tasks, size_t count)
+{
+    restore->tasks = calloc(count + 1, sizeof(struct kafka_task *));
+    if (!restore->tasks)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        restore->tasks[restore->tasks_count++] = tasks[i];
+        if (tasks[i]->partition >= restore->partitions)
+            restore->partitions = tasks[i]->partition + 1;
+    }
+    return allocate(restore);
 }
 
 int kafka_restore_begin(struct kafka_restore **out, struct kafka_task *const *tasks, size_t count,
@@ -117,11 +151,9 @@ int kafka_restore_begin(struct kafka_restore **out, struct kafka_task *const *ta
     if (!restore)
         return ERR_NO_MEMORY;
     restore->reader = reader;
-    int r = allocate(restore, count);
-    for (size_t i = 0; i < count && r == 0; i++) {
-        restore->tasks[restore->tasks_count++] = tasks[i];
-        r = add_parts(restore, tasks[i], ends);
-    }
+    int r = take_tasks(restore, tasks, count);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = add_parts(restore, i, ends);
     if (r == 0)
         r = assign(restore);
     if (r < 0) {
@@ -136,14 +168,25 @@ int kafka_restore_begin(struct kafka_restore **out, struct kafka_task *const *ta
 
 static struct part *part_of(struct kafka_restore *restore, const rd_kafka_message_t *message)
 {
-    for (size_t i = 0; i < restore->parts_count; i++) {
-        struct part *part = &restore->parts[i];
-        if (part->task->partition == message->partition &&
-            kafka_topic_cached(&restore->cache, part->task->config, message->rkt) ==
-                (int)part->topic)
-            return part;
-    }
-    return NULL;
+    int topic = kafka_topic_cached(&restore->cache, restore->reader->config, message->rkt);
+    if (topic < 0 || message->partition < 0 || message->partition >= restore->partitions)
+        return NULL;
+    size_t place = (size_t)topic * (size_t)restore->partitions + (size_t)message->partition;
+    return restore->places[place] == NONE ? NULL : &restore->parts[restore->places[place]];
+}
+
+static void keep(
+    struct kafka_restore *restore, const struct part *part, rd_kafka_message_t *message)
+{
+    struct chain *chain = &restore->chains[part->owner];
+    size_t index = restore->count++;
+    restore->messages[index] = message;
+    restore->following[index] = NONE;
+    if (chain->first == NONE)
+        chain->first = index;
+    else
+        restore->following[chain->last] = index;
+    chain->last = index;
 }
 
 /* The row that a changelog record is about. */
@@ -204,8 +247,7 @@ static int take_in(struct kafka_restore *restore, rd_kafka_message_t *message)
         rd_kafka_message_destroy(message);
         return r;
     }
-    restore->owners[restore->count] = part->task;
-    restore->messages[restore->count++] = message;
+    keep(restore, part, message);
     return 0;
 }
 
@@ -214,6 +256,8 @@ static void release(struct kafka_restore *restore)
     for (size_t i = 0; i < restore->count; i++)
         rd_kafka_message_destroy(restore->messages[i]);
     restore->count = 0;
+    for (size_t i = 0; restore->chains && i < restore->tasks_count; i++)
+        restore->chains[i] = (struct chain){NONE, NONE};
 }
 
 /* Writes what was polled: one LMDB transaction a task, with its offsets. */
@@ -223,9 +267,8 @@ static int write(struct kafka_restore *restore)
         struct kafka_task *task = restore->tasks[t];
         size_t count = 0;
         bool moved = false;
-        for (size_t i = 0; i < restore->count; i++)
-            if (restore->owners[i] == task)
-                restore->task_changes[count++] = restore->changes[i];
+        for (size_t i = restore->chains[t].first; i != NONE; i = restore->following[i])
+            restore->task_changes[count++] = restore->changes[i];
         for (int i = 0; i < TOPIC_COUNT; i++)
             moved |= task->changelogs[i].now.next != task->changelogs[i].next;
         int r = moved ? kafka_task_replay(task, restore->task_changes, count) : 0;
@@ -288,7 +331,9 @@ void kafka_restore_end(struct kafka_restore **restore)
     free(gone->tasks);
     free(gone->messages);
     free(gone->changes);
-    free(gone->owners);
+    free(gone->places);
+    free(gone->chains);
+    free(gone->following);
     free(gone->task_changes);
     free(gone);
     *restore = NULL;

@@ -63,6 +63,7 @@ struct kafka_worker {
     struct input *inputs[TOPIC_COUNT]; /* by partition, of topics that stages read */
     struct kafka_task **tasks;
     size_t tasks_count;
+    size_t awaited; /* inputs that are not known to be at their end */
     struct arena scratch;
     uint64_t generation;
     bool unsynced;
@@ -249,6 +250,7 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     if (r < 0)
         return r;
     input->next = message->offset + 1;
+    worker->awaited += input->at_end;
     input->at_end = false;
     worker->batch_records++;
     return 0;
@@ -315,6 +317,7 @@ static void close_tasks(struct kafka_worker *worker)
     for (int t = 0; t < TOPIC_COUNT; t++)
         for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++)
             worker->inputs[t][p] = (struct input){.task = NULL};
+    worker->awaited = 0;
 }
 
 static void on_assign(struct kafka_worker *worker, rd_kafka_topic_partition_list_t *parts)
@@ -353,6 +356,7 @@ static void rebalance(
     struct kafka_client *client = opaque;
     struct kafka_worker *worker = client->owner;
     worker->generation++;
+    worker->cache = (struct kafka_topic_cache){{NULL}}; /* librdkafka may make handles anew */
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         on_assign(worker, parts);
     else
@@ -395,6 +399,7 @@ static int restore_tasks(struct kafka_worker *worker)
 static int place_inputs(
     struct kafka_worker *worker, const rd_kafka_topic_partition_list_t *committed)
 {
+    worker->awaited = (size_t)committed->cnt;
     for (int i = 0; i < committed->cnt; i++) {
         const rd_kafka_topic_partition_t *part = &committed->elems[i];
         if (part->err)
@@ -519,13 +524,9 @@ static int on_message(struct kafka_worker *worker, const rd_kafka_message_t *mes
         return on_record(worker, message, (enum topic)topic, input);
     if (message->offset > input->next)
         input->next = message->offset;
+    worker->awaited -= !input->at_end;
     input->at_end = true;
     return 0;
-}
-
-static int not_at_end(void *context, enum topic topic, int32_t partition, struct input *input)
-{
-    return input->at_end ? 0 : 1;
 }
 
 static int has_moved(void *context, enum topic topic, int32_t partition, struct input *input)
@@ -564,8 +565,8 @@ static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
 /* The open batch is large or old enough, or there is nothing more to put into it. */
 static bool batch_full(struct kafka_worker *worker)
 {
-    return worker->batch_records >= worker->config->batch_records_max ||
-           now_ms() >= worker->batch_end || each_input(worker, not_at_end, NULL) == 0;
+    return worker->batch_records >= worker->config->batch_records_max || worker->awaited == 0 ||
+           now_ms() >= worker->batch_end;
 }
 
 /* One poll and what follows from it. Returns 0, or an error with no batch open. */
