@@ -15,7 +15,7 @@
 
 /* A session that may still go on. */
 struct open_session {
-    uint8_t node[KEY_SIZE];
+    uint8_t visitor[KEY_SIZE];
     uint8_t session_key[KEY_SIZE];
     int64_t started_at;
     int64_t last_at;

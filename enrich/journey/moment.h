@@ -48,6 +48,10 @@ int moment_place_compare(const struct moment_place *a, const struct moment_place
 struct moment {
     struct moment_place place;
     uint8_t node[KEY_SIZE];
+    /* Whose sessions the event is of: its app install, device or browser, whichever it names first
+     * in this order; else its node. So signing in, which gives the event a stronger node, does not
+     * begin a visit. */
+    uint8_t visitor[KEY_SIZE];
     const struct moment_type *type;
     struct str type_name;
     struct str event_id;

@@ -1,5 +1,5 @@
-/* Invariant: fold->sessions holds at most one session a node, and none that ended before the event
- * in hand. */
+/* Invariant: fold->sessions holds at most one session a visitor, and none that ended before the
+ * event in hand. */
 #include "enrich/journey/fold.h"
 
 #include "schemas/error.h"
@@ -22,7 +22,7 @@ static uint64_t campaign_of(const struct moment *moment)
     return size == 0 ? 0 : hash | 1;
 }
 
-/* The node's session that still goes on, or NULL; drops all that have ended. */
+/* The visitor's session that still goes on, or NULL; drops all that have ended. */
 static struct open_session *find(
     const struct journey_config *config, struct fold *fold, const struct moment *moment)
 {
@@ -34,7 +34,7 @@ static struct open_session *find(
         if (silence >= (uint64_t)config->session_timeout_micros)
             continue;
         fold->sessions[kept] = *session;
-        if (memcmp(session->node, moment->node, KEY_SIZE) == 0)
+        if (memcmp(session->visitor, moment->visitor, KEY_SIZE) == 0)
             found = &fold->sessions[kept];
         kept++;
     }
@@ -61,7 +61,7 @@ static int row_of(struct folder *folder, struct open_session *session, struct se
     return 0;
 }
 
-/* Begins a session, in the place of the node's former one if there is any. */
+/* Begins a session, in the place of the visitor's former one if there is any. */
 static int begin(struct fold *fold, const struct moment *moment, struct open_session **session)
 {
     if (!*session) {
@@ -74,7 +74,7 @@ static int begin(struct fold *fold, const struct moment *moment, struct open_ses
         *session = &fold->sessions[fold->sessions_count++];
     }
     **session = (struct open_session){.started_at = moment->place.at, .row = FOLD_NO_ROW};
-    memcpy((*session)->node, moment->node, KEY_SIZE);
+    memcpy((*session)->visitor, moment->visitor, KEY_SIZE);
     memcpy((*session)->session_key, moment->place.event_key, KEY_SIZE);
     fold->sessions_total++;
     return 0;

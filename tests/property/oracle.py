@@ -105,6 +105,10 @@ class Moment:
         seats = [g for g in chain(spec, event) if not all(m in generic for m in g)]
         self.node = node_id(spec, (seats or chain(spec, event))[0])
         self.person = person_id(spec, spec.place({"ids": [list(i) for i in identifiers(event)]}, root, generic))
+        devices = [min(v for n, v in identifiers(event) if n == name) for name in ("install", "device", "cookie")
+                   if any(n == name for n, _ in identifiers(event))]
+        kinds = [name for name in ("install", "device", "cookie") if any(n == name for n, _ in identifiers(event))]
+        self.visitor = (kinds[0], devices[0]) if devices else self.node
         self.order = (self.at, self.sequence, self.key)
         self.campaign = event.get("campaign", {})
         self.call, self.store, self.purchase = event.get("call"), event.get("store", {}), event.get("order", {})
@@ -145,9 +149,9 @@ def toy_channel(moment):
 
 def find_sessions(timeline, config):
     sessions = []
-    for node in {m.node for m in timeline}:
+    for visitor in {m.visitor for m in timeline}:
         last = None
-        for m in (m for m in timeline if m.node == node and m.type in WEB):
+        for m in (m for m in timeline if m.visitor == visitor and m.type in WEB):
             changed = last is not None and m.tag() is not None and m.tag() != last[0].tag()
             if last is None or changed or m.at - last[-1].at >= config["session_s"] * 1_000_000:
                 last = []
