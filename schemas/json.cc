@@ -23,7 +23,8 @@
 #include "schemas/error.h"
 
 static constexpr size_t TEXT_CAPACITY_MIN = 16384;
-/* simdjson counts only containers that are not empty, and wants one more: the exact limit is ours. */
+/* simdjson counts only containers that are not empty, and wants one more: the exact limit is ours.
+ */
 static constexpr size_t SIMDJSON_DEPTH_MAX = JSON_DEPTH_MAX + 2;
 static constexpr size_t SLOTS = 2 * JSON_KEYS_MAX; /* a power of two */
 

@@ -14,7 +14,7 @@
 
 /* libmaxminddb 1.7.1 loses what it has read of a database that it then refuses: once, as the
  * program starts. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libmaxminddb.so";
