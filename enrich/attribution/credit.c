@@ -95,18 +95,21 @@ static int refund_model(struct credits *credits, const struct credit *original, 
     int64_t before, int64_t after)
 {
     int64_t *was = credits->shares, *is = credits->shares + credits->room, sum = 0;
-    for (size_t i = 0; i < count; i++) {
+    int r = 0;
+    for (size_t i = 0; before != after && i < count; i++) {
         int64_t revenue = original[i].revenue_minor;
         if (revenue < 0 || __builtin_add_overflow(sum, revenue, &sum))
             return ERR_VALUE;
         credits->weights[i] = (uint64_t)revenue;
     }
-    int r = split_amount(&credits->split, before, credits->weights, count, was);
-    if (r == 0)
+    if (before != after)
+        r = split_amount(&credits->split, before, credits->weights, count, was);
+    if (r == 0 && before != after)
         r = split_amount(&credits->split, after, credits->weights, count, is);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = add(credits,
-            &(struct credit){original[i].model, original[i].touch_index, 0, was[i] - is[i]});
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        int64_t taken = before != after ? was[i] - is[i] : 0;
+        r = add(credits, &(struct credit){original[i].model, original[i].touch_index, 0, taken});
+    }
     return r;
 }
 

@@ -34,8 +34,8 @@ MUST_CHECK int credits_of_conversion(struct credits *credits, const struct rule_
  * is taken when the refunded sum rises from `before` to `after` (0 <= before <= after <= revenue).
  * Cumulative sums are split and subtracted, so that a whole refund leaves every touch with exactly
  * zero. A single touch may gain a unit now and lose it later. Weights are 0: a refund converts
- * nobody. Errors: ERR_NO_MEMORY, ERR_TOO_MANY, ERR_VALUE when an original credit is negative (not
- * made by credits_of_conversion()).
+ * nobody. Errors: ERR_NO_MEMORY, ERR_TOO_MANY; ERR_VALUE when something is to be taken from a
+ * negative credit.
  */
 MUST_CHECK int credits_of_refund(struct credits *credits, const struct credit *original,
     size_t count, int64_t before, int64_t after);

@@ -59,7 +59,7 @@ def random_ids(rng, few):
 
 
 def random_money(rng, currency):
-    return str(rng.choice([0, 1, 7, 100, 999, rng.randint(1, 100000)])) if currency == "JPY" else f"{rng.randint(0, 20000) / 100:.2f}"
+    return str(rng.choice([0, 1, 7, 100, 999, -50, rng.randint(1, 100000)])) if currency == "JPY" else f"{rng.randint(0, 20000) / 100:.2f}"
 
 
 def add_order(rng, event):
@@ -161,7 +161,7 @@ def random_case(seed, spec):
     pairs = variants(rng, events)
     config = {"session_s": 1800, "lookback_h": rng.choice([2160, 24]), "lookback_impression_h": rng.choice([24, 4]),
               "reset": int(rng.random() < .3), "impressions": int(rng.random() < .3), "path_max": rng.choice([1000, 1000, 2, 5]),
-              "events_max": rng.choice([100000, 100000, 12, 3]), "cache": rng.choice([1 << 28, 0, 5000])}
+              "events_max": rng.choice([100000, 100000, 30, 12, 3]), "cache": rng.choice([1 << 28, 0, 5000])}
     return {"case": seed, "up": rng.choice([1, 2, 5]), "down": rng.choice([2, 3, 1000]), "config": config, "events": events,
             "runs": [random_run(rng, len(events), pairs, n) for n in range(RUNS)]}
 
