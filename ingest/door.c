@@ -273,6 +273,13 @@ int door_accept(const struct door_config *config, struct touchpoint *event, int6
     return 0;
 }
 
+bool door_refused_by_customer(const struct touchpoint *event)
+{
+    bool about_consent = str_equal(event->type, STR("consent_changed")) ||
+                         str_equal(event->type, STR("erasure_requested"));
+    return event->consent.analytics == CHOICE_DENIED && !about_consent;
+}
+
 /* Identity of a rejection. Source: rejected.avsc, rejected_key. */
 static void rejected_key(struct rejected *rejected)
 {

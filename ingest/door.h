@@ -44,6 +44,10 @@ MUST_CHECK int door_accept(const struct door_config *config, struct touchpoint *
     int64_t now_micros, struct arena *arena, struct append_record *out,
     struct event_problem *problem);
 
+/* Whether the customer refuses analytics, so that the event is counted but not kept. What withdraws
+ * or erases is kept whatever consent says: it is what later stages obey. Threads: any. */
+bool door_refused_by_customer(const struct touchpoint *event);
+
 /* Where and what, for a rejection. */
 struct door_rejection {
     struct str source;

@@ -99,12 +99,6 @@ int intake_reject(struct intake *intake, size_t index, struct str event_id,
     return r;
 }
 
-/* What withdraws or erases is kept whatever consent says: it is what later stages obey. */
-static bool is_about_consent(struct str type)
-{
-    return str_equal(type, STR("consent_changed")) || str_equal(type, STR("erasure_requested"));
-}
-
 /* Takes an accepted record in, unless the request has had it. */
 static int take(struct intake *intake, const struct touchpoint *event,
     const struct append_record *record, size_t index, const struct intake_payload *payload)
@@ -139,7 +133,7 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
 {
     struct append_record record;
     struct event_problem problem;
-    if (event->consent.analytics == CHOICE_DENIED && !is_about_consent(event->type)) {
+    if (door_refused_by_customer(event)) {
         intake->no_consent++;
         return 0;
     }

@@ -187,6 +187,7 @@ static void add_progress(struct import *import, const struct chunk *chunk, uint6
     total->events += count->events;
     total->rejected += count->rejected;
     total->skipped += count->skipped;
+    total->refused += count->refused;
     if (import->options.progress)
         import->options.progress(import->options.context, total);
 }

@@ -31,6 +31,7 @@ struct import_progress {
     uint64_t events;
     uint64_t rejected; /* rows */
     uint64_t skipped;  /* rows that give no event, as no condition holds */
+    uint64_t refused;  /* events whose customer refuses analytics: counted, not kept */
 };
 
 /* Called by the thread that imports, after each durable append. */

@@ -300,6 +300,9 @@ static int set_value(
     case EVENT_FIELD_TYPE:
     case EVENT_FIELD_EVENT_ID:
         return set_text(mapper, field, text, out);
+    case EVENT_FIELD_PROPERTIES: /* canonical JSON of an object: mapping_column.object */
+        *(struct str *)out = text.size > 2 ? text : str_make(NULL, 0);
+        return 0;
     case EVENT_FIELD_LONG:
         return set_integer(mapper, where, text, INT64_MIN, INT64_MAX, out);
     case EVENT_FIELD_INT:

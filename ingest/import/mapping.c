@@ -10,6 +10,7 @@
 #include "ingest/import/mapping_private.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
+#include "schemas/money.h"
 #include "schemas/nearest.h"
 
 #define MAP_ENTRIES_MAX 4096
@@ -55,7 +56,8 @@ struct choice_name {
 };
 
 static const struct choice_name formats[] = {{STR_INIT("csv"), MAPPING_CSV},
-    {STR_INIT("ndjson"), MAPPING_NDJSON}, {STR_INIT("native"), MAPPING_NATIVE}};
+    {STR_INIT("ndjson"), MAPPING_NDJSON}, {STR_INIT("native"), MAPPING_NATIVE},
+    {STR_INIT("segment"), MAPPING_SEGMENT}};
 static const struct choice_name encodings[] = {{STR_INIT("UTF-8"), MAPPING_UTF_8},
     {STR_INIT("Shift_JIS"), MAPPING_SHIFT_JIS}, {STR_INIT("CP932"), MAPPING_CP932}};
 static const struct choice_name times[] = {{STR_INIT("text"), MAPPING_TIME_TEXT},
@@ -143,7 +145,7 @@ static int file_entry(struct mapping_parser *parser, struct str key, struct str 
     struct mapping *mapping = parser->mapping;
     static const struct str keys[] = {STR_INIT("name"), STR_INIT("source"), STR_INIT("format"),
         STR_INIT("encoding"), STR_INIT("time_format"), STR_INIT("delimiter"), STR_INIT("time_zone"),
-        STR_INIT("grouping"), STR_INIT("columns")};
+        STR_INIT("grouping"), STR_INIT("columns"), STR_INIT("currency")};
     const size_t keys_count = sizeof(keys) / sizeof(keys[0]);
     size_t which = 0;
     while (which < keys_count && !str_equal(keys[which], key))
@@ -180,6 +182,10 @@ static int file_entry(struct mapping_parser *parser, struct str key, struct str 
         return 0;
     case 8:
         return parse_header(parser, text);
+    case 9:
+        if (money_exponent(text) < 0)
+            return mapping_fail(parser, "a code of ISO 4217 in capitals is wanted, not", text);
+        return arena_dup(&parser->owner->arena, text, &mapping->currency);
     default:
         return mapping_fail_near(parser, "unknown key", key, keys, keys_count);
     }
@@ -309,10 +315,11 @@ static int check_file(struct mapping_parser *parser)
             "| is half of some characters of this encoding, and no delimiter", str_make(NULL, 0));
     if (mapping->header && mapping->format != MAPPING_CSV)
         return mapping_fail(parser, "columns is for csv only", str_make(NULL, 0));
-    if (mapping->format == MAPPING_NATIVE && parser->events_count)
+    bool own = mapping->format == MAPPING_NATIVE || mapping->format == MAPPING_SEGMENT;
+    if (own && parser->events_count)
         return mapping_fail(
-            parser, "native events are read as they are: no [event]", str_make(NULL, 0));
-    if (mapping->format != MAPPING_NATIVE && parser->events_count == 0)
+            parser, "events of this format are read as they are: no [event]", str_make(NULL, 0));
+    if (!own && parser->events_count == 0)
         return mapping_fail(parser, "an [event NAME] is needed", str_make(NULL, 0));
     return 0;
 }
@@ -358,6 +365,7 @@ int mapping_parse(const char *path, struct str text, struct mapping **out, struc
         *parser =
             (struct mapping_parser){.owner = owner, .mapping = &owner->mapping, .message = message};
         owner->mapping.delimiter = ',';
+        owner->mapping.currency = STR("USD"); /* as Segment's specification says */
         r = arena_dup(&owner->arena, str_of(path), &owner->mapping.path);
     }
     if (r == 0)

@@ -40,6 +40,7 @@ enum mapping_format {
     MAPPING_CSV,
     MAPPING_NDJSON,
     MAPPING_NATIVE,
+    MAPPING_SEGMENT,
 };
 
 enum mapping_encoding {
@@ -126,7 +127,8 @@ struct mapping_event {
 
 struct mapping_column {
     struct str name;
-    int line; /* where it is first used */
+    int line;    /* where it is first used */
+    bool object; /* gives the properties as a whole: must be an object or nothing */
 };
 
 /* Read-only once loaded. Threads: any. */
@@ -138,6 +140,7 @@ struct mapping {
     enum mapping_format format;
     enum mapping_encoding encoding;
     enum mapping_time time;
+    struct str currency; /* of Segment's amounts that name none */
     char delimiter;
     char grouping; /* 0: none */
     int32_t zone_seconds;

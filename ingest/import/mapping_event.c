@@ -302,7 +302,7 @@ static int find_target(struct mapping_field *field, struct str name)
     if (!dot) {
         field->target = MAPPING_FIELD;
         field->field = top;
-        return settable(top) ? 0 : ERR_UNKNOWN_FIELD;
+        return settable(top) || top->kind == EVENT_FIELD_PROPERTIES ? 0 : ERR_UNKNOWN_FIELD;
     }
     field->name = rest;
     switch (top->kind) {
@@ -333,13 +333,32 @@ static struct mapping_event *current(struct mapping_parser *parser)
 static bool said_before(
     const struct mapping_parser *parser, size_t count, const struct mapping_field *field)
 {
+    bool whole = field->target == MAPPING_FIELD && field->field->kind == EVENT_FIELD_PROPERTIES;
     for (size_t i = 0; i < count; i++) {
         const struct mapping_field *other = &parser->fields[i];
+        bool other_whole =
+            other->target == MAPPING_FIELD && other->field->kind == EVENT_FIELD_PROPERTIES;
+        if ((whole && other->target == MAPPING_PROPERTY) ||
+            (other_whole && field->target == MAPPING_PROPERTY))
+            return true;
         if (other->target == field->target && other->part == field->part &&
             other->field == field->field && str_equal(other->name, field->name))
             return true;
     }
     return false;
+}
+
+/* They are taken as they stand, so they must be JSON, and nothing but one path. */
+static int whole_properties(
+    struct mapping_parser *parser, const struct mapping_value *value, struct str map)
+{
+    if (parser->mapping->format != MAPPING_NDJSON)
+        return mapping_fail(parser, "properties as a whole come from ndjson only, else one by one",
+            str_make(NULL, 0));
+    if (value->pieces_count != 1 || value->pieces[0].column == MAPPING_LITERAL || map.size)
+        return mapping_fail(parser, "properties as a whole are one path, not", value->text);
+    parser->columns[value->pieces[0].column].object = true;
+    return 0;
 }
 
 static int field_entry(struct mapping_parser *parser, struct str key, struct str text)
@@ -363,6 +382,11 @@ static int field_entry(struct mapping_parser *parser, struct str key, struct str
     if (r < 0)
         return r;
     bool top = field->target == MAPPING_FIELD;
+    if (top && field->field->kind == EVENT_FIELD_PROPERTIES) {
+        r = whole_properties(parser, &field->value, parser->field_maps[event->fields_count]);
+        if (r < 0)
+            return r;
+    }
     event->has_id |= top && field->field->kind == EVENT_FIELD_EVENT_ID;
     event->has_sequence |= top && str_equal(field->name, STR("sequence"));
     event->fields_count++;

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ingest/collector/protocol/segment_message.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
+#include "schemas/time.h"
 
 #define RECORDS_CAPACITY_MIN 1024
 #define ADAPTER_VERSION 1
@@ -216,8 +218,13 @@ static int json_values(
     for (size_t i = 0; r == 0 && i < mapping->columns_count; i++) {
         struct json value = {0};
         mapper->values[i] = str_make(NULL, 0);
-        if (json_path(root, mapping->columns[i].name, &value))
-            r = json_value(mapper, value, &mapper->values[i]);
+        if (!json_path(root, mapping->columns[i].name, &value))
+            continue;
+        if (mapping->columns[i].object && json_kind(value) != JSON_OBJECT &&
+            json_kind(value) != JSON_NULL)
+            return fail(
+                problem, ERR_FIELD_TYPE, mapping->columns[i].name, STR("an object is wanted here"));
+        r = json_value(mapper, value, &mapper->values[i]);
     }
     return r;
 }
@@ -276,6 +283,10 @@ static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint 
 {
     if (row->count_only)
         return 0;
+    if (door_refused_by_customer(event)) {
+        output->count.refused++;
+        return 0;
+    }
     struct append_record record;
     row->event_id = event->event_id;
     event->adapter_version = ADAPTER_VERSION;
@@ -301,6 +312,48 @@ static int take_native(struct row_mapper *mapper, struct row *row, struct row_ou
         event.protocol = PROTOCOL_IMPORT;
     r = complete_id(mapper, row, str_make(NULL, 0), &event);
     return r < 0 ? r : accept(mapper, row, &event, output, problem);
+}
+
+/* When Segment received the message; without its word, when it was sent. */
+static int64_t received_at(const struct row_mapper *mapper, struct json item)
+{
+    int64_t micros = mapper->options->now_micros;
+    struct json value;
+    bool said = json_get(item, STR("receivedAt"), &value) || json_get(item, STR("sentAt"), &value);
+    if (said && json_kind(value) == JSON_TEXT && time_parse_local(json_text(value), 0, &micros) < 0)
+        micros = mapper->options->now_micros;
+    return micros;
+}
+
+static int take_segment(struct row_mapper *mapper, struct row *row, struct row_output *output,
+    struct event_problem *problem)
+{
+    const struct mapping *mapping = mapper->options->mapping;
+    struct json root = {0};
+    struct json type = {0};
+    int r = json_parse(mapper->parser, row->csv->bytes, &root);
+    if (r == 0 && json_kind(root) != JSON_OBJECT)
+        r = ERR_FIELD_TYPE;
+    if (r < 0)
+        return r == ERR_NO_MEMORY ? r : fail(problem, r, str_make(NULL, 0), str_make(NULL, 0));
+    int call = -1;
+    if (json_get(root, STR("type"), &type) && json_kind(type) == JSON_TEXT)
+        call = segment_call_of(json_text(type));
+    if (call < 0)
+        return fail(problem, ERR_EVENT_TYPE, STR("/type"),
+            STR("track, page, screen, identify, group or alias"));
+    const struct segment_message message = {.item = root,
+        .call = (enum segment_call)call,
+        .currency = mapping->currency,
+        .now_micros = received_at(mapper, root),
+        .arena = &mapper->scratch};
+    struct touchpoint event = {0};
+    r = segment_read(&message, &event, problem);
+    if (r < 0)
+        return r;
+    event.source = mapping->source;
+    event.protocol = PROTOCOL_SEGMENT;
+    return accept(mapper, row, &event, output, problem);
 }
 
 static int take_mapped(struct row_mapper *mapper, struct row *row, struct row_output *output,
@@ -371,6 +424,8 @@ int row_mapper_take(struct row_mapper *mapper, const struct csv_row *csv, int er
         (void)fail(&problem, error, bad_column(mapper, csv), str_of(csv->why));
     else if (mapper->options->mapping->format == MAPPING_NATIVE)
         r = take_native(mapper, &row, output, &problem);
+    else if (mapper->options->mapping->format == MAPPING_SEGMENT)
+        r = take_segment(mapper, &row, output, &problem);
     else
         r = take_mapped(mapper, &row, output, &problem);
     if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)

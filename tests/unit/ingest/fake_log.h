@@ -26,6 +26,7 @@ struct fake_log {
     size_t keys_capacity;
     struct buf last_rejected; /* reason at pointer: hint (file:line) payload */
     struct buf last_event;    /* native JSON */
+    struct buf all;           /* a line for each of both, "rejected " before those */
     char cursor_names[64][160];
     uint8_t cursors[64][64];
     size_t cursor_sizes[64];
@@ -58,6 +59,8 @@ static inline void note_event(struct fake_log *fake, struct str value, struct ar
     put_key(fake, 'e', event.event_key);
     buf_clear(&fake->last_event);
     assert_int_equal(event_json_write(&event, &fake->last_event), 0);
+    assert_int_equal(buf_append_str(&fake->all, buf_str(&fake->last_event)), 0);
+    assert_int_equal(buf_append(&fake->all, "\n", 1), 0);
 }
 
 static inline void note_rejected(struct fake_log *fake, struct str value, struct arena *arena)
@@ -76,6 +79,9 @@ static inline void note_rejected(struct fake_log *fake, struct str value, struct
             (int)(rejected.file.size - dir), rejected.file.data + dir, (long long)rejected.line,
             (int)rejected.payload.size, rejected.payload.data),
         0);
+    assert_int_equal(buf_append_str(&fake->all, STR("rejected ")), 0);
+    assert_int_equal(buf_append_str(&fake->all, buf_str(&fake->last_rejected)), 0);
+    assert_int_equal(buf_append(&fake->all, "\n", 1), 0);
 }
 
 static inline void put_cursor(struct fake_log *fake, const struct append_cursor *cursor)
@@ -136,6 +142,7 @@ static inline void fake_close(struct fake_log *fake)
     free(fake->keys);
     buf_free(&fake->last_rejected);
     buf_free(&fake->last_event);
+    buf_free(&fake->all);
 }
 
 static inline int compare_keys(const void *a, const void *b)

@@ -364,6 +364,8 @@ static void test_import_file_bad_row_is_rejected_with_its_place(void **state)
             "bad_time at at:  (data:2) {\"user\":{\"id\":5},\"at\":1}"},
         {NDJSON, STR_INIT(NDJSON_GOOD "{\"user\":\n"), "bad_json at :  (data:2) {\"user\":"},
         {NDJSON, STR_INIT(NDJSON_GOOD "[]\n"), "bad_type at :  (data:2) []"},
+        {NDJSON "properties = p\n", STR_INIT(NDJSON_GOOD "{\"user\":{\"id\":5},\"p\":\"{x\"}\n"),
+            "bad_type at p: an object is wanted here (data:2) {\"user\":{\"id\":5},\"p\":\"{x\"}"},
         {NATIVE, STR_INIT(NATIVE_GOOD "{\"type\":\"touch\",\"idz\":{}}\n"),
             "unknown_field at /idz: did you mean \"ids\"? (data:2) "
             "{\"type\":\"touch\",\"idz\":{}}"},

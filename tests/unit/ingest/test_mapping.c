@@ -71,9 +71,11 @@ static void test_mapping_parse_bad_file_names_line_and_nearest(void **state)
         {"[file]\ntime_zone = +24:00\n",
             "m.ini:2: time_zone is UTC, Asia/Tokyo or an offset such as +09:00, not \"+24:00\""},
         {"[file]\ngrouping = ,,\n", "m.ini:2: grouping is one character, not \",,\""},
+        {"[file]\ncurrency = usd\n",
+            "m.ini:2: a code of ISO 4217 in capitals is wanted, not \"usd\""},
         {HEAD, "m.ini:1: an [event NAME] is needed"},
         {HEAD "format = native\n[event t]\n",
-            "m.ini:1: native events are read as they are: no [event]"},
+            "m.ini:1: events of this format are read as they are: no [event]"},
         {HEAD "format = ndjson\nencoding = CP932\n[event t]\n",
             "m.ini:1: JSON is UTF-8: encoding is for csv only"},
         {HEAD "encoding = CP932\ndelimiter = |\n[event t]\n",
@@ -91,6 +93,14 @@ static void test_mapping_parse_bad_file_names_line_and_nearest(void **state)
         {HEAD "[event t]\nids. = x\n", "m.ini:4: unknown field \"ids.\""},
         {HEAD "[event t]\ntime = a\ntime = b\n",
             "m.ini:5: this event has already the field \"time\""},
+        {HEAD "[event t]\nproperties = x\n",
+            "m.ini:4: properties as a whole come from ndjson only, else one by one"},
+        {HEAD "format = ndjson\n[event t]\nproperties = {x}{y}\n",
+            "m.ini:5: properties as a whole are one path, not \"{x}{y}\""},
+        {HEAD "format = ndjson\n[event t]\nproperties = \"{\"\n",
+            "m.ini:5: properties as a whole are one path, not \"\"{\"\""},
+        {HEAD "format = ndjson\n[event t]\nproperties = x\nproperties.a = y\n",
+            "m.ini:6: this event has already the field \"properties.a\""},
         {HEAD "[event t]\ntime =\n",
             "m.ini:4: a value is wanted: a column, a \"constant\" or a {template}"},
         {HEAD "[event t]\nid = \"x\n", "m.ini:4: a constant ends with a quote, not so \"\"x\""},
@@ -260,6 +270,17 @@ static void test_mapper_apply_bad_value_names_its_column(void **state)
     }
 }
 
+static void test_mapper_apply_properties_as_a_whole(void **state)
+{
+    (void)state;
+    static const char mapping[] = HEAD "format = ndjson\n[event t]\nproperties = p\n";
+    assert_applied(mapping, VALUES("{\"a\":{\"b\":1}}"),
+        "{\"properties\":{\"a\":{\"b\":1}},\"protocol\":\"import\",\"source\":\"n\",\"type\":"
+        "\"t\"}");
+    assert_applied(mapping, VALUES("{}"), "{" TAIL);
+    assert_applied(mapping, VALUES(""), "{" TAIL);
+}
+
 static void test_mapper_apply_epochs(void **state)
 {
     (void)state;
@@ -299,25 +320,6 @@ static void test_mapper_column_of_a_pointer(void **state)
     mapping_free(&mapping);
 }
 
-/* Every mapping that is shipped can be read. */
-static void test_mapping_load_shipped(void **state)
-{
-    (void)state;
-    const char *root = getenv("TABIJI_SOURCE_ROOT");
-    assert_non_null(root);
-    static const char *const shipped[] = {"touch-log"};
-    for (size_t i = 0; i < sizeof(shipped) / sizeof(shipped[0]); i++) {
-        char path[4096];
-        struct mapping *mapping = NULL;
-        CLEANUP(buf_free) struct buf message = {0};
-        (void)snprintf(path, sizeof(path), "%s/deploy/mappings/%s.ini", root, shipped[i]);
-        int r = mapping_load(path, &mapping, &message);
-        if (r < 0)
-            fail_msg("%.*s", (int)message.size, message.data);
-        mapping_free(&mapping);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,10 +330,10 @@ int main(void)
         cmocka_unit_test(test_mapper_apply_type_map_and_grouping),
         cmocka_unit_test(test_mapper_apply_conditions),
         cmocka_unit_test(test_mapper_apply_bad_value_names_its_column),
+        cmocka_unit_test(test_mapper_apply_properties_as_a_whole),
         cmocka_unit_test(test_mapper_apply_epochs),
         cmocka_unit_test(test_mapper_apply_events_of_a_row_stand_in_their_order),
         cmocka_unit_test(test_mapper_column_of_a_pointer),
-        cmocka_unit_test(test_mapping_load_shipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
