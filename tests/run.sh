@@ -88,7 +88,10 @@ build build-asan tests/dev.ini
 build build-release tests/release.ini
 run build-asan asan unit golden property sim lint
 run build-release release unit golden property sim lint e2e
-[ "$long" = 0 ] || run build-release bench bench
+if [ "$long" = 1 ]; then
+    echo "== benchmarks"
+    sh tests/bench/run.sh
+fi
 
 if [ "$skipped" != 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
