@@ -86,8 +86,8 @@ count() {
 
 build build-asan tests/dev.ini
 build build-release tests/release.ini
-run build-asan asan unit golden property sim lint
-run build-release release unit golden property sim lint e2e
+run build-asan asan unit golden property sim fuzz lint
+run build-release release unit golden property sim fuzz lint e2e
 if [ "$long" = 1 ]; then
     echo "== benchmarks"
     sh tests/bench/run.sh
