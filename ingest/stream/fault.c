@@ -10,9 +10,15 @@
 #include "schemas/error.h"
 
 #ifdef TABIJI_FAULT_POINTS
+static atomic_long hits;
+
+void fault_reset(void)
+{
+    atomic_store(&hits, 0);
+}
+
 int fault_point(const char *name)
 {
-    static atomic_long hits;
     const char *plan = getenv("TABIJI_FAULT");
     size_t size = strlen(name);
     if (!plan || strncmp(plan, name, size) != 0 || plan[size] != ':')

@@ -9,6 +9,8 @@
 #ifdef TABIJI_FAULT_POINTS
 /* Returns 0 or ERR_IO. Threads: any. */
 int fault_point(const char *name);
+/* Counts hits from none again, for a process that changes TABIJI_FAULT. Threads: any. */
+void fault_reset(void);
 #define FAULT_POINT(name) fault_point(name)
 #else
 #define FAULT_POINT(name) 0

@@ -46,7 +46,8 @@ MUST_CHECK int local_set_stages(struct local *local, const struct stage *stages,
  * undone. Worker thread only. */
 #define LOCAL_QUIET 1
 MUST_CHECK int local_work(struct local *local, int timeout_ms);
-/* Makes a waiting local_work() and next() return early. Threads: any. */
+/* Makes a waiting local_work() and next() return early. Threads: any; not for signal
+ * handlers. */
 void local_wake(struct local *local);
 
 /* Opens a reader of results from where `positions` say (count 0: everything that the tables hold

@@ -196,10 +196,15 @@ static void *write_log(void *context)
     return NULL;
 }
 
-static bool record_fits(const struct append_record *record)
+/* What the worker could not store later is refused now: it would stop there for ever. */
+static int check_record(const struct append_record *record)
 {
-    return (record->topic == TOPIC_EVENTS || record->topic == TOPIC_REJECTED) &&
-           record->key.size <= STATE_KEY_SIZE_MAX && record->value.size <= STATE_VALUE_SIZE_MAX;
+    if (record->key.size == 0)
+        return ERR_EMPTY;
+    bool fits = (record->topic == TOPIC_EVENTS || record->topic == TOPIC_REJECTED) &&
+                record->key.size <= STATE_KEY_SIZE_MAX &&
+                record->value.size <= STATE_VALUE_SIZE_MAX;
+    return fits ? 0 : ERR_TOO_LARGE;
 }
 
 int local_append(struct appender *appender, const struct append_record *records, size_t count,
@@ -208,9 +213,11 @@ int local_append(struct appender *appender, const struct append_record *records,
     struct local *local = (struct local *)appender;
     if (count == 0 && !cursor)
         return 0;
-    for (size_t i = 0; i < count; i++)
-        if (!record_fits(&records[i]))
-            return ERR_TOO_LARGE;
+    for (size_t i = 0; i < count; i++) {
+        int bad = check_record(&records[i]);
+        if (bad < 0)
+            return bad;
+    }
     struct append_request request = {.records = records, .count = count, .cursor = cursor};
     (void)pthread_mutex_lock(&local->mutex);
     int r = local->failed ? local->failed : local->closing ? ERR_AGAIN : 0;
@@ -220,10 +227,13 @@ int local_append(struct appender *appender, const struct append_record *records,
         *local->queue_last = &request;
         local->queue_last = &request.next;
         local->queue_count++;
+        local->appending++;
         (void)pthread_cond_signal(&local->queued);
         while (!request.done)
             (void)pthread_cond_wait(&local->committed, &local->mutex);
         r = request.result;
+        if (--local->appending == 0 && local->closing)
+            (void)pthread_cond_broadcast(&local->committed);
     }
     (void)pthread_mutex_unlock(&local->mutex);
     return r;
@@ -347,6 +357,10 @@ void local_log_close(struct local *local)
         (void)pthread_mutex_unlock(&local->mutex);
         (void)pthread_join(local->writer, NULL);
         local->writer_started = false;
+        (void)pthread_mutex_lock(&local->mutex);
+        while (local->appending)
+            (void)pthread_cond_wait(&local->committed, &local->mutex);
+        (void)pthread_mutex_unlock(&local->mutex);
     }
     if (local->log_env)
         mdb_env_close(local->log_env);

@@ -67,7 +67,8 @@ struct local {
     struct append_request *queue_first;
     struct append_request **queue_last;
     size_t queue_count;
-    int failed; /* ERR_*: the log takes no more; an fsync that failed is never tried again */
+    size_t appending; /* callers within append(); closing waits for them */
+    int failed;       /* ERR_*: the log takes no more; an fsync that failed is never tried again */
     bool closing;
     int64_t log_end;
     _Atomic bool woken;

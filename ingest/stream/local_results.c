@@ -79,7 +79,26 @@ static int add_change(struct local_source *source, struct str change)
     return 0;
 }
 
-static int read_changes(struct local_source *source)
+/* Whether the change log has lost what comes next. A commit that runs while its first reader
+ * registers does not know of it yet. Positions have no gaps, so a later first one tells. */
+static bool trimmed(const struct local_source *source, int r, const MDB_val *key, int64_t committed)
+{
+    if (r == MDB_NOTFOUND)
+        return source->next < committed;
+    return r == 0 && (int64_t)get_be64(key->mv_data) > source->next;
+}
+
+static void begin_full_reading(struct local_source *source, int64_t committed)
+{
+    source->next = committed;
+    source->full_at = 0;
+    source->begins_anew = true;
+    buf_clear(&source->full_key);
+    atomic_store(&source->local->acked[source->reader], committed);
+}
+
+/* committed: a change position that the snapshot has everything before. */
+static int read_changes(struct local_source *source, int64_t committed)
 {
     MDB_cursor *cursor;
     uint8_t from[8];
@@ -92,6 +111,11 @@ static int read_changes(struct local_source *source)
     int error = 0;
     int64_t next = source->next;
     r = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    if (trimmed(source, r, &key, committed)) {
+        mdb_cursor_close(cursor);
+        begin_full_reading(source, committed);
+        return 0;
+    }
     while (r == 0 && error == 0 && source->results_count < BATCH_RESULTS_MAX) {
         error = add_change(source, str_make(value.mv_data, value.mv_size));
         next = (int64_t)get_be64(key.mv_data) + 1;
@@ -141,7 +165,8 @@ static int read_rows(struct local_source *source)
     return error;
 }
 
-static void wait_for_results(struct local_source *source, int timeout_ms)
+/* Returns the end of the change log as of the last commit. */
+static int64_t wait_for_results(struct local_source *source, int timeout_ms)
 {
     struct local *local = source->local;
     struct timespec deadline = local_deadline(timeout_ms);
@@ -149,7 +174,23 @@ static void wait_for_results(struct local_source *source, int timeout_ms)
     while (local->results_end <= source->next && !atomic_load(&local->woken))
         if (pthread_cond_timedwait(&local->results_ready, &local->results_mutex, &deadline) != 0)
             break;
+    int64_t committed = local->results_end;
     (void)pthread_mutex_unlock(&local->results_mutex);
+    return committed;
+}
+
+/* What the next batch holds. A full reading that was just begun goes on with its rows at once. */
+static int read_batch(struct local_source *source, int64_t committed)
+{
+    for (;;) {
+        int error = 0;
+        while (error == 0 && source->full_at < PUBLISHED_COUNT && source->results_count == 0)
+            error = read_rows(source);
+        if (error == 0 && source->results_count == 0)
+            error = read_changes(source, committed);
+        if (error < 0 || source->full_at == PUBLISHED_COUNT || source->results_count)
+            return error;
+    }
 }
 
 static int source_next(struct result_source *base, int timeout_ms, struct result_batch *batch)
@@ -162,18 +203,13 @@ static int source_next(struct result_source *base, int timeout_ms, struct result
     if (source->results_count)
         memset(source->seen, 0, SEEN_SLOTS * sizeof *source->seen);
     source->results_count = 0;
-    if (!full)
-        wait_for_results(source, timeout_ms);
+    int64_t committed = wait_for_results(source, full ? 0 : timeout_ms);
     int r = mdb_txn_begin(state_lmdb_env(source->local->store), NULL, MDB_RDONLY, &source->txn);
     if (r) {
         source->txn = NULL;
         return state_lmdb_error(r);
     }
-    int error = 0;
-    while (error == 0 && full && source->full_at < PUBLISHED_COUNT && source->results_count == 0)
-        error = read_rows(source);
-    if (error == 0 && source->results_count == 0)
-        error = read_changes(source);
+    int error = read_batch(source, committed);
     if (error < 0)
         return error;
     /* Until a full reading has ended, its position is none: it begins anew after a crash. */

@@ -26,6 +26,10 @@ struct mail_item {
 
 static int keep_rejected(struct local *local, struct str key, struct str value)
 {
+    if (key.size == 0)
+        return ERR_EMPTY;
+    if (key.size > STATE_KEY_SIZE_MAX || value.size > STATE_VALUE_SIZE_MAX)
+        return ERR_TOO_LARGE;
     uint32_t sizes[2] = {(uint32_t)key.size, (uint32_t)value.size};
     int r = buf_append(&local->rejected, sizes, sizeof sizes);
     if (r == 0)
@@ -374,6 +378,11 @@ int local_work(struct local *local, int timeout_ms)
 void local_wake(struct local *local)
 {
     atomic_store(&local->woken, true);
+    /* Under the mutexes: else a waiter between its look and its sleep would miss it. */
+    (void)pthread_mutex_lock(&local->mutex);
     (void)pthread_cond_broadcast(&local->committed);
+    (void)pthread_mutex_unlock(&local->mutex);
+    (void)pthread_mutex_lock(&local->results_mutex);
     (void)pthread_cond_broadcast(&local->results_ready);
+    (void)pthread_mutex_unlock(&local->results_mutex);
 }

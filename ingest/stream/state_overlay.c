@@ -16,6 +16,7 @@
 #include "schemas/hash.h"
 
 #define SLOTS_MIN ((size_t)1024)
+#define SLOTS_SPARSE 16 /* a table that used less than 1/16 is halved: clearing it costs, too */
 
 struct entry {
     struct entry *group_next;
@@ -409,11 +410,23 @@ size_t state_size(const struct state *state)
     return state->arena.size;
 }
 
+/* Empties a table; after a large batch small ones get small tables back. */
+static void slots_clear(struct slots *slots)
+{
+    struct slots smaller;
+    if (slots->size > SLOTS_MIN && slots->count < slots->size / SLOTS_SPARSE &&
+        slots_init(&smaller, slots->size / 2) == 0) {
+        free(slots->slots);
+        *slots = smaller;
+        return;
+    }
+    memset(slots->slots, 0, slots->size * sizeof *slots->slots);
+    slots->count = 0;
+}
+
 void state_reset(struct state *state)
 {
-    memset(state->entries.slots, 0, state->entries.size * sizeof *state->entries.slots);
-    memset(state->groups.slots, 0, state->groups.size * sizeof *state->groups.slots);
-    state->entries.count = 0;
-    state->groups.count = 0;
+    slots_clear(&state->entries);
+    slots_clear(&state->groups);
     arena_reset(&state->arena);
 }
