@@ -1,11 +1,16 @@
 /* `tabiji sink`: results from Kafka to SQLite. */
+#include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "sinks/runner.h"
 #include "sinks/sqlite/sqlite_sink.h"
+
+#define KAFKA_TIMEOUT_MS 30000
+#define DATA_DIR_MODE 0700
 
 struct sinking {
     struct settings *settings;
@@ -38,6 +43,15 @@ static int check_runner(void *context)
     return runner_ended(context) ? 1 : 0;
 }
 
+/* A database whose place was not named goes to the data directory, which may not be there yet. */
+static int make_data_dir(struct settings *settings)
+{
+    if (config_path(settings->config, OPTION_SINK_SQLITE_PATH)[0])
+        return 0;
+    const char *dir = config_path(settings->config, OPTION_DATA_DIR);
+    return mkdir(dir, DATA_DIR_MODE) == 0 || errno == EEXIST ? 0 : ERR_IO;
+}
+
 static int serve(struct verb_call *call, struct settings *settings)
 {
     struct sinking sinking = {.settings = settings};
@@ -45,8 +59,14 @@ static int serve(struct verb_call *call, struct settings *settings)
     struct runner *runner = NULL;
     const char *database = "";
     int r = serve_kafka(settings, "", &sinking.kafka);
+    /* Whichever program of a new installation comes first, it makes the topics. */
     if (r == 0)
-        r = settings_database(settings, &database);
+        r = kafka_topics_create(&sinking.kafka, KAFKA_TIMEOUT_MS);
+    if (r < 0)
+        return verb_fail(call, r, "Kafka");
+    r = settings_database(settings, &database);
+    if (r == 0)
+        r = make_data_dir(settings);
     if (r == 0)
         r = sqlite_sink_open(&sink, database, NULL);
     if (r < 0)

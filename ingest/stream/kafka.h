@@ -37,12 +37,12 @@ struct kafka_property {
  * word, `text` never holds payloads or secrets. Called from any thread, also librdkafka's own. */
 typedef void kafka_log_fn(void *context, int level, const char *event, const char *text);
 
-/* Everything borrowed; it outlives what was opened with it. {0} is not enough: start from
- * kafka_config_default(). */
+/* Copied by what is opened with it; texts, properties and the log's context are borrowed and
+ * outlive that. {0} is not enough: start from kafka_config_default(). */
 struct kafka_config {
     const char *prefix;    /* of topic names: "tabiji" */
     const char *group;     /* consumer group of the workers: "tabiji-work" */
-    const char *state_dir; /* local copies of tables, cursors of imports */
+    const char *state_dir; /* local copies of tables, cursors of imports; made when missing */
     /* Name of this worker thread, stable, unique in the group: names the transactional.id and a
      * directory below state_dir. */
     const char *slot;

@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -48,7 +47,7 @@ struct line {
 
 struct kafka_appender {
     struct appender base;
-    const struct kafka_config *config;
+    struct kafka_config config;
     int timeout_ms;
     pthread_mutex_t mutex;
     struct line *line; /* under mutex; NULL after a failed replacement */
@@ -149,7 +148,7 @@ static int line_ref(struct kafka_appender *appender, struct line **out)
     int r = 0;
     pthread_mutex_lock(&appender->mutex);
     if (!appender->line)
-        r = line_open(appender->config, appender->timeout_ms, &appender->line);
+        r = line_open(&appender->config, appender->timeout_ms, &appender->line);
     if (r == 0) {
         appender->line->references++;
         *out = appender->line;
@@ -171,7 +170,7 @@ static void line_check(struct kafka_appender *appender, struct line *line)
     pthread_mutex_unlock(&appender->mutex);
     if (!current)
         return;
-    kafka_log(appender->config, LOG_ERR, "kafka_producer_replaced", "%s", text);
+    kafka_log(&appender->config, LOG_ERR, "kafka_producer_replaced", "%s", text);
     line_unref(appender, line);
 }
 
@@ -243,7 +242,7 @@ static int cursor_path(const struct kafka_appender *appender, struct str name, c
     sha256_update(&hash, name);
     sha256_final(&hash, digest);
     hex_encode(digest, sizeof digest, hex);
-    int size = snprintf(out, PATH_SIZE, "%s/cursor-%s", appender->config->state_dir, hex);
+    int size = snprintf(out, PATH_SIZE, "%s/cursor-%s", appender->config.state_dir, hex);
     return size > 0 && size < PATH_SIZE ? 0 : ERR_CONFIG;
 }
 
@@ -290,7 +289,7 @@ static int cursor_put(struct kafka_appender *appender, const struct append_curso
     if (r == 0 && rename(fresh, path) != 0)
         r = ERR_IO;
     if (r == 0)
-        return sync_directory(appender->config->state_dir);
+        return sync_directory(appender->config.state_dir);
     unlink(fresh);
     return r;
 }
@@ -345,15 +344,16 @@ static int append(struct appender *base, const struct append_record *records, si
 
 int kafka_appender_open(const struct kafka_config *config, int timeout_ms, struct appender **out)
 {
-    if (mkdir(config->state_dir, 0700) != 0 && errno != EEXIST)
-        return ERR_IO;
+    int r = kafka_make_dir(config->state_dir);
+    if (r < 0)
+        return r;
     struct kafka_appender *appender = calloc(1, sizeof *appender);
     if (!appender)
         return ERR_NO_MEMORY;
     appender->base = (struct appender){.append = append, .cursor_get = cursor_get};
-    appender->config = config;
+    appender->config = *config;
     appender->timeout_ms = timeout_ms;
-    int r = line_open(config, timeout_ms, &appender->line);
+    r = line_open(&appender->config, timeout_ms, &appender->line);
     if (r < 0) {
         free(appender);
         return r;

@@ -4,13 +4,16 @@
  */
 #include "ingest/stream/kafka_client.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <syslog.h>
 
 #include "ingest/stream/kafka_error.h"
 
 #define TEXT_SIZE 512
+#define PATH_SIZE 4096
 #define PARTITIONS_MAX 10000
 #define BATCH_RECORDS_MAX 1000000
 #define BATCH_MS_MAX 10000
@@ -283,6 +286,23 @@ void kafka_client_close(struct kafka_client *client)
         return;
     rd_kafka_destroy(client->rk);
     client->rk = NULL;
+}
+
+int kafka_make_dir(const char *path)
+{
+    char part[PATH_SIZE];
+    size_t size = strlen(path);
+    if (size >= sizeof part)
+        return ERR_CONFIG;
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return errno == ENOSPC ? ERR_FULL : ERR_IO;
+    }
+    return 0;
 }
 
 void kafka_log(

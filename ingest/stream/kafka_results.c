@@ -24,7 +24,7 @@
 
 struct kafka_results {
     struct result_source base;
-    const struct kafka_config *config;
+    struct kafka_config config;
     struct kafka_client client;
     struct kafka_client ends; /* opened when first asked for */
     struct kafka_topic_cache cache;
@@ -69,7 +69,7 @@ static void seen_name(const struct kafka_config *config, char out[KAFKA_TOPIC_SI
 static struct result_position *place_of(
     struct kafka_results *results, const rd_kafka_message_t *message)
 {
-    int topic = kafka_topic_cached(&results->cache, results->config, message->rkt);
+    int topic = kafka_topic_cached(&results->cache, &results->config, message->rkt);
     if (topic < 0 || message->partition < 0 ||
         message->partition >= results->layout.partitions[topic])
         return NULL;
@@ -97,14 +97,14 @@ static int take(struct kafka_results *results, rd_kafka_message_t *message)
 {
     struct result *result = &results->results[results->count];
     *result = (struct result){
-        .topic = (enum topic)kafka_topic_cached(&results->cache, results->config, message->rkt),
+        .topic = (enum topic)kafka_topic_cached(&results->cache, &results->config, message->rkt),
         .tombstone = message->payload == NULL,
         .key = str_make(message->key, message->key_len)};
     if (!result->tombstone) {
         struct str framed = str_make(message->payload, message->len);
         int r = kafka_frame_take(result->topic, framed, &result->value);
         if (r < 0) {
-            kafka_log(results->config, LOG_ERR, "kafka_results", "%s %d at %lld: %s",
+            kafka_log(&results->config, LOG_ERR, "kafka_results", "%s %d at %lld: %s",
                 rd_kafka_topic_name(message->rkt), message->partition, (long long)message->offset,
                 error_text(r));
             return ERR_STATE;
@@ -119,7 +119,7 @@ static int on_error(struct kafka_results *results, const rd_kafka_message_t *mes
 {
     int r = kafka_error_of(message->err);
     kafka_log(
-        results->config, LOG_WARNING, "kafka_results", "%s", rd_kafka_message_errstr(message));
+        &results->config, LOG_WARNING, "kafka_results", "%s", rd_kafka_message_errstr(message));
     return r == ERR_AGAIN ? 0 : r;
 }
 
@@ -147,7 +147,7 @@ static void tell_time(struct kafka_results *results, struct result_position *out
 {
     if (results->count > 0 || wall_ms() - results->seen > SEEN_EVERY_MS)
         results->seen = wall_ms();
-    seen_name(results->config, out->topic);
+    seen_name(&results->config, out->topic);
     out->next = results->seen;
 }
 
@@ -170,7 +170,7 @@ static size_t tell_positions(struct kafka_results *results)
 static int fill(struct kafka_results *results, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms;
-    while (results->count < results->config->batch_records_max) {
+    while (results->count < results->config.batch_records_max) {
         int64_t left = results->count > 0 ? 0 : end - now_ms();
         rd_kafka_message_t *message =
             rd_kafka_consumer_poll(results->client.rk, left > 0 ? (int)left : 0);
@@ -238,7 +238,7 @@ static int make_positions(struct kafka_results *results)
         results->first[topics[i]] = results->positions_count;
         for (int32_t p = 0; p < results->layout.partitions[topics[i]]; p++) {
             struct result_position *position = &results->positions[results->positions_count++];
-            kafka_topic_name(results->config, topics[i], position->topic);
+            kafka_topic_name(&results->config, topics[i], position->topic);
             position->partition = p;
         }
     }
@@ -275,7 +275,7 @@ static int start_position(struct kafka_results *results, struct result_position 
         return r;
     int64_t next = stored ? stored->next : 0;
     if (next > high) {
-        kafka_log(results->config, LOG_ERR, "kafka_results",
+        kafka_log(&results->config, LOG_ERR, "kafka_results",
             "%s %d ends at %lld, the stored position is %lld: another cluster's?", position->topic,
             position->partition, (long long)high, (long long)next);
         return ERR_STATE;
@@ -308,12 +308,12 @@ int kafka_results_open(const struct kafka_config *config, const struct result_po
     if (!results)
         return ERR_NO_MEMORY;
     results->base = (struct result_source){.next = next, .ack = ack, .close = source_close};
-    results->config = config;
+    results->config = *config;
     results->messages = calloc(config->batch_records_max, sizeof *results->messages);
     results->results = calloc(config->batch_records_max, sizeof *results->results);
     int r = results->messages && results->results ? 0 : ERR_NO_MEMORY;
     if (r == 0)
-        r = kafka_client_open(&results->client, config, KAFKA_ROLE_RESULTS, NULL);
+        r = kafka_client_open(&results->client, &results->config, KAFKA_ROLE_RESULTS, NULL);
     if (r == 0)
         r = kafka_layout_get(&results->client, KAFKA_ANSWER_MS, &results->layout);
     if (r == 0)
@@ -340,7 +340,7 @@ int kafka_results_caught_up(struct result_source *base, int timeout_ms)
 {
     struct kafka_results *results = (struct kafka_results *)base;
     if (!results->ends.rk) {
-        int r = kafka_client_open(&results->ends, results->config, KAFKA_ROLE_END, NULL);
+        int r = kafka_client_open(&results->ends, &results->config, KAFKA_ROLE_END, NULL);
         if (r < 0)
             return r;
     }

@@ -165,6 +165,7 @@ int kafka_topics_create(const struct kafka_config *config, int timeout_ms)
 /* ---- quiet ---- */
 
 struct kafka_watch {
+    struct kafka_config config;
     struct kafka_client client;
     rd_kafka_topic_partition_list_t *inputs;
 };
@@ -176,8 +177,9 @@ int kafka_watch_open(const struct kafka_config *config, struct kafka_watch **out
     struct kafka_watch *watch = calloc(1, sizeof *watch);
     if (!watch)
         return ERR_NO_MEMORY;
+    watch->config = *config;
     struct kafka_layout layout;
-    int r = kafka_client_open(&watch->client, config, KAFKA_ROLE_END, NULL);
+    int r = kafka_client_open(&watch->client, &watch->config, KAFKA_ROLE_END, NULL);
     if (r == 0)
         r = kafka_layout_get(&watch->client, KAFKA_ANSWER_MS, &layout);
     if (r == 0)

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,7 +47,7 @@ struct input {
 };
 
 struct kafka_worker {
-    const struct kafka_config *config;
+    struct kafka_config config;
     struct stage stages[STAGES_MAX];
     size_t stages_count;
     char dir[PATH_SIZE]; /* of the slot */
@@ -117,7 +116,7 @@ static int list_input(void *context, enum topic topic, int32_t partition, struct
 /* Assigned inputs with `next` as their offset; the caller destroys the list. */
 static rd_kafka_topic_partition_list_t *inputs_list(struct kafka_worker *worker, bool moved_only)
 {
-    struct listing listing = {worker->config, rd_kafka_topic_partition_list_new(0), moved_only};
+    struct listing listing = {&worker->config, rd_kafka_topic_partition_list_new(0), moved_only};
     (void)each_input(worker, list_input, &listing);
     return listing.list;
 }
@@ -139,7 +138,7 @@ static int roll_back(struct kafka_worker *worker, int error)
     batch_end(worker);
     worker->unsynced = true;
     worker->counts.aborts++;
-    kafka_log(worker->config, LOG_WARNING, "kafka_rolled_back", "%s", error_text(error));
+    kafka_log(&worker->config, LOG_WARNING, "kafka_rolled_back", "%s", error_text(error));
     if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
         return r;
     return error;
@@ -188,7 +187,7 @@ static int finish(struct kafka_worker *worker)
             failed = FAULT_POINT("kafka_store_committed");
         if (failed < 0) {
             /* The transaction stands; only this copy lags, and is restored by sync(). */
-            kafka_log(worker->config, LOG_ERR, "kafka_store", "%s %d: %s", task->stage->name,
+            kafka_log(&worker->config, LOG_ERR, "kafka_store", "%s %d: %s", task->stage->name,
                 task->partition, error_text(failed));
             kafka_task_drop(task);
             worker->unsynced = true;
@@ -206,7 +205,7 @@ static int begin(struct kafka_worker *worker)
         return roll_back(worker, r);
     worker->in_batch = true;
     worker->batch_records = 0;
-    worker->batch_end = now_ms() + worker->config->batch_ms;
+    worker->batch_end = now_ms() + worker->config.batch_ms;
     return 0;
 }
 
@@ -260,7 +259,7 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
 
 static int open_task(struct kafka_worker *worker, const struct stage *stage, int32_t partition)
 {
-    const struct kafka_task_origin origin = {.config = worker->config,
+    const struct kafka_task_origin origin = {.config = &worker->config,
         .dir = worker->dir,
         .cluster = worker->cluster,
         .producer = &worker->producer};
@@ -280,7 +279,7 @@ static bool has_part(const struct kafka_worker *worker,
     const rd_kafka_topic_partition_list_t *parts, enum topic topic, int32_t partition)
 {
     char name[KAFKA_TOPIC_SIZE_MAX];
-    kafka_topic_name(worker->config, topic, name);
+    kafka_topic_name(&worker->config, topic, name);
     return rd_kafka_topic_partition_list_find(
                (rd_kafka_topic_partition_list_t *)(uintptr_t)parts, name, partition) != NULL;
 }
@@ -297,7 +296,7 @@ static int open_tasks(struct kafka_worker *worker, const rd_kafka_topic_partitio
             if (found == 0)
                 continue;
             if (found < stage->inputs_count) {
-                kafka_log(worker->config, LOG_ERR, "kafka_rebalance",
+                kafka_log(&worker->config, LOG_ERR, "kafka_rebalance",
                     "%s %d: its inputs went to different workers", stage->name, p);
                 return ERR_CONFIG;
             }
@@ -330,7 +329,7 @@ static void on_assign(struct kafka_worker *worker, rd_kafka_topic_partition_list
         code = rd_kafka_pause_partitions(worker->consumer.rk, parts);
     worker->unsynced = true;
     worker->failure = code ? kafka_error_of(code) : open_tasks(worker, parts);
-    kafka_log(worker->config, LOG_INFO, "kafka_assigned", "%d partitions, %zu tasks", parts->cnt,
+    kafka_log(&worker->config, LOG_INFO, "kafka_assigned", "%d partitions, %zu tasks", parts->cnt,
         worker->tasks_count);
 }
 
@@ -344,7 +343,7 @@ static void on_revoke(struct kafka_worker *worker)
      */
     if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
         worker->failure = r;
-    kafka_log(worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->tasks_count,
+    kafka_log(&worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->tasks_count,
         lost ? ", lost" : "");
     close_tasks(worker);
     rd_kafka_assign(worker->consumer.rk, NULL);
@@ -404,7 +403,7 @@ static int place_inputs(
         const rd_kafka_topic_partition_t *part = &committed->elems[i];
         if (part->err)
             return kafka_error_of(part->err);
-        int topic = kafka_topic_of(worker->config, part->topic);
+        int topic = kafka_topic_of(&worker->config, part->topic);
         check(topic >= 0 && worker->inputs[topic]);
         struct input *input = &worker->inputs[topic][part->partition];
         *input = (struct input){.task = input->task,
@@ -475,7 +474,7 @@ static int sync_tasks(struct kafka_worker *worker)
 static int replace_producer(struct kafka_worker *worker)
 {
     kafka_log(
-        worker->config, LOG_WARNING, "kafka_producer_replaced", "slot %s", worker->config->slot);
+        &worker->config, LOG_WARNING, "kafka_producer_replaced", "slot %s", worker->config.slot);
     worker->counts.replacements++;
     worker->unsynced = true;
     return kafka_producer_replace(&worker->producer);
@@ -483,7 +482,7 @@ static int replace_producer(struct kafka_worker *worker)
 
 static int on_consumer_error(struct kafka_worker *worker, const rd_kafka_message_t *message)
 {
-    kafka_log(worker->config, LOG_WARNING, "kafka_consumer", "%s: %s",
+    kafka_log(&worker->config, LOG_WARNING, "kafka_consumer", "%s: %s",
         rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
     switch (message->err) {
     case RD_KAFKA_RESP_ERR__FATAL:
@@ -513,7 +512,7 @@ static int on_message(struct kafka_worker *worker, const rd_kafka_message_t *mes
     bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
     if (message->err && !at_end)
         return on_consumer_error(worker, message);
-    int topic = kafka_topic_cached(&worker->cache, worker->config, message->rkt);
+    int topic = kafka_topic_cached(&worker->cache, &worker->config, message->rkt);
     if (topic < 0 || !worker->inputs[topic] || message->partition < 0 ||
         message->partition >= worker->layout.partitions[topic])
         return ERR_CONFIG; /* partitions were added: keys have moved, this cannot go on */
@@ -565,7 +564,7 @@ static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
 /* The open batch is large or old enough, or there is nothing more to put into it. */
 static bool batch_full(struct kafka_worker *worker)
 {
-    return worker->batch_records >= worker->config->batch_records_max || worker->awaited == 0 ||
+    return worker->batch_records >= worker->config.batch_records_max || worker->awaited == 0 ||
            now_ms() >= worker->batch_end;
 }
 
@@ -627,14 +626,14 @@ void kafka_worker_counts(const struct kafka_worker *worker, struct kafka_worker_
 
 static int take_slot(struct kafka_worker *worker)
 {
-    const struct kafka_config *config = worker->config;
+    const struct kafka_config *config = &worker->config;
     char path[PATH_SIZE + 16];
     int size = snprintf(worker->dir, sizeof worker->dir, "%s/%s", config->state_dir, config->slot);
     if (size <= 0 || size >= (int)sizeof worker->dir)
         return ERR_CONFIG;
-    if ((mkdir(config->state_dir, 0700) != 0 && errno != EEXIST) ||
-        (mkdir(worker->dir, 0700) != 0 && errno != EEXIST))
-        return ERR_IO;
+    int r = kafka_make_dir(worker->dir);
+    if (r < 0)
+        return r;
     snprintf(path, sizeof path, "%s/lock", worker->dir);
     worker->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (worker->lock < 0)
@@ -686,13 +685,13 @@ static int allocate(struct kafka_worker *worker)
 static int open_clients(struct kafka_worker *worker)
 {
     const struct kafka_callbacks callbacks = {.owner = worker, .rebalance = rebalance};
-    int r = kafka_client_open(&worker->ends, worker->config, KAFKA_ROLE_END, NULL);
+    int r = kafka_client_open(&worker->ends, &worker->config, KAFKA_ROLE_END, NULL);
     if (r == 0)
-        r = kafka_client_open(&worker->reader, worker->config, KAFKA_ROLE_RESTORE, NULL);
+        r = kafka_client_open(&worker->reader, &worker->config, KAFKA_ROLE_RESTORE, NULL);
     if (r == 0)
         r = kafka_layout_get(&worker->ends, KAFKA_ANSWER_MS, &worker->layout);
     if (r == 0)
-        r = kafka_layout_check(worker->config, &worker->layout);
+        r = kafka_layout_check(&worker->config, &worker->layout);
     if (r == 0)
         r = check_stages(worker);
     if (r == 0)
@@ -704,9 +703,9 @@ static int open_clients(struct kafka_worker *worker)
     }
     /* The producer first: an earlier process of this slot writes nothing after this. */
     if (r == 0)
-        r = kafka_producer_open(&worker->producer, worker->config, &worker->layout);
+        r = kafka_producer_open(&worker->producer, &worker->config, &worker->layout);
     if (r == 0)
-        r = kafka_client_open(&worker->consumer, worker->config, KAFKA_ROLE_CONSUMER, &callbacks);
+        r = kafka_client_open(&worker->consumer, &worker->config, KAFKA_ROLE_CONSUMER, &callbacks);
     return r;
 }
 
@@ -715,7 +714,7 @@ static int subscribe(struct kafka_worker *worker)
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(0);
     for (int t = 0; t < TOPIC_COUNT; t++) {
         char name[KAFKA_TOPIC_SIZE_MAX];
-        kafka_topic_name(worker->config, (enum topic)t, name);
+        kafka_topic_name(&worker->config, (enum topic)t, name);
         if (worker->inputs[t])
             rd_kafka_topic_partition_list_add(topics, name, RD_KAFKA_PARTITION_UA);
     }
@@ -731,7 +730,7 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     struct kafka_worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return ERR_NO_MEMORY;
-    worker->config = config;
+    worker->config = *config;
     worker->lock = -1;
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);

@@ -8,7 +8,8 @@
  *     toy wait SECONDS                    wait until the workers are quiet
  *     toy dump                            print all result rows, sorted
  *
- * Environment: TOY_BROKER, TOY_STATE, TOY_SLOT, TOY_PARTITIONS, TOY_BATCH.
+ * Environment: TOY_BROKER, TOY_STATE, TOY_SLOT, TOY_PARTITIONS, TOY_BATCH, TOY_NODES, TOY_PREFIX,
+ * TOY_GROUP.
  *
  * Event e visits nodes: e mod NODES, then HOPS further ones, each told by the one before. Every
  * visit is counted at its node (persons: node -> visits); the last tells the person of its node,
@@ -490,6 +491,8 @@ int main(int count, char **arguments)
     kafka_config_default(&config);
     config.properties = properties;
     config.properties_count = sizeof properties / sizeof properties[0];
+    config.prefix = setting("TOY_PREFIX", config.prefix);
+    config.group = setting("TOY_GROUP", config.group);
     config.state_dir = setting("TOY_STATE", "state");
     config.slot = setting("TOY_SLOT", "0");
     config.events_partitions = (int32_t)number(setting("TOY_PARTITIONS", "4"));

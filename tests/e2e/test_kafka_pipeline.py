@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""The same events through `collect`, two of `work`, and `sink` on a real broker leave the same tables as the embedded
+program, to the byte; also when workers and the sink are killed in the midst, and when events come twice and in another
+order."""
+import os
+import random
+import subprocess
+import sys
+import time
+
+import kafka_broker
+from harness import LONG, PROGRAM, ROOT, SHARED, Workspace, free_port, same, skip, stop, tabiji, wait_until
+from test_http import ready
+
+SEED = int(os.environ.get("TABIJI_SEED", "20261122"))
+EVENTS = 60000 if LONG else 6000
+SOURCE = ["--set", "collector.open_source=dev"]
+SETTLED_SECONDS = 240
+
+
+def dump(data):
+    return tabiji("state", "dump", "--data", data)
+
+
+def digest(data):
+    try:
+        return tabiji("state", "digest", "--data", data)
+    except AssertionError:
+        return ""  # the database is not there yet
+
+
+def emit(port, lines):
+    run = subprocess.run([PROGRAM, "emit", "--url", f"http://127.0.0.1:{port}"], input="\n".join(lines) + "\n", text=True,
+                         capture_output=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+class Cluster:
+    """The programs of the Kafka mode, with one data directory each."""
+
+    def __init__(self, space, toy, bootstrap, name):
+        self.space, self.toy, self.bootstrap, self.name = space, toy, bootstrap, name
+        self.path = space.path / name
+        self.path.mkdir()
+        self.options = ["--set", f"data.dir={self.path}/data", "--set", "stream.driver=kafka", "--set", f"kafka.bootstrap.servers={bootstrap}",
+                        "--set", f"stream.prefix={name}", "--set", f"stream.group={name}",
+                        "--set", "stream.partitions=4", "--set", "worker.batch_records=1000", "--set", "kafka.consumer.session.timeout.ms=2000",
+                        "--set", "kafka.consumer.heartbeat.interval.ms=500"]
+        self.database = self.path / "sink"
+        self.started = 0
+        self.kills_in_work = 0
+
+    def start(self, *arguments):
+        self.started += 1
+        log = open(self.path / f"{self.started}-{arguments[0]}.log", "w")
+        return self.space.start(*arguments, *self.options, stderr=log)
+
+    def collect(self):
+        self.port = free_port()
+        process = self.start("collect", "--listen", f"127.0.0.1:{self.port}", *SOURCE)
+        wait_until(lambda: ready(self.port), "the collector")
+        return process
+
+    def work(self, slot):
+        return self.start("work", "--slot", slot, "--state", self.path / "state")
+
+    def sink(self):
+        return self.start("sink", "--data", self.database)
+
+    def quiet(self, seconds):
+        """Whether all that was appended has been worked through, within the seconds given."""
+        environment = {**os.environ, "TOY_BROKER": self.bootstrap, "TOY_GROUP": self.name, "TOY_PREFIX": self.name}
+        run = subprocess.run([self.toy, "wait", str(seconds)], env=environment, timeout=seconds + 60, capture_output=True)
+        return run.returncode == 0
+
+    def kill(self, worker, slot):
+        """Kills a worker, starts it again; counts whether there was work left to do."""
+        self.kills_in_work += not self.quiet(0)
+        worker.kill()
+        worker.wait()
+        return self.work(slot)
+
+    def check(self, what, wanted_digest, wanted_dump):
+        assert self.quiet(120), "the workers do not come to the end"
+        end = time.monotonic() + SETTLED_SECONDS
+        while digest(self.database) != wanted_digest and time.monotonic() < end:
+            time.sleep(0.5)
+        same(what, dump(self.database), wanted_dump)
+
+
+def embedded(space, lines):
+    """What the embedded program makes of the events."""
+    data, port = space.path / "embedded", free_port()
+    process = space.start("run", "--data", data, "--listen", f"127.0.0.1:{port}", *SOURCE)
+    wait_until(lambda: ready(port), "the collector")
+    emit(port, lines)
+    assert stop(process) == 0
+    # Started again, it has nothing to do but what was left.
+    process = space.start("run", "--data", data, "--listen", f"127.0.0.1:{port}", *SOURCE)
+    wait_until(lambda: ready(port), "the collector")
+    seen = None
+    while digest(data) != seen:
+        seen = digest(data)
+        time.sleep(2)
+    assert stop(process) == 0
+    return digest(data), dump(data)
+
+
+def check_generated(space, toy, bootstrap, rng):
+    lines = tabiji("generate", "--events", EVENTS, "--seed", "5").splitlines()
+    wanted = embedded(space, lines)
+    cluster = Cluster(space, toy, bootstrap, "plain")
+    collect = cluster.collect()
+    workers = [cluster.work(slot) for slot in ("a", "b")]
+    sink = cluster.sink()
+    emit(cluster.port, lines)
+    cluster.check("collect, two of work, sink", *wanted)
+    for process in (*workers, sink, collect):
+        assert stop(process) == 0, process.args
+
+    cluster = Cluster(space, toy, bootstrap, "rough")
+    collect = cluster.collect()
+    workers = {slot: cluster.work(slot) for slot in ("a", "b")}
+    sink = cluster.sink()
+    shuffled = lines + rng.sample(lines, len(lines) // 10)
+    rng.shuffle(shuffled)
+    step = len(shuffled) // 6
+    for at in range(0, len(shuffled), step):
+        emit(cluster.port, shuffled[at:at + step])
+        slot = rng.choice("ab")
+        time.sleep(rng.random() * 2)
+        workers[slot] = cluster.kill(workers[slot], slot)
+        if rng.random() < 0.5:
+            sink.kill()
+            sink.wait()
+            sink = cluster.sink()
+    assert cluster.kills_in_work > 0, "each kill came too late"
+    cluster.check("shuffled, a tenth twice, workers and sink killed", *wanted)
+    for process in (*workers.values(), sink, collect):
+        assert stop(process) == 0, process.args
+
+
+def check_real_file(space, toy, bootstrap):
+    source = SHARED / "data" / "journeys" / "attribution_data.csv"
+    mapping = ROOT / "deploy" / "mappings" / "touch-log.ini"
+    if not source.exists():
+        print(f"without the real file: {source} is absent")
+        return
+    once = space.path / "file-embedded"
+    tabiji("import", "--data", once, "--mapping", mapping, source)
+    cluster = Cluster(space, toy, bootstrap, "file")
+    workers = {slot: cluster.work(slot) for slot in ("a", "b")}
+    sink = cluster.sink()
+    cluster.quiet(20)  # both have their partitions
+    importing = cluster.start("import", "--data", cluster.path / "import", "--mapping", mapping, source)
+    for slot in ("a", "b", "a"):
+        time.sleep(0.7)
+        workers[slot] = cluster.kill(workers[slot], slot)
+    assert cluster.kills_in_work > 1, "the kills came too late"
+    assert importing.wait(300) == 0
+    cluster.check("the real file, workers killed in the midst", digest(once), dump(once))
+    for process in (*workers.values(), sink):
+        assert stop(process) == 0, process.args
+
+
+def main():
+    toy = sys.argv[1]
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    with Workspace() as space:
+        broker = space.path / "broker"
+        try:
+            bootstrap, _ = kafka_broker.start(broker)
+        except kafka_broker.Unavailable as reason:
+            skip(f"no Kafka broker: {reason}")
+        try:
+            check_generated(space, toy, bootstrap, rng)
+            check_real_file(space, toy, bootstrap)
+        finally:
+            for process in space.processes:
+                if process.poll() is None:
+                    process.kill()
+            kafka_broker.stop(broker)
+
+
+if __name__ == "__main__":
+    main()
