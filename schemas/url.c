@@ -1,6 +1,12 @@
+/* Hosts are mostly plain: one pass over a table of letters tells; the rare rest (user, port,
+ * capitals) goes another way. */
 #include "schemas/url.h"
 
 #include "schemas/error.h"
+
+/* What nearly all hosts are made of, UTF-8 of other scripts included. */
+static const bool plain_host[UINT8_MAX + 1] = {
+    ['a' ... 'z'] = true, ['0' ... '9'] = true, ['.'] = true, ['-'] = true, [0x80 ... 0xFF] = true};
 
 static struct str slice(const char *from, const char *to)
 {
@@ -19,13 +25,6 @@ static const char *find(const char *at, const char *end, char wanted)
     return found ? found : end;
 }
 
-/* The first / or ? */
-static const char *authority_end(const char *at, const char *end)
-{
-    const char *slash = find(at, end, '/');
-    return find(at, slash, '?');
-}
-
 static bool is_scheme(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
@@ -42,6 +41,16 @@ static const char *skip_scheme(const char *at, const char *end)
     return letter && c < end && *c == ':' ? c + 1 : at;
 }
 
+/* Behind "scheme://" or "//", or NULL where there is neither. */
+static const char *skip_to_authority(const char *at, const char *end)
+{
+    static const char usual[] = "https://";
+    if (end - at >= 8 && memcmp(at, usual, 8) == 0)
+        return at + 8;
+    const char *behind = skip_scheme(at, end);
+    return end - behind >= 2 && behind[0] == '/' && behind[1] == '/' ? behind + 2 : NULL;
+}
+
 /* Host of an authority; a port behind the last colon is dropped, not one within [::1]. */
 static struct str host_of(const char *at, const char *end)
 {
@@ -54,18 +63,8 @@ static struct str host_of(const char *at, const char *end)
     return slice(at, host_end);
 }
 
-static bool has_capital(struct str text)
-{
-    unsigned found = 0;
-    for (size_t i = 0; i < text.size; i++)
-        found |= (unsigned)((unsigned char)(text.data[i] - 'A') <= 'Z' - 'A');
-    return found;
-}
-
 static int lower_case(struct str *text, struct arena *arena)
 {
-    if (!has_capital(*text))
-        return 0;
     char *copy = arena_alloc(arena, text->size);
     if (!copy)
         return ERR_NO_MEMORY;
@@ -75,6 +74,24 @@ static int lower_case(struct str *text, struct arena *arena)
     }
     text->data = copy;
     return 0;
+}
+
+/* Reads the authority at *at and moves behind it. */
+static int read_host(const char **at, const char *end, struct arena *arena, struct str *host)
+{
+    const char *begin = *at;
+    const char *c = begin;
+    while (c < end && plain_host[(uint8_t)*c])
+        c++;
+    if (c == end || *c == '/' || *c == '?') {
+        *host = slice(begin, c);
+        *at = c;
+        return 0;
+    }
+    const char *slash = find(c, end, '/');
+    *at = find(c, slash, '?');
+    *host = host_of(begin, *at);
+    return lower_case(host, arena);
 }
 
 int url_split(struct str text, struct arena *arena, struct url *out)
@@ -88,20 +105,16 @@ int url_split(struct str text, struct arena *arena, struct url *out)
     end = find(at, end, '#');
 
     struct url url = {0};
-    const char *behind_scheme = skip_scheme(at, end);
-    bool absolute = end - behind_scheme >= 2 && memcmp(behind_scheme, "//", 2) == 0;
-    if (absolute) {
-        at = behind_scheme + 2;
-        const char *behind_authority = authority_end(at, end);
-        url.host = host_of(at, behind_authority);
-        int r = lower_case(&url.host, arena);
+    const char *authority = skip_to_authority(at, end);
+    if (authority) {
+        at = authority;
+        int r = read_host(&at, end, arena, &url.host);
         if (r < 0)
             return r;
-        at = behind_authority;
     }
     const char *path_end = find(at, end, '?');
     url.path = slice(at, path_end);
-    if (absolute && url.path.size == 0)
+    if (authority && url.path.size == 0)
         url.path = STR("/");
     if (path_end < end)
         url.query = slice(path_end + 1, end);
