@@ -165,7 +165,7 @@ static int append(struct import *import, const struct chunk *chunk)
     struct append_cursor cursor = {
         str_of(import->cursor_name), str_make(chunk->cursor, sizeof(chunk->cursor))};
     bool has_cursor =
-        chunk->has_cursor && import->cursor_name[0] && chunk->cursor_bytes > import->reader.resume;
+        chunk->has_cursor && import->cursor_name[0] && chunk->bytes_done > import->reader.resume;
     if (chunk->output.records_count == 0 && !has_cursor)
         return 0;
     for (int tried = 0;; tried++) {

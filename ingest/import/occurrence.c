@@ -8,9 +8,11 @@
 
 #define CAPACITY_MIN ((size_t)4096)
 
+/* 96 bits of a row's hash: among 10^9 rows two meet with a chance of 10^-11. */
 struct slot {
-    uint64_t hash[2];
-    uint64_t count;
+    uint64_t hash;
+    uint32_t more;
+    uint32_t count;
 };
 
 struct occurrences {
@@ -42,10 +44,10 @@ void occurrences_free(struct occurrences **occurrences)
     *occurrences = NULL;
 }
 
-static struct slot *find(struct slot *slots, size_t capacity, const uint64_t hash[2])
+static struct slot *find(struct slot *slots, size_t capacity, const struct slot *wanted)
 {
-    size_t i = hash[0] & (capacity - 1);
-    while (slots[i].count && (slots[i].hash[0] != hash[0] || slots[i].hash[1] != hash[1]))
+    size_t i = wanted->hash & (capacity - 1);
+    while (slots[i].count && (slots[i].hash != wanted->hash || slots[i].more != wanted->more))
         i = (i + 1) & (capacity - 1);
     return &slots[i];
 }
@@ -59,7 +61,7 @@ static int grow(struct occurrences *occurrences)
     for (size_t i = 0; i < occurrences->capacity; i++) {
         const struct slot *old = &occurrences->slots[i];
         if (old->count)
-            *find(slots, capacity, old->hash) = *old;
+            *find(slots, capacity, old) = *old;
     }
     free(occurrences->slots);
     occurrences->slots = slots;
@@ -71,17 +73,19 @@ int occurrences_count(struct occurrences *occurrences, struct str row, uint64_t 
 {
     uint64_t hash[2];
     hash128(row, hash);
-    struct slot *slot = find(occurrences->slots, occurrences->capacity, hash);
+    const struct slot wanted = {.hash = hash[0], .more = (uint32_t)hash[1]};
+    struct slot *slot = find(occurrences->slots, occurrences->capacity, &wanted);
+    if (slot->count == UINT32_MAX)
+        return ERR_TOO_MANY;
     if (!slot->count && occurrences->used + 1 > occurrences->capacity / 4 * 3) {
         int r = grow(occurrences);
         if (r < 0)
             return r;
-        slot = find(occurrences->slots, occurrences->capacity, hash);
+        slot = find(occurrences->slots, occurrences->capacity, &wanted);
     }
     if (!slot->count) {
         occurrences->used++;
-        slot->hash[0] = hash[0];
-        slot->hash[1] = hash[1];
+        *slot = wanted;
     }
     *nth = ++slot->count;
     return 0;

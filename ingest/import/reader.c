@@ -2,7 +2,8 @@
  * Invariants:
  *  I1 carry holds the bytes of the file from offset on that have been read.
  *  I2 offset is the start of a row, or lies within one that is being discarded.
- *  I3 a cursor stands behind a line end only: a last line without one may still grow.
+ *  I3 reading goes on behind a line end, as a last line without one may still grow; or, where the
+ * file has not grown, behind all of it. A cursor has both places.
  */
 #include "ingest/import/reader.h"
 
@@ -37,13 +38,16 @@ void file_reader_close(struct reader *reader)
     buf_free(&reader->carry);
 }
 
-/* ---- cursors: version, bytes done, their hash ---- */
+/* ---- cursors: version; bytes up to the last line end and their hash; all bytes and theirs ---- */
 
-static void write_cursor(const struct reader *reader, uint8_t cursor[READER_CURSOR_SIZE])
+#define WHOLE_AT 1
+#define ALL_AT 25
+#define PLACE_SIZE 24
+
+static void write_place(const struct reader *reader, uint8_t *place)
 {
-    cursor[0] = CURSOR_VERSION;
-    put_be64(cursor + 1, reader->offset);
-    hash128_digest(&reader->hash, cursor + 9);
+    put_be64(place, reader->offset);
+    hash128_digest(&reader->hash, place + 8);
 }
 
 /* Hashes the first `size` bytes of the file; false when it has fewer. */
@@ -73,16 +77,35 @@ static int hash_prefix(int fd, uint64_t size, uint8_t out[16], bool *whole)
     return 0;
 }
 
+/* Whether the file begins with the bytes of a place, and has no more where it must not. */
+static int has_place(const struct reader *reader, const uint8_t *place, bool to_end, bool *out)
+{
+    uint64_t bytes = get_be64(place);
+    uint8_t hash[16];
+    bool whole = false;
+    *out = false;
+    char next;
+    if (bytes > INT64_MAX || (to_end && pread(reader->fd, &next, 1, (off_t)bytes) != 0))
+        return 0;
+    int r = hash_prefix(reader->fd, bytes, hash, &whole);
+    if (r == 0)
+        *out = whole && memcmp(hash, place + 8, sizeof(hash)) == 0;
+    return r;
+}
+
 int reader_resume(struct reader *reader, struct str cursor)
 {
     if (cursor.size != READER_CURSOR_SIZE || cursor.data[0] != CURSOR_VERSION)
         return 0;
-    uint64_t done = get_be64((const uint8_t *)cursor.data + 1);
-    uint8_t hash[16];
-    bool whole = false;
-    int r = done <= INT64_MAX ? hash_prefix(reader->fd, done, hash, &whole) : 0;
-    if (r == 0 && whole && memcmp(hash, cursor.data + 9, sizeof(hash)) == 0)
-        reader->resume = done;
+    const uint8_t *place = (const uint8_t *)cursor.data + ALL_AT;
+    bool same = false;
+    int r = has_place(reader, place, true, &same);
+    if (r == 0 && !same) {
+        place = (const uint8_t *)cursor.data + WHOLE_AT;
+        r = has_place(reader, place, false, &same);
+    }
+    if (r == 0 && same)
+        reader->resume = get_be64(place);
     return r;
 }
 
@@ -191,13 +214,12 @@ static int read_rows(struct reader *reader, struct chunk *chunk)
     }
     hash128_update(&reader->hash, str_make(chunk->text.data, whole));
     reader->offset += whole;
-    if (whole) {
-        chunk->has_cursor = true;
-        chunk->cursor_bytes = reader->offset;
-        write_cursor(reader, chunk->cursor);
-    }
+    chunk->cursor[0] = CURSOR_VERSION;
+    write_place(reader, chunk->cursor + WHOLE_AT);
     hash128_update(&reader->hash, str_make(chunk->text.data + whole, done - whole));
     reader->offset += done - whole;
+    write_place(reader, chunk->cursor + ALL_AT);
+    chunk->has_cursor = done && !reader->discarding && (whole || reader->eof);
     chunk->bytes_done = reader->offset;
     buf_clear(&reader->carry);
     return buf_append(&reader->carry, chunk->text.data + done, chunk->text.size - done);

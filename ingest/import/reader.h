@@ -8,14 +8,13 @@
 #include "schemas/hash.h"
 
 #define READER_IDENTITY_BYTES ((size_t)64 << 10) /* of the file's start, by which it is known */
-#define READER_CURSOR_SIZE 25
+#define READER_CURSOR_SIZE 49
 
 struct chunk {
     struct buf text; /* what is left of the chunk before, then new bytes */
     struct row_output output;
     uint64_t bytes_done; /* of the file, behind the last row */
-    bool has_cursor;     /* the next import may go on at cursor_bytes */
-    uint64_t cursor_bytes;
+    bool has_cursor;     /* the next import may go on behind this chunk */
     uint8_t cursor[READER_CURSOR_SIZE];
     int error; /* that ended the reading behind these rows */
     bool last;

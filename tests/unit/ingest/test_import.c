@@ -290,6 +290,9 @@ static void test_import_file_that_grew_or_changed(void **state)
     assert_int_equal(buf_appendf(&rows, "B1,2018-07-01T20:40:41Z,impr"), 0);
     run_good(TOUCH, 5000, &fake, buf_str(&rows), &progress);
     assert_int_equal(progress.rejected, 1); /* the row was not yet whole */
+    run_good(TOUCH, 5000, &fake, buf_str(&rows), &progress);
+    assert_int_equal(progress.rows, 0); /* it has not grown */
+    assert_int_equal(progress.bytes_resumed, rows.size);
     assert_int_equal(buf_appendf(&rows, "ession,0,0,Facebook\n"), 0);
     run_good(TOUCH, 5000, &fake, buf_str(&rows), &progress);
     assert_int_equal(progress.rows, 1);
@@ -458,6 +461,7 @@ static void test_import_file_byte_order_mark_delimiter_and_columns(void **state)
     struct import_progress progress;
     fake_open(&fake);
     for (size_t chunk = 1; chunk < 30; chunk += 4) {
+        fake.cursors_count = 0; /* as if for the first time */
         run_good(CSV, chunk, &fake, STR("\xEF\xBB\xBFu,t\nu1,2018-07-22"), &progress);
         assert_int_equal(progress.events, 1);
         run_good("[file]\nname = n\ndelimiter = ;\ncolumns = t,u\n[event touch]\nids.login = "
@@ -466,7 +470,7 @@ static void test_import_file_byte_order_mark_delimiter_and_columns(void **state)
             STR("\xEF\xBB\xBF"
                 "2018-07-22;u1\r\n"),
             &progress);
-        assert_true(progress.events == 1 || progress.bytes_resumed > 0);
+        assert_int_equal(progress.events, 1);
     }
     fake_close(&fake);
 }
