@@ -433,6 +433,8 @@ int row_mapper_take(struct row_mapper *mapper, const struct csv_row *csv, int er
     if (count_only)
         return 0;
     output->count.rows++;
+    if (r < 0 && problem.error == 0)
+        problem.error = r;
     if (r < 0)
         return reject(mapper, &row, &problem, output);
     output->count.events += output->records_count - before;
