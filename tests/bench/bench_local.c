@@ -103,7 +103,7 @@ static const enum topic idle_inputs[] = {TOPIC_EVENTS, TOPIC_JOURNEY};
 static int idle_open(const void *config, void **instance)
 {
     (void)config;
-    *instance = malloc(1);
+    *instance = calloc(1, sizeof(uint64_t)); /* how many records came */
     check(*instance);
     return 0;
 }
@@ -111,7 +111,7 @@ static int idle_open(const void *config, void **instance)
 /* Sends what comes on, as the identify stage does with a known person. */
 static int mailing_process(void *instance, struct task *task, const struct record *record)
 {
-    (void)instance;
+    ++*(uint64_t *)instance;
     return record->topic == TOPIC_EVENTS
                ? outbox_send(task->outbox, TOPIC_JOURNEY, record->key, record->value)
                : 0;
@@ -119,9 +119,9 @@ static int mailing_process(void *instance, struct task *task, const struct recor
 
 static int idle_process(void *instance, struct task *task, const struct record *record)
 {
-    (void)instance;
     (void)task;
     (void)record;
+    ++*(uint64_t *)instance;
     return 0;
 }
 
@@ -158,10 +158,13 @@ static void bench_work(struct local *local)
         int64_t before = done, batches = turn ? INT64_MAX : end / 2 / LOCAL_BATCH_RECORDS_DEFAULT;
         double began = now_s(), cpu = cpu_s();
         int r = 0;
+        *(uint64_t *)local->stages[0].instance = 0;
         for (int64_t i = 0; i < batches && (r = local_work(local, 0)) == 0; i++)
             ;
         check(r >= 0);
-        done = turn ? end : local->input_next;
+        done = local->input_next;
+        check(*(uint64_t *)local->stages[0].instance == (uint64_t)((done - before) * (1 + turn)));
+        check(!turn || done == end);
         say(turn ? "worker, a stage that mails each event on" : "worker, a stage that does nothing",
             (double)(done - before), began, cpu);
     }
