@@ -95,14 +95,14 @@ static void on_wait(void *context, int64_t done, int64_t total)
 static void print_done(
     const struct verb_call *call, const struct import_progress *done, const char *database)
 {
-    (void)printf(call->json ? "{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
-                              "\"bytes_resumed\":%llu,"
-                              "\"database\":\"%s\"}\n"
-                            : "%llu rows: %llu events, %llu rejected, %llu skipped; %llu bytes "
-                              "were imported before\n%s%s",
+    (void)printf(call->json
+                     ? "{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
+                       "\"refused\":%llu,\"bytes_resumed\":%llu,\"database\":\"%s\"}\n"
+                     : "%llu rows: %llu events, %llu rejected, %llu skipped, %llu refused by "
+                       "their customers; %llu bytes were imported before\n%s%s",
         (unsigned long long)done->rows, (unsigned long long)done->events,
         (unsigned long long)done->rejected, (unsigned long long)done->skipped,
-        (unsigned long long)done->bytes_resumed, database,
+        (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed, database,
         call->json || !database[0] ? "" : " is up to date\n");
 }
 
