@@ -45,6 +45,14 @@ static struct state *state_of(const struct run *run)
     return run->settle->timeline->task->state;
 }
 
+/* Writes a row that follows from a new event alone: when appending there cannot be one yet. */
+static int put_fresh(struct run *run, enum table table, struct str key)
+{
+    struct str value = buf_str(&run->settle->room->value);
+    return run->anew ? state_put(state_of(run), table, key, value)
+                     : state_put_new(state_of(run), table, key, value);
+}
+
 static int damaged(int error)
 {
     return error < 0 && error_class(error) == ERROR_CLASS_REJECT ? ERR_STATE : error;
@@ -90,7 +98,7 @@ static int put_conversion(void *context, const struct conversion *conversion)
     buf_clear(value);
     int r = conversion_encode(&row, value);
     if (r == 0)
-        r = state_put(state_of(run), TABLE_CONVERSION, key, buf_str(value));
+        r = put_fresh(run, TABLE_CONVERSION, key);
     return r < 0 || !run->anew ? r : keep_conversion(run, key);
 }
 
@@ -149,6 +157,8 @@ static int put_session(struct run *run, const struct session_row *row)
     session.page_views = row->page_views;
     buf_clear(&room->value);
     int r = session_encode(&session, &room->value);
+    if (r == 0 && row->begun)
+        return put_fresh(run, TABLE_SESSION, str_make(key, sizeof key));
     return r < 0 ? r
                  : state_put(state_of(run), TABLE_SESSION, str_make(key, sizeof key),
                        buf_str(&room->value));
@@ -172,9 +182,7 @@ static int put_event(struct run *run, const struct pending_event *event)
     timeline_key(key, run->person->id, &event->moment.place);
     buf_clear(value);
     int r = stitched_row_encode(run->person->id, event, value);
-    return r < 0 ? r
-                 : state_put(
-                       state_of(run), TABLE_TIMELINE, str_make(key, sizeof key), buf_str(value));
+    return r < 0 ? r : put_fresh(run, TABLE_TIMELINE, str_make(key, sizeof key));
 }
 
 static int step_pending(struct run *run, struct pending_event *event)

@@ -380,6 +380,19 @@ static int compete(struct timeline *timeline, struct arrival *arrival, struct re
                        arrival->pending.moment.place.event_key, seat);
 }
 
+static int put_free_seat(
+    struct timeline *timeline, const struct arrival *arrival, const struct record_row *seat)
+{
+    uint8_t key[RECORD_KEY_SIZE];
+    record_key(key, arrival->person->id, arrival->node, arrival->pending.moment.place.event_key);
+    buf_clear(timeline->value);
+    int r = record_row_encode(seat, timeline->value);
+    if (r < 0)
+        return r;
+    return state_put_new(
+        timeline->task->state, TABLE_RECORD, str_make(key, sizeof key), buf_str(timeline->value));
+}
+
 static int take_seat(struct timeline *timeline, struct arrival *arrival)
 {
     struct person *person = arrival->person;
@@ -392,8 +405,7 @@ static int take_seat(struct timeline *timeline, struct arrival *arrival)
         r = 0;
     }
     if (r == 0)
-        r = put_record(
-            timeline, person, arrival->node, arrival->pending.moment.place.event_key, &seat);
+        r = put_free_seat(timeline, arrival, &seat);
     return r < 0 ? r : add_pending(timeline, person, &arrival->pending);
 }
 

@@ -43,12 +43,19 @@ struct slots {
     size_t count;
 };
 
+/* A row to sort. */
+struct ranked {
+    uint64_t rank; /* table, then the first 7 bytes of the key */
+    const struct entry *entry;
+};
+
 struct state {
     struct state_backend *backend;
     struct arena arena;
     struct slots entries;
     struct slots groups;
     struct state_change *changes;
+    struct ranked *ranked; /* as large */
     size_t changes_room;
 };
 
@@ -150,8 +157,22 @@ static int add_to_group(struct state *state, struct entry *entry)
     return 0;
 }
 
+/* What is committed of a row, unless the caller knows that there is none. */
+static int get_committed(
+    struct state *state, enum table table, struct str key, bool absent, struct str *value)
+{
+#ifdef TABIJI_FAULT_POINTS
+    int r = state->backend->get(state->backend, table, key, value);
+    check(!absent || r != 0);
+    return r;
+#else
+    return absent ? STATE_ABSENT : state->backend->get(state->backend, table, key, value);
+#endif
+}
+
 /* Finds or makes the entry of a row that is about to be written. */
-static int touch(struct state *state, enum table table, struct str key, struct entry **out)
+static int touch(
+    struct state *state, enum table table, struct str key, bool absent, struct entry **out)
 {
     uint64_t hash = hash_key(table, key);
     struct entry *entry = find_entry(state, table, key, hash);
@@ -168,7 +189,7 @@ static int touch(struct state *state, enum table table, struct str key, struct e
     *entry = (struct entry){.hash = hash, .table = (uint8_t)table};
     r = arena_dup(&state->arena, key, &entry->key);
     if (r == 0)
-        r = state->backend->get(state->backend, table, key, &entry->committed);
+        r = get_committed(state, table, key, absent, &entry->committed);
     if (r < 0)
         return r;
     entry->was_absent = entry->deleted = r == STATE_ABSENT;
@@ -206,6 +227,7 @@ void state_free(struct state **state)
         free((*state)->entries.slots);
         free((*state)->groups.slots);
         free((*state)->changes);
+        free((*state)->ranked);
     }
     free(*state);
     *state = NULL;
@@ -223,13 +245,13 @@ int state_get(struct state *state, enum table table, struct str key, struct str 
     return 0;
 }
 
-int state_put(struct state *state, enum table table, struct str key, struct str value)
+static int put(struct state *state, enum table table, struct str key, struct str value, bool absent)
 {
     check(key.size >= GROUP_SIZE);
     if (key.size > STATE_KEY_SIZE_MAX || value.size > STATE_VALUE_SIZE_MAX)
         return ERR_TOO_LARGE;
     struct entry *entry;
-    int r = touch(state, table, key, &entry);
+    int r = touch(state, table, key, absent, &entry);
     if (r < 0 || (!entry->deleted && str_equal(entry->value, value)))
         return r;
     if (!entry->was_absent && str_equal(entry->committed, value))
@@ -241,11 +263,21 @@ int state_put(struct state *state, enum table table, struct str key, struct str 
     return r;
 }
 
+int state_put(struct state *state, enum table table, struct str key, struct str value)
+{
+    return put(state, table, key, value, false);
+}
+
+int state_put_new(struct state *state, enum table table, struct str key, struct str value)
+{
+    return put(state, table, key, value, true);
+}
+
 int state_delete(struct state *state, enum table table, struct str key)
 {
     check(key.size >= GROUP_SIZE);
     struct entry *entry;
-    int r = touch(state, table, key, &entry);
+    int r = touch(state, table, key, false, &entry);
     if (r < 0)
         return r;
     entry->deleted = true;
@@ -362,12 +394,13 @@ void state_scan_end(struct state_scan **scan)
 
 /* ---- what the driver takes ---- */
 
-static int compare_changes(const void *a, const void *b)
+/* Table and first bytes of the key decide nearly always, without looking at the row itself. */
+static int compare_ranked(const void *a, const void *b)
 {
-    const struct state_change *x = a, *y = b;
-    if (x->table != y->table)
-        return x->table < y->table ? -1 : 1;
-    return str_compare(x->key, y->key);
+    const struct ranked *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return str_compare(x->entry->key, y->entry->key);
 }
 
 static bool changed(const struct entry *entry)
@@ -377,29 +410,47 @@ static bool changed(const struct entry *entry)
     return !str_equal(entry->value, entry->committed);
 }
 
+static int reserve_changes(struct state *state)
+{
+    size_t count = state->entries.count;
+    if (count <= state->changes_room)
+        return 0;
+    struct state_change *changes = realloc(state->changes, count * sizeof *changes);
+    if (!changes)
+        return ERR_NO_MEMORY;
+    state->changes = changes;
+    struct ranked *ranked = realloc(state->ranked, count * sizeof *ranked);
+    if (!ranked)
+        return ERR_NO_MEMORY;
+    state->ranked = ranked;
+    state->changes_room = count;
+    return 0;
+}
+
 int state_changes(struct state *state, const struct state_change **changes, size_t *count)
 {
-    if (state->entries.count > state->changes_room) {
-        struct state_change *more =
-            realloc(state->changes, state->entries.count * sizeof *state->changes);
-        if (!more)
-            return ERR_NO_MEMORY;
-        state->changes = more;
-        state->changes_room = state->entries.count;
-    }
+    int r = reserve_changes(state);
+    if (r < 0)
+        return r;
     size_t found = 0;
     for (size_t i = 0; i < state->entries.size; i++) {
         const struct entry *entry = state->entries.slots[i];
-        if (entry && changed(entry))
-            state->changes[found++] = (struct state_change){
-                .table = (enum table)entry->table,
-                .key = entry->key,
-                .deleted = entry->deleted,
-                .value = entry->value,
-            };
+        if (!entry || !changed(entry))
+            continue;
+        uint64_t begin = get_be64((const uint8_t *)entry->key.data);
+        state->ranked[found++] = (struct ranked){(uint64_t)entry->table << 56 | begin >> 8, entry};
     }
     if (found)
-        qsort(state->changes, found, sizeof *state->changes, compare_changes);
+        qsort(state->ranked, found, sizeof *state->ranked, compare_ranked);
+    for (size_t i = 0; i < found; i++) {
+        const struct entry *entry = state->ranked[i].entry;
+        state->changes[i] = (struct state_change){
+            .table = (enum table)entry->table,
+            .key = entry->key,
+            .deleted = entry->deleted,
+            .value = entry->value,
+        };
+    }
     *changes = state->changes;
     *count = found;
     return 0;
