@@ -24,7 +24,7 @@ struct journey_config {
     struct str direct_channel; /* passed over by last_non_direct; "Direct" */
     struct str store_channel;  /* of the visit that a purchase implies; "Store" */
     struct str call_channel;   /* of the call that an order implies; "Call Center" */
-    size_t cache_bytes_max;    /* persons kept in memory between batches; 256 MiB */
+    size_t cache_bytes_max;    /* persons kept in memory between batches; 64 MiB */
 };
 
 #define JOURNEY_CONVERSION_TYPES_MAX ((size_t)64)

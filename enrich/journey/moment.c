@@ -12,7 +12,7 @@
 #define LOOKBACK_DAYS_DEFAULT 90
 #define PATH_TOUCHES_DEFAULT ((size_t)1000)
 #define TIMELINE_EVENTS_DEFAULT 100000
-#define CACHE_BYTES_DEFAULT ((size_t)256 << 20)
+#define CACHE_BYTES_DEFAULT ((size_t)64 << 20) /* a worker has one a partition */
 
 static const struct str conversion_types_default[] = {
     STR_INIT("order_completed"), STR_INIT("store_purchase")};

@@ -6,6 +6,7 @@
 #include "schemas/error.h"
 
 #define SLOTS_MIN ((size_t)4096)
+#define PENDING_LINEAR_MAX ((size_t)32) /* a power of two */
 
 int persons_init(struct persons *persons)
 {
@@ -151,8 +152,7 @@ void persons_settled(struct persons *persons, size_t size_max)
     for (size_t i = 0; i < persons->dirty_count; i++) {
         struct person *person = persons->dirty[i];
         check(person->pending_count == 0);
-        person->pending = NULL;
-        person->pending_room = 0;
+        person_pending_clear(person);
         person->dirty = false;
         size_t size =
             sizeof *person + fold_size(&person->fold) + person->gone_room * sizeof *person->gone;
@@ -162,6 +162,84 @@ void persons_settled(struct persons *persons, size_t size_max)
     persons->dirty_count = 0;
     while (persons->size > size_max && persons->oldest)
         evict(persons, persons->oldest);
+}
+
+/* ---- pending events ---- */
+
+static void enter(struct pending_event **slots, size_t size, struct pending_event *event)
+{
+    uint64_t bits;
+    memcpy(&bits, event->moment.place.event_key, sizeof bits); /* a hash already */
+    size_t at = bits & (size - 1);
+    while (slots[at])
+        at = (at + 1) & (size - 1);
+    slots[at] = event;
+}
+
+/* Enters the newest, all when the table is made or grows. */
+static int enter_newest(struct person *person, struct arena *arena)
+{
+    size_t count = person->pending_count, size = person->pending_slots_size;
+    if (count < PENDING_LINEAR_MAX)
+        return 0;
+    size_t from = count - 1;
+    if (count * 2 > size) {
+        size = size ? size * 2 : PENDING_LINEAR_MAX * 4;
+        struct pending_event **slots = arena_alloc(arena, size * sizeof *slots);
+        if (!slots)
+            return ERR_NO_MEMORY;
+        memset(slots, 0, size * sizeof *slots);
+        person->pending_slots = slots;
+        person->pending_slots_size = size;
+        from = 0;
+    }
+    for (size_t i = from; i < count; i++)
+        enter(person->pending_slots, size, person->pending[i]);
+    return 0;
+}
+
+int person_pending_add(
+    struct person *person, const struct pending_event *event, struct arena *arena)
+{
+    if (person->pending_count == person->pending_room) {
+        size_t room = person->pending_room ? person->pending_room * 2 : 4;
+        struct pending_event **more = arena_alloc(arena, room * sizeof *more);
+        if (!more)
+            return ERR_NO_MEMORY;
+        if (person->pending_count)
+            memcpy(more, person->pending, person->pending_count * sizeof *more);
+        person->pending = more;
+        person->pending_room = room;
+    }
+    struct pending_event *kept = arena_alloc(arena, sizeof *kept);
+    if (!kept)
+        return ERR_NO_MEMORY;
+    *kept = *event;
+    person->pending[person->pending_count++] = kept;
+    return enter_newest(person, arena);
+}
+
+bool person_pending_has(const struct person *person, const struct moment_place *place)
+{
+    if (!person->pending_slots) {
+        for (size_t i = 0; i < person->pending_count; i++)
+            if (moment_place_compare(&person->pending[i]->moment.place, place) == 0)
+                return true;
+        return false;
+    }
+    uint64_t bits;
+    memcpy(&bits, place->event_key, sizeof bits);
+    size_t mask = person->pending_slots_size - 1;
+    for (size_t at = bits & mask; person->pending_slots[at]; at = (at + 1) & mask)
+        if (moment_place_compare(&person->pending_slots[at]->moment.place, place) == 0)
+            return true;
+    return false;
+}
+
+void person_pending_clear(struct person *person)
+{
+    person->pending = person->pending_slots = NULL;
+    person->pending_count = person->pending_room = person->pending_slots_size = 0;
 }
 
 /* ---- nodes that left ---- */

@@ -41,6 +41,8 @@ struct person {
     bool broken; /* rows changed other than by appending: the fold no longer fits them */
     struct pending_event **pending; /* in the batch's arena */
     size_t pending_count, pending_room;
+    struct pending_event **pending_slots; /* by event key, once there are many; in the arena too */
+    size_t pending_slots_size;
 
     bool folded; /* `fold` is that of the rows, but for the pending ones */
     struct fold fold;
@@ -76,6 +78,15 @@ void persons_settled(struct persons *persons, size_t size_max);
 
 /* Drops all. */
 void persons_clear(struct persons *persons);
+
+/* Adds an event to those that are not yet rows; *event is copied into the arena. Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int person_pending_add(
+    struct person *person, const struct pending_event *event, struct arena *arena);
+/* True when one of that place is among them. */
+bool person_pending_has(const struct person *person, const struct moment_place *place);
+/* Forgets them. */
+void person_pending_clear(struct person *person);
 
 /* The entry of a node, or NULL. */
 struct gone_node *person_gone(const struct person *person, const uint8_t node[KEY_SIZE]);

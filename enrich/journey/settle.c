@@ -532,6 +532,6 @@ int settle_person(struct settle *settle, struct person *person)
         return r;
     person->folded = true;
     person->broken = false;
-    person->pending_count = 0;
+    person_pending_clear(person);
     return 0;
 }

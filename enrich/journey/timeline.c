@@ -129,29 +129,15 @@ int timeline_flush(struct timeline *timeline, struct person *person)
     }
     if (person->pending_count)
         person->broken = true;
-    person->pending_count = 0;
+    person_pending_clear(person);
     return r;
 }
 
 static int add_pending(
     struct timeline *timeline, struct person *person, const struct pending_event *event)
 {
-    if (person->pending_count == person->pending_room) {
-        size_t room = person->pending_room ? person->pending_room * 2 : 4;
-        struct pending_event **more = arena_alloc(timeline->batch, room * sizeof *more);
-        if (!more)
-            return ERR_NO_MEMORY;
-        if (person->pending_count)
-            memcpy(more, person->pending, person->pending_count * sizeof *more);
-        person->pending = more;
-        person->pending_room = room;
-    }
-    struct pending_event *kept = arena_alloc(timeline->batch, sizeof *kept);
-    if (!kept)
-        return ERR_NO_MEMORY;
-    *kept = *event;
-    person->pending[person->pending_count++] = kept;
-    return persons_mark(timeline->persons, person);
+    int r = person_pending_add(person, event, timeline->batch);
+    return r < 0 ? r : persons_mark(timeline->persons, person);
 }
 
 static int get_record(struct timeline *timeline, const struct person *person,
@@ -177,15 +163,12 @@ static int put_record(struct timeline *timeline, const struct person *person,
         timeline->task->state, TABLE_RECORD, str_make(key, sizeof key), buf_str(timeline->value));
 }
 
-/* The timeline's row of that place, as Stitched. Writes pending events first where there are many,
- * or the wanted one is among them. Returns STATE_ABSENT when there is none. */
+/* The timeline's row of that place, as Stitched; when it is pending, pending events are written
+ * first. Returns STATE_ABSENT when there is none. */
 static int get_row(struct timeline *timeline, struct person *person,
     const struct moment_place *place, struct stitched *out)
 {
-    bool flush = person->pending_count > PENDING_SEARCH_MAX;
-    for (size_t i = 0; !flush && i < person->pending_count; i++)
-        flush = moment_place_compare(&person->pending[i]->moment.place, place) == 0;
-    int r = flush ? timeline_flush(timeline, person) : 0;
+    int r = person_pending_has(person, place) ? timeline_flush(timeline, person) : 0;
     if (r < 0)
         return r;
     uint8_t key[TIMELINE_KEY_SIZE];

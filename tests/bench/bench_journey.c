@@ -21,7 +21,7 @@
 #define BATCH 20000
 #define STAGE_EVENTS ((size_t)200000)
 #define STAGE_PERSONS ((size_t)10000)
-#define CACHE_BYTES ((size_t)256 << 20)
+#define CACHE_BYTES ((size_t)64 << 20)
 #define TEXT_SIZE 64
 #define FILL_SIZE 380
 

@@ -493,6 +493,30 @@ static void test_process_hidden_copy_is_replaced_by_a_lower_position(void **stat
     assert_int_equal(rows_in(fixture, TABLE_RECORD), 2);
 }
 
+/* A shared device: every event may have another seat, also among those of the same batch. */
+static void test_process_many_events_of_a_mixed_person_in_one_batch(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stitched row;
+    struct profile profile;
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < 120; i++) {
+            struct touchpoint event =
+                event_of((uint8_t)(turn * 120 + i + 1), "page_viewed", DAY + turn * 120 + i);
+            put(fixture, A, 1, 10 * i + 10, &event);
+        }
+        struct touchpoint again =
+            event_of((uint8_t)(turn * 120 + 50), "page_viewed", DAY + turn * 120 + 49);
+        put(fixture, A, 2, 1, &again);
+        commit(fixture);
+        assert_true(row_of(fixture, A, &again, &row));
+        assert_int_equal(row.position, 1);
+    }
+    assert_true(profile_of(fixture, A, &profile));
+    assert_int_equal(profile.events, 240);
+    assert_int_equal(rows_in(fixture, TABLE_RECORD), 242);
+}
+
 /* ---- bad input ---- */
 
 static void test_process_bytes_that_are_no_message_are_rejected(void **state)
@@ -642,6 +666,7 @@ int main(void)
         TEST(test_process_hidden_seat_shows_when_the_other_is_left),
         TEST(test_process_two_seats_with_other_facts_reject_the_later),
         TEST(test_process_hidden_copy_is_replaced_by_a_lower_position),
+        TEST(test_process_many_events_of_a_mixed_person_in_one_batch),
         TEST(test_process_bytes_that_are_no_message_are_rejected),
         TEST(test_process_truncated_message_is_rejected_at_every_length),
         TEST(test_process_message_that_nobody_sends_is_rejected),
