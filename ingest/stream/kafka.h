@@ -54,7 +54,7 @@ struct kafka_config {
     int replication_factor;
 
     size_t batch_records_max; /* of one transaction */
-    int batch_ms;             /* from a transaction's first record to the begin of its commit */
+    int batch_ms;             /* so long a transaction waits for more records; ten times at most */
 
     const struct kafka_property *properties; /* "bootstrap.servers" at least */
     size_t properties_count;

@@ -18,6 +18,8 @@
 #define PATH_SIZE 4096
 #define KEY_CLUSTER "cluster"
 #define KEY_SEEN "seen"
+#define KEY_BOOT "boot"
+#define SYNC_EVERY_MS 5000 /* so late at most is an error of the disk noticed */
 
 static int64_t wall_ms(void)
 {
@@ -111,7 +113,8 @@ static int remove_store(const char *dir)
 
 static int open_store(struct kafka_task *task, const char *dir)
 {
-    const struct state_lmdb_options options = {.map_bytes = MAP_BYTES, .format = FORMAT};
+    const struct state_lmdb_options options = {
+        .map_bytes = MAP_BYTES, .format = FORMAT, .fsync_off = task->boot[0] != '\0'};
     return state_lmdb_open(&task->store, dir, &options);
 }
 
@@ -119,8 +122,11 @@ static int open_store(struct kafka_task *task, const char *dir)
 static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster, bool *sound)
 {
     struct str whose;
+    struct str boot;
     int64_t seen;
     int r = meta_get(task, txn, KEY_CLUSTER, &whose);
+    if (r == 0)
+        r = meta_get(task, txn, KEY_BOOT, &boot);
     if (r == 0)
         r = meta_get_number(task, txn, KEY_SEEN, &seen);
     for (int i = 0; i < TOPIC_COUNT && r == 0; i++) {
@@ -134,14 +140,17 @@ static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster,
     if (r < 0)
         return r;
     int64_t age = wall_ms() - seen;
-    *sound = str_equal(whose, str_of(cluster)) && age < KAFKA_COPY_AGE_MS_MAX &&
-             age > -KAFKA_COPY_AGE_MS_MAX;
+    *sound = str_equal(whose, str_of(cluster)) &&
+             (boot.size == 0 || str_equal(boot, str_of(task->boot))) &&
+             age < KAFKA_COPY_AGE_MS_MAX && age > -KAFKA_COPY_AGE_MS_MAX;
     return 0;
 }
 
-static int write_meta(struct kafka_task *task, MDB_txn *txn)
+static int write_meta(struct kafka_task *task, MDB_txn *txn, const char *boot)
 {
     int r = meta_put_number(task, txn, KEY_SEEN, wall_ms());
+    if (r == 0)
+        r = meta_put(task, txn, KEY_BOOT, str_of(boot));
     for (int i = 0; i < TOPIC_COUNT && r == 0; i++) {
         char name[KAFKA_TOPIC_SIZE_MAX];
         struct kafka_changelog *changelog = &task->changelogs[i];
@@ -162,7 +171,7 @@ static int write_store(
         return state_lmdb_error(r);
     r = state_lmdb_apply(task->store, txn, changes, count);
     if (r == 0)
-        r = write_meta(task, txn);
+        r = write_meta(task, txn, task->boot);
     if (r == 0 && cluster)
         r = meta_put(task, txn, KEY_CLUSTER, str_of(cluster));
     if (r < 0) {
@@ -175,6 +184,24 @@ static int write_store(
     for (int i = 0; i < TOPIC_COUNT; i++)
         task->changelogs[i].next = task->changelogs[i].now.next;
     return 0;
+}
+
+static int sync_store(struct kafka_task *task)
+{
+    int r = mdb_env_sync(state_lmdb_env(task->store), 1);
+    task->synced_ms = wall_ms();
+    return r ? state_lmdb_error(r) : 0;
+}
+
+/* Brings all to the disk, then says so. */
+static int close_copy(struct kafka_task *task)
+{
+    int r = sync_store(task);
+    if (r < 0)
+        return r;
+    task->boot = "";
+    r = write_store(task, NULL, 0, NULL);
+    return r < 0 ? r : sync_store(task);
 }
 
 static int read_store(struct kafka_task *task, const char *cluster, bool *sound)
@@ -242,7 +269,9 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
         .config = origin->config,
         .stage = stage,
         .partition = partition,
-        .producer = origin->producer};
+        .producer = origin->producer,
+        .boot = origin->boot,
+        .synced_ms = wall_ms()};
     for (int i = 0; i < TABLE_COUNT; i++)
         if (kafka_task_owns(stage, (enum table)i))
             task->changelogs[table_topic((enum table)i)].used = true;
@@ -268,9 +297,9 @@ void kafka_task_close(struct kafka_task **task)
     if (!gone)
         return;
     kafka_task_drop(gone);
-    /* Good until now; a failure to note so costs a rebuild at worst. */
+    /* Good until now, and on the disk; a failure to note so costs a rebuild at worst. */
     if (gone->current)
-        (void)!write_store(gone, NULL, 0, NULL);
+        (void)!close_copy(gone);
     if (gone->instance)
         gone->stage->close(gone->instance);
     state_free(&gone->state);
@@ -289,7 +318,7 @@ int kafka_task_rebuild(struct kafka_task *task)
     for (int i = 0; i < TABLE_COUNT && r == 0; i++)
         r = mdb_drop(txn, state_lmdb_table(task->store, (enum table)i), 0);
     changelogs_restart(task);
-    int error = r ? state_lmdb_error(r) : write_meta(task, txn);
+    int error = r ? state_lmdb_error(r) : write_meta(task, txn, task->boot);
     if (error < 0) {
         mdb_txn_abort(txn);
         return error;
@@ -385,6 +414,8 @@ int kafka_task_commit(struct kafka_task *task)
     int r = state_changes(task->state, &changes, &count);
     if (r == 0 && count > 0)
         r = write_store(task, changes, count, NULL);
+    if (r == 0 && task->boot[0] && wall_ms() - task->synced_ms > SYNC_EVERY_MS)
+        r = sync_store(task);
     if (r == 0)
         end(task);
     return r;

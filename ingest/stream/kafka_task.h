@@ -33,6 +33,9 @@ struct kafka_task {
     struct state_lmdb *store;
     struct state *state;
     struct kafka_changelog changelogs[TOPIC_COUNT];
+    const char *
+        boot; /* id of this boot of the machine; empty: not known, each commit waits for the disk */
+    int64_t synced_ms;
     bool begun;   /* a batch has touched it */
     bool current; /* restored to the end of its changelog since it was opened */
     uint64_t mails;
@@ -44,6 +47,7 @@ struct kafka_task_origin {
     const struct kafka_config *config;
     const char *dir;     /* the slot's; the task makes a directory within */
     const char *cluster; /* id */
+    const char *boot;    /* id, or empty; outlives the task */
     struct kafka_producer *producer;
 };
 

@@ -16,28 +16,26 @@
  */
 #include "ingest/stream/kafka.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <syslog.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "ingest/door.h"
 #include "ingest/stream/fault.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
 #include "ingest/stream/kafka_restore.h"
+#include "ingest/stream/kafka_slot.h"
 #include "ingest/stream/kafka_task.h"
 
 #define POLL_MS 100 /* so often a waiting run() looks whether it was woken */
-#define PATH_SIZE 4096
 #define STAGES_MAX 8
 #define CLUSTER_SIZE 128
-#define SEEK_TRIES 100 /* of POLL_MS: a partition just assigned cannot be sought at once */
+#define BATCH_STRETCH 10 /* times batch_ms that a batch may take while there is more at hand */
+#define CLOCK_EVERY 64   /* records between looks at the clock */
+#define SEEK_TRIES 100   /* of POLL_MS: a partition just assigned cannot be sought at once */
 
 struct input {
     struct kafka_task *task; /* NULL: not assigned */
@@ -50,8 +48,7 @@ struct kafka_worker {
     struct kafka_config config;
     struct stage stages[STAGES_MAX];
     size_t stages_count;
-    char dir[PATH_SIZE]; /* of the slot */
-    int lock;            /* descriptor, or -1 */
+    struct kafka_slot slot;
     char cluster[CLUSTER_SIZE];
     struct kafka_layout layout;
     struct kafka_client consumer;
@@ -68,7 +65,10 @@ struct kafka_worker {
     bool unsynced;
     bool in_batch;
     size_t batch_records;
-    int64_t batch_end;
+    int64_t batch_end; /* so long it waits for records; then it takes what is at hand */
+    bool drained;      /* the last poll found none */
+    int64_t clock;     /* milliseconds, a little old */
+    unsigned ticks;
     int failure; /* of the rebalance callback */
     atomic_bool woken;
     struct kafka_worker_counts counts;
@@ -205,7 +205,8 @@ static int begin(struct kafka_worker *worker)
         return roll_back(worker, r);
     worker->in_batch = true;
     worker->batch_records = 0;
-    worker->batch_end = now_ms() + worker->config.batch_ms;
+    worker->clock = now_ms();
+    worker->batch_end = worker->clock + worker->config.batch_ms;
     return 0;
 }
 
@@ -260,8 +261,9 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
 static int open_task(struct kafka_worker *worker, const struct stage *stage, int32_t partition)
 {
     const struct kafka_task_origin origin = {.config = &worker->config,
-        .dir = worker->dir,
+        .dir = worker->slot.dir,
         .cluster = worker->cluster,
+        .boot = worker->slot.boot,
         .producer = &worker->producer};
     struct kafka_task *task;
     bool rebuilt = false;
@@ -553,19 +555,29 @@ static int prepare(struct kafka_worker *worker)
     return r;
 }
 
+/* Looks at the clock now and then only: it costs as much as a small record. */
+static void tick(struct kafka_worker *worker, bool now)
+{
+    if (now || !worker->in_batch || ++worker->ticks % CLOCK_EVERY == 0)
+        worker->clock = now_ms();
+}
+
 static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
 {
-    int64_t left = (worker->in_batch ? worker->batch_end : idle_end) - now_ms();
+    int64_t left = (worker->in_batch ? worker->batch_end : idle_end) - worker->clock;
     if (left > POLL_MS)
         return POLL_MS;
     return left > 0 ? (int)left : 0;
 }
 
-/* The open batch is large or old enough, or there is nothing more to put into it. */
+/* The open batch is large or old enough, or there is nothing more to put into it. While more is at
+ * hand, it grows: a commit costs the same for many records as for few. */
 static bool batch_full(struct kafka_worker *worker)
 {
+    int64_t stretched = (int64_t)worker->config.batch_ms * (BATCH_STRETCH - 1);
     return worker->batch_records >= worker->config.batch_records_max || worker->awaited == 0 ||
-           now_ms() >= worker->batch_end;
+           (worker->drained && worker->clock >= worker->batch_end) ||
+           worker->clock >= worker->batch_end + stretched;
 }
 
 /* One poll and what follows from it. Returns 0, or an error with no batch open. */
@@ -574,11 +586,15 @@ static int turn(struct kafka_worker *worker, int64_t idle_end)
     int r = worker->in_batch ? 0 : prepare(worker);
     if (r != 0)
         return r < 0 ? r : 0;
+    tick(worker, false);
     rd_kafka_message_t *message =
         rd_kafka_consumer_poll(worker->consumer.rk, poll_timeout(worker, idle_end));
+    worker->drained = message == NULL;
     if (message) {
         r = on_message(worker, message);
         rd_kafka_message_destroy(message);
+    } else {
+        tick(worker, true);
     }
     if (worker->failure < 0) {
         r = worker->failure;
@@ -605,7 +621,7 @@ int kafka_worker_run(struct kafka_worker *worker, int timeout_ms)
             return r;
         if (!worker->in_batch && worker->counts.commits != commits)
             return 0; /* also when a rebalance has ended the batch */
-        if (!worker->in_batch && now_ms() >= idle_end)
+        if (!worker->in_batch && worker->clock >= idle_end)
             break;
     }
     return commit_idle(worker);
@@ -623,25 +639,6 @@ void kafka_worker_counts(const struct kafka_worker *worker, struct kafka_worker_
 }
 
 /* ---- open and close ---- */
-
-static int take_slot(struct kafka_worker *worker)
-{
-    const struct kafka_config *config = &worker->config;
-    char path[PATH_SIZE + 16];
-    int size = snprintf(worker->dir, sizeof worker->dir, "%s/%s", config->state_dir, config->slot);
-    if (size <= 0 || size >= (int)sizeof worker->dir)
-        return ERR_CONFIG;
-    int r = kafka_make_dir(worker->dir);
-    if (r < 0)
-        return r;
-    snprintf(path, sizeof path, "%s/lock", worker->dir);
-    worker->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (worker->lock < 0)
-        return ERR_IO;
-    if (flock(worker->lock, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    return errno == EWOULDBLOCK ? ERR_LOCKED : ERR_IO;
-}
 
 /* Inputs of one stage are partitioned alike, and each table has one stage at most. */
 static int check_stages(const struct kafka_worker *worker)
@@ -731,10 +728,9 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     if (!worker)
         return ERR_NO_MEMORY;
     worker->config = *config;
-    worker->lock = -1;
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
-    int r = take_slot(worker);
+    int r = kafka_slot_take(&worker->slot, config);
     if (r == 0)
         r = open_clients(worker);
     if (r == 0)
@@ -764,8 +760,7 @@ void kafka_worker_close(struct kafka_worker **worker)
         free(gone->inputs[t]);
     free(gone->tasks);
     arena_free(&gone->scratch);
-    if (gone->lock >= 0)
-        close(gone->lock);
+    kafka_slot_release(&gone->slot);
     free(gone);
     *worker = NULL;
 }

@@ -18,8 +18,8 @@
 #define STATE_LMDB_EXTRA_MAX 4
 
 struct state_lmdb_options {
-    size_t map_bytes;         /* address space; 0: STATE_LMDB_MAP_BYTES_DEFAULT */
-    bool fsync_off;           /* tests and benchmarks only */
+    size_t map_bytes; /* address space; 0: STATE_LMDB_MAP_BYTES_DEFAULT */
+    bool fsync_off;   /* commits do not wait for the disk; tests, and copies that can be rebuilt */
     const char *const *extra; /* names of more databases of the driver's own */
     size_t extra_count;       /* at most STATE_LMDB_EXTRA_MAX */
     const char *format;       /* what `meta` must say of its version; written when new */

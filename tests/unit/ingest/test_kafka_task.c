@@ -87,18 +87,24 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Opens the task (again); returns whether its copy was thrown away. */
-static bool open_task(struct fixture *fixture, const char *cluster)
+/* Opens the task (again) after a boot of the machine; returns whether its copy was thrown away. */
+static bool open_task_at(struct fixture *fixture, const char *cluster, const char *boot)
 {
     const struct kafka_task_origin origin = {.config = &fixture->mock.config,
         .dir = fixture->mock.directory,
         .cluster = cluster,
+        .boot = boot,
         .producer = &fixture->producer};
     bool rebuilt = false;
     kafka_task_close(&fixture->task);
     assert_int_equal(
         kafka_task_open(&origin, &fixture->stage, PARTITION, &fixture->task, &rebuilt), 0);
     return rebuilt;
+}
+
+static bool open_task(struct fixture *fixture, const char *cluster)
+{
+    return open_task_at(fixture, cluster, "boot-1");
 }
 
 /* As a restore does: a row and how far its changelog goes with it. */
@@ -195,6 +201,25 @@ static void test_open_copy_that_was_away_too_long_is_thrown_away(void **state)
     assert_true(open_task(fixture, CLUSTER));
 }
 
+static void test_open_copy_not_closed_before_the_machine_went_down_is_thrown_away(void **state)
+{
+    struct fixture *fixture = *state;
+    open_task_at(fixture, CLUSTER, "boot-1");
+    replay(fixture, 77);
+    assert_false(
+        open_task_at(fixture, CLUSTER, "boot-2")); /* closed and synced: good for any boot */
+    replay(fixture, 78);
+    fixture->task->current = false; /* the process was killed, */
+    assert_false(open_task_at(fixture, CLUSTER, "boot-2"));
+    fixture->task->current = false; /* or the machine went down */
+    assert_true(open_task_at(fixture, CLUSTER, "boot-3"));
+    replay(fixture, 79);
+    assert_false(open_task_at(fixture, CLUSTER, ""));
+    replay(fixture, 80); /* where boots are not known, each commit waits for the disk */
+    fixture->task->current = false;
+    assert_false(open_task_at(fixture, CLUSTER, ""));
+}
+
 static void test_rebuild_forgets_rows_and_offsets(void **state)
 {
     struct fixture *fixture = *state;
@@ -272,6 +297,7 @@ int main(void)
         TEST(test_open_again_keeps_rows_and_offsets),
         TEST(test_open_copy_of_another_cluster_is_thrown_away),
         TEST(test_open_copy_that_was_away_too_long_is_thrown_away),
+        TEST(test_open_copy_not_closed_before_the_machine_went_down_is_thrown_away),
         TEST(test_rebuild_forgets_rows_and_offsets),
         TEST(test_commit_keeps_the_batch_drop_forgets_it),
         TEST(test_settle_row_that_ends_as_it_was_sends_nothing),
