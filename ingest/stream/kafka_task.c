@@ -13,7 +13,7 @@
 
 #include "schemas/error.h"
 
-#define FORMAT "tabiji-kafka-1"
+#define FORMAT "tabiji-kafka-2"
 #define MAP_BYTES ((size_t)64 << 30) /* of one task; hundreds fit into an address space */
 #define PATH_SIZE 4096
 #define KEY_CLUSTER "cluster"
@@ -315,10 +315,10 @@ int kafka_task_rebuild(struct kafka_task *task)
     int r = mdb_txn_begin(state_lmdb_env(task->store), NULL, 0, &txn);
     if (r)
         return state_lmdb_error(r);
-    for (int i = 0; i < TABLE_COUNT && r == 0; i++)
-        r = mdb_drop(txn, state_lmdb_table(task->store, (enum table)i), 0);
+    int error = state_lmdb_clear(task->store, txn);
     changelogs_restart(task);
-    int error = r ? state_lmdb_error(r) : write_meta(task, txn, task->boot);
+    if (error == 0)
+        error = write_meta(task, txn, task->boot);
     if (error < 0) {
         mdb_txn_abort(txn);
         return error;

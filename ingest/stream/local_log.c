@@ -176,6 +176,7 @@ static void *write_log(void *context)
 {
     struct local *local = context;
     struct append_request *first;
+    (void)pthread_setname_np(pthread_self(), "log");
     (void)pthread_mutex_lock(&local->mutex);
     while ((first = take_requests(local))) {
         int failed = local->failed;

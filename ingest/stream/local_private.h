@@ -16,11 +16,11 @@
 #include "ingest/stream/outbox.h"
 #include "ingest/stream/state_lmdb.h"
 
-#define LOCAL_FORMAT "tabiji-local-1"
+#define LOCAL_FORMAT "tabiji-local-2"
 #define LOCAL_SEGMENT_SIZE ((size_t)1 << 20)
 #define LOCAL_QUEUE_REQUESTS_MAX 65536
-#define LOCAL_BATCH_RECORDS_DEFAULT 20000
-#define LOCAL_BATCH_BYTES_DEFAULT ((size_t)64 << 20)
+#define LOCAL_BATCH_RECORDS_DEFAULT 100000
+#define LOCAL_BATCH_BYTES_DEFAULT ((size_t)512 << 20)
 #define LOCAL_READERS_MAX 16
 #define LOCAL_STAGES_MAX 8
 #define LOCAL_DIRECTORY_ID_SIZE 16

@@ -57,6 +57,21 @@ static bool seen_before(struct local_source *source, enum topic topic, struct st
     return false;
 }
 
+/* stored: the row's bytes; NULL for a tombstone. */
+static int add_result(struct local_source *source, struct result result, const MDB_val *stored)
+{
+    if (stored && result.topic == TOPIC_REJECTED) {
+        result.value = str_make(stored->mv_data, stored->mv_size);
+    } else if (stored) {
+        int r = state_lmdb_value(source->local->store, source->txn,
+            (enum table)topic_table(result.topic), stored, &result.value);
+        if (r < 0)
+            return r;
+    }
+    source->results[source->results_count++] = result;
+    return 0;
+}
+
 static int add_change(struct local_source *source, struct str change)
 {
     struct local *local = source->local;
@@ -72,11 +87,9 @@ static int add_change(struct local_source *source, struct str change)
     int r = mdb_get(source->txn, topic_dbi(local, topic), &k, &value);
     if (r && r != MDB_NOTFOUND)
         return state_lmdb_error(r);
-    struct result *result = &source->results[source->results_count++];
-    *result = (struct result){.topic = topic, .tombstone = r == MDB_NOTFOUND, .key = key};
-    if (r == 0)
-        result->value = str_make(value.mv_data, value.mv_size);
-    return 0;
+    return add_result(source,
+        (struct result){.topic = topic, .tombstone = r == MDB_NOTFOUND, .key = key},
+        r ? NULL : &value);
 }
 
 /* Whether the change log has lost what comes next. A commit that runs while its first reader
@@ -144,13 +157,15 @@ static int read_rows(struct local_source *source)
     r = mdb_cursor_get(cursor, &key, &value, resumed ? MDB_SET_RANGE : MDB_FIRST);
     if (r == 0 && resumed && str_equal(str_make(key.mv_data, key.mv_size), last))
         r = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    while (r == 0 && source->results_count < BATCH_RESULTS_MAX) {
+    int error = 0;
+    while (r == 0 && error == 0 && source->results_count < BATCH_RESULTS_MAX) {
         last = str_make(key.mv_data, key.mv_size);
-        source->results[source->results_count++] = (struct result){
-            .topic = topic, .key = last, .value = str_make(value.mv_data, value.mv_size)};
+        error = add_result(source, (struct result){.topic = topic, .key = last}, &value);
         r = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
+    if (error < 0)
+        return error;
     if (r && r != MDB_NOTFOUND)
         return state_lmdb_error(r);
     if (r == MDB_NOTFOUND) {
@@ -159,7 +174,7 @@ static int read_rows(struct local_source *source)
         return 0;
     }
     struct buf kept = {0};
-    int error = buf_append_str(&kept, last);
+    error = buf_append_str(&kept, last);
     buf_free(&source->full_key);
     source->full_key = kept;
     return error;

@@ -182,7 +182,7 @@ static int process_log(struct local *local, MDB_txn *txn, int64_t *next)
     int error = 0;
     r = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     while (r == 0 && error == 0 && records < local->options.batch_records_max &&
-           bytes < local->options.batch_bytes_max) {
+           bytes + state_size(local->state) < local->options.batch_bytes_max) {
         size_t before = records;
         int64_t position = (int64_t)get_be64(key.mv_data);
         error = process_segment(local, position, str_make(value.mv_data, value.mv_size), &records);

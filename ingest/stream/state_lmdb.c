@@ -10,12 +10,23 @@
 #define READERS_MAX 64
 #define FORMAT_KEY "format"
 
+/* A row of a table with large values begins with one of these. */
+enum {
+    ROW_INLINE,  /* then the value */
+    ROW_IN_HEAP, /* then struct heap_place, as this machine has it */
+};
+#define ROW_PLACE_SIZE (1 + sizeof(struct heap_place))
+
+static const bool large[TABLE_COUNT] = {[TABLE_TIMELINE] = true, [TABLE_CONVERSION] = true};
+
 struct state_lmdb {
     struct state_backend backend; /* first: the backend's functions cast back */
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];
     MDB_dbi meta;
     MDB_dbi extra[STATE_LMDB_EXTRA_MAX];
+    struct heap heap;
+    struct buf row; /* being written */
     MDB_txn *snapshot;
 };
 
@@ -45,6 +56,36 @@ static MDB_val to_val(struct str bytes)
     return (MDB_val){.mv_size = bytes.size, .mv_data = (void *)(uintptr_t)bytes.data};
 }
 
+static bool in_heap(enum table table, struct str row)
+{
+    return large[table] && row.size == ROW_PLACE_SIZE && row.data[0] == ROW_IN_HEAP;
+}
+
+static struct heap_place place_of(struct str row)
+{
+    struct heap_place place;
+    memcpy(&place, row.data + 1, sizeof place);
+    return place;
+}
+
+int state_lmdb_value(const struct state_lmdb *store, MDB_txn *txn, enum table table,
+    const MDB_val *stored, struct str *value)
+{
+    struct str row = str_make(stored->mv_data, stored->mv_size);
+    if (!large[table]) {
+        *value = row;
+        return 0;
+    }
+    if (in_heap(table, row)) {
+        struct heap_place place = place_of(row);
+        return heap_get(&store->heap, txn, &place, value);
+    }
+    if (row.size == 0 || row.data[0] != ROW_INLINE)
+        return ERR_STATE;
+    *value = str_make(row.data + 1, row.size - 1);
+    return 0;
+}
+
 static int backend_get(
     struct state_backend *backend, enum table table, struct str key, struct str *value)
 {
@@ -55,11 +96,12 @@ static int backend_get(
         return STATE_ABSENT;
     if (r)
         return state_lmdb_error(r);
-    *value = str_make(v.mv_data, v.mv_size);
-    return 0;
+    return state_lmdb_value(store, store->snapshot, table, &v, value);
 }
 
 struct cursor {
+    const struct state_lmdb *store;
+    enum table table;
     MDB_cursor *cursor;
     MDB_val from;
     bool begun;
@@ -72,7 +114,7 @@ static int backend_scan_begin(
     struct cursor *cursor = malloc(sizeof *cursor);
     if (!cursor)
         return ERR_NO_MEMORY;
-    *cursor = (struct cursor){.from = to_val(from)};
+    *cursor = (struct cursor){.store = store, .table = table, .from = to_val(from)};
     int r = mdb_cursor_open(store->snapshot, store->tables[table], &cursor->cursor);
     if (r) {
         free(cursor);
@@ -93,8 +135,7 @@ static int backend_scan_next(void *opaque, struct str *key, struct str *value)
     if (r)
         return state_lmdb_error(r);
     *key = str_make(k.mv_data, k.mv_size);
-    *value = str_make(v.mv_data, v.mv_size);
-    return 0;
+    return state_lmdb_value(cursor->store, cursor->store->snapshot, cursor->table, &v, value);
 }
 
 static void backend_scan_end(void *opaque)
@@ -127,6 +168,8 @@ static int open_databases(struct state_lmdb *store, const struct state_lmdb_opti
     r = mdb_dbi_open(txn, "meta", MDB_CREATE, &store->meta);
     for (int t = 0; r == 0 && t < TABLE_COUNT; t++)
         r = mdb_dbi_open(txn, table_name((enum table)t), MDB_CREATE, &store->tables[t]);
+    if (r == 0)
+        r = heap_open(&store->heap, txn);
     for (size_t i = 0; r == 0 && i < options->extra_count; i++)
         r = mdb_dbi_open(txn, options->extra[i], MDB_CREATE, &store->extra[i]);
     int error = r ? state_lmdb_error(r) : check_format(store, txn, options->format);
@@ -150,7 +193,7 @@ static int open_environment(
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->fsync_off ? MDB_NOSYNC : 0u);
     r = mdb_env_set_mapsize(store->env, map);
     if (r == 0)
-        r = mdb_env_set_maxdbs(store->env, TABLE_COUNT + 1 + STATE_LMDB_EXTRA_MAX);
+        r = mdb_env_set_maxdbs(store->env, TABLE_COUNT + 3 + STATE_LMDB_EXTRA_MAX);
     if (r == 0)
         r = mdb_env_set_maxreaders(store->env, READERS_MAX);
     if (r == 0)
@@ -190,6 +233,8 @@ void state_lmdb_close(struct state_lmdb **store)
         state_lmdb_end(*store);
         if ((*store)->env)
             mdb_env_close((*store)->env);
+        heap_fini(&(*store)->heap);
+        buf_free(&(*store)->row);
     }
     free(*store);
     *store = NULL;
@@ -216,33 +261,161 @@ void state_lmdb_end(struct state_lmdb *store)
     store->snapshot = NULL;
 }
 
+/* ---- writing ---- */
+
+/* A cursor for rows of one table after the other. */
+struct pen {
+    struct state_lmdb *store;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    enum table table;
+};
+
+static int pen_turn(struct pen *pen, enum table table)
+{
+    if (pen->cursor && pen->table == table)
+        return 0;
+    if (pen->cursor)
+        mdb_cursor_close(pen->cursor);
+    pen->cursor = NULL;
+    pen->table = table;
+    int r = mdb_cursor_open(pen->txn, pen->store->tables[table], &pen->cursor);
+    return r ? state_lmdb_error(r) : 0;
+}
+
+static int pen_put(struct pen *pen, struct str key, struct str row)
+{
+    MDB_val k = to_val(key), v = to_val(row);
+    int r = mdb_cursor_put(pen->cursor, &k, &v, 0);
+    return r ? state_lmdb_error(r) : 0;
+}
+
+/* The row as it stands: 0 or STATE_ABSENT; the cursor is at it. */
+static int pen_find(struct pen *pen, struct str key, struct str *row)
+{
+    MDB_val k = to_val(key), v;
+    int r = mdb_cursor_get(pen->cursor, &k, &v, MDB_SET);
+    if (r)
+        return r == MDB_NOTFOUND ? STATE_ABSENT : state_lmdb_error(r);
+    *row = str_make(v.mv_data, v.mv_size);
+    return 0;
+}
+
+static int put_place(struct pen *pen, struct str key, const struct heap_place *place)
+{
+    uint8_t row[ROW_PLACE_SIZE] = {ROW_IN_HEAP};
+    memcpy(row + 1, place, sizeof *place);
+    return pen_put(pen, key, str_make(row, sizeof row));
+}
+
+static int put_large(struct pen *pen, enum table table, struct str key, struct str value)
+{
+    struct heap_place place;
+    if (value.size >= HEAP_VALUE_MIN) {
+        int r = heap_put(&pen->store->heap, table, key, value, &place);
+        return r < 0 ? r : put_place(pen, key, &place);
+    }
+    struct buf *row = &pen->store->row;
+    const char tag = ROW_INLINE;
+    buf_clear(row);
+    int r = buf_append(row, &tag, 1);
+    if (r == 0)
+        r = buf_append_str(row, value);
+    return r < 0 ? r : pen_put(pen, key, buf_str(row));
+}
+
+/* What the row had in the heap is no more. */
+static int drop_value(struct pen *pen, enum table table, struct str key)
+{
+    struct str row;
+    int r = pen_find(pen, key, &row);
+    if (r || !in_heap(table, row))
+        return r < 0 ? r : 0;
+    struct heap_place place = place_of(row);
+    return heap_drop(&pen->store->heap, key, &place);
+}
+
+static int write_change(struct pen *pen, const struct state_change *change)
+{
+    int r = pen_turn(pen, change->table);
+    if (r == 0 && large[change->table] && !change->fresh)
+        r = drop_value(pen, change->table, change->key);
+    if (r < 0)
+        return r;
+    if (change->deleted) {
+        MDB_val key = to_val(change->key);
+        int code = mdb_del(pen->txn, pen->store->tables[change->table], &key, NULL);
+        return code && code != MDB_NOTFOUND ? state_lmdb_error(code) : 0;
+    }
+    return large[change->table] ? put_large(pen, change->table, change->key, change->value)
+                                : pen_put(pen, change->key, change->value);
+}
+
+/* Puts an entry of a sparse chunk anew, if its row still means it. */
+static int move_entry(struct pen *pen, const struct heap_entry *entry)
+{
+    struct str row;
+    struct heap_place place;
+    int r = pen_turn(pen, entry->table);
+    if (r == 0)
+        r = pen_find(pen, entry->key, &row);
+    if (r || !in_heap(entry->table, row))
+        return r < 0 ? r : 0;
+    place = place_of(row);
+    if (place.chunk != entry->place.chunk || place.offset != entry->place.offset)
+        return 0;
+    r = heap_put(&pen->store->heap, entry->table, entry->key, entry->value, &place);
+    return r < 0 ? r : put_place(pen, entry->key, &place);
+}
+
+static int move_chunk(struct pen *pen, uint64_t chunk)
+{
+    CLEANUP(buf_free) struct buf copy = {0}; /* what is written may move the pages below */
+    struct heap *heap = &pen->store->heap;
+    struct heap_entry entry = {.place.chunk = chunk};
+    struct str entries;
+    size_t at = 0;
+    int r = heap_chunk(heap, pen->txn, chunk, &entries), damage = 0;
+    if (r == 0)
+        r = buf_append_str(&copy, entries);
+    while (r == 0 && heap_next(buf_str(&copy), &at, &entry, &damage))
+        r = move_entry(pen, &entry);
+    if (r == 0)
+        r = damage;
+    return r < 0 ? r : heap_delete(heap, chunk);
+}
+
+static int write_changes(struct pen *pen, const struct state_change *changes, size_t count)
+{
+    struct heap *heap = &pen->store->heap;
+    int r = heap_begin(heap, pen->txn);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = write_change(pen, &changes[i]);
+    if (r == 0)
+        r = heap_settle(heap);
+    for (size_t at = 0; r == 0 && at < heap->sparse.size; at += sizeof(uint64_t)) {
+        uint64_t chunk;
+        memcpy(&chunk, heap->sparse.data + at, sizeof chunk);
+        r = move_chunk(pen, chunk);
+    }
+    return r < 0 ? r : heap_end(heap);
+}
+
 int state_lmdb_apply(
     struct state_lmdb *store, MDB_txn *txn, const struct state_change *changes, size_t count)
 {
-    MDB_cursor *cursor = NULL;
-    enum table open = TABLE_COUNT; /* the cursor's */
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        const struct state_change *change = &changes[i];
-        MDB_val key = to_val(change->key), value = to_val(change->value);
-        if (change->deleted) {
-            r = mdb_del(txn, store->tables[change->table], &key, NULL);
-            if (r == MDB_NOTFOUND)
-                r = 0;
-            continue;
-        }
-        if (change->table != open) {
-            if (cursor)
-                mdb_cursor_close(cursor);
-            cursor = NULL;
-            open = change->table;
-            r = mdb_cursor_open(txn, store->tables[change->table], &cursor);
-        }
-        if (r == 0)
-            r = mdb_cursor_put(cursor, &key, &value, 0);
-    }
-    if (cursor)
-        mdb_cursor_close(cursor);
+    struct pen pen = {.store = store, .txn = txn};
+    int r = write_changes(&pen, changes, count);
+    if (pen.cursor)
+        mdb_cursor_close(pen.cursor);
+    return r;
+}
+
+int state_lmdb_clear(struct state_lmdb *store, MDB_txn *txn)
+{
+    int r = heap_clear(&store->heap, txn);
+    for (int t = 0; r == 0 && t < TABLE_COUNT; t++)
+        r = mdb_drop(txn, store->tables[t], 0);
     return r ? state_lmdb_error(r) : 0;
 }
 

@@ -2,8 +2,8 @@
  * Tables in one LMDB environment: the committed store under an overlay. For drivers only.
  *
  * One named database a table, and one, "meta", for what the driver keeps with them (positions,
- * changelog offsets). A batch reads one snapshot; its changes and the driver's own rows go into one
- * write transaction with fsync.
+ * changelog offsets); large values are in a heap beside them. A batch reads one snapshot; its
+ * changes and the driver's own rows go into one write transaction with fsync.
  *
  * Not with MDB_WRITEMAP, though that puts twice as fast: a full disk would then be a SIGBUS instead
  * of ERR_FULL.
@@ -12,6 +12,7 @@
 
 #include <lmdb.h>
 
+#include "ingest/stream/heap.h"
 #include "ingest/stream/state_overlay.h"
 
 #define STATE_LMDB_MAP_BYTES_DEFAULT ((size_t)256 << 30)
@@ -46,6 +47,14 @@ void state_lmdb_end(struct state_lmdb *store);
  */
 MUST_CHECK int state_lmdb_apply(
     struct state_lmdb *store, MDB_txn *txn, const struct state_change *changes, size_t count);
+
+/* Deletes all rows of all tables. Errors: ERR_FULL, ERR_IO. */
+MUST_CHECK int state_lmdb_clear(struct state_lmdb *store, MDB_txn *txn);
+
+/* The value of a row that was read from state_lmdb_table() itself; valid as long as the
+ * transaction. Errors: ERR_STATE, ERR_IO. */
+MUST_CHECK int state_lmdb_value(const struct state_lmdb *store, MDB_txn *txn, enum table table,
+    const MDB_val *stored, struct str *value);
 
 MDB_env *state_lmdb_env(struct state_lmdb *store);
 MDB_dbi state_lmdb_meta(struct state_lmdb *store);

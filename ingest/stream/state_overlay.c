@@ -448,6 +448,7 @@ int state_changes(struct state *state, const struct state_change **changes, size
             .table = (enum table)entry->table,
             .key = entry->key,
             .deleted = entry->deleted,
+            .fresh = entry->was_absent,
             .value = entry->value,
         };
     }

@@ -28,6 +28,7 @@ struct state_change {
     enum table table;
     struct str key;
     bool deleted;
+    bool fresh;       /* no such row is committed; false where that is not known */
     struct str value; /* empty when deleted */
 };
 

@@ -20,6 +20,7 @@
 #define ABSENT (-1)
 #define HELD_MAX 64
 #define KEY_ROOM 64
+#define VALUE_ROOM 400 /* large ones are kept beside the table */
 
 static const enum table tables[TABLES] = {TABLE_RECORD, TABLE_TIMELINE};
 
@@ -66,15 +67,15 @@ static struct str row_key(size_t row, char key[KEY_ROOM])
 }
 
 /* Values of every size from 0, the same number always the same bytes. */
-static struct str value_bytes(int64_t value, char bytes[KEY_ROOM])
+static struct str value_bytes(int64_t value, char bytes[VALUE_ROOM])
 {
-    memset(bytes, (int)('0' + value % 10), KEY_ROOM);
-    return str_make(bytes, (size_t)(value % KEY_ROOM));
+    memset(bytes, (int)('0' + value % 10), VALUE_ROOM);
+    return str_make(bytes, (size_t)(value * 7 % VALUE_ROOM));
 }
 
 static bool holds_value(struct str slice, int64_t value)
 {
-    char bytes[KEY_ROOM];
+    char bytes[VALUE_ROOM];
     return str_equal(slice, value_bytes(value, bytes));
 }
 
@@ -100,7 +101,7 @@ static void read_row(struct model *model, size_t row)
 
 static void put_row(struct model *model, size_t row)
 {
-    char key[KEY_ROOM], bytes[KEY_ROOM];
+    char key[KEY_ROOM], bytes[VALUE_ROOM];
     struct row *at = &model->rows[row];
     bool back = at->committed != ABSENT && random_once_in(model->random, 3);
     int64_t value = back ? at->committed : (int64_t)random_below(model->random, 300);
@@ -167,7 +168,7 @@ static void check_changes(struct model *model, const struct state_change *change
         const struct row *row = &model->rows[order[i]];
         bool same = row->now == row->committed;
         /* Two numbers may be the same bytes. */
-        char now[KEY_ROOM];
+        char now[VALUE_ROOM];
         if (!same && row->now != ABSENT && row->committed != ABSENT)
             same = holds_value(value_bytes(row->now, now), row->committed);
         if (same)
