@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ingest/config/config.h"
 #include "schemas/error.h"
@@ -31,6 +32,7 @@ struct embedded {
     _Atomic bool stopping;
     _Atomic int failure;
     _Atomic int64_t worked_to;
+    bool first_load; /* there is no database, but something for it */
 };
 
 static void pause_ms(long ms)
@@ -52,6 +54,7 @@ static void *work(void *context)
 {
     struct embedded *embedded = context;
     int retries = 0;
+    (void)pthread_setname_np(pthread_self(), "worker");
     while (!atomic_load(&embedded->stopping)) {
         int64_t end = local_log_end(embedded->local);
         int r = local_work(embedded->local, WORK_TIMEOUT_MS);
@@ -90,7 +93,7 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
         LOG_INT("wait_ms", wait_ms));
 }
 
-static int open_parts(struct embedded *embedded)
+static int open_parts(struct embedded *embedded, bool bulk)
 {
     struct settings *settings = embedded->settings;
     const struct local_options options = {
@@ -102,8 +105,13 @@ static int open_parts(struct embedded *embedded)
         r = local_set_stages(embedded->local, settings->stages, SETTINGS_STAGES);
     if (r == 0)
         r = settings_database(settings, &embedded->database);
-    if (r == 0)
-        r = sqlite_sink_open(&embedded->sink, embedded->database, NULL);
+    if (r < 0)
+        return r;
+    /* Where nothing comes yet, readers shall find the tables at once. */
+    embedded->first_load =
+        access(embedded->database, F_OK) != 0 && (bulk || local_log_end(embedded->local) > 0);
+    r = sqlite_sink_open(&embedded->sink, embedded->database,
+        &(struct database_options){.first_load = embedded->first_load});
     if (r < 0)
         return r;
     const struct runner_config config = {
@@ -132,17 +140,17 @@ static int stop_sink(struct embedded *embedded)
     return r == RUNNER_STOPPED ? 0 : r;
 }
 
-int embedded_open(struct settings *settings, struct embedded **out)
+int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
 {
     struct embedded *embedded = calloc(1, sizeof *embedded);
     if (!embedded)
         return ERR_NO_MEMORY;
     embedded->settings = settings;
-    int r = open_parts(embedded);
+    int r = open_parts(embedded, bulk);
     if (r == 0 && pthread_create(&embedded->worker, NULL, work, embedded) != 0)
         r = ERR_NO_MEMORY;
     embedded->worker_started = r == 0;
-    if (r == 0)
+    if (r == 0 && !(bulk && embedded->first_load))
         r = start_sink(embedded);
     if (r < 0) {
         embedded_close(&embedded);

@@ -207,19 +207,20 @@ static int apply(struct runner *runner, const struct result_batch *batch)
 }
 
 /* The source has nothing: what was applied becomes visible, then there is time. */
-static int rest(struct runner *runner)
+static int rest(struct runner *runner, bool more_comes)
 {
     struct sink *sink = runner->config.sink;
     int r = commit(runner);
-    if (r == 0 && !runner->settled && sink->settle) {
+    if (r == 0 && !runner->settled && !more_comes && sink->settle) {
         r = sink->settle(sink);
         runner->settled = r == 0;
     }
     return r;
 }
 
-/* One turn. *idle: the source had no more. */
-static int turn(struct runner *runner, bool *idle)
+/* One turn. more_comes: what the source does not have yet is known to come. *idle: the source had
+ * no more. */
+static int turn(struct runner *runner, bool more_comes, bool *idle)
 {
     struct result_batch batch;
     int r = runner->source ? 0 : open_source(runner);
@@ -236,7 +237,7 @@ static int turn(struct runner *runner, bool *idle)
     if (!*idle || hash_positions(&batch) != runner->positions_hash)
         r = apply(runner, &batch);
     if (r == 0 && *idle)
-        r = rest(runner);
+        r = rest(runner, more_comes);
     if (r < 0 || now(runner) - runner->synced_at < runner->config.sync_interval_ms)
         return r;
     r = commit(runner);
@@ -268,7 +269,7 @@ static int loop(struct runner *runner, bool (*quiet)(void *context), void *quiet
     while (!stopping(runner)) {
         bool idle = false;
         bool was_quiet = quiet && quiet(quiet_context);
-        int r = turn(runner, &idle);
+        int r = turn(runner, quiet && !was_quiet, &idle);
         if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
             return r;
         if (r < 0)
@@ -319,6 +320,7 @@ struct runner_stats runner_stats(const struct runner *runner)
 static void *run_thread(void *argument)
 {
     struct runner *runner = argument;
+    (void)pthread_setname_np(pthread_self(), "sink");
     runner->thread_error = runner_run(runner);
     atomic_store(&runner->ended, true);
     return NULL;

@@ -34,7 +34,8 @@ struct sink {
     /* Makes all that was committed survive a loss of power; only then may a source forget it. */
     int (*sync)(struct sink *sink);
 
-    /* The source has no more for now: time for work that nobody waits for. May be NULL. */
+    /* The source has no more, and none is known to come: time for work that nobody waits for. May
+     * be NULL. */
     int (*settle)(struct sink *sink);
 
     /* Frees the sink; an open transaction is rolled back. */

@@ -89,7 +89,7 @@ static int check_parts(void *context)
 
 static int run_demo(struct demo *demo, const struct generator *generator)
 {
-    int r = embedded_open(&demo->settings, &demo->embedded);
+    int r = embedded_open(&demo->settings, false, &demo->embedded);
     if (r == 0)
         r = serve_collector(&demo->settings, embedded_appender(demo->embedded), &demo->collector);
     if (r == 0)

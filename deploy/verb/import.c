@@ -51,7 +51,7 @@ static int open_log(struct importing *importing, struct appender **out)
             *out = importing->kafka;
         return r;
     }
-    int r = embedded_open(&importing->settings, &importing->embedded);
+    int r = embedded_open(&importing->settings, true, &importing->embedded);
     if (r == 0)
         *out = embedded_appender(importing->embedded);
     return r;

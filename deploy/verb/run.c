@@ -21,7 +21,7 @@ static int check_parts(void *context)
 static int serve(struct verb_call *call, struct settings *settings)
 {
     struct running running = {0};
-    int r = embedded_open(settings, &running.embedded);
+    int r = embedded_open(settings, false, &running.embedded);
     if (r < 0)
         return verb_fail(call, r, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
     r = serve_collector(settings, embedded_appender(running.embedded), &running.collector);

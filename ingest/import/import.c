@@ -143,6 +143,7 @@ static void end(struct import *import)
 static void *reader_main(void *context)
 {
     struct import *import = context;
+    (void)pthread_setname_np(pthread_self(), "import-reader");
     for (size_t i = 0; await(import, i, CHUNK_FREE); i = (i + 1) % CHUNKS) {
         struct chunk *chunk = &import->chunks[i];
         file_reader_next(&import->reader, chunk);

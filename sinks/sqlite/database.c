@@ -14,6 +14,7 @@
 #include "schemas/error.h"
 
 #define CACHE_KIB_DEFAULT (128 << 10)
+#define LOAD_CACHE_KIB_DEFAULT (384 << 10) /* what a million events keep coming back to */
 #define PAGE_SIZE_DEFAULT 16384
 #define BUSY_TIMEOUT_MS_DEFAULT 5000
 #define PRAGMA_SIZE_MAX 512
@@ -200,6 +201,13 @@ static int configure_writer(sqlite3 *db, const struct database_options *options)
 {
     char pragmas[PRAGMA_SIZE_MAX];
     int cache_kib = options->cache_kib ? options->cache_kib : CACHE_KIB_DEFAULT;
+    if (options->unlogged) {
+        snprintf(pragmas, sizeof(pragmas),
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY;"
+            "PRAGMA synchronous = OFF; PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;",
+            options->cache_kib ? options->cache_kib : LOAD_CACHE_KIB_DEFAULT);
+        return database_run(db, pragmas);
+    }
     int wal_pages = options->wal_pages ? options->wal_pages : DATABASE_WAL_PAGES_DEFAULT;
     snprintf(pragmas, sizeof(pragmas),
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -%d;"

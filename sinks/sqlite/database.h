@@ -20,6 +20,8 @@ struct database_options {
     int wal_pages;       /* checkpoint when the WAL has so many pages; 0: the default */
     int page_size;       /* of a new file; 0: 16 KiB */
     int busy_timeout_ms; /* wait for other connections; 0: 5 s */
+    bool first_load;     /* sqlite_sink_open(): a file that is absent is loaded as loading.h says */
+    bool unlogged;       /* database_open(): no WAL, no sync: a file that nobody has seen yet */
 };
 
 /*

@@ -4,21 +4,29 @@
  * Invariants:
  * 1. Rows and positions reach the file in the same transaction, or neither does.
  * 2. After an error nothing is open: the file stands where the last commit left it.
+ * 3. While it is loaded, all that was committed is one transaction of a file that nobody sees;
+ * after an error nothing of it remains, and what follows is written in the ordinary way.
  */
 #include "sinks/sqlite/sqlite_sink.h"
 
 #include <stdlib.h>
 
 #include "schemas/error.h"
+#include "sinks/sqlite/loading.h"
 #include "sinks/sqlite/writer.h"
 
 #define SETTLED_WAL_PAGES_MAX 256 /* a log longer than this is moved when nobody waits */
 #define POSITIONS_MAX 4096        /* topics times partitions of one reader */
+#define LOADING_SYNCS_MAX 120 /* a load that never comes to rest is published then (10 minutes) */
 
 struct sqlite_sink {
     struct sink base;
     sqlite3 *db;
     struct writer writer;
+    struct database_options options;
+    struct loading loading;
+    bool is_loading;
+    int loading_syncs;
     bool open;                      /* a transaction is */
     bool indexed;                   /* settle() has made its index */
     int wal_pages;                  /* in the log after the last commit */
@@ -33,14 +41,68 @@ static struct sqlite_sink *self(struct sink *sink)
     return (struct sqlite_sink *)(void *)sink;
 }
 
-static int roll_back(struct sqlite_sink *sqlite, int error)
+/* Called with each commit, instead of what wal_autocheckpoint does: the same, but it counts. */
+static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
 {
-    if (sqlite->open && !sqlite3_get_autocommit(sqlite->db))
-        sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
+    struct sqlite_sink *sqlite = context;
+    sqlite->wal_pages = pages;
+    if (pages < sqlite->wal_pages_max)
+        return SQLITE_OK;
+    sqlite->wal_pages = 0;
+    int code = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return (code & 0xff) == SQLITE_BUSY ? SQLITE_OK : code;
+}
+
+/* Opens the file at `path`, or its forerunner. */
+static int open_database(struct sqlite_sink *sqlite, const char *path, bool unlogged)
+{
+    struct database_options options = sqlite->options;
+    options.unlogged = unlogged;
+    int r = database_open(&sqlite->db, path, &options);
+    if (r < 0)
+        return r;
+    sqlite->writer.db = sqlite->db;
+    sqlite3_wal_hook(sqlite->db, note_wal, sqlite);
+    return 0;
+}
+
+static void forget_noted(struct sqlite_sink *sqlite)
+{
     sqlite->open = false;
     sqlite->pending_count = 0;
-    sqlite->writer.currencies_count = 0; /* what was noted is gone */
+    sqlite->writer.currencies_count = 0;
     sqlite->writer.credit_next = 0;
+}
+
+static void close_database(struct sqlite_sink *sqlite)
+{
+    writer_fini(&sqlite->writer);
+    database_close(&sqlite->db);
+    sqlite->writer.db = NULL;
+}
+
+/* Ends a load; what it wrote is dropped unless it was published. The ordinary file is open then,
+ * or, after an error, none. */
+static int end_loading(struct sqlite_sink *sqlite)
+{
+    char *path = sqlite->loading.path;
+    close_database(sqlite);
+    int r = open_database(sqlite, path, false);
+    loading_end(&sqlite->loading);
+    sqlite->is_loading = false;
+    forget_noted(sqlite);
+    return r;
+}
+
+static int roll_back(struct sqlite_sink *sqlite, int error)
+{
+    if (sqlite->is_loading) {
+        int r = end_loading(sqlite);
+        return r < 0 ? r : error;
+    }
+    if (sqlite->open && !sqlite3_get_autocommit(sqlite->db))
+        sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
+    forget_noted(sqlite); /* what was noted is gone */
     return error;
 }
 
@@ -66,7 +128,7 @@ static int positions(struct sink *sink, const struct result_position **out, size
 {
     struct sqlite_sink *sqlite = self(sink);
     sqlite3_stmt *select = NULL;
-    check(!sqlite->open);
+    check(!sqlite->open || sqlite->is_loading);
     int r = database_prepare(sqlite->db,
         "SELECT topic, partition, next FROM sink_position ORDER BY topic, partition", &select);
     if (r == 0)
@@ -180,13 +242,37 @@ static int commit(struct sink *sink)
         return 0;
     for (size_t i = 0; r == 0 && i < sqlite->pending_count; i++)
         r = write_position(&sqlite->writer, &sqlite->pending[i]);
-    if (r == 0)
+    if (r == 0 && !sqlite->is_loading)
         r = database_run(sqlite->db, "COMMIT");
     if (r < 0)
         return roll_back(sqlite, r);
-    sqlite->open = false;
+    sqlite->open = sqlite->is_loading;
     sqlite->pending_count = 0;
     return 0;
+}
+
+static int make_index(struct sqlite_sink *sqlite)
+{
+    if (sqlite->indexed)
+        return 0;
+    int r = database_run(
+        sqlite->db, "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person)");
+    sqlite->indexed = r == 0;
+    return r;
+}
+
+/* The load has come to its end: the file becomes the database. */
+static int publish(struct sqlite_sink *sqlite)
+{
+    int r = make_index(sqlite);
+    if (r == 0 && sqlite->open)
+        r = database_run(sqlite->db, "COMMIT");
+    if (r < 0)
+        return roll_back(sqlite, r);
+    close_database(sqlite);
+    int published = loading_publish(&sqlite->loading);
+    r = end_loading(sqlite);
+    return r < 0 ? r : published;
 }
 
 /* With synchronous = NORMAL commits are not yet on the disk. A commit with FULL puts the whole log
@@ -194,6 +280,8 @@ static int commit(struct sink *sink)
 static int sync_to_disk(struct sink *sink)
 {
     struct sqlite_sink *sqlite = self(sink);
+    if (sqlite->is_loading)
+        return ++sqlite->loading_syncs < LOADING_SYNCS_MAX ? 0 : publish(sqlite);
     check(!sqlite->open);
     int r = database_run(sqlite->db, "PRAGMA synchronous = FULL");
     if (r < 0)
@@ -209,13 +297,11 @@ static int sync_to_disk(struct sink *sink)
 static int settle(struct sink *sink)
 {
     struct sqlite_sink *sqlite = self(sink);
-    if (!sqlite->indexed) {
-        int r = database_run(
-            sqlite->db, "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person)");
-        if (r < 0)
-            return r;
-        sqlite->indexed = true;
-    }
+    if (sqlite->is_loading)
+        return publish(sqlite);
+    int r = make_index(sqlite);
+    if (r < 0)
+        return r;
     if (sqlite->wal_pages <= SETTLED_WAL_PAGES_MAX)
         return 0;
     sqlite->wal_pages = 0;
@@ -226,24 +312,14 @@ static int settle(struct sink *sink)
 static void close_sink(struct sink *sink)
 {
     struct sqlite_sink *sqlite = self(sink);
-    roll_back(sqlite, 0);
-    writer_fini(&sqlite->writer);
-    database_close(&sqlite->db);
+    if (!sqlite->is_loading)
+        (void)roll_back(sqlite, 0);
+    close_database(sqlite);
+    if (sqlite->is_loading)
+        loading_end(&sqlite->loading);
     free(sqlite->stored);
     free(sqlite->pending);
     free(sqlite);
-}
-
-/* Called with each commit, instead of what wal_autocheckpoint does: the same, but it counts. */
-static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
-{
-    struct sqlite_sink *sqlite = context;
-    sqlite->wal_pages = pages;
-    if (pages < sqlite->wal_pages_max)
-        return SQLITE_OK;
-    sqlite->wal_pages = 0;
-    int code = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    return (code & 0xff) == SQLITE_BUSY ? SQLITE_OK : code;
 }
 
 /* Whether sink_rejected has rows that a good result may take back. */
@@ -274,16 +350,20 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
     sqlite->stored = calloc(POSITIONS_MAX, sizeof(*sqlite->stored));
     sqlite->pending = calloc(POSITIONS_MAX, sizeof(*sqlite->pending));
     int r = sqlite->stored && sqlite->pending ? 0 : ERR_NO_MEMORY;
-    if (r == 0)
-        r = database_open(&sqlite->db, path, options);
-    sqlite->writer.db = sqlite->db;
+    if (options)
+        sqlite->options = *options;
+    int wal_pages = sqlite->options.wal_pages;
+    sqlite->wal_pages_max = wal_pages ? wal_pages : DATABASE_WAL_PAGES_DEFAULT;
     sqlite->writer.rejected_count = &sqlite->base.rejected_count;
-    if (r == 0) {
-        bool given = options && options->wal_pages;
-        sqlite->wal_pages_max = given ? options->wal_pages : DATABASE_WAL_PAGES_DEFAULT;
-        sqlite3_wal_hook(sqlite->db, note_wal, sqlite);
-        r = look_aside(sqlite);
+    if (r == 0 && sqlite->options.first_load && loading_possible(path)) {
+        r = loading_begin(&sqlite->loading, path);
+        sqlite->is_loading = r == 0;
     }
+    if (r == 0)
+        r = open_database(
+            sqlite, sqlite->is_loading ? sqlite->loading.temporary : path, sqlite->is_loading);
+    if (r == 0)
+        r = look_aside(sqlite);
     if (r < 0) {
         close_sink(&sqlite->base);
         return r;

@@ -101,7 +101,8 @@ static void open_world(struct world *world)
     struct local_options options = {.map_bytes = (size_t)1 << 28, .fsync_off = true};
     assert_int_equal(local_open(&world->local, world->data, &options), 0);
     assert_int_equal(local_set_stages(world->local, stages, 1), 0);
-    assert_int_equal(sqlite_sink_open(&world->sink, world->scratch.database, NULL), 0);
+    struct database_options database = {.first_load = true};
+    assert_int_equal(sqlite_sink_open(&world->sink, world->scratch.database, &database), 0);
     struct runner_config config = {
         .sink = world->sink, .open_source = open_source, .context = world, .poll_ms = 5};
     assert_int_equal(runner_new(&world->runner, &config), 0);
@@ -193,6 +194,73 @@ static void test_to_quiet_resumes_after_reopening_everything(void **state)
     say(world, 1, 2, 6);
     to_quiet(world);
     assert_sessions(world, "11=5 12=6");
+}
+
+static bool after_some(void *context)
+{
+    return --*(int *)context == 0; /* quiet at last */
+}
+
+static void test_first_load_is_seen_whole_or_not_at_all(void **state)
+{
+    struct world *world = *state;
+    char left[300];
+    int turns = 3;
+    say(world, 1, 1, 5);
+    work(world);
+    assert_int_equal(runner_to_quiet(world->runner, after_some, &turns), 0);
+    assert_int_equal(access(world->scratch.database, F_OK), 0);
+    close_world(world);
+    snprintf(left, sizeof left, "%s-loading", world->scratch.database);
+    assert_int_not_equal(access(left, F_OK), 0);
+    assert_int_equal(unlink(world->scratch.database), 0);
+    FILE *killed = fopen(left, "w");
+    assert_non_null(killed);
+    fputs("half a database", killed);
+    fclose(killed);
+    open_world(world);
+    assert_int_not_equal(access(world->scratch.database, F_OK), 0);
+    close_world(world);
+    assert_int_not_equal(access(left, F_OK), 0);
+    open_world(world);
+    to_quiet(world);
+    assert_sessions(world, "11=5");
+}
+
+static void test_first_load_two_at_once_the_second_waits(void **state)
+{
+    struct world *world = *state;
+    struct sink *second = NULL;
+    struct database_options database = {.first_load = true};
+    assert_int_equal(sqlite_sink_open(&second, world->scratch.database, &database), ERR_AGAIN);
+    assert_null(second);
+    say(world, 1, 1, 5);
+    to_quiet(world);
+    assert_sessions(world, "11=5");
+}
+
+static void test_first_load_after_an_error_goes_on_in_the_ordinary_way(void **state)
+{
+    struct world *world = *state;
+    const struct result_position *positions;
+    size_t count;
+    struct sink *sink = world->sink;
+    struct result_batch batch = {.begins_anew = true};
+    assert_int_equal(sink->apply(sink, &batch), 0);
+    assert_int_equal(sink->commit(sink), 0);
+    struct result_position many[5000] = {{.topic = "x"}};
+    for (int i = 0; i < 5000; i++) {
+        many[i] = many[0];
+        many[i].partition = i;
+    }
+    batch = (struct result_batch){.positions = many, .positions_count = 5000};
+    assert_int_equal(sink->apply(sink, &batch), ERR_FULL); /* more than a sink takes */
+    assert_int_equal(access(world->scratch.database, F_OK), 0);
+    assert_int_equal(sink->positions(sink, &positions, &count), 0);
+    assert_int_equal(count, 0);
+    say(world, 1, 1, 5);
+    to_quiet(world);
+    assert_sessions(world, "11=5");
 }
 
 static void test_to_quiet_lost_database_is_made_again(void **state)
@@ -323,6 +391,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_to_quiet_rows_changes_and_ends_arrive),
         TEST(test_to_quiet_resumes_after_reopening_everything),
+        TEST(test_first_load_is_seen_whole_or_not_at_all),
+        TEST(test_first_load_two_at_once_the_second_waits),
+        TEST(test_first_load_after_an_error_goes_on_in_the_ordinary_way),
         TEST(test_to_quiet_lost_database_is_made_again),
         TEST(test_to_quiet_old_copy_of_the_database_catches_up),
         TEST(test_to_quiet_database_of_another_directory_is_refused),
