@@ -9,6 +9,7 @@
 #include "deploy/verb/verbs.h"
 #include "ingest/import/import.h"
 #include "schemas/error.h"
+#include "schemas/json.h"
 
 #define APPEND_RETRIES_MAX 240
 #define KAFKA_TIMEOUT_MS 30000
@@ -92,18 +93,32 @@ static void on_wait(void *context, int64_t done, int64_t total)
     progress_at(&importing->progress, done / 256 * 256);
 }
 
+static void print_done_json(const struct import_progress *done, const char *database)
+{
+    CLEANUP(buf_free) struct buf path = {0};
+    if (json_write_text(&path, str_of(database)) < 0)
+        buf_clear(&path);
+    (void)printf("{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
+                 "\"refused\":%llu,\"bytes_resumed\":%llu,\"database\":%.*s}\n",
+        (unsigned long long)done->rows, (unsigned long long)done->events,
+        (unsigned long long)done->rejected, (unsigned long long)done->skipped,
+        (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed,
+        path.size ? (int)path.size : 2, path.size ? path.data : "\"\"");
+}
+
 static void print_done(
     const struct verb_call *call, const struct import_progress *done, const char *database)
 {
-    (void)printf(call->json
-                     ? "{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
-                       "\"refused\":%llu,\"bytes_resumed\":%llu,\"database\":\"%s\"}\n"
-                     : "%llu rows: %llu events, %llu rejected, %llu skipped, %llu refused by "
-                       "their customers; %llu bytes were imported before\n%s%s",
+    if (call->json) {
+        print_done_json(done, database);
+        return;
+    }
+    (void)printf("%llu rows: %llu events, %llu rejected, %llu skipped, %llu refused by "
+                 "their customers; %llu bytes were imported before\n%s%s",
         (unsigned long long)done->rows, (unsigned long long)done->events,
         (unsigned long long)done->rejected, (unsigned long long)done->skipped,
         (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed, database,
-        call->json || !database[0] ? "" : " is up to date\n");
+        database[0] ? " is up to date\n" : "");
 }
 
 static int import_all(struct importing *importing)
