@@ -24,6 +24,7 @@ static const struct verb *const verbs[] = {
     &verb_generate,
     &verb_lookup,
     &verb_timeline,
+    &verb_identity,
     &verb_rejected,
     &verb_state,
     &verb_collect,

@@ -11,6 +11,7 @@ extern const struct verb verb_demo;
 extern const struct verb verb_doctor;
 extern const struct verb verb_emit;
 extern const struct verb verb_generate;
+extern const struct verb verb_identity;
 extern const struct verb verb_import;
 extern const struct verb verb_lookup;
 extern const struct verb verb_rejected;

@@ -1,0 +1,104 @@
+/* `tabiji identity solve FILE`: who is whom, and why. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "deploy/settings.h"
+#include "deploy/solve.h"
+#include "deploy/verb/verbs.h"
+#include "schemas/error.h"
+
+/* Limits of the executable specification. Source: identity_spec.py, solve(). */
+#define UP_DEFAULT 5
+#define DOWN_DEFAULT 1000
+#define LIMIT_MAX 1000000000
+
+static void set_limits(struct namespace_table *table, long long up, long long down)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        struct namespace_rule *rule = &table->rules[i];
+        rule->protected_max = str_equal(rule->name, STR("loyalty"));
+        rule->generic_up_max = (int32_t)up;
+        rule->generic_down_max = (int32_t)down;
+    }
+}
+
+static int solve_file(struct verb_call *call, FILE *in, const char *name)
+{
+    long long up = UP_DEFAULT, down = DOWN_DEFAULT;
+    struct namespace_table namespaces = *namespace_table_default();
+    struct solve_counts counts;
+    int r = verb_integer(call, "--up", 1, LIMIT_MAX, &up);
+    if (r == 0)
+        r = verb_integer(call, "--down", 1, LIMIT_MAX, &down);
+    if (r)
+        return r;
+    if (!verb_switch(call, "--configured"))
+        set_limits(&namespaces, up, down);
+    const struct solve_options options = {
+        .namespaces = &namespaces,
+        .places = verb_switch(call, "--places"),
+        .in = in,
+        .name = name,
+        .out = stdout,
+        .messages = stderr,
+    };
+    r = solve(&options, &counts);
+    if (r < 0)
+        return verb_fail(call, r, "%s", name);
+    if (counts.bad)
+        (void)fprintf(stderr, "tabiji identity: %llu of %llu lines could not be read\n", counts.bad,
+            counts.lines);
+    return counts.bad ? EXIT_PARTIAL : EXIT_OK;
+}
+
+static int run_solve(struct verb_call *call)
+{
+    if (call->arguments_count != 2)
+        return verb_usage(call, "solve needs one FILE (- for standard input)");
+    const char *name = call->arguments[1];
+    if (strcmp(name, "-") == 0)
+        return solve_file(call, stdin, "-");
+    FILE *in = fopen(name, "r");
+    if (!in) {
+        (void)fprintf(stderr, "tabiji identity: %s: %s\n", name, strerror(errno));
+        return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED;
+    }
+    int r = solve_file(call, in, name);
+    (void)fclose(in);
+    return r;
+}
+
+static int run(struct verb_call *call)
+{
+    const char *what = call->arguments[0];
+    if (strcmp(what, "solve") == 0)
+        return run_solve(call);
+    return verb_usage(call, "knows \"solve\", not \"%s\"", what);
+}
+
+static const struct verb_option options[] = {
+    {"--up", "N", "solve: most distinct neighbours of one stronger namespace (5)", NULL},
+    {"--down", "N", "solve: most distinct neighbours of one weaker namespace (1000)", NULL},
+    {"--configured", NULL, "solve: the limits that the pipeline has, instead of --up and --down",
+        NULL},
+    {"--places", NULL, "solve: whom each event belongs to, instead of each identifier", NULL},
+};
+
+const struct verb verb_identity = {
+    .name = "identity",
+    .summary = "who is whom in a file of events",
+    .arguments = "solve FILE",
+    .detail =
+        "solve reads lines {\"id\": TEXT, \"time\": INTEGER, \"ids\": [[NAMESPACE, VALUE], ...]} "
+        "and prints the root of\n"
+        "every identifier, found by the pipeline's own reducers: what would identity say about my "
+        "data. Values\n"
+        "count as they stand. A line that cannot be read is named and left out (exit 6).",
+    .examples = "  tabiji identity solve events.ndjson\n"
+                "  tabiji identity solve --places --up 3 events.ndjson",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 1,
+    .arguments_max = 4,
+    .run = run,
+};
