@@ -405,6 +405,10 @@ static int save_person(struct owners *owners, const struct owner *owner)
         owners_person(owners, owner->root, row.person);
     else
         memcpy(row.person, owner->person, KEY_SIZE);
+    row.has_root = memcmp(owner->root, owner->id, KEY_SIZE) != 0;
+    memcpy(row.root, owner->root, KEY_SIZE);
+    owners_person(owners, owner->id, row.own);
+    row.has_own = memcmp(row.own, row.person, KEY_SIZE) != 0;
     struct buf *value = owners_buffer(owners);
     r = person_of_encode(&row, value);
     if (r < 0)

@@ -47,7 +47,9 @@ static void test_encode_person_of_golden_bytes(void **state)
                                      "047537"                           /* value u7 */
                                      "101112131415161718191a1b1c1d1e1f" /* person */
                                      "8101"                             /* epoch -65 */
-                                     "00");                             /* why */
+                                     "00"                               /* why */
+                                     "00"                               /* no root */
+                                     "00");                             /* no own */
     struct person_of record, back;
     person_of_init(&record);
     for (uint8_t i = 0; i < 16; i++) {
@@ -272,12 +274,12 @@ static int decode_epoch(struct str epoch, int64_t *out)
     struct person_of record;
     struct arena arena = {0};
     CLEANUP(buf_free) struct buf bytes = {0};
-    static const char head[16 + 1 + 1 + 16];
+    static const char head[16 + 1 + 1 + 16], tail[3];
     int r = buf_append(&bytes, head, sizeof(head));
     if (r == 0)
         r = buf_append_str(&bytes, epoch);
     if (r == 0)
-        r = buf_append(&bytes, "", 1);
+        r = buf_append(&bytes, tail, sizeof(tail));
     assert_int_equal(r, 0);
     r = person_of_decode(&record, buf_str(&bytes), &arena);
     if (r == 0)

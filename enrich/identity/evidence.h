@@ -1,0 +1,41 @@
+/*
+ * What an operator, or a client's alias, says of two identifiers; and how a person is erased: the
+ * events that carry it, and what they mean. Both are events in the log like all others, so that a
+ * rebuild keeps them. Source: IDENTITY, "Meaning" and "Erasure"; EVENT, "Record" and "Types".
+ *
+ * Evidence (any event that has it; types identity_linked, identity_unlinked, aliased):
+ *     {"id":"…","type":"identity_linked","time":"…","ids":{"login":"u-1"},
+ *      "evidence":{"a":{"login":"u-1"},"b":{"email":"x@example.com"},"sign":1,"authority":100,
+ *                  "reason":"called in"}}
+ * `ids` says whose timeline shows the event: one end, or both. Such an event links nothing by its
+ * ids, only by its evidence. Where IDENTITY is silent, this is what evidence means:
+ *  - of a pair {a, b} the evidence that is last in the order of (authority, occurred_at,
+ *    event_key) stands, whatever came first: sign > 0 links, sign < 0 unlinks. So both are
+ *    reversible, by further evidence, and an operator's word (EVIDENCE_AUTHORITY_OPERATOR) is above
+ *    a client's (0).
+ *  - linked: the pair is linked as by a signature, from the later in id order to the earlier, also
+ *    where both are of one rank. So two logins become one person: the later has one stronger
+ *    neighbour, and claims its root. One that is so linked to two of its rank belongs to neither,
+ *    until these are linked too.
+ *  - unlinked: there is no link between the two, observed or derived, and they do not count as
+ *    neighbours; signatures that show both change nothing. They may still be one person over a
+ *    third identifier.
+ *
+ * Erasure (type erasure_requested): every identifier in `ids` is to be erased with its person:
+ *     {"id":"…","type":"erasure_requested","time":"…","ids":{"login":"u-1"}}
+ * The event itself stands in no timeline. What it does (enrich/identity/erasure.h):
+ *  - the events of the person vanish, and those that still come to it; their signatures (sets of
+ * two and more identifiers) are forgotten: all that they linked is taken back, events that bear
+ * them yield nothing for good;
+ *  - identifiers that are the person's are suppressed: install, device and cookie for events that
+ *    occurred before the erasure, others for good. An event whose first node is suppressed yields
+ *    nothing;
+ *  - identifiers that no event shows any more have no row in person_of.
+ * The result is that of a build without those events, but for generic marks and epochs, which stay.
+ * Which events are the person's is what belongs to it when the erasure comes to its timeline, and
+ * what comes to it later.
+ */
+#pragma once
+
+/* Authority of an operator's link and unlink; clients have 0. */
+#define EVIDENCE_AUTHORITY_OPERATOR 100
