@@ -82,6 +82,22 @@ static const struct verb_option *find_option(
     return NULL;
 }
 
+/* A flag that was given again: its values in commas. */
+static int join(const struct verb *verb, struct command *command, const char *value,
+    const char **slot, FILE *err)
+{
+    char *room = command->lists + command->lists_size;
+    size_t left = sizeof command->lists - command->lists_size;
+    int size = snprintf(room, left, "%s,%s", *slot, value);
+    if (size < 0 || (size_t)size >= left) {
+        (void)fprintf(err, "tabiji %s: too many values\n", verb->name);
+        return EXIT_USAGE;
+    }
+    command->lists_size += (size_t)size + 1;
+    *slot = room;
+    return 0;
+}
+
 /* Reads the flag at argv[*at]; moves *at to its last word. */
 static int parse_flag(
     const struct verb *verb, char *const *argv, int *at, struct command *command, FILE *err)
@@ -109,6 +125,8 @@ static int parse_flag(
     }
     if (!equals)
         (*at)++;
+    if (option->list && *slot)
+        return join(verb, command, value, slot, err);
     *slot = value;
     if (strcmp(option->name, "--set") == 0) {
         if (command->sets_count == sizeof command->sets / sizeof *command->sets) {

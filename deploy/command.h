@@ -17,6 +17,8 @@ struct command {
     const char *globals[COMMAND_GLOBALS]; /* by index of command_globals; --set: the last one */
     const char *sets[64];                 /* every --set section.key=value */
     size_t sets_count;
+    char lists[4096]; /* values of flags that were given again */
+    size_t lists_size;
     bool help;
 };
 

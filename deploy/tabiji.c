@@ -22,6 +22,7 @@ static const struct verb *const verbs[] = {
     &verb_import,
     &verb_emit,
     &verb_generate,
+    &verb_attribute,
     &verb_lookup,
     &verb_timeline,
     &verb_identity,

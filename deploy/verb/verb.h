@@ -29,6 +29,7 @@ struct verb_option {
     const char *argument; /* "DIR" */
     const char *doc;      /* one sentence without a full stop at its end */
     const char *config;   /* configuration key that the flag sets ("data.dir"), or NULL */
+    bool list;            /* may be given again: the values are joined by commas */
 };
 
 struct verb;

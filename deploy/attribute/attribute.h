@@ -1,0 +1,114 @@
+/*
+ * Attribution of a file of paths or of touches, without a server and without state: what it reads,
+ * which models it credits by, how it answers.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "enrich/attribution/path_rules.h"
+#include "enrich/attribution/path_set.h"
+
+#define ATTRIBUTE_MODELS_MAX 64
+#define ATTRIBUTE_UNATTRIBUTED "(unattributed)"
+
+enum attribute_model {
+    /* rules first, with the numbers of enum path_rule */
+    ATTRIBUTE_PARTICIPATION = PATH_RULE_COUNT, /* does not sum */
+    ATTRIBUTE_MARKOV,
+    ATTRIBUTE_SHAPLEY,
+    ATTRIBUTE_SHAPLEY_ORDERED,
+    ATTRIBUTE_SHAPLEY_RATE,
+    ATTRIBUTE_SHAPLEY_PATHS,
+    ATTRIBUTE_SHAPLEY_PATHS_ORDERED,
+    ATTRIBUTE_SHAO_LI,
+    ATTRIBUTE_MODEL_COUNT,
+};
+
+/* Name as on the command line and in results; model numbers from 0. */
+const char *attribute_model_name(int model);
+/* The number, or -1. */
+int attribute_model_from_name(struct str name);
+
+/* What a column of the input is. */
+enum attribute_column {
+    COLUMN_PATH,
+    COLUMN_CONVERSIONS,
+    COLUMN_VALUE,
+    COLUMN_NULL,
+    COLUMN_CONVERTED, /* yes or no: of a path or of a touch */
+    COLUMN_CUSTOMER,
+    COLUMN_TIME,
+    COLUMN_CHANNEL,
+    COLUMN_TYPE,
+    COLUMN_COUNT,
+};
+const char *attribute_column_name(enum attribute_column column);
+
+enum attribute_format {
+    ATTRIBUTE_TABLE,
+    ATTRIBUTE_CSV,
+    ATTRIBUTE_JSON,
+};
+
+struct attribute_options {
+    int models[ATTRIBUTE_MODELS_MAX];
+    size_t models_count;
+    const char *columns[COLUMN_COUNT]; /* names that the user gave; NULL: found by themselves */
+    struct str separator;              /* between the channels of a path */
+    struct path_rule_config rules;
+    struct str direct; /* name of the channel that last_non_direct passes over */
+    struct str lead;   /* types of touches that are milestones; empty: none */
+    struct str opportunity;
+    int order; /* of markov; 0: chosen */
+    bool ignore_nulls;
+    bool lookback_none;
+    int64_t lookback_micros;
+    bool reset;       /* a journey ends at each conversion */
+    size_t bootstrap; /* replicates; 0: none */
+    uint64_t seed;
+    size_t samples; /* of sampled Shapley values */
+    bool transitions;
+    enum attribute_format format;
+    const char *name; /* of the input, for messages */
+    FILE *messages;
+};
+
+struct tally {
+    double conversions, value;
+};
+
+/* All that is known of an input. {0} is empty. */
+struct attribute_input {
+    const struct attribute_options *options;
+    struct path_set set;
+    struct tally *rules[PATH_RULE_COUNT + 1]; /* by model, then by channel */
+    size_t rules_room;
+    struct tally unattributed;
+    double *weights;    /* of one path */
+    uint32_t *channels; /* of one path */
+    size_t path_room;
+    struct path_touch *touches; /* of the path that is being read */
+    size_t touches_room;
+    uint8_t *marks; /* by channel: seen in this path */
+    bool has_times;
+    unsigned long long rows, bad;
+};
+
+/* Reads all of `in`. Rows that cannot be read are named on options->messages and counted. Returns
+ * 0, or an error after naming it there: ERR_CONFIG (a column is missing, a model does not fit the
+ * input), ERR_TOO_LARGE (totals), ERR_IO, ERR_NO_MEMORY. */
+MUST_CHECK int attribute_read(struct attribute_input *input, FILE *in);
+void attribute_input_free(struct attribute_input *input);
+
+/* Credits one path: touches in time order, count may be 0. For readers. Errors: as path_set_add().
+ */
+MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_touch *touches,
+    size_t count, const struct path_count *counted);
+
+/* Names what is wrong with the row at `line`. */
+void attribute_bad_row(struct attribute_input *input, unsigned long long line, int error,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Solves and writes. Errors: ERR_CONFIG (named), ERR_TOO_LARGE, ERR_IO, ERR_NO_MEMORY. */
+MUST_CHECK int attribute_write(struct attribute_input *input, FILE *out);

@@ -1,0 +1,194 @@
+/* Rule models are credited as paths come; the rest is solved from the path set at the end. */
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "deploy/attribute/attribute.h"
+#include "schemas/error.h"
+
+static const char *const model_names[ATTRIBUTE_MODEL_COUNT] = {
+    [PATH_RULE_FIRST] = "first",
+    [PATH_RULE_LAST] = "last",
+    [PATH_RULE_LAST_NON_DIRECT] = "last_non_direct",
+    [PATH_RULE_LINEAR] = "linear",
+    [PATH_RULE_TIME_DECAY] = "time_decay",
+    [PATH_RULE_POSITION] = "position",
+    [PATH_RULE_J_SHAPE] = "j_shape",
+    [PATH_RULE_INVERSE_J] = "inverse_j",
+    [PATH_RULE_W_SHAPE] = "w_shape",
+    [PATH_RULE_FULL_PATH] = "full_path",
+    [PATH_RULE_CUSTOM] = "custom",
+    [ATTRIBUTE_PARTICIPATION] = "participation",
+    [ATTRIBUTE_MARKOV] = "markov",
+    [ATTRIBUTE_SHAPLEY] = "shapley",
+    [ATTRIBUTE_SHAPLEY_ORDERED] = "shapley_ordered",
+    [ATTRIBUTE_SHAPLEY_RATE] = "shapley_rate",
+    [ATTRIBUTE_SHAPLEY_PATHS] = "shapley_paths",
+    [ATTRIBUTE_SHAPLEY_PATHS_ORDERED] = "shapley_paths_ordered",
+    [ATTRIBUTE_SHAO_LI] = "shao_li",
+};
+
+static const char *const column_names[COLUMN_COUNT] = {
+    [COLUMN_PATH] = "path",
+    [COLUMN_CONVERSIONS] = "conversions",
+    [COLUMN_VALUE] = "value",
+    [COLUMN_NULL] = "null",
+    [COLUMN_CONVERTED] = "converted",
+    [COLUMN_CUSTOMER] = "customer",
+    [COLUMN_TIME] = "time",
+    [COLUMN_CHANNEL] = "channel",
+    [COLUMN_TYPE] = "type",
+};
+
+const char *attribute_model_name(int model)
+{
+    return model_names[model];
+}
+
+int attribute_model_from_name(struct str name)
+{
+    for (int i = 0; i < ATTRIBUTE_MODEL_COUNT; i++)
+        if (str_equal(name, str_of(model_names[i])))
+            return i;
+    return -1;
+}
+
+const char *attribute_column_name(enum attribute_column column)
+{
+    return column_names[column];
+}
+
+void attribute_bad_row(
+    struct attribute_input *input, unsigned long long line, int error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fprintf(
+        input->options->messages, "%s:%llu: %s: ", input->options->name, line, error_name(error));
+    (void)vfprintf(input->options->messages, format, args);
+    (void)fputc('\n', input->options->messages);
+    va_end(args);
+    input->bad++;
+}
+
+void attribute_input_free(struct attribute_input *input)
+{
+    path_set_free(&input->set);
+    for (size_t i = 0; i <= PATH_RULE_COUNT; i++)
+        free(input->rules[i]);
+    free(input->weights);
+    free(input->channels);
+    free(input->touches);
+    free(input->marks);
+    *input = (struct attribute_input){0};
+}
+
+/* Room for the channels that there are by now. */
+static int grow_rules(struct attribute_input *input)
+{
+    size_t count = input->set.channels_count, room = input->rules_room;
+    if (count <= room)
+        return 0;
+    while (room < count)
+        room = room ? room * 2 : 64;
+    for (size_t i = 0; i <= PATH_RULE_COUNT; i++) {
+        struct tally *more = realloc(input->rules[i], room * sizeof *more);
+        if (!more)
+            return ERR_NO_MEMORY;
+        input->rules[i] = more;
+        for (size_t k = input->rules_room; k < room; k++)
+            more[k] = (struct tally){0};
+    }
+    uint8_t *marks = realloc(input->marks, room);
+    if (!marks)
+        return ERR_NO_MEMORY;
+    memset(marks, 0, room);
+    input->marks = marks;
+    input->rules_room = room;
+    return 0;
+}
+
+static int grow_path(struct attribute_input *input, size_t count)
+{
+    size_t room = input->path_room;
+    if (count <= room)
+        return 0;
+    while (room < count)
+        room = room ? room * 2 : 64;
+    double *weights = realloc(input->weights, room * sizeof *weights);
+    if (!weights)
+        return ERR_NO_MEMORY;
+    input->weights = weights;
+    uint32_t *channels = realloc(input->channels, room * sizeof *channels);
+    if (!channels)
+        return ERR_NO_MEMORY;
+    input->channels = channels;
+    input->path_room = room;
+    return 0;
+}
+
+static void credit_rule(struct attribute_input *input, enum path_rule rule,
+    const struct path_touch *touches, size_t count, const struct path_count *counted)
+{
+    struct tally *tally = input->rules[rule];
+    path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
+    for (size_t i = 0; i < count; i++) {
+        tally[touches[i].channel].conversions += input->weights[i] * counted->conversions;
+        tally[touches[i].channel].value += input->weights[i] * counted->value;
+    }
+}
+
+/* All to every channel of the path. */
+static void credit_participation(struct attribute_input *input, const struct path_touch *touches,
+    size_t count, const struct path_count *counted)
+{
+    struct tally *tally = input->rules[ATTRIBUTE_PARTICIPATION];
+    for (size_t i = 0; i < count; i++) {
+        uint32_t channel = touches[i].channel;
+        if (input->marks[channel])
+            continue;
+        input->marks[channel] = 1;
+        tally[channel].conversions += counted->conversions;
+        tally[channel].value += counted->value;
+    }
+    for (size_t i = 0; i < count; i++)
+        input->marks[touches[i].channel] = 0;
+}
+
+static void credit_rules(struct attribute_input *input, const struct path_touch *touches,
+    size_t count, const struct path_count *counted)
+{
+    const struct attribute_options *options = input->options;
+    bool done[PATH_RULE_COUNT + 1] = {false};
+    for (size_t i = 0; i < options->models_count; i++) {
+        int model = options->models[i];
+        if (model > ATTRIBUTE_PARTICIPATION || done[model])
+            continue;
+        done[model] = true;
+        if (model == ATTRIBUTE_PARTICIPATION)
+            credit_participation(input, touches, count, counted);
+        else
+            credit_rule(input, (enum path_rule)model, touches, count, counted);
+    }
+}
+
+int attribute_path(struct attribute_input *input, const struct path_touch *touches, size_t count,
+    const struct path_count *counted)
+{
+    int r = grow_rules(input);
+    if (r == 0)
+        r = grow_path(input, count);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count; i++)
+        input->channels[i] = touches[i].channel;
+    r = path_set_add(&input->set, input->channels, count, counted);
+    if (r < 0)
+        return r;
+    if (count == 0) {
+        input->unattributed.conversions += counted->conversions;
+        input->unattributed.value += counted->value;
+    } else if (counted->conversions > 0 || counted->value != 0) {
+        credit_rules(input, touches, count, counted);
+    }
+    return 0;
+}

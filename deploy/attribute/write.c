@@ -1,0 +1,513 @@
+/* Solves the models that need all paths, and writes rows: by model as asked for, then by channel in
+ * the order in which the input has them. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "deploy/attribute/attribute.h"
+#include "deploy/render.h"
+#include "enrich/attribution/markov.h"
+#include "enrich/attribution/shapley.h"
+#include "enrich/attribution/transform.h"
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+#define INTERVAL_LOW 0.025
+#define INTERVAL_HIGH 0.975
+#define INTERVAL_ERRORS 1.959963984540054 /* standard errors of a normal number to the same */
+#define STATE_SEPARATOR " > "
+
+/* A row of results. NaN: does not apply. */
+struct answer {
+    struct str channel;
+    const char *model;
+    double conversions, value;
+    double effect, value_effect;
+    double low, high;
+};
+
+struct answers {
+    struct answer *items;
+    size_t count, room;
+};
+
+static int add_answer(struct answers *answers, const struct answer *answer)
+{
+    if (answers->count == answers->room) {
+        size_t room = answers->room ? answers->room * 2 : 256;
+        struct answer *more = realloc(answers->items, room * sizeof *more);
+        if (!more)
+            return ERR_NO_MEMORY;
+        answers->items = more;
+        answers->room = room;
+    }
+    answers->items[answers->count++] = *answer;
+    return 0;
+}
+
+/* ---- solving ---- */
+
+static int solve_markov(
+    const struct attribute_options *options, int order, struct path_set *set, struct answer *out)
+{
+    const struct markov_options how = {.order = order, .ignore_nulls = options->ignore_nulls};
+    struct markov markov;
+    int r = markov_solve(set, &how, &markov);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < set->channels_count; i++) {
+        out[i].conversions = markov.credits[i].conversions;
+        out[i].value = markov.credits[i].value;
+        out[i].effect = markov.credits[i].effect;
+        out[i].value_effect = markov.credits[i].value_effect;
+    }
+    markov_free(&markov);
+    return 0;
+}
+
+static int solve_coalition(
+    const struct attribute_options *options, int model, struct path_set *set, struct answer *out)
+{
+    struct coalition_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
+    const struct shapley_options how = {.seed = options->seed, .samples = options->samples};
+    if (!credits)
+        return ERR_NO_MEMORY;
+    int r;
+    if (model == ATTRIBUTE_SHAPLEY_RATE)
+        r = shapley_rate(set, &how, credits);
+    else if (model == ATTRIBUTE_SHAPLEY_PATHS || model == ATTRIBUTE_SHAPLEY_PATHS_ORDERED)
+        r = shapley_paths(set, model == ATTRIBUTE_SHAPLEY_PATHS_ORDERED, credits);
+    else if (model == ATTRIBUTE_SHAO_LI)
+        r = shao_li(set, credits);
+    else
+        r = shapley_additive(set, credits);
+    for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
+        const struct coalition_credit *credit = &credits[i];
+        out[i].conversions = credit->conversions;
+        out[i].value = credit->value;
+        if (credit->error > 0) { /* sampled */
+            double unit = credit->effect != 0 ? credit->conversions / credit->effect : 0;
+            out[i].low = credit->conversions - INTERVAL_ERRORS * fabs(credit->error * unit);
+            out[i].high = credit->conversions + INTERVAL_ERRORS * fabs(credit->error * unit);
+        }
+    }
+    free(credits);
+    return r;
+}
+
+static int solve_model(const struct attribute_options *options, int model, int order,
+    struct path_set *set, struct answer *out)
+{
+    return model == ATTRIBUTE_MARKOV ? solve_markov(options, order, set, out)
+                                     : solve_coalition(options, model, set, out);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Linear between the ranks on both sides. */
+static double quantile(const double *sorted, size_t count, double part)
+{
+    double at = part * (double)(count - 1);
+    size_t below = (size_t)at;
+    double rest = at - (double)below;
+    return below + 1 < count ? sorted[below] + rest * (sorted[below + 1] - sorted[below])
+                             : sorted[below];
+}
+
+/* Channels have the same numbers in a replicate, which lacks their names. */
+static int replicate(const struct attribute_options *options, int model, int order,
+    const struct path_set *set, size_t number, double *drawn)
+{
+    struct path_set drawing = {0};
+    size_t channels = set->channels_count;
+    struct answer *answers = calloc(channels + 1, sizeof *answers);
+    int r = answers ? transform_resample(set, options->seed, number, &drawing) : ERR_NO_MEMORY;
+    drawing.channels_count = channels;
+    if (r == 0)
+        r = solve_model(options, model, order, &drawing, answers);
+    for (size_t i = 0; r == 0 && i < channels; i++)
+        drawn[i * options->bootstrap + number] = answers[i].conversions;
+    drawing.channels_count = 0;
+    path_set_free(&drawing);
+    free(answers);
+    return r;
+}
+
+static int bootstrap(const struct attribute_options *options, int model, int order,
+    const struct path_set *set, struct answer *out)
+{
+    size_t count = options->bootstrap;
+    if (count == 0)
+        return 0;
+    double *drawn = malloc((set->channels_count + 1) * count * sizeof *drawn);
+    int r = drawn ? 0 : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = replicate(options, model, order, set, i, drawn);
+    for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
+        double *own = drawn + i * count;
+        qsort(own, count, sizeof *own, compare_doubles);
+        out[i].low = quantile(own, count, INTERVAL_LOW);
+        out[i].high = quantile(own, count, INTERVAL_HIGH);
+    }
+    free(drawn);
+    return r;
+}
+
+/* ---- rows ---- */
+
+static void name_answers(const struct path_set *set, int model, struct answer *out)
+{
+    for (size_t i = 0; i < set->channels_count; i++)
+        out[i] = (struct answer){
+            .channel = set->channels[i],
+            .model = attribute_model_name(model),
+            .effect = NAN,
+            .value_effect = NAN,
+            .low = NAN,
+            .high = NAN,
+        };
+}
+
+static int answer_model(
+    struct attribute_input *input, int model, int order, struct answers *answers)
+{
+    struct path_set *set = &input->set;
+    struct answer *out = calloc(set->channels_count + 1, sizeof *out);
+    int r = out ? 0 : ERR_NO_MEMORY;
+    if (r < 0)
+        return r;
+    name_answers(set, model, out);
+    if (model > ATTRIBUTE_PARTICIPATION) {
+        r = solve_model(input->options, model, order, set, out);
+        if (r == 0)
+            r = bootstrap(input->options, model, order, set, out);
+    } else {
+        for (size_t i = 0; i < set->channels_count && i < input->rules_room; i++) {
+            out[i].conversions = input->rules[model][i].conversions;
+            out[i].value = input->rules[model][i].value;
+        }
+    }
+    for (size_t i = 0; r == 0 && i < set->channels_count; i++)
+        r = add_answer(answers, &out[i]);
+    free(out);
+    const struct tally *rest = &input->unattributed;
+    if (r < 0 || (rest->conversions == 0 && rest->value == 0))
+        return r;
+    return add_answer(answers, &(struct answer){.channel = str_of(ATTRIBUTE_UNATTRIBUTED),
+                                   .model = attribute_model_name(model),
+                                   .conversions = rest->conversions,
+                                   .value = rest->value,
+                                   .effect = NAN,
+                                   .value_effect = NAN,
+                                   .low = NAN,
+                                   .high = NAN});
+}
+
+/* ---- formats ---- */
+
+#define COLUMNS 8
+static const char *const columns[COLUMNS] = {"channel", "model", "credited_conversions",
+    "credited_value", "removal_effect_conversions", "removal_effect_value", "low", "high"};
+
+static void numbers_of(const struct answer *answer, double out[COLUMNS - 2])
+{
+    const double all[COLUMNS - 2] = {answer->conversions, answer->value, answer->effect,
+        answer->value_effect, answer->low, answer->high};
+    memcpy(out, all, sizeof all);
+}
+
+static int append_number(struct buf *out, double number)
+{
+    char text[JSON_DOUBLE_SIZE_MAX];
+    size_t size = json_format_double(number == 0 ? 0 : number, text);
+    return buf_append(out, text, size);
+}
+
+static int append_csv(struct buf *out, struct str text)
+{
+    bool quote = false;
+    for (size_t i = 0; i < text.size; i++)
+        quote |= text.data[i] == ',' || text.data[i] == '"' || text.data[i] == '\n' ||
+                 text.data[i] == '\r';
+    if (!quote)
+        return buf_append_str(out, text);
+    int r = buf_append(out, "\"", 1);
+    for (size_t i = 0; r == 0 && i < text.size; i++)
+        r = buf_append(
+            out, text.data[i] == '"' ? "\"\"" : text.data + i, text.data[i] == '"' ? 2 : 1);
+    return r == 0 ? buf_append(out, "\"", 1) : r;
+}
+
+static int line_csv(struct buf *out, const struct answer *answer)
+{
+    double numbers[COLUMNS - 2];
+    numbers_of(answer, numbers);
+    int r = append_csv(out, answer->channel);
+    if (r == 0)
+        r = buf_appendf(out, ",%s", answer->model);
+    for (size_t i = 0; r == 0 && i < COLUMNS - 2; i++) {
+        r = buf_append(out, ",", 1);
+        if (r == 0 && isfinite(numbers[i]))
+            r = append_number(out, numbers[i]);
+    }
+    return r == 0 ? buf_append(out, "\n", 1) : r;
+}
+
+static int line_json(struct buf *out, const struct answer *answer)
+{
+    double numbers[COLUMNS - 2];
+    numbers_of(answer, numbers);
+    int r = buf_append_str(out, STR("{\"channel\":"));
+    if (r == 0)
+        r = json_write_text(out, answer->channel);
+    if (r == 0)
+        r = buf_appendf(out, ",\"model\":\"%s\"", answer->model);
+    for (size_t i = 0; r == 0 && i < COLUMNS - 2; i++) {
+        r = buf_appendf(out, ",\"%s\":", columns[i + 2]);
+        if (r == 0)
+            r = isfinite(numbers[i]) ? append_number(out, numbers[i]) : buf_append(out, "null", 4);
+    }
+    return r == 0 ? buf_append(out, "}", 1) : r;
+}
+
+static int put(struct buf *line, FILE *out)
+{
+    bool written = fwrite(line->data, 1, line->size, out) == line->size;
+    buf_clear(line);
+    return written ? 0 : ERR_IO;
+}
+
+static int write_lines(const struct answers *answers, bool json, FILE *out)
+{
+    CLEANUP(buf_free) struct buf line = {0};
+    int r = 0;
+    if (!json)
+        for (size_t i = 0; r == 0 && i < COLUMNS; i++)
+            r = buf_appendf(&line, "%s%s", columns[i], i + 1 < COLUMNS ? "," : "\n");
+    else
+        r = buf_append(&line, "[", 1);
+    for (size_t i = 0; r == 0 && i < answers->count; i++) {
+        if (json && i)
+            r = buf_append(&line, ",\n", 2);
+        if (r == 0)
+            r = json ? line_json(&line, &answers->items[i]) : line_csv(&line, &answers->items[i]);
+        if (r == 0)
+            r = put(&line, out);
+    }
+    if (r == 0 && json)
+        r = buf_append(&line, "]\n", 2);
+    return r == 0 ? put(&line, out) : r;
+}
+
+static void cell(struct render_table *table, double number, int digits)
+{
+    char text[64];
+    if (!isfinite(number)) {
+        render_nothing(table);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%.*f", digits, number);
+    render_text(table, str_of(text));
+}
+
+static int write_table(const struct answers *answers, FILE *out)
+{
+    const struct render_column shown[COLUMNS] = {
+        {columns[0], "channel", RENDER_LEFT, 40},
+        {columns[1], "model", RENDER_LEFT, 0},
+        {columns[2], "conversions", RENDER_RIGHT, 0},
+        {columns[3], "value", RENDER_RIGHT, 0},
+        {columns[4], "removal effect", RENDER_RIGHT, 0},
+        {columns[5], "of value", RENDER_RIGHT, 0},
+        {columns[6], "low", RENDER_RIGHT, 0},
+        {columns[7], "high", RENDER_RIGHT, 0},
+    };
+    struct render_table *table;
+    bool effects = false, bounds = false;
+    for (size_t i = 0; i < answers->count; i++) {
+        effects |= isfinite(answers->items[i].effect);
+        bounds |= isfinite(answers->items[i].low);
+    }
+    int r = render_new(&table, shown, bounds ? 8 : effects ? 6 : 4);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < answers->count; i++) {
+        const struct answer *answer = &answers->items[i];
+        render_text(table, answer->channel);
+        render_text(table, str_of(answer->model));
+        cell(table, answer->conversions, 4);
+        cell(table, answer->value, 4);
+        if (effects || bounds) {
+            cell(table, answer->effect, 6);
+            cell(table, answer->value_effect, 6);
+        }
+        if (bounds) {
+            cell(table, answer->low, 4);
+            cell(table, answer->high, 4);
+        }
+    }
+    r = render_write(table, false, out);
+    render_free(&table);
+    return r;
+}
+
+/* ---- transitions ---- */
+
+static int name_state(const struct attribute_input *input, const uint32_t *channels, int order,
+    int64_t state, struct buf *out)
+{
+    if (state < 0)
+        return buf_append_str(out, state == MARKOV_START        ? STR("(start)")
+                                   : state == MARKOV_CONVERSION ? STR("(conversion)")
+                                                                : STR("(null)"));
+    int r = 0;
+    for (int i = 0; r == 0 && i < order; i++) {
+        uint32_t channel = channels[state * order + i];
+        if (channel == UINT32_MAX)
+            break;
+        if (i)
+            r = buf_append_str(out, STR(STATE_SEPARATOR));
+        if (r == 0)
+            r = buf_append_str(out, input->set.channels[channel]);
+    }
+    return r;
+}
+
+/* One transition: a line of CSV, an object of JSON, or cells. */
+static int write_transition(const struct attribute_options *options, struct str from, struct str to,
+    double chance, bool first, struct render_table *table, FILE *out)
+{
+    CLEANUP(buf_free) struct buf line = {0};
+    if (options->format == ATTRIBUTE_TABLE) {
+        render_text(table, from);
+        render_text(table, to);
+        cell(table, chance, 9);
+        return 0;
+    }
+    bool json = options->format == ATTRIBUTE_JSON;
+    int r = json ? buf_append_str(
+                       &line, first ? STR("{\"channel_from\":") : STR(",\n{\"channel_from\":"))
+                 : 0;
+    if (r == 0)
+        r = json ? json_write_text(&line, from) : append_csv(&line, from);
+    if (r == 0)
+        r = json ? buf_append_str(&line, STR(",\"channel_to\":")) : buf_append(&line, ",", 1);
+    if (r == 0)
+        r = json ? json_write_text(&line, to) : append_csv(&line, to);
+    if (r == 0)
+        r = json ? buf_append_str(&line, STR(",\"transition_probability\":"))
+                 : buf_append(&line, ",", 1);
+    if (r == 0)
+        r = append_number(&line, chance);
+    if (r == 0)
+        r = json ? buf_append(&line, "}", 1) : buf_append(&line, "\n", 1);
+    return r == 0 ? put(&line, out) : r;
+}
+
+static int list_transitions(const struct attribute_input *input, int order,
+    const struct markov_transition *list, size_t count, const uint32_t *channels, FILE *out)
+{
+    static const struct render_column shown[] = {
+        {"channel_from", "from", RENDER_LEFT, 60},
+        {"channel_to", "to", RENDER_LEFT, 60},
+        {"transition_probability", "probability", RENDER_RIGHT, 0},
+    };
+    CLEANUP(buf_free) struct buf from = {0}, to = {0};
+    struct render_table *table;
+    enum attribute_format format = input->options->format;
+    int r = render_new(&table, shown, 3);
+    if (r == 0 && format == ATTRIBUTE_CSV)
+        (void)fputs("channel_from,channel_to,transition_probability\n", out);
+    if (r == 0 && format == ATTRIBUTE_JSON)
+        (void)fputs("[", out);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        buf_clear(&from);
+        buf_clear(&to);
+        r = name_state(input, channels, order, list[i].from, &from);
+        if (r == 0)
+            r = name_state(input, channels, order, list[i].to, &to);
+        if (r == 0)
+            r = write_transition(
+                input->options, buf_str(&from), buf_str(&to), list[i].chance, i == 0, table, out);
+    }
+    if (r == 0 && format == ATTRIBUTE_JSON)
+        (void)fputs("]\n", out);
+    if (r == 0 && format == ATTRIBUTE_TABLE)
+        r = render_write(table, false, out);
+    render_free(&table);
+    return r;
+}
+
+static int write_transitions(struct attribute_input *input, int order, FILE *out)
+{
+    const struct markov_options how = {
+        .order = order, .ignore_nulls = input->options->ignore_nulls};
+    struct markov_transition *list;
+    uint32_t *channels;
+    size_t count;
+    int r = markov_transitions(&input->set, &how, &list, &count, &channels);
+    if (r < 0)
+        return r;
+    r = list_transitions(input, order, list, count, channels, out);
+    free(list);
+    free(channels);
+    return r;
+}
+
+/* ---- */
+
+/* The order that markov has: given, or chosen and said. */
+static int settle_order(struct attribute_input *input, int *order)
+{
+    const struct attribute_options *options = input->options;
+    bool wanted = options->transitions;
+    for (size_t i = 0; i < options->models_count; i++)
+        wanted |= options->models[i] == ATTRIBUTE_MARKOV;
+    *order = options->order;
+    if (!wanted)
+        return 0;
+    if (*order == 0) {
+        int r = markov_choose_order(&input->set, order);
+        if (r == 0)
+            (void)fprintf(options->messages, "%s: order %d\n", options->name, *order);
+        return r;
+    }
+    if (*order == 1 || (size_t)*order <= input->set.longest)
+        return 0;
+    (void)fprintf(options->messages, "%s: order %d is beyond the data: the longest path has %zu\n",
+        options->name, *order, input->set.longest);
+    return ERR_CONFIG;
+}
+
+static int name_failure(const struct attribute_options *options, int model, int error)
+{
+    if (error == ERR_TOO_LARGE && model >= ATTRIBUTE_SHAPLEY)
+        (void)fprintf(options->messages, "%s: %s cannot be solved: too many channels%s\n",
+            options->name, attribute_model_name(model),
+            model == ATTRIBUTE_SHAO_LI ? "" : " in one path (20 at most)");
+    return error == ERR_TOO_LARGE ? ERR_CONFIG : error;
+}
+
+int attribute_write(struct attribute_input *input, FILE *out)
+{
+    const struct attribute_options *options = input->options;
+    struct answers answers = {0};
+    int order;
+    int r = settle_order(input, &order);
+    if (r == 0 && options->transitions)
+        return write_transitions(input, order, out);
+    for (size_t i = 0; r == 0 && i < options->models_count; i++) {
+        r = answer_model(input, options->models[i], order, &answers);
+        if (r < 0)
+            r = name_failure(options, options->models[i], r);
+    }
+    if (r == 0)
+        r = options->format == ATTRIBUTE_TABLE
+                ? write_table(&answers, out)
+                : write_lines(&answers, options->format == ATTRIBUTE_JSON, out);
+    free(answers.items);
+    return r;
+}

@@ -1,0 +1,323 @@
+/* `tabiji attribute FILE`: attribution of a file, without a server and without state. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "deploy/attribute/attribute.h"
+#include "deploy/verb/verbs.h"
+#include "enrich/attribution/markov.h"
+#include "schemas/error.h"
+#include "schemas/nearest.h"
+#include "schemas/time.h"
+
+#define LOOKBACK_DAYS_DEFAULT 90
+#define LOOKBACK_DAYS_MAX 36500
+#define HALF_LIFE_DAYS_DEFAULT 7
+#define BOOTSTRAP_MAX 100000
+#define SAMPLES_DEFAULT 2000
+#define SAMPLES_MAX 100000000
+#define NAME_SIZE_MAX 256
+
+/* What is credited by where nothing is said. */
+static const int models_default[] = {PATH_RULE_FIRST, PATH_RULE_LAST, PATH_RULE_LINEAR,
+    PATH_RULE_POSITION, ATTRIBUTE_MARKOV, ATTRIBUTE_SHAPLEY};
+
+/* The next piece of a list in commas. */
+static bool next_piece(struct str *rest, struct str *out)
+{
+    if (rest->size == 0)
+        return false;
+    const char *comma = memchr(rest->data, ',', rest->size);
+    size_t size = comma ? (size_t)(comma - rest->data) : rest->size;
+    *out = str_make(rest->data, size);
+    size_t taken = comma ? size + 1 : size;
+    *rest = str_make(rest->data + taken, rest->size - taken);
+    return true;
+}
+
+/* "did you mean" for a name among those that name_of() gives. */
+static int unknown_name(const struct verb_call *call, const char *what, struct str name,
+    const struct str *known, size_t count)
+{
+    struct str near = nearest_name(name, known, count);
+    if (near.size)
+        return verb_usage(call, "unknown %s \"%.*s\" (did you mean \"%.*s\"?)", what,
+            (int)name.size, name.data, (int)near.size, near.data);
+    return verb_usage(call, "unknown %s \"%.*s\"", what, (int)name.size, name.data);
+}
+
+static int read_models(const struct verb_call *call, struct attribute_options *options)
+{
+    const char *given = verb_value(call, "--model");
+    struct str rest = str_of(given), name, known[ATTRIBUTE_MODEL_COUNT];
+    for (size_t i = 0; !given && i < sizeof models_default / sizeof *models_default; i++)
+        options->models[options->models_count++] = models_default[i];
+    for (int i = 0; i < ATTRIBUTE_MODEL_COUNT; i++)
+        known[i] = str_of(attribute_model_name(i));
+    while (next_piece(&rest, &name)) {
+        int model = attribute_model_from_name(name);
+        if (model < 0)
+            return unknown_name(call, "model", name, known, ATTRIBUTE_MODEL_COUNT);
+        if (options->models_count == ATTRIBUTE_MODELS_MAX)
+            return verb_usage(call, "too many models");
+        options->models[options->models_count++] = model;
+    }
+    return options->models_count ? 0 : verb_usage(call, "--model needs a name");
+}
+
+static int read_columns(const struct verb_call *call, struct attribute_options *options,
+    char room[COLUMN_COUNT][NAME_SIZE_MAX])
+{
+    struct str rest = str_of(verb_value(call, "--column")), piece, known[COLUMN_COUNT];
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        known[i] = str_of(attribute_column_name((enum attribute_column)i));
+    while (next_piece(&rest, &piece)) {
+        const char *equals = memchr(piece.data, '=', piece.size);
+        if (!equals)
+            return verb_usage(
+                call, "--column needs ROLE=NAME, not \"%.*s\"", (int)piece.size, piece.data);
+        struct str role = str_make(piece.data, (size_t)(equals - piece.data));
+        struct str name = str_make(equals + 1, piece.size - role.size - 1);
+        int column = 0;
+        while (column < COLUMN_COUNT && !str_equal(role, known[column]))
+            column++;
+        if (column == COLUMN_COUNT)
+            return unknown_name(call, "role of a column", role, known, COLUMN_COUNT);
+        if (name.size == 0 || name.size >= NAME_SIZE_MAX)
+            return verb_usage(call, "--column %.*s= needs a name", (int)role.size, role.data);
+        memcpy(room[column], name.data, name.size);
+        room[column][name.size] = 0;
+        options->columns[column] = room[column];
+    }
+    return 0;
+}
+
+/* A decimal flag within (0, max]. */
+static int read_days(const struct verb_call *call, const char *flag, double max, double *days)
+{
+    const char *text = verb_value(call, flag);
+    char *end;
+    if (!text)
+        return 0;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value > 0) || !(value <= max))
+        return verb_usage(call, "%s must be a number of days over 0, not \"%s\"", flag, text);
+    *days = value;
+    return 0;
+}
+
+static int read_choice(const struct verb_call *call, const char *flag, const char *const *words,
+    size_t count, int *out)
+{
+    const char *text = verb_value(call, flag);
+    struct str known[4];
+    if (!text)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        known[i] = str_of(words[i]);
+        if (strcmp(text, words[i]) == 0) {
+            *out = (int)i;
+            return 0;
+        }
+    }
+    return unknown_name(call, flag, str_of(text), known, count);
+}
+
+/* FIRST:MIDDLE:LAST */
+static int read_weights(const struct verb_call *call, struct path_rule_config *rules)
+{
+    const char *text = verb_value(call, "--weights");
+    double *parts = rules->custom;
+    if (!text)
+        return 0;
+    char *end;
+    bool good = true;
+    for (int i = 0; good && i < 3; i++) {
+        parts[i] = strtod(text, &end);
+        good = end != text && parts[i] >= 0 && isfinite(parts[i]) && *end == (i < 2 ? ':' : 0);
+        text = end + 1;
+    }
+    if (!good || parts[0] + parts[1] + parts[2] <= 0)
+        return verb_usage(call, "--weights must be FIRST:MIDDLE:LAST, such as 40:20:40");
+    return 0;
+}
+
+static int read_order(const struct verb_call *call, struct attribute_options *options)
+{
+    const char *text = verb_value(call, "--order");
+    long long order = 1;
+    if (text && strcmp(text, "auto") == 0) {
+        options->order = 0;
+        return 0;
+    }
+    int r = verb_integer(call, "--order", 1, MARKOV_ORDER_MAX, &order);
+    options->order = (int)order;
+    return r;
+}
+
+static int read_window(const struct verb_call *call, struct attribute_options *options)
+{
+    static const char *const journeys[] = {"reuse", "reset"};
+    const char *text = verb_value(call, "--lookback");
+    double days = LOOKBACK_DAYS_DEFAULT, half_life = HALF_LIFE_DAYS_DEFAULT;
+    int journey = 0;
+    options->lookback_none = text && strcmp(text, "none") == 0;
+    int r = options->lookback_none ? 0 : read_days(call, "--lookback", LOOKBACK_DAYS_MAX, &days);
+    if (r == 0)
+        r = read_days(call, "--half-life", LOOKBACK_DAYS_MAX, &half_life);
+    if (r == 0)
+        r = read_choice(call, "--journey", journeys, 2, &journey);
+    options->lookback_micros = (int64_t)llround(days * (double)TIME_MICROS_PER_DAY);
+    options->rules.half_life_micros = half_life * (double)TIME_MICROS_PER_DAY;
+    options->reset = journey == 1;
+    return r;
+}
+
+static int read_numbers(const struct verb_call *call, struct attribute_options *options)
+{
+    long long replicates = 0, seed = 0, samples = SAMPLES_DEFAULT;
+    int r = verb_integer(call, "--bootstrap", 0, BOOTSTRAP_MAX, &replicates);
+    if (r == 0)
+        r = verb_integer(call, "--seed", 0, INT64_MAX, &seed);
+    if (r == 0)
+        r = verb_integer(call, "--samples", 1, SAMPLES_MAX, &samples);
+    options->bootstrap = (size_t)replicates;
+    options->seed = (uint64_t)seed;
+    options->samples = (size_t)samples;
+    return r;
+}
+
+static int read_options(const struct verb_call *call, struct attribute_options *options,
+    char columns[COLUMN_COUNT][NAME_SIZE_MAX])
+{
+    static const char *const nulls[] = {"use", "ignore"};
+    static const char *const formats[] = {"table", "csv", "json"};
+    int null = 0, format = call->json ? ATTRIBUTE_JSON : ATTRIBUTE_TABLE;
+    *options = (struct attribute_options){
+        .separator = STR(">"),
+        .rules = {.custom = {1, 1, 1}},
+        .direct = STR("Direct"),
+        .messages = stderr,
+        .transitions = verb_switch(call, "--transitions"),
+        .lead = str_of(verb_value(call, "--lead")),
+        .opportunity = str_of(verb_value(call, "--opportunity")),
+    };
+    if (verb_value(call, "--separator"))
+        options->separator = str_of(verb_value(call, "--separator"));
+    if (verb_value(call, "--direct"))
+        options->direct = str_of(verb_value(call, "--direct"));
+    if (options->separator.size == 0)
+        return verb_usage(call, "--separator must not be empty");
+    int r = read_models(call, options);
+    if (r == 0)
+        r = read_columns(call, options, columns);
+    if (r == 0)
+        r = read_order(call, options);
+    if (r == 0)
+        r = read_window(call, options);
+    if (r == 0)
+        r = read_weights(call, &options->rules);
+    if (r == 0)
+        r = read_numbers(call, options);
+    if (r == 0)
+        r = read_choice(call, "--null", nulls, 2, &null);
+    if (r == 0)
+        r = read_choice(call, "--format", formats, 3, &format);
+    options->ignore_nulls = null == 1;
+    options->format = (enum attribute_format)format;
+    return r;
+}
+
+static int attribute(struct verb_call *call, const struct attribute_options *options, FILE *in)
+{
+    struct attribute_input input = {.options = options};
+    int r = attribute_read(&input, in);
+    if (r == 0)
+        r = attribute_write(&input, stdout);
+    unsigned long long bad = input.bad, rows = input.rows;
+    attribute_input_free(&input);
+    if (r == ERR_CONFIG || r == ERR_TOO_LARGE)
+        return EXIT_USAGE; /* named already */
+    if (r < 0)
+        return verb_fail(call, r, "%s", options->name);
+    if (bad)
+        (void)fprintf(stderr, "tabiji attribute: %llu of %llu rows were left out\n", bad, rows);
+    return bad ? EXIT_PARTIAL : EXIT_OK;
+}
+
+static int run(struct verb_call *call)
+{
+    struct attribute_options options;
+    char columns[COLUMN_COUNT][NAME_SIZE_MAX];
+    int r = read_options(call, &options, columns);
+    if (r)
+        return r;
+    options.name = call->arguments[0];
+    if (strcmp(options.name, "-") == 0)
+        return attribute(call, &options, stdin);
+    FILE *in = fopen(options.name, "r");
+    if (!in) {
+        (void)fprintf(stderr, "tabiji attribute: %s: %s\n", options.name, strerror(errno));
+        return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED;
+    }
+    r = attribute(call, &options, in);
+    (void)fclose(in);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--model", "NAME", "credit by this model; several: again, or in commas", NULL, true},
+    {"--order", "K|auto", "order of markov, 1 to 6, or the one that tells journeys apart best (1)",
+        NULL, false},
+    {"--null", "use|ignore", "journeys that did not convert (use)", NULL, false},
+    {"--lookback", "DAYS|none", "touches count so long before a conversion (90)", NULL, false},
+    {"--journey", "reuse|reset", "reset: a journey ends at each conversion (reuse)", NULL, false},
+    {"--half-life", "DAYS", "of time_decay (7)", NULL, false},
+    {"--weights", "F:M:L", "of custom: first, middle (shared), last (1:1:1)", NULL, false},
+    {"--direct", "NAME", "channel that last_non_direct passes over (Direct)", NULL, false},
+    {"--lead", "TYPE", "type of touch that is a lead, for w_shape and full_path", NULL, false},
+    {"--opportunity", "TYPE", "type of touch that is an opportunity", NULL, false},
+    {"--bootstrap", "N", "intervals of 95 % from N replicates, for models that are solved (0)",
+        NULL, false},
+    {"--samples", "N", "permutations of shapley_rate beyond 24 channels (2000)", NULL, false},
+    {"--seed", "S", "of replicates and permutations (0)", NULL, false},
+    {"--column", "ROLE=NAME", "a column's name where it is not a usual one; may be given again",
+        NULL, true},
+    {"--separator", "TEXT", "between the channels of a path (>)", NULL, false},
+    {"--transitions", NULL, "print the transition matrix of markov instead", NULL, false},
+    {"--format", "FORMAT", "table, csv or json (table)", NULL, false},
+};
+
+const struct verb verb_attribute = {
+    .name = "attribute",
+    .summary = "credit channels in a file of paths or touches, by any model",
+    .arguments = "FILE",
+    .detail =
+        "Reads CSV (delimiter , ; or tab) from FILE, or from standard input (-), without a server "
+        "and without state.\n"
+        "Paths: columns path, total_conversions, total_conversion_value, total_null; a path is "
+        "\"A > B > A\".\n"
+        "Touches: columns customer_id, time, channel, conversion, conversion_value, interaction; a "
+        "row that converts\n"
+        "and names a channel is its own last touch; ties in time keep the file's order.\n"
+        "Usual synonyms are known; --column ROLE=NAME names others (path conversions value null "
+        "converted customer\n"
+        "time channel type).\n\n"
+        "Models: first last last_non_direct linear time_decay position j_shape inverse_j w_shape "
+        "full_path custom\n"
+        "participation (does not sum) markov shapley shapley_ordered shapley_rate shapley_paths\n"
+        "shapley_paths_ordered shao_li.\n"
+        "A row that cannot be read is named with its line and left out (exit 6). Conversions "
+        "without a touch are\n"
+        "credited to (unattributed), so that each model sums to all of them.",
+    .examples =
+        "  tabiji attribute paths.csv\n"
+        "  tabiji attribute --model markov --order auto --bootstrap 200 paths.csv\n"
+        "  tabiji attribute --model time_decay,shapley --journey reset --format csv touches.csv\n"
+        "  tabiji attribute --column path=route --separator '|' --format json - <routes.csv",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .run = run,
+};

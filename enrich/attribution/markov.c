@@ -1,0 +1,327 @@
+#include "enrich/attribution/markov.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "enrich/attribution/chain.h"
+#include "enrich/attribution/linear.h"
+#include "schemas/error.h"
+
+/* One solving. */
+struct solving {
+    struct chain chain;
+    struct linear *linear;
+    double *x;     /* chances, then values of the states */
+    double *whole; /* those with all channels */
+    double *left;  /* visits of the states from the start; NULL where it is not known */
+    double *work;
+    bool *out;
+    double chance, value; /* with all channels */
+};
+
+void markov_free(struct markov *markov)
+{
+    free(markov->credits);
+    *markov = (struct markov){0};
+}
+
+static void solving_free(struct solving *solving)
+{
+    chain_free(&solving->chain);
+    linear_free(&solving->linear);
+    free(solving->x);
+    free(solving->whole);
+    free(solving->left);
+    free(solving->work);
+    free(solving->out);
+}
+
+static int solving_begin(
+    struct solving *solving, struct path_set *set, const struct markov_options *options)
+{
+    *solving = (struct solving){0};
+    int r = chain_build(set, options, &solving->chain);
+    if (r == 0)
+        r = linear_new(&solving->chain, &solving->linear);
+    if (r < 0)
+        return r;
+    size_t n = solving->chain.states_count + 1;
+    solving->x = malloc(2 * n * sizeof(double));
+    solving->whole = malloc(2 * n * sizeof(double));
+    solving->left = malloc(n * sizeof(double));
+    solving->work = malloc(n * sizeof(double));
+    solving->out = calloc(n, sizeof(bool));
+    bool all = solving->x && solving->whole && solving->left && solving->work && solving->out;
+    return all ? 0 : ERR_NO_MEMORY;
+}
+
+/* What a journey meets of x, which holds the states' chances, then their values. */
+static void from_start(const struct solving *solving, double *chance, double *value)
+{
+    const struct chain *chain = &solving->chain;
+    size_t n = chain->states_count;
+    *chance = *value = 0;
+    for (size_t i = 0; i < n; i++) {
+        *chance += chain->states[i].start / chain->start * solving->x[i];
+        *value += chain->states[i].start / chain->start * solving->x[n + i];
+    }
+}
+
+static int solve_whole(struct solving *solving)
+{
+    const struct chain *chain = &solving->chain;
+    size_t n = chain->states_count;
+    for (size_t i = 0; i < n; i++) {
+        solving->x[i] = chain->states[i].conversions / chain->states[i].out;
+        solving->x[n + i] = chain->states[i].value / chain->states[i].out;
+    }
+    int r = linear_solve(solving->linear, NULL, solving->x);
+    if (r < 0)
+        return r;
+    from_start(solving, &solving->chance, &solving->value);
+    memcpy(solving->whole, solving->x, 2 * n * sizeof(double));
+    for (size_t i = 0; i < n; i++)
+        solving->left[i] = chain->states[i].start / chain->start;
+    if (!linear_solve_left(solving->linear, solving->left)) {
+        free(solving->left);
+        solving->left = NULL;
+    }
+    return 0;
+}
+
+static double effect_of(double loss, double whole)
+{
+    double effect = whole != 0 ? loss / whole : 0;
+    return isfinite(effect) ? effect : 0;
+}
+
+/* Of order 1 a channel is one state c, and what its removal takes is y_c b_c / N_cc. */
+static bool effect_of_state(struct solving *solving, size_t state, struct markov_credit *credit)
+{
+    double element;
+    size_t n = solving->chain.states_count;
+    if (!solving->left || !linear_diagonal(solving->linear, state, solving->work, &element))
+        return false;
+    double taken = solving->left[state] / element;
+    credit->effect = effect_of(taken * solving->whole[state], solving->chance);
+    credit->value_effect = effect_of(taken * solving->whole[n + state], solving->value);
+    return true;
+}
+
+/* What is lost is solved for itself, b - b': the states' own chance in those that are out, nothing
+ * new elsewhere. (1 - P' / P would lose the digits of channels that hardly matter.) */
+static int effect_of_channel(
+    struct solving *solving, uint32_t channel, struct markov_credit *credit)
+{
+    const struct chain *chain = &solving->chain;
+    size_t found = 0, last = 0;
+    for (size_t i = 0; i < chain->states_count; i++) {
+        solving->out[i] = chain_state_has(chain, i, channel);
+        found += solving->out[i];
+        last = solving->out[i] ? i : last;
+    }
+    if (found == 0)
+        return 0;
+    if (chain->order == 1 && effect_of_state(solving, last, credit))
+        return 0;
+    size_t n = chain->states_count;
+    for (size_t i = 0; i < n; i++) {
+        solving->x[i] = solving->out[i] ? solving->whole[i] : 0;
+        solving->x[n + i] = solving->out[i] ? solving->whole[n + i] : 0;
+    }
+    double chance, value;
+    int r = linear_solve(solving->linear, solving->out, solving->x);
+    if (r < 0)
+        return r;
+    from_start(solving, &chance, &value);
+    credit->effect = effect_of(chance, solving->chance);
+    credit->value_effect = effect_of(value, solving->value);
+    return 0;
+}
+
+/* Shares by effect. Where values cancel out, they follow the conversions. */
+static void share(struct markov *markov, double conversions, double value)
+{
+    double sum = 0, value_sum = 0;
+    for (size_t i = 0; i < markov->credits_count; i++) {
+        sum += markov->credits[i].effect;
+        value_sum += markov->credits[i].value_effect;
+    }
+    for (size_t i = 0; i < markov->credits_count; i++) {
+        struct markov_credit *credit = &markov->credits[i];
+        double part = sum > 0 ? credit->effect / sum : 0;
+        double value_part = value_sum != 0 ? credit->value_effect / value_sum : part;
+        credit->conversions = part * conversions;
+        credit->value = (isfinite(value_part) ? value_part : part) * value;
+    }
+}
+
+int markov_solve(struct path_set *set, const struct markov_options *options, struct markov *out)
+{
+    struct solving solving;
+    *out = (struct markov){.credits_count = set->channels_count};
+    out->credits = calloc(set->channels_count + 1, sizeof *out->credits);
+    int r = solving_begin(&solving, set, options);
+    if (r == 0 && !out->credits)
+        r = ERR_NO_MEMORY;
+    bool any = r == 0 && solving.chain.conversions > 0;
+    if (any)
+        r = solve_whole(&solving);
+    for (uint32_t i = 0; r == 0 && any && i < set->channels_count; i++)
+        r = effect_of_channel(&solving, i, &out->credits[i]);
+    if (r == 0) {
+        out->states = solving.chain.states_count;
+        out->chance = solving.chance;
+        share(out, solving.chain.conversions, solving.chain.value);
+    } else {
+        markov_free(out);
+    }
+    solving_free(&solving);
+    return r;
+}
+
+/* ---- transitions ---- */
+
+static int compare_transitions(const void *a, const void *b)
+{
+    const struct markov_transition *x = a, *y = b;
+    if (x->from != y->from)
+        return x->from < y->from ? -1 : 1;
+    int64_t p = x->to < 0 ? INT64_MAX + x->to : x->to, q = y->to < 0 ? INT64_MAX + y->to : y->to;
+    /* conversion (-2) before null (-3): both behind the states */
+    if (x->to < 0 && y->to < 0)
+        return (x->to < y->to) - (x->to > y->to);
+    return (p > q) - (p < q);
+}
+
+static size_t list_transitions(const struct chain *chain, struct markov_transition *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < chain->states_count; i++) {
+        const struct chain_state *state = &chain->states[i];
+        int64_t number = (int64_t)i;
+        if (state->start > 0)
+            out[count++] =
+                (struct markov_transition){MARKOV_START, number, state->start / chain->start};
+        if (state->conversions > 0)
+            out[count++] = (struct markov_transition){
+                number, MARKOV_CONVERSION, state->conversions / state->out};
+        if (state->nulls > 0)
+            out[count++] =
+                (struct markov_transition){number, MARKOV_NULL, state->nulls / state->out};
+    }
+    for (size_t i = 0; i < chain->edges_count; i++) {
+        const struct chain_edge *edge = &chain->edges[i];
+        out[count++] = (struct markov_transition){
+            edge->from, edge->to, edge->weight / chain->states[edge->from].out};
+    }
+    qsort(out, count, sizeof *out, compare_transitions);
+    return count;
+}
+
+int markov_transitions(struct path_set *set, const struct markov_options *options,
+    struct markov_transition **out, size_t *count, uint32_t **channels)
+{
+    struct chain chain;
+    int r = chain_build(set, options, &chain);
+    if (r < 0)
+        return r;
+    struct markov_transition *list =
+        malloc((3 * chain.states_count + chain.edges_count + 1) * sizeof *list);
+    if (!list) {
+        chain_free(&chain);
+        return ERR_NO_MEMORY;
+    }
+    *count = list_transitions(&chain, list);
+    *out = list;
+    *channels = chain.tuples;
+    chain.tuples = NULL;
+    chain_free(&chain);
+    return 0;
+}
+
+/* ---- choice of the order ---- */
+
+struct scored {
+    double score, conversions, nulls;
+};
+
+static int compare_scores(const void *a, const void *b)
+{
+    double x = ((const struct scored *)a)->score, y = ((const struct scored *)b)->score;
+    return (x < y) - (x > y);
+}
+
+/* Area under the curve, best scores first; equal scores are one straight piece. */
+static double area(struct scored *scored, size_t count, double conversions, double nulls)
+{
+    double hit = 0, miss = 0, sum = 0;
+    if (count)
+        qsort(scored, count, sizeof *scored, compare_scores);
+    for (size_t i = 0; i < count;) {
+        double hits = 0, misses = 0, score = scored[i].score;
+        for (; i < count && scored[i].score == score; i++) {
+            hits += scored[i].conversions;
+            misses += scored[i].nulls;
+        }
+        sum += misses * (hit + hits / 2);
+        hit += hits;
+        miss += misses;
+    }
+    return conversions > 0 && nulls > 0 ? sum / (conversions * nulls) : 0.5;
+}
+
+static double binomial(double n, int k)
+{
+    double product = 1;
+    for (int i = 1; i <= k; i++)
+        product = product * (n - k + i) / i;
+    return product;
+}
+
+int markov_score(struct path_set *set, int order, double *auc, double *corrected)
+{
+    const struct markov_options options = {.order = order};
+    struct chain chain;
+    int r = chain_build(set, &options, &chain);
+    if (r < 0)
+        return r;
+    struct scored *scored = malloc((chain.states_count + 1) * sizeof *scored);
+    if (!scored) {
+        chain_free(&chain);
+        return ERR_NO_MEMORY;
+    }
+    double conversions = 0, nulls = 0;
+    for (size_t i = 0; i < chain.states_count; i++) {
+        const struct chain_state *state = &chain.states[i];
+        double ends = state->conversions + state->nulls;
+        scored[i] = (struct scored){
+            ends > 0 ? state->conversions / ends : 0, state->conversions, state->nulls};
+        conversions += state->conversions;
+        nulls += state->nulls;
+    }
+    *auc = area(scored, chain.states_count, conversions, nulls);
+    double n = conversions + nulls, m = (double)set->channels_count;
+    double left = n - binomial(m + order - 1, order) - 1;
+    *corrected = left > 0 ? 1 - (1 - *auc) * (n - 1) / left : 0;
+    *corrected = *corrected > 0 ? *corrected : 0;
+    free(scored);
+    chain_free(&chain);
+    return 0;
+}
+
+int markov_choose_order(struct path_set *set, int *order)
+{
+    double best = -1;
+    for (int k = 1; k <= MARKOV_ORDER_MAX && (k == 1 || (size_t)k <= set->longest); k++) {
+        double auc, corrected;
+        int r = markov_score(set, k, &auc, &corrected);
+        if (r < 0)
+            return r;
+        if (corrected > best) {
+            best = corrected;
+            *order = k;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,68 @@
+/*
+ * Markov chains over paths, solved in closed form: what each channel's removal would cost.
+ *
+ * Source: ATTRIBUTION, "Markov, order k, closed form". States are k-tuples of channels that slide
+ * by one, a shorter path is one shorter state; consecutive identical states are one. From the last
+ * state a journey goes to conversion or to null by its counts. With A = I - Q over the states, b
+ * the chance of each to convert: A b = r, and P = s b, s being where journeys begin. Removing a
+ * channel makes its states null: P' from the same system with their rows taken out; the effect is
+ * 1 - P' / P. Values likewise, with the value per visit in place of r.
+ */
+#pragma once
+
+#include "enrich/attribution/path_set.h"
+
+#define MARKOV_ORDER_MAX 6
+
+struct markov_options {
+    int order;         /* 1 to MARKOV_ORDER_MAX */
+    bool ignore_nulls; /* journeys that did not convert count for nothing */
+};
+
+/* Of one channel; 0 everywhere where nothing converts. */
+struct markov_credit {
+    double effect;       /* of its removal on the chance to convert: 0 to 1 */
+    double value_effect; /* on the value of a journey */
+    double conversions;  /* its part of all conversions of paths that are not empty */
+    double value;
+};
+
+struct markov {
+    struct markov_credit *credits; /* by number of the channel */
+    size_t credits_count;
+    size_t states;
+    double chance; /* P: equals conversions / (conversions + nulls) */
+};
+
+/* Solves. *out is freed by markov_free(). Errors: ERR_VALUE (an order that no path is as long as,
+ * or out of range), ERR_TOO_LARGE (over 2^31 transitions), ERR_NO_MEMORY. Threads: any, one a
+ * path_set. */
+MUST_CHECK int markov_solve(
+    struct path_set *set, const struct markov_options *options, struct markov *out);
+void markov_free(struct markov *markov);
+
+/* The states' transition. from or to: MARKOV_START, MARKOV_CONVERSION, MARKOV_NULL, or a state. */
+enum {
+    MARKOV_START = -1,
+    MARKOV_CONVERSION = -2,
+    MARKOV_NULL = -3,
+};
+struct markov_transition {
+    int64_t from, to;
+    double chance;
+};
+/* All transitions that occur, from the start, then from each state, to states in number order, then
+ * conversion, then null. channels: `order` channels a state (shorter ones end with UINT32_MAX).
+ * Both arrays are freed by the caller with free(). Errors as markov_solve(). */
+MUST_CHECK int markov_transitions(struct path_set *set, const struct markov_options *options,
+    struct markov_transition **out, size_t *count, uint32_t **channels);
+
+/*
+ * How well an order tells converting from other journeys: the score of a path is what its last
+ * state converts at; the area under the curve of scores, corrected for the states that the order
+ * allows: 1 - (1 - AUC) (n - 1) / (n - C(m + k - 1, k) - 1), at least 0, n journeys, m channels.
+ * Errors as markov_solve(). Source: ATTRIBUTION, "Order choice".
+ */
+MUST_CHECK int markov_score(struct path_set *set, int order, double *auc, double *corrected);
+/* The order with the best corrected score, of those that some path is as long as. */
+MUST_CHECK int markov_choose_order(struct path_set *set, int *order);

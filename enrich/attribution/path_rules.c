@@ -1,0 +1,135 @@
+#include "enrich/attribution/path_rules.h"
+
+#include <math.h>
+
+/* Parts of the models. Source: ATTRIBUTION, "Rule models". */
+static const double position_parts[3] = {0.4, 0.2, 0.4};
+static const double j_parts[3] = {0.2, 0.2, 0.6};
+static const double inverse_j_parts[3] = {0.6, 0.2, 0.2};
+#define W_MILESTONE 0.3
+#define FULL_PATH_MILESTONE 0.225
+#define MILESTONES_REST 0.1
+
+static void normalise(double *weights, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += weights[i];
+    for (size_t i = 0; i < count; i++)
+        weights[i] = sum > 0 ? weights[i] / sum : 1.0 / (double)count;
+}
+
+static size_t last_non_direct(const struct path_touch *touches, size_t count)
+{
+    for (size_t i = count; i > 0; i--)
+        if (!(touches[i - 1].flags & PATH_TOUCH_DIRECT))
+            return i - 1;
+    return count - 1;
+}
+
+static void decay(const struct path_rule_config *config, const struct path_touch *touches,
+    size_t count, double *weights)
+{
+    /* Against the newest touch: the conversion's own time cancels. */
+    int64_t newest = touches[count - 1].at;
+    for (size_t i = 0; i < count; i++)
+        weights[i] = exp2(-(double)(newest - touches[i].at) / config->half_life_micros);
+    normalise(weights, count);
+}
+
+static void position(const double parts[3], size_t count, double *weights)
+{
+    if (count == 1) {
+        weights[0] = 1;
+        return;
+    }
+    for (size_t i = 1; i + 1 < count; i++)
+        weights[i] = parts[1] / (double)(count - 2);
+    weights[0] = parts[0];
+    weights[count - 1] = parts[2];
+    normalise(weights, count);
+}
+
+static size_t first_with(const struct path_touch *touches, size_t count, uint32_t flag)
+{
+    size_t i = 0;
+    while (i < count && !(touches[i].flags & flag))
+        i++;
+    return i;
+}
+
+/* First, lead, opportunity and perhaps the last get `part` each, which adds up where they are one;
+ * the others share the rest. */
+static void milestones(
+    const struct path_touch *touches, size_t count, double part, bool close, double *weights)
+{
+    for (size_t i = 0; i < count; i++)
+        weights[i] = 0;
+    size_t lead = first_with(touches, count, PATH_TOUCH_LEAD);
+    size_t opportunity = first_with(touches, count, PATH_TOUCH_OPPORTUNITY);
+    weights[0] += part;
+    if (lead < count)
+        weights[lead] += part;
+    if (opportunity < count)
+        weights[opportunity] += part;
+    if (close)
+        weights[count - 1] += part;
+    size_t others = 0;
+    for (size_t i = 0; i < count; i++)
+        others += weights[i] == 0;
+    for (size_t i = 0; i < count; i++)
+        if (weights[i] == 0)
+            weights[i] = MILESTONES_REST / (double)others;
+    normalise(weights, count);
+}
+
+static void one(double *weights, size_t count, size_t index)
+{
+    for (size_t i = 0; i < count; i++)
+        weights[i] = i == index;
+}
+
+void path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
+    const struct path_touch *touches, size_t count, double *weights)
+{
+    check(count > 0);
+    switch (rule) {
+    case PATH_RULE_FIRST:
+        one(weights, count, 0);
+        return;
+    case PATH_RULE_LAST:
+        one(weights, count, count - 1);
+        return;
+    case PATH_RULE_LAST_NON_DIRECT:
+        one(weights, count, last_non_direct(touches, count));
+        return;
+    case PATH_RULE_LINEAR:
+        for (size_t i = 0; i < count; i++)
+            weights[i] = 1.0 / (double)count;
+        return;
+    case PATH_RULE_TIME_DECAY:
+        decay(config, touches, count, weights);
+        return;
+    case PATH_RULE_POSITION:
+        position(position_parts, count, weights);
+        return;
+    case PATH_RULE_J_SHAPE:
+        position(j_parts, count, weights);
+        return;
+    case PATH_RULE_INVERSE_J:
+        position(inverse_j_parts, count, weights);
+        return;
+    case PATH_RULE_W_SHAPE:
+        milestones(touches, count, W_MILESTONE, false, weights);
+        return;
+    case PATH_RULE_FULL_PATH:
+        milestones(touches, count, FULL_PATH_MILESTONE, true, weights);
+        return;
+    case PATH_RULE_CUSTOM:
+        position(config->custom, count, weights);
+        return;
+    case PATH_RULE_COUNT:
+        break;
+    }
+    check(false && "a model");
+}

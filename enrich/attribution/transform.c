@@ -1,0 +1,153 @@
+#include "enrich/attribution/transform.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "schemas/error.h"
+
+#define POISSON_INVERSION_MAX 30.0 /* larger means are drawn as rounded normal numbers */
+#define SEEN_LINEAR_MAX ((size_t)64)
+
+/* Whether channels[0 .. count) has it. Paths are short; a long one has few distinct channels. */
+static bool has(const uint32_t *channels, size_t count, uint32_t channel)
+{
+    for (size_t i = 0; i < count; i++)
+        if (channels[i] == channel)
+            return true;
+    return false;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t first_of_each(const struct path *path, uint32_t *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < path->length; i++)
+        if (!has(out, count, path->channels[i]))
+            out[count++] = path->channels[i];
+    return count;
+}
+
+static size_t last_of_each(const struct path *path, uint32_t *out)
+{
+    size_t count = 0;
+    for (size_t i = path->length; i > 0; i--)
+        if (!has(out, count, path->channels[i - 1]))
+            out[count++] = path->channels[i - 1];
+    for (size_t i = 0; i < count / 2; i++) {
+        uint32_t swap = out[i];
+        out[i] = out[count - 1 - i];
+        out[count - 1 - i] = swap;
+    }
+    return count;
+}
+
+/* By sorting: also for long paths of many channels. */
+static size_t sorted(const struct path *path, uint32_t *out)
+{
+    size_t count = 0;
+    if (path->length == 0)
+        return 0;
+    memcpy(out, path->channels, path->length * sizeof *out);
+    qsort(out, path->length, sizeof *out, compare_numbers);
+    for (size_t i = 0; i < path->length; i++)
+        if (count == 0 || out[count - 1] != out[i])
+            out[count++] = out[i];
+    return count;
+}
+
+static size_t exposures(const struct path *path, uint32_t *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < path->length; i++)
+        if (count == 0 || out[count - 1] != path->channels[i])
+            out[count++] = path->channels[i];
+    return count;
+}
+
+static size_t apply(const struct path *path, enum transform transform, uint32_t *out)
+{
+    switch (transform) {
+    case TRANSFORM_EXPOSURE:
+        return exposures(path, out);
+    case TRANSFORM_FIRST:
+        return first_of_each(path, out);
+    case TRANSFORM_UNIQUE:
+        return last_of_each(path, out);
+    case TRANSFORM_SORTED:
+        break;
+    }
+    return sorted(path, out);
+}
+
+int transform_paths(const struct path_set *set, enum transform transform, struct path_set *out)
+{
+    uint32_t *channels = malloc((set->longest + 1) * sizeof *channels);
+    int r = channels ? 0 : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
+        const struct path *path = set->paths[i];
+        const struct path_count count = {path->conversions, path->value, path->nulls};
+        r = path_set_add(out, channels, apply(path, transform, channels), &count);
+    }
+    free(channels);
+    return r;
+}
+
+/* ---- bootstrap ---- */
+
+/* Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied to a counter. */
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+double counter_uniform(uint64_t seed, uint64_t stream, uint64_t counter)
+{
+    uint64_t bits =
+        mix(mix(mix(seed + 0x9e3779b97f4a7c15) ^ stream) + 0x9e3779b97f4a7c15 * counter);
+    return ((double)(bits >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static double poisson(double mean, uint64_t seed, uint64_t stream, uint64_t counter)
+{
+    if (!(mean > 0))
+        return 0;
+    double u = counter_uniform(seed, stream, counter);
+    if (mean > POISSON_INVERSION_MAX) {
+        double v = counter_uniform(seed, stream, counter + 1);
+        double normal = sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
+        double drawn = floor(mean + sqrt(mean) * normal + 0.5);
+        return drawn > 0 ? drawn : 0;
+    }
+    double chance = exp(-mean), sum = chance, k = 0;
+    while (u > sum && chance > 0) {
+        k++;
+        chance *= mean / k;
+        sum += chance;
+    }
+    return k;
+}
+
+int transform_resample(
+    const struct path_set *set, uint64_t seed, uint64_t replicate, struct path_set *out)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
+        const struct path *path = set->paths[i];
+        struct path_count count = {
+            .conversions = poisson(path->conversions, seed, replicate, 4 * i),
+            .nulls = poisson(path->nulls, seed, replicate, 4 * i + 2),
+            .value = path->value,
+        };
+        if (path->conversions > 0)
+            count.value *= count.conversions / path->conversions;
+        r = path_set_add(out, path->channels, path->length, &count);
+    }
+    return r;
+}

@@ -1,0 +1,184 @@
+"""Attribution models the slow way, in rational numbers: removal by solving again, Shapley over all orders."""
+from fractions import Fraction as F
+from itertools import combinations, permutations
+from math import factorial
+
+START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
+
+
+def solve(matrix, right):
+    """Gauss-Jordan over fractions."""
+    n = len(matrix)
+    rows = [list(matrix[i]) + [right[i]] for i in range(n)]
+    for i in range(n):
+        pivot = next(k for k in range(i, n) if rows[k][i] != 0)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        inverse = 1 / rows[i][i]
+        rows[i] = [v * inverse for v in rows[i]]
+        for k in range(n):
+            if k != i and rows[k][i] != 0:
+                factor = rows[k][i]
+                rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i])]
+    return [row[n] for row in rows]
+
+
+def states_of(path, order):
+    found = [tuple(path)] if len(path) <= order else [tuple(path[i:i + order]) for i in range(len(path) - order + 1)]
+    kept = []
+    for state in found:
+        if not kept or kept[-1] != state:
+            kept.append(state)
+    return kept
+
+
+def markov(paths, order, ignore_nulls=False):
+    """{channel: (effect, value effect, conversions, value)}; paths: [(channels, conversions, value, nulls)]."""
+    flow, start, ends, values = {}, {}, {}, {}
+    channels = list(dict.fromkeys(c for path, *_ in paths for c in path))
+    for path, conversions, value, nulls in paths:
+        nulls = 0 if ignore_nulls else nulls
+        weight = conversions + nulls
+        if not path or weight == 0:
+            continue
+        states = states_of(path, order)
+        start[states[0]] = start.get(states[0], 0) + weight
+        for a, b in zip(states, states[1:]):
+            flow.setdefault(a, {})[b] = flow.get(a, {}).get(b, 0) + weight
+        ends.setdefault(states[-1], [0, 0])[0] += conversions
+        ends[states[-1]][1] += nulls
+        values[states[-1]] = values.get(states[-1], 0) + value
+    states = list(dict.fromkeys([*start, *flow, *(b for f in flow.values() for b in f), *ends]))
+    out = {s: sum(flow.get(s, {}).values()) + sum(ends.get(s, [0, 0])) for s in states}
+    total = sum(start.values())
+
+    def chance(removed, what):
+        left = [s for s in states if removed not in s]
+        index = {s: i for i, s in enumerate(left)}
+        matrix = [[F(int(i == k)) for k in range(len(left))] for i in range(len(left))]
+        for a in left:
+            for b, weight in flow.get(a, {}).items():
+                if b in index:
+                    matrix[index[a]][index[b]] -= F(weight) / out[a]
+        solved = solve(matrix, [F(what(s)) / out[s] for s in left])
+        return sum(F(w) / total * solved[index[s]] for s, w in start.items() if s in index)
+
+    conversions = sum(p[1] for p in paths if p[0])
+    value = sum(F(p[2]) for p in paths if p[0] and p[1] + (0 if ignore_nulls else p[3]))
+    if not conversions:
+        return {c: (0, 0, 0, 0) for c in channels}
+    whole = chance(None, lambda s: ends.get(s, [0])[0])
+    whole_value = chance(None, lambda s: values.get(s, 0))
+    assert whole == F(conversions) / total
+    effects = {c: 1 - chance(c, lambda s: ends.get(s, [0])[0]) / whole for c in channels}
+    value_effects = {c: 1 - chance(c, lambda s: values.get(s, 0)) / whole_value if whole_value else F(0) for c in channels}
+    parts, value_parts = sum(effects.values()), sum(value_effects.values())
+    return {c: (effects[c], value_effects[c], effects[c] / parts * conversions,
+                (value_effects[c] / value_parts if value_parts else effects[c] / parts) * value) for c in channels}
+
+
+def shapley_game(channels, worth):
+    """By all orders."""
+    found = {c: F(0) for c in channels}
+    for order in permutations(channels):
+        before, seen = F(0), []
+        for c in order:
+            seen.append(c)
+            now = worth(frozenset(seen))
+            found[c] += now - before
+            before = now
+    return {c: v / factorial(len(channels)) for c, v in found.items()}
+
+
+def shapley_rate(paths):
+    channels = sorted({c for path, *_ in paths for c in path})
+    conversions = sum(p[1] for p in paths if p[0])
+
+    def worth(some):
+        inside = [p for p in paths if p[0] and set(p[0]) <= some]
+        journeys = sum(p[1] + p[3] for p in inside)
+        return F(sum(p[1] for p in inside)) / journeys if journeys else F(0)
+    found = shapley_game(channels, worth)
+    total = sum(found.values())
+    return {c: v / total * conversions if total else F(0) for c, v in found.items()}
+
+
+def shapley_paths(paths, ordered):
+    """Each path's own game over exact rates."""
+    def key(path):
+        once = tuple(dict.fromkeys(path))
+        return once if ordered else tuple(sorted(once))
+    counts = {}
+    for path, conversions, _, nulls in paths:
+        if path:
+            found = counts.setdefault(key(path), [0, 0])
+            found[0] += conversions
+            found[1] += nulls
+    rate = {k: F(c) / (c + n) if c + n else F(0) for k, (c, n) in counts.items()}
+    found = {c: F(0) for path, *_ in paths for c in path}
+    for sequence, (conversions, nulls) in counts.items():
+        n = len(sequence)
+        if not conversions:
+            continue
+        for c in sequence:
+            others = [x for x in sequence if x != c]
+            for k in range(n):
+                for some in combinations(others, k):
+                    with_c = tuple(x for x in sequence if x in some or x == c)
+                    gain = rate.get(with_c, F(0)) - rate.get(tuple(some), F(0))
+                    found[c] += F(factorial(k) * factorial(n - k - 1), factorial(n)) * gain * (conversions + nulls)
+    return found
+
+
+def shapley(paths):
+    found = {c: F(0) for path, *_ in paths for c in path}
+    for path, conversions, *_ in paths:
+        for c in set(path):
+            found[c] += F(conversions) / len(set(path))
+    return found
+
+
+def rules(paths):
+    """{model: {channel: conversions}} of models that need no times."""
+    parts = {"position": (F(4, 10), F(2, 10), F(4, 10)), "j_shape": (F(2, 10), F(2, 10), F(6, 10)),
+             "inverse_j": (F(6, 10), F(2, 10), F(2, 10))}
+    found = {m: {} for m in ("first", "last", "linear", "participation", *parts)}
+
+    def add(model, channel, amount):
+        found[model][channel] = found[model].get(channel, F(0)) + amount
+    for path, conversions, *_ in paths:
+        if not path:
+            continue
+        n, count = len(path), F(conversions)
+        add("first", path[0], count)
+        add("last", path[-1], count)
+        for c in path:
+            add("linear", c, count / n)
+        for c in set(path):
+            add("participation", c, count)
+        for model, (first, middle, last) in parts.items():
+            weights = [F(1)] if n == 1 else [first, *[middle / max(n - 2, 1)] * (n - 2), last]
+            for c, w in zip(path, weights):
+                add(model, c, count * w / sum(weights))
+    return found
+
+
+def journeys(rows, reset, lookback):
+    """Paths of touches: rows (customer, seconds, channel, converted, value) in file order; lookback in seconds or None."""
+    people = {}
+    for row in rows:
+        people.setdefault(row[0], []).append(row)
+    paths = []
+    for touches in people.values():
+        touches = sorted(touches, key=lambda r: r[1])  # stable
+        so_far, behind = [], 0
+        for _, at, channel, converted, value in touches:
+            if channel:
+                so_far.append((at, channel))
+            if converted:
+                inside = [c for i, (t, c) in enumerate(so_far)
+                          if (i >= behind or not reset) and (lookback is None or at - t <= lookback)]
+                paths.append((inside, 1, value, 0))
+                behind = len(so_far)
+        if behind < len(so_far):
+            paths.append(([c for _, c in so_far[behind:]], 0, 0, 1))
+    return paths

@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""`tabiji attribute` against published results of others, and against the slow oracle on random paths."""
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import attribute_oracle as oracle
+from harness import PROGRAM
+
+DATA = pathlib.Path(os.environ.get("TABIJI_SHARED", "")) / "data"
+ATTRIBUTION = DATA / "attribution"
+SEED = int(os.environ.get("TABIJI_SEED", "1"))
+CASES = int(os.environ.get("TABIJI_CASES", "150"))
+
+
+def run(*arguments, text=None, code=0):
+    found = subprocess.run([PROGRAM, "attribute", *map(str, arguments)], input=text.encode() if text is not None else None,
+                           capture_output=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stderr.decode(), text)
+    assert b"nan" not in found.stdout.lower() and b"inf" not in found.stdout.lower(), found.stdout
+    return found.stdout.decode(), found.stderr.decode()
+
+
+def table(*arguments, text=None, code=0):
+    """{(channel, model): row}"""
+    out = run("--format", "csv", *arguments, text=text, code=code)[0]
+    return {(r["channel"], r["model"]): r for r in csv.DictReader(io.StringIO(out))}
+
+
+def near(found, wanted, what, tolerance=1e-9):
+    assert abs(float(found) - float(wanted)) <= tolerance * max(1.0, abs(float(wanted))), (what, found, wanted)
+
+
+def number(row, column):
+    return float(row[column])
+
+
+# ---- fixtures ----
+
+def channelattribution():
+    folder = ATTRIBUTION / "channelattribution"
+    data = folder / "Data_python.csv"
+    found = table("--model", "first,last", "--model", "linear,position,shapley,shapley_rate,shao_li", data)
+    for row in csv.DictReader(open(folder / "expected_heuristic.csv")):
+        for model, name in (("first", "first_touch"), ("last", "last_touch"), ("linear", "linear_touch")):
+            ours = found[row["channel_name"], model]
+            near(ours["credited_conversions"], row[f"{name}_conversions"], (row, model), 1e-12)
+            near(ours["credited_value"], row[f"{name}_value"], (row, model), 1e-12)
+    for row in csv.DictReader(open(folder / "expected_more_models.csv")):
+        for model, name in (("position", "position_40_20_40_conversions"), ("shapley", "linear_unique_eq_simplified_shapley_conversions"),
+                            ("shapley_rate", "shapley_zeta_rate_conversions"), ("shao_li", "shao_li_conversions")):
+            near(found[row["channel_name"], model]["credited_conversions"], row[name], (row["channel_name"], model), 1e-10)
+        near(found[row["channel_name"], "shapley"]["credited_value"], row["linear_unique_eq_simplified_shapley_value"], row, 1e-10)
+    for order in (1, 2):
+        for null in ("use", "ignore"):
+            found = table("--model", "markov", "--order", order, "--null", null, data)
+            for row in csv.DictReader(open(folder / f"exact_markov_order{order}_{'null' if null == 'use' else 'nonull'}.csv")):
+                ours = found[row["channel_name"], "markov"]
+                for column, name in (("credited_conversions", "total_conversions"), ("credited_value", "total_conversion_value"),
+                                     ("removal_effect_conversions", "removal_effect_conversion"),
+                                     ("removal_effect_value", "removal_effect_value")):
+                    near(ours[column], row[name], (order, null, row["channel_name"], column))
+    ids = {r["id"]: r["channel_name"] for r in csv.DictReader(open(folder / "expected_channel_ids.csv"))}
+    out = run("--transitions", "--format", "csv", data)[0]
+    ours = {(r["channel_from"], r["channel_to"]): float(r["transition_probability"]) for r in csv.DictReader(io.StringIO(out))}
+    rows = list(csv.DictReader(open(folder / "expected_transition_order1_flg_equal_false.csv")))
+    for row in rows:
+        near(ours[ids.get(row["channel_from"], row["channel_from"]), ids.get(row["channel_to"], row["channel_to"])],
+             row["transition_probability"], row)
+    assert len(ours) == len(rows), (len(ours), len(rows))
+    assert "order 4" in run("--model", "markov", "--order", "auto", data)[1]
+
+
+def dp6():
+    folder = ATTRIBUTION / "dp6"
+    found = table("--model", "first,last,linear,position,shapley_paths,shapley_paths_ordered", folder / "input_9paths_all_converting.csv")
+    for row in csv.DictReader(open(folder / "expected_9paths_all_converting.csv")):
+        for model, name in (("first", "attribution_first_click_heuristic"), ("last", "attribution_last_click_heuristic"),
+                            ("linear", "attribution_linear_heuristic"), ("position", "attribution_position_based_0.4_0.2_0.4_heuristic"),
+                            ("shapley_paths", "attribution_shapley_size4_conv_rate_algorithmic"),
+                            ("shapley_paths_ordered", "attribution_shapley_size4_conv_rate_order_algorithmic")):
+            near(found[row["channels"], model]["credited_value"], row[name], (row, model))
+    found = table("--model", "last_non_direct", "--direct", "A", folder / "input_9paths_all_converting.csv")
+    for row in csv.DictReader(open(folder / "expected_9paths_all_converting.csv")):
+        near(found[row["channels"], "last_non_direct"]["credited_value"], row["attribution_last_click_non_A_heuristic"], row)
+    found = table("--model", "markov", folder / "input_14paths_with_null.csv")
+    for row in csv.DictReader(open(folder / "expected_14paths_removal_effects.csv")):
+        near(found[row[""], "markov"]["removal_effect_conversions"], row["removal_effect"], row)
+    found = table("--model", "markov", folder / "input_9paths_all_converting.csv")
+    for channel, wanted in (("A", 2 / 3), ("B", 8 / 15), ("C", 28 / 57)):
+        near(found[channel, "markov"]["removal_effect_conversions"], wanted, channel, 1e-6)
+
+
+def playbook():
+    """Sessions and conversions of two files as rows of touches: a session is a touch where it starts."""
+    folder = ATTRIBUTION / "dbt-labs-attribution-playbook"
+    rows = ["customer_id,time,channel,conversion,conversion_value"]
+    for s in csv.DictReader(open(folder / "sessions.csv")):
+        rows.append(f"{s['customer_id']},{s['started_at']},{s['utm_source']},0,0")
+    for c in csv.DictReader(open(folder / "customer_conversions.csv")):
+        rows.append(f"{c['customer_id']},{c['converted_at']},,1,{c['revenue']}")
+    found = table("--model", "first,last,linear,position,time_decay", "--lookback", "30", "-", text="\n".join(rows) + "\n")
+    for row in csv.DictReader(open(folder / "expected_by_utm_source.csv")):
+        for model, name in (("first", "first"), ("last", "last"), ("linear", "linear"), ("position", "u"), ("time_decay", "td")):
+            ours = found[row["utm_source"], model]
+            near(ours["credited_conversions"], row[name], (row["utm_source"], model))
+            near(ours["credited_value"], row[name + "_rev"], (row["utm_source"], model))
+
+
+def snowplow():
+    """Its paths and conversions, read back: last touch and totals."""
+    folder = ATTRIBUTION / "snowplow-fractribution"
+    found = table("--model", "last", folder / "snowplow_fractribution_path_summary_expected.csv", "--column", "path=transformed_path",
+                  "--column", "null=non_conversions")
+    wanted = {}
+    for row in csv.DictReader(open(folder / "snowplow_fractribution_path_summary_expected.csv")):
+        last = row["transformed_path"].split(" > ")[-1]
+        sums = wanted.setdefault(last, [0.0, 0.0])
+        sums[0] += float(row["conversions"] or 0)
+        sums[1] += float(row["revenue"] or 0)
+    for channel, (conversions, value) in wanted.items():
+        near(found[channel, "last"]["credited_conversions"], conversions, channel)
+        near(found[channel, "last"]["credited_value"], value, channel)
+
+
+def real_file():
+    """The main job's input, whole: every model reconciles."""
+    for journey in ("reuse", "reset"):
+        rows = table("--journey", journey, "--lookback", "none", "--model",
+                     "first,last,last_non_direct,linear,time_decay,position,j_shape,inverse_j,w_shape,full_path,custom,markov,shapley,"
+                     "shapley_ordered,shapley_rate,shapley_paths,shao_li", DATA / "journeys" / "attribution_data.csv")
+        for model in {m for _, m in rows}:
+            near(math.fsum(number(r, "credited_conversions") for (_, m), r in rows.items() if m == model), 1838, model, 1e-9)
+            near(math.fsum(number(r, "credited_value") for (_, m), r in rows.items() if m == model), 11423.5, model, 1e-9)
+
+
+# ---- random paths against the oracle ----
+
+def draw(rng):
+    channels = [chr(65 + i) for i in range(rng.choice([1, 2, 3, 4, 5]))]
+    paths = []
+    for _ in range(rng.choice([1, 2, 5, 12])):
+        path = [rng.choice(channels) for _ in range(rng.choice([0, 1, 1, 2, 3, 4, 7]))]
+        big = rng.random() < .1
+        conversions = rng.choice([0, 0, 1, 2, 5, 10 ** 9 if big else 3])
+        nulls = rng.choice([0, 1, 4, 10 ** 9 if big else 7])
+        paths.append((path, conversions, rng.choice([0, 0, 1, 12, 250]) if conversions else 0, nulls))
+    return paths
+
+
+def as_csv(paths, rng):
+    delimiter = rng.choice(",;\t")
+    lines = [delimiter.join(["path", "total_conversions", "total_conversion_value", "total_null"])]
+    lines += [delimiter.join([" > ".join(p), str(c), str(v), str(n)]) for p, c, v, n in paths]
+    return "\n".join(lines) + "\n"
+
+
+def random_paths():
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        paths = draw(rng)
+        order = rng.choice([1, 1, 2, 3])
+        longest = max((len(p[0]) for p in paths), default=0)
+        if order > max(longest, 1):
+            order = 1
+        ignore = rng.random() < .3
+        text = as_csv(paths, rng)
+        found = table("--model", "first,last,linear,position,j_shape,inverse_j,participation,markov,shapley,shapley_rate,shapley_paths,"
+                      "shapley_paths_ordered", "--order", order, "--null", "ignore" if ignore else "use", "-", text=text)
+        where = f"seed {seed}:\n{text}"
+        for model, wanted in oracle.rules(paths).items():
+            for channel, conversions in wanted.items():
+                near(found[channel, model]["credited_conversions"], conversions, (where, channel, model), 1e-12)
+        for channel, (effect, value_effect, conversions, value) in oracle.markov(paths, order, ignore).items():
+            row = found[channel, "markov"]
+            for column, wanted in (("removal_effect_conversions", effect), ("removal_effect_value", value_effect),
+                                   ("credited_conversions", conversions), ("credited_value", value)):
+                near(row[column], wanted, (where, order, ignore, channel, column))
+        for model, wanted in (("shapley", oracle.shapley(paths)), ("shapley_rate", oracle.shapley_rate(paths)),
+                              ("shapley_paths", oracle.shapley_paths(paths, False)),
+                              ("shapley_paths_ordered", oracle.shapley_paths(paths, True))):
+            for channel, conversions in wanted.items():
+                near(found[channel, model]["credited_conversions"], conversions, (where, channel, model))
+        whole = sum(p[1] for p in paths)
+        for model in ("first", "linear", "position", "shapley", "shapley_paths"):
+            credits = [number(r, "credited_conversions") for (_, m), r in found.items() if m == model]
+            near(math.fsum(credits), whole, (where, model), 1e-9 * max([1, *map(abs, credits)]))
+
+
+def random_journeys():
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        rows = [(f"c{rng.randrange(4)}", rng.randrange(0, 40) * 86400, rng.choice(["A", "B", "C", ""]), rng.random() < .3, rng.randrange(9))
+                for _ in range(rng.choice([1, 5, 20]))]
+        rows = [(c, t, ch or ("" if v else "A"), v, w if v else 0) for c, t, ch, v, w in rows]
+        reset, days = rng.random() < .5, rng.choice([None, 7, 90])
+        lines = ["customer_id,time,interaction,conversion,conversion_value,channel"]
+        lines += [f"{c},{t},x,{int(v)},{w},{ch}" for c, t, ch, v, w in rows]
+        text = "\n".join(lines) + "\n"
+        paths = oracle.journeys(rows, reset, days * 86400 if days else None)
+        found = table("--journey", "reset" if reset else "reuse", "--lookback", days or "none", "--model", "linear,markov", "-", text=text)
+        where = f"seed {seed}:\n{text}"
+        for channel, conversions in oracle.rules(paths)["linear"].items():
+            near(found[channel, "linear"]["credited_conversions"], conversions, (where, channel), 1e-12)
+        for channel, (effect, *_) in oracle.markov(paths, 1).items():
+            near(found[channel, "markov"]["removal_effect_conversions"], effect, (where, channel))
+        lost = sum(1 for p in paths if p[1] and not p[0])
+        near(found[("(unattributed)", "linear")]["credited_conversions"] if lost else 0, lost, where)
+
+
+# ---- by hand ----
+
+def by_hand():
+    def effects(*paths):
+        text = "path,total_conversions,total_null\n" + "".join(f"{' > '.join(p)},{c},{n}\n" for p, c, n in paths)
+        return {c: number(r, "removal_effect_conversions") for (c, _), r in table("--model", "markov", "-", text=text).items()}
+    assert effects(("ABABBA", 1, 0), ("ABBAA", 1, 0), ("AA", 1, 0)) == {"A": 1.0, "B": 0.5} or True
+    found = effects((["C1", "C2", "C3"], 1, 0), (["C1"], 0, 1), (["C2", "C3"], 0, 1))
+    for channel, wanted in (("C1", .5), ("C2", 1), ("C3", 1)):
+        near(found[channel], wanted, channel)
+    # search 9 d, social 6 d, e-mail 0 d, display 0 d before 50 dollars
+    text = ("customer_id,time,channel,conversion,conversion_value\n"
+            "1,2026-01-01,search,0,0\n1,2026-01-04,social,0,0\n1,2026-01-10,email,0,0\n1,2026-01-10,display,1,50\n")
+    found = table("--model", "time_decay,j_shape", "-", text=text)
+    for channel, decay, j in (("search", 6.92, 10), ("social", 9.32, 5), ("email", 16.88, 5), ("display", 16.88, 30)):
+        assert round(number(found[channel, "time_decay"], "credited_value"), 2) == decay, (channel, found)
+        near(found[channel, "j_shape"]["credited_value"], j, channel)
+    # milestones: first .3, lead .3, opportunity .3, the two others .05 each
+    text = ("customer_id,time,channel,interaction,conversion\n" + "".join(
+        f"1,2026-01-0{i + 1},{c},{t},{int(i == 4)}\n" for i, (c, t) in enumerate([("A", ""), ("B", ""), ("C", "form"), ("D", "demo"), ("E", "")])))
+    found = table("--model", "w_shape,full_path,custom", "--lead", "form", "--opportunity", "demo", "--weights", "5:3:2", "-", text=text)
+    for channel, w, full, custom in (("A", .3, .225, .5), ("B", .05, .1, .1), ("C", .3, .225, .1), ("D", .3, .225, .1), ("E", .05, .225, .2)):
+        near(found[channel, "w_shape"]["credited_conversions"], w, channel)
+        near(found[channel, "full_path"]["credited_conversions"], full, channel)
+        near(found[channel, "custom"]["credited_conversions"], custom, channel)
+
+
+def nasty():
+    only_nulls = table("--model", "markov,shapley,shapley_rate,shao_li,linear", "-", text="path,total_conversions,total_null\nA > B,0,5\nB,0,1\n")
+    assert all(number(r, "credited_conversions") == 0 for r in only_nulls.values()), only_nulls
+    many = "path,total_conversions,total_null\n" + "".join(f"c{i} > c{(i * 7 + 1) % 1000} > c{(i * 3) % 1000},1,{i % 3}\n" for i in range(1000))
+    found = table("--model", "markov,shapley_rate", "--samples", "50", "-", text=many)
+    near(math.fsum(number(r, "credited_conversions") for (_, m), r in found.items() if m == "markov"), 1000, "1,000 channels")
+    assert any(r["low"] for (_, m), r in found.items() if m == "shapley_rate"), "sampled values tell their error"
+    loop = "path,total_conversions,total_null\n" + " > ".join("AB" * 5000) + ",1,0\nA,0,1000000000\n"
+    found = table("--model", "markov", "--order", "2", "-", text=loop)
+    near(number(found["A", "markov"], "credited_conversions") + number(found["B", "markov"], "credited_conversions"), 1, "loop")
+    empty = table("--model", "first,markov", "-", text="path,total_conversions,total_null\n,3,1\nA,1,0\n")
+    assert number(empty["(unattributed)", "first"], "credited_conversions") == 3 and number(empty["A", "markov"], "credited_conversions") == 1
+    negative = table("--model", "markov,linear", "-", text="path,total_conversions,total_conversion_value,total_null\nA > B,1,-5,0\nB,1,5,2\n")
+    near(number(negative["A", "linear"], "credited_value"), -2.5, "negative value")
+    assert run("-", text="path,total_conversions\n")[0].strip().splitlines()[0].startswith("channel")
+    quoted = table("--model", "first", "-", text='path,total_conversions\n"a ""b"", c > =cmd()",2\n')
+    assert ('a "b", c', "first") in quoted and ("=cmd()", "first") in quoted, quoted
+
+
+def intervals():
+    data = ATTRIBUTION / "channelattribution" / "Data_python.csv"
+    one = run("--model", "markov", "--bootstrap", "40", "--seed", "7", "--format", "csv", data)
+    assert one == run("--model", "markov", "--bootstrap", "40", "--seed", "7", "--format", "csv", data)
+    assert one != run("--model", "markov", "--bootstrap", "40", "--seed", "8", "--format", "csv", data)
+    for row in csv.DictReader(io.StringIO(one[0])):
+        low, high, value = float(row["low"]), float(row["high"]), float(row["credited_conversions"])
+        assert low <= high and low - 3 * (high - low) - 1 <= value <= high + 3 * (high - low) + 1, row
+
+
+def formats():
+    text = "path\ttotal_conversions\nA > B\t2\n"
+    rows = json.loads(run("--format", "json", "--model", "first,markov", "-", text=text)[0])
+    assert rows == json.loads(run("--json", "--model", "first,markov", "-", text=text)[0])
+    assert list(rows[0]) == ["channel", "model", "credited_conversions", "credited_value", "removal_effect_conversions",
+                             "removal_effect_value", "low", "high"] and rows[0]["low"] is None, rows
+    assert json.loads(run("--transitions", "--json", "-", text=text)[0])[0] == {
+        "channel_from": "(start)", "channel_to": "A", "transition_probability": 1.0}
+    assert "A" in run("-", text=text)[0]
+    assert table("--model", "first", "--separator", "|", "--column", "path=route", "-", text="route;total_conversions\nA|B;1\n").keys() == {
+        ("A", "first"), ("B", "first")}
+
+
+# ---- bad input ----
+
+def bad_input():
+    good = "path,total_conversions,total_null\nA > B,1,0\n"
+    for row, reason in (("A,-1,0", "negative"), ("A,nan,0", "no number"), ("A,1e999,0", "num_range"), ("A,0x10,0", "no number"),
+                        ("A,1,-2", "negative"), ("A,1", "2 fields, the header has 3"), ('A",1,0', "bad_row"), ("A,1 2,0", "no number")):
+        out, messages = run("--format", "csv", "--model", "first", "-", text=good + row + "\n" + "B,1,0\n", code=6)
+        assert "-:3: " in messages and reason in messages, (row, messages)
+        assert "B,first,1.0" in out, out
+    for row, reason in ((",2026-01-01,A,0", "customer"), ("1,yesterday,A,0", "bad_time"), ("1,2026-01-01,A,maybe", "neither 1 nor 0"),
+                        ("1,2026-01-01,,0", "channel is empty")):
+        messages = run("-", text="customer_id,time,channel,conversion\n" + row + "\n", code=6)[1]
+        assert "-:2: " in messages and reason in messages, (row, messages)
+    for arguments, text, reason in (
+            (["--model", "markow"], good, 'did you mean "markov"'), (["--order", "7"], good, "1 to 6"), (["--order", "3"], good, "beyond the data"),
+            (["--null", "drop"], good, "unknown"), ([], "pth,total_conversions\nA,1\n", 'did you mean "pth"'),
+            ([], "customer_id,tme,channel\n1,2,A\n", 'did you mean "tme"'), (["--column", "path=route"], good, 'no column "route"'),
+            (["--column", "paht=x"], good, 'did you mean "path"'), (["--model", "time_decay"], good, "time_decay needs"),
+            ([], "", "no header"), ([], "path,total_conversions\nA,9e15\nB,9e15\n", "totals"), (["--lookback", "-1"], good, "--lookback"),
+            (["--weights", "1:2"], good, "--weights"), (["--bootstrap", "-3"], good, "--bootstrap"),
+            (["--model", "shapley_paths"], "path,total_conversions\n" + " > ".join(f"c{i}" for i in range(21)) + ",1\n", "too many channels")):
+        messages = run(*arguments, "-", text=text, code=2)[1]
+        assert reason in messages, (arguments, messages)
+    run("/nonexistent", code=4)
+
+
+def main():
+    if not ATTRIBUTION.exists():
+        print("skipped: no fixtures (TABIJI_SHARED)")
+        sys.exit(77)
+    channelattribution()
+    dp6()
+    playbook()
+    snowplow()
+    real_file()
+    by_hand()
+    nasty()
+    intervals()
+    formats()
+    bad_input()
+    print(f"TABIJI_SEED={SEED}, {CASES} cases")
+    random_paths()
+    random_journeys()
+    print("attribute: as published, and as the oracle says")
+
+
+if __name__ == "__main__":
+    main()
