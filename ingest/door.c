@@ -210,6 +210,8 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
             hint = namespace_hint(config, name);
     } else if (r < 0 && r != ERR_NO_IDENTIFIER && event->has_evidence) {
         pointer = STR("/evidence");
+        if (r == ERR_VALUE)
+            hint = STR("two different identifiers, neither of them blocked or malformed");
     } else if (report.dropped_count) {
         pointer = ids_pointer(report.dropped_namespace, arena);
         hint = dropped_hint(report.dropped_why);

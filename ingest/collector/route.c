@@ -34,6 +34,7 @@ static const struct route routes[] = {
     SEGMENT("/v1/g", "group"),
     SEGMENT("/v1/alias", "alias"),
     SEGMENT("/v1/a", "alias"),
+    SEGMENT("/v1/merge", "merge"),
     SEGMENT("/v1/batch", "batch"),
     SEGMENT("/v1/b", "batch"),
     SEGMENT("/v1/import", "batch"),

@@ -341,7 +341,7 @@ static int take_segment(struct row_mapper *mapper, struct row *row, struct row_o
         call = segment_call_of(json_text(type));
     if (call < 0)
         return fail(problem, ERR_EVENT_TYPE, STR("/type"),
-            STR("track, page, screen, identify, group or alias"));
+            STR("track, page, screen, identify, group, alias or merge"));
     const struct segment_message message = {.item = root,
         .call = (enum segment_call)call,
         .currency = mapping->currency,
@@ -352,7 +352,6 @@ static int take_segment(struct row_mapper *mapper, struct row *row, struct row_o
     if (r < 0)
         return r;
     event.source = mapping->source;
-    event.protocol = PROTOCOL_SEGMENT;
     return accept(mapper, row, &event, output, problem);
 }
 

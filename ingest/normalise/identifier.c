@@ -358,6 +358,8 @@ static int normalise_evidence(
         r = normalise_value(config, arena, evidence->b_namespace, &b);
     if (r != 0)
         return r < 0 ? r : ERR_VALUE;
+    if (str_equal(a, b) && str_equal(evidence->a_namespace, evidence->b_namespace))
+        return ERR_VALUE;
     evidence->a_value = a;
     evidence->b_value = b;
     return 0;

@@ -65,7 +65,8 @@ struct identifier_report {
  * of HMAC-SHA-256, unless they already are; values that are blocked, service numbers and malformed
  * ones dropped (the raw value is kept nowhere); duplicates dropped; an order's order_id added as
  * namespace order, a call's call_id as case. Likewise both ends of event->evidence, where a value
- * that would be dropped is an error. Applying it twice is applying it once.
+ * that would be dropped is an error, as is evidence of an identifier and itself. Applying it twice
+ * is applying it once.
  * Errors: ERR_NAMESPACE, ERR_UTF8, ERR_VALUE (too long; evidence), ERR_TOO_MANY, ERR_NO_IDENTIFIER
  * when none is left, ERR_NO_MEMORY. *report is always written. Threads: any. */
 MUST_CHECK int identifier_normalise(const struct identifier_config *config, struct arena *arena,

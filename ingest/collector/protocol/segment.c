@@ -44,8 +44,8 @@ static int take_message(struct exchange *exchange, struct segment_message *messa
 {
     const struct intake_payload payload = {.text = text_of, .context = texts};
     struct touchpoint event = {0};
-    struct event_problem problem = {
-        .pointer = STR("/type"), .hint = STR("track, page, screen, identify, group or alias")};
+    struct event_problem problem = {.pointer = STR("/type"),
+        .hint = STR("track, page, screen, identify, group, alias or merge")};
     int r = 0;
     if (json_kind(message->item) != JSON_OBJECT)
         r = problem.error = ERR_FIELD_TYPE;
@@ -60,7 +60,6 @@ static int take_message(struct exchange *exchange, struct segment_message *messa
     if (r < 0)
         return intake_reject(&exchange->intake, index, event.event_id, &problem, &payload);
     event.source = exchange->source->config.name;
-    event.protocol = PROTOCOL_SEGMENT;
     event.adapter_version = ADAPTER_VERSION;
     event.traceparent = exchange->traceparent;
     return intake_event(&exchange->intake, &event, index, &payload);

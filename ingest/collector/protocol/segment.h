@@ -6,8 +6,8 @@
 
 #include "ingest/collector/exchange.h"
 
-/* exchange->call: track page screen identify group alias (one message), batch, or metrics (taken
- * and dropped). Success is answered 200 {"success":true} and nothing else; refused messages of a
- * batch go to rejected. A single message without a usable messageId is answered 400, bad_id. See
- * exchange_fn. */
+/* exchange->call: track page screen identify group alias merge (one message), batch, or metrics
+ * (taken and dropped). Success is answered 200 {"success":true} and nothing else; refused messages
+ * of a batch go to rejected. A single message without a usable messageId is answered 400, bad_id.
+ * See exchange_fn. */
 MUST_CHECK int segment_handle(struct exchange *exchange);

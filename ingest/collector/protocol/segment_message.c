@@ -26,6 +26,7 @@ static const struct {
     [SEGMENT_IDENTIFY] = {STR_INIT("identify"), STR_INIT("identified")},
     [SEGMENT_GROUP] = {STR_INIT("group"), STR_INIT("group_joined")},
     [SEGMENT_ALIAS] = {STR_INIT("alias"), STR_INIT("aliased")},
+    [SEGMENT_MERGE] = {STR_INIT("merge"), STR_INIT("aliased")},
 };
 
 /* A message while it is read. */
@@ -172,6 +173,15 @@ static int read_times(struct reader *reader)
 
 /* ---- identity ---- */
 
+static bool contains(struct str text, const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t i = 0; i + size <= text.size; i++)
+        if (strncasecmp(text.data + i, word, size) == 0)
+            return true;
+    return false;
+}
+
 /* Libraries that run on a customer's device; an app's anonymousId belongs to its installation. */
 static void read_library(struct reader *reader)
 {
@@ -188,6 +198,9 @@ static void read_library(struct reader *reader)
         if (json_get(library, STR("name"), &value) && json_kind(value) == JSON_TEXT)
             name = json_text(value);
     }
+    reader->event->protocol = reader->message->call == SEGMENT_MERGE || contains(name, "rudder")
+                                  ? PROTOCOL_RUDDER
+                                  : PROTOCOL_SEGMENT;
     reader->anonymous_namespace = STR("cookie");
     reader->on_device = reader->message->browser;
     for (size_t i = 0; i < COUNT_OF(apps); i++)
@@ -285,6 +298,75 @@ static int read_alias(struct reader *reader)
     evidence->b_namespace = STR("login");
     evidence->b_value = login;
     evidence->reason = STR("alias");
+    reader->event->has_evidence = true;
+    return 0;
+}
+
+/* Names that Rudder's customers give to what identifies: the namespace that each is here. Names of
+ * namespaces stand for themselves. */
+static struct str merge_namespace(const struct reader *reader, struct str type)
+{
+    static const struct {
+        struct str type;
+        struct str name;
+    } known[] = {{STR_INIT("user_id"), STR_INIT("login")}, {STR_INIT("userId"), STR_INIT("login")},
+        {STR_INIT("mobile"), STR_INIT("phone")}, {STR_INIT("device_id"), STR_INIT("device")},
+        {STR_INIT("deviceId"), STR_INIT("device")}, {STR_INIT("loyalty_id"), STR_INIT("loyalty")}};
+    if (str_equal(type, STR("anonymous_id")) || str_equal(type, STR("anonymousId")))
+        return reader->anonymous_namespace;
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (str_equal(known[i].type, type))
+            return known[i].name;
+    return type;
+}
+
+/* One end: {"type": "email", "value": "a@b"}. */
+static int read_merge_end(
+    struct reader *reader, struct json end, struct str *namespace, struct str *value)
+{
+    struct str type;
+    if (json_kind(end) != JSON_OBJECT)
+        return ERR_FIELD_TYPE;
+    int r = segment_text_strict(end, STR("type"), reader->arena, &type);
+    if (r == 0)
+        r = segment_text_strict(end, STR("value"), reader->arena, value);
+    if (r == 0 && (type.size == 0 || value->size == 0))
+        r = ERR_MISSING_FIELD;
+    if (r == 0)
+        *namespace = merge_namespace(reader, type);
+    return r;
+}
+
+/* merge: both mergeProperties are one person, by explicit word; userId or anonymousId says whose
+ * timeline shows it. Source: RudderStack, "Event spec: merge". */
+static int read_merge(struct reader *reader)
+{
+    static const struct str hint =
+        STR_INIT("merge needs two of {\"type\":\"email\",\"value\":\"a@example.jp\"}");
+    struct json pair, a, b;
+    struct json_iterator iterator;
+    struct str none;
+    if (reader->message->call != SEGMENT_MERGE)
+        return 0;
+    if (!json_get(reader->message->item, STR("mergeProperties"), &pair))
+        return fail(reader, ERR_MISSING_FIELD, STR("/mergeProperties"), hint);
+    if (json_kind(pair) != JSON_ARRAY)
+        return fail(reader, ERR_FIELD_TYPE, STR("/mergeProperties"), hint);
+    if (json_count(pair) != 2)
+        return fail(reader, json_count(pair) > 2 ? ERR_TOO_MANY : ERR_MISSING_FIELD,
+            STR("/mergeProperties"), hint);
+    json_iterate(pair, &iterator);
+    (void)json_next(&iterator, &none, &a);
+    (void)json_next(&iterator, &none, &b);
+    struct evidence *evidence = &reader->event->evidence;
+    evidence_init(evidence);
+    int r = read_merge_end(reader, a, &evidence->a_namespace, &evidence->a_value);
+    if (r < 0)
+        return fail(reader, r, STR("/mergeProperties/0"), hint);
+    r = read_merge_end(reader, b, &evidence->b_namespace, &evidence->b_value);
+    if (r < 0)
+        return fail(reader, r, STR("/mergeProperties/1"), hint);
+    evidence->reason = STR("merge");
     reader->event->has_evidence = true;
     return 0;
 }
@@ -418,15 +500,6 @@ static int read_client(struct reader *reader)
 }
 
 /* ---- consent ---- */
-
-static bool contains(struct str text, const char *word)
-{
-    size_t size = strlen(word);
-    for (size_t i = 0; i + size <= text.size; i++)
-        if (strncasecmp(text.data + i, word, size) == 0)
-            return true;
-    return false;
-}
 
 /* Categories are named by each site; these words are in the common names. An absent one is a no.
  * Source: PROTOCOLS, "Segment and Rudder". */
@@ -567,6 +640,8 @@ int segment_read(
     r = read_identifiers(&reader);
     if (r == 0)
         r = read_alias(&reader);
+    if (r == 0)
+        r = read_merge(&reader);
     if (r == 0)
         r = read_page(&reader);
     if (r == 0)

@@ -1,5 +1,5 @@
 /*
- * One Segment message to one touchpoint.
+ * One Segment message, or one of Rudder's, which speaks the same and adds merge, to one touchpoint.
  */
 #pragma once
 
@@ -13,10 +13,11 @@ enum segment_call {
     SEGMENT_IDENTIFY,
     SEGMENT_GROUP,
     SEGMENT_ALIAS,
+    SEGMENT_MERGE, /* Rudder's alone */
     SEGMENT_CALL_COUNT,
 };
 
-/* "track" ... "alias", or -1. */
+/* "track" ... "merge", or -1. */
 int segment_call_of(struct str name);
 
 struct segment_message {
@@ -32,7 +33,8 @@ struct segment_message {
     struct arena *arena;
 };
 
-/* Fills *out: everything but source, protocol and adapter_version. Slices live in the arena or the
+/* Fills *out: everything but source and adapter_version; protocol is Rudder
+ * where its library or its merge speaks, else Segment. Slices live in the arena or the
  * parser. Errors: REJECT class with *problem set; ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int segment_read(
     const struct segment_message *message, struct touchpoint *out, struct event_problem *problem);

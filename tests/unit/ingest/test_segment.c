@@ -219,6 +219,63 @@ static void test_segment_alias_is_evidence(void **state)
         "missing_field", "/userId");
 }
 
+static void test_segment_alias_to_itself_is_rejected(void **state)
+{
+    assert_rejected(*state, "alias",
+        "{\"messageId\":\"m1\",\"previousId\":\"u1\",\"userId\":\"u1\"}", "bad_value", "/evidence");
+}
+
+#define MERGE "{\"messageId\":\"m1\",\"userId\":\"u1\",\"mergeProperties\":"
+
+static void test_segment_merge_is_evidence(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    assert_stored(fixture, "merge",
+        MERGE "[{\"type\":\"loyalty_id\",\"value\":\"L-1\"},{\"type\":\"anonymousId\","
+              "\"value\":\"a1\"}]," WHEN "}",
+        "{\"evidence\":{\"a\":{\"loyalty\":\"L-1\"},\"b\":{\"cookie\":\"a1\"},\"reason\":\"merge\"}"
+        ","
+        "\"id\":\"m1\",\"ids\":{\"login\":\"u1\"},\"time\":\"2026-11-20T01:59:00Z\",\"type\":"
+        "\"aliased\"}\n");
+    exchange_run(fixture, segment_handle, "merge",
+        STR(MERGE "[{\"type\":\"email\",\"value\":\" Hana@Example.jp\"},"
+                  "{\"type\":\"mobile\",\"value\":\"090-1234-5678\"}]}"));
+    const char *text = exchange_events_text(fixture);
+    assert_non_null(strstr(text, "\"a\":{\"email\":\"k1:"));
+    assert_non_null(strstr(text, "\"b\":{\"phone\":\"k1:"));
+    assert_null(strstr(text, "Hana"));
+    assert_null(strstr(text, "1234"));
+}
+
+static void test_segment_merge_of_what_is_no_pair_is_rejected(void **state)
+{
+    static const struct {
+        const char *body;
+        const char *code;
+        const char *pointer;
+    } cases[] = {
+        {"{\"messageId\":\"m1\",\"userId\":\"u1\"}", "missing_field", "/mergeProperties"},
+        {MERGE "{}}", "bad_type", "/mergeProperties"},
+        {MERGE "[{\"type\":\"email\",\"value\":\"a@b.jp\"}]}", "missing_field", "/mergeProperties"},
+        {MERGE "[1,2,3]}", "too_many", "/mergeProperties"},
+        {MERGE "[1,2]}", "bad_type", "/mergeProperties/0"},
+        {MERGE "[{\"type\":\"email\",\"value\":\"a@b.jp\"},{\"type\":\"email\"}]}", "missing_field",
+            "/mergeProperties/1"},
+        {MERGE "[{\"type\":\"email\",\"value\":\"a@b.jp\"},{\"type\":\"email\",\"value\":{}}]}",
+            "bad_type", "/mergeProperties/1"},
+        {MERGE "[{\"type\":\"email\",\"value\":\"a@b.jp\"},{\"type\":\"email\",\"value\":\"A@B."
+               "jp\"}]}",
+            "bad_value", "/evidence"},
+        {MERGE "[{\"type\":\"email\",\"value\":\"a@b.jp\"},{\"type\":\"phone\",\"value\":\"0120-"
+               "444-444\"}]}",
+            "bad_value", "/evidence"},
+        {MERGE "[{\"type\":\"email\",\"value\":\"a@b.jp\"},{\"type\":\"shoe\",\"value\":\"42\"}]}",
+            "unknown_namespace", "/evidence"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_rejected(*state, "merge", cases[i].body, cases[i].code, cases[i].pointer);
+}
+
 static void test_segment_screen_and_group(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -464,6 +521,9 @@ int main(void)
         CASE(test_segment_money_noise_is_put_right_and_surplus_digits_refused),
         CASE(test_segment_identify_keeps_no_raw_mail_or_phone),
         CASE(test_segment_alias_is_evidence),
+        CASE(test_segment_alias_to_itself_is_rejected),
+        CASE(test_segment_merge_is_evidence),
+        CASE(test_segment_merge_of_what_is_no_pair_is_rejected),
         CASE(test_segment_screen_and_group),
         CASE(test_segment_batch_merges_its_envelope),
         CASE(test_segment_times),
