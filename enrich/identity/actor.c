@@ -8,6 +8,7 @@
 #include "enrich/identity/actor.h"
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/erasure.h"
 #include "enrich/identity/settle.h"
 #include "schemas/error.h"
 
@@ -77,6 +78,22 @@ int actor_link(struct actor *actor, struct owner *owner, const struct link_end *
     return generic ? settle_generic(actor, owner) : settle(actor, owner);
 }
 
+/* A set of which a suppression on its way down the chain came first. */
+static int make_set(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    struct signature signature;
+    struct signature_node chain[NODES_MAX];
+    size_t index = message->chain_index == CHAIN_INDEX_STAY ? 0 : (size_t)message->chain_index;
+    if (message->kind != IDENTITY_KIND_SUPPRESS && message->kind != IDENTITY_KIND_FORGET)
+        return ERR_VALUE; /* a set that nobody has made */
+    if (!signature_of_links(message->links, message->links_count, &signature))
+        return ERR_VALUE;
+    (void)signature_chain(&signature, chain);
+    return owner_make_set(actor->owners, owner,
+        (const uint8_t(*)[KEY_SIZE])signature.members + chain[index].first, chain[index].count);
+}
+
 static int on_link(struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
     if (node_is_set(owner->id) && !owner->exists) {
@@ -93,6 +110,62 @@ static int on_link(struct actor *actor, struct owner *owner, const struct identi
     return actor_link(actor, owner, message->links, message->links_count);
 }
 
+/* One signature less shows the link. What a generic node no longer counts, the stronger one does.
+ */
+static int unlink_one(
+    struct actor *actor, struct owner *owner, const uint8_t strong[KEY_SIZE], bool *is_last)
+{
+    struct identity_message message;
+    struct edge edge;
+    int r = edge_get(actor->owners, owner, strong, &edge);
+    if (r < 0)
+        return r;
+    if (edge.links > 0) {
+        edge.links--;
+        if (edge.links == 0 && !(edge.flags & EDGE_MEMBER))
+            edge.flags &= ~(unsigned)EDGE_GENERIC;
+        r = edge_put(actor->owners, owner, &edge);
+    }
+    if (r < 0 || edge.links > 0)
+        return r;
+    *is_last = true;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_DETACH;
+    return actor_send(actor, owner, strong, &message);
+}
+
+static int on_unlink(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    bool is_last = false;
+    int r = erasure_reach(actor, owner, message->person, message->at);
+    for (size_t i = 0; r == 0 && i < message->links_count; i++)
+        r = unlink_one(actor, owner, message->links[i].node, &is_last);
+    if (r < 0 || !is_last)
+        return r;
+    owner_lost(actor->owners, owner);
+    return settle(actor, owner);
+}
+
+static int on_detach(struct actor *actor, struct owner *owner, const uint8_t from[KEY_SIZE])
+{
+    struct edge edge;
+    if (owner->flags & OWNER_GENERIC)
+        return 0; /* it keeps none */
+    int r = edge_get(actor->owners, owner, from, &edge);
+    if (r < 0)
+        return r;
+    if (edge.links == 0)
+        return ERR_VALUE;
+    edge.links--;
+    owner_lost(actor->owners, owner);
+    r = edge_put(actor->owners, owner, &edge);
+    bool itself = memcmp(owner->root, owner->id, KEY_SIZE) == 0;
+    if (r < 0 || edge.links > 0 || edge.bridges > 0 || itself)
+        return r;
+    return settle_tell(actor, owner, from, false);
+}
+
 static int on_attach(struct actor *actor, struct owner *owner, const uint8_t from[KEY_SIZE])
 {
     struct identity_message message;
@@ -102,12 +175,12 @@ static int on_attach(struct actor *actor, struct owner *owner, const uint8_t fro
     if (owner->flags & OWNER_GENERIC)
         return actor_send(actor, owner, from, &message);
     int r = edge_get(actor->owners, owner, from, &edge);
-    if (r < 0 || edge.links > 0)
-        return r; /* a generic one attaches again and again */
-    bool knows_root = edge.bridges > 0;
-    edge.links = 1;
-    r = edge_put(actor->owners, owner, &edge);
     if (r < 0)
+        return r;
+    bool knows_root = edge.bridges > 0, attached = edge.links > 0;
+    edge.links += edge.links < INT32_MAX; /* a generic one attaches with each signature */
+    r = edge_put(actor->owners, owner, &edge);
+    if (r < 0 || attached)
         return r;
     if (over_limit(actor, owner, node_class(from)))
         return settle_generic(actor, owner);
@@ -121,8 +194,8 @@ static int on_generic(struct actor *actor, struct owner *owner, const uint8_t fr
     int r = edge_get(actor->owners, owner, from, &edge);
     if (r < 0)
         return r;
-    if (edge.links == 0 && edge.flags == 0)
-        return 0; /* a generic node that attached without keeping the link */
+    if (edge.links == 0 && !(edge.flags & EDGE_MEMBER))
+        return 0; /* linked no more, or a generic node that keeps no links */
     edge.flags |= EDGE_GENERIC;
     r = edge_put(actor->owners, owner, &edge);
     return r < 0 ? r : settle(actor, owner);
@@ -234,15 +307,21 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
     if (r < 0)
         return r;
     if (!owner->exists && message->kind != IDENTITY_KIND_LINK)
-        return ERR_VALUE; /* a set that nobody has made */
+        r = make_set(actor, owner, message);
+    if (r < 0)
+        return r;
     r = owner_name(actor->owners, owner, message->value);
     if (r < 0)
         return r;
     switch (message->kind) {
     case IDENTITY_KIND_LINK:
         return on_link(actor, owner, message);
+    case IDENTITY_KIND_UNLINK:
+        return on_unlink(actor, owner, message);
     case IDENTITY_KIND_ATTACH:
         return on_attach(actor, owner, message->from);
+    case IDENTITY_KIND_DETACH:
+        return on_detach(actor, owner, message->from);
     case IDENTITY_KIND_GENERIC:
         return on_generic(actor, owner, message->from);
     case IDENTITY_KIND_BRIDGE:
@@ -254,6 +333,14 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
         return on_claim(actor, owner, message);
     case IDENTITY_KIND_VERDICT:
         return on_verdict(actor, owner, message);
+    case IDENTITY_KIND_ERASE:
+        return erasure_on_erase(actor, owner, message);
+    case IDENTITY_KIND_FORGET:
+        return erasure_on_forget(actor, owner, message);
+    case IDENTITY_KIND_SUPPRESS:
+        return erasure_on_suppress(actor, owner, message);
+    case IDENTITY_KIND_ALONE:
+        return erasure_on_alone(actor, owner, message);
     default:
         return ERR_VALUE;
     }

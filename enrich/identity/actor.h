@@ -7,6 +7,9 @@
  *  - a root is told when it differs from what the other believes, which at first is that everybody
  *    is its own root; who ceases to be a neighbour is told that again;
  *  - a node that has put no event anywhere moves without `gone`;
+ *  - what a generic node links later is counted by the stronger end: it attaches, and detaches,
+ * with each signature;
+ *  - a suppressed signature follows its events (erasure.h) instead of being told to all timelines;
  *  - of the bridges that derive a link, their number is kept.
  */
 #pragma once

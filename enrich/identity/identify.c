@@ -10,11 +10,13 @@
 
 #include "enrich/identity/actor.h"
 #include "enrich/identity/edge.h"
+#include "enrich/identity/erasure.h"
 #include "ingest/door.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
 #define STAGE_NAME "identify"
+#define ERASURE_TYPE "erasure_requested"
 
 struct identify {
     const struct identify_config *config;
@@ -40,16 +42,6 @@ struct visit {
 static const enum topic inputs[] = {TOPIC_EVENTS, TOPIC_IDENTITY};
 
 /* ---- signatures and their links ---- */
-
-/* A hash of the chain's ids: a node's id says its members. */
-static void signature_of(const struct node *chain, size_t count, uint8_t digest[SHA256_SIZE])
-{
-    struct sha256 hash;
-    sha256_init(&hash);
-    for (size_t i = 0; i < count; i++)
-        sha256_update(&hash, str_make(chain[i].id, KEY_SIZE));
-    sha256_final(&hash, digest);
-}
 
 static int send_link(struct visit *visit, const uint8_t weak[KEY_SIZE], struct str value,
     struct link_end *strong, size_t count)
@@ -166,24 +158,58 @@ static int introduce(struct visit *visit)
         visit->actor->owners, visit->owner, (const uint8_t(*)[KEY_SIZE])ids, node->members_count);
 }
 
+/* Returns 1 when the signature was erased. */
 static int learn_signature(struct visit *visit)
 {
     uint8_t digest[SHA256_SIZE];
-    if (visit->chain_count == 1 && !node_is_set(visit->owner->id))
+    if (visit->chain_count == 1 && !node_is_set(visit->owner->id)) {
+        if (!(visit->owner->flags & OWNER_ALONE)) {
+            visit->owner->flags |= OWNER_ALONE;
+            visit->owner->person_due |= visit->owner->flags & OWNER_LOST;
+            owner_changed(visit->actor->owners, visit->owner);
+        }
         return 0; /* nothing to link */
-    signature_of(visit->chain, visit->chain_count, digest);
+    }
+    signature_chain_digest(visit->chain, visit->chain_count, digest);
     int r = owner_know(visit->actor->owners, visit->owner, digest);
-    return r == 0 ? send_links(visit) : r < 0 ? r : 0;
+    if (r == SIGNATURE_NEW)
+        return send_links(visit);
+    return r < 0 ? r : r == SIGNATURE_FORGOTTEN;
+}
+
+/* ---- erasure ---- */
+
+/* Returns 1 when the node is suppressed for the event. One that came from a stronger node, which
+ * has learned its signature, is taken back there. */
+static int suppressed(struct visit *visit)
+{
+    struct suppression since;
+    struct owners *owners = visit->actor->owners;
+    bool for_good = erasure_for_good(visit->actor->namespaces, visit->owner->id);
+    int r = owner_suppression(owners, visit->owner, &since);
+    if (r)
+        return r < 0 ? r : 0;
+    if (!for_good && (visit->index > 0 || visit->event.occurred_at >= since.at))
+        return 0;
+    since.count++;
+    r = owner_suppression_put(owners, visit->owner, &since);
+    if (r < 0 || visit->index == 0)
+        return r < 0 ? r : 1;
+    const struct erased erased = {visit->actor->namespaces, since.person, since.at, NULL};
+    r = erasure_take_back(&erased, &visit->event, owners_scratch(owners), visit->actor->outbox);
+    return r < 0 ? r : 1;
 }
 
 static int on_event(struct visit *visit)
 {
     struct owner *owner = visit->owner;
-    int r = introduce(visit);
+    int r = owner->flags & OWNER_SUPPRESSED ? suppressed(visit) : 0;
+    if (r == 0)
+        r = introduce(visit);
     if (r == 0 && visit->index == 0)
         r = learn_signature(visit);
-    if (r < 0)
-        return r;
+    if (r)
+        return r < 0 ? r : 0;
     if (owner->flags & OWNER_DEAD)
         return send_on(visit);
     if (!(owner->flags & OWNER_SEATED)) {
@@ -254,6 +280,13 @@ static int redirect(const struct visit *visit)
     return actor_send(visit->actor, &nobody, visit->chain[0].id, &message);
 }
 
+static int arrive(struct visit *visit)
+{
+    if (visit->index == 0 && str_equal(visit->event.type, STR(ERASURE_TYPE)))
+        return erasure_request(visit->actor, &visit->event, visit->owner);
+    return on_event(visit);
+}
+
 static int process_event(struct visit *visit, const struct record *record)
 {
     visit->position = record->position;
@@ -265,7 +298,7 @@ static int process_event(struct visit *visit, const struct record *record)
     if (!str_equal(record->key, str_make(visit->chain[0].id, KEY_SIZE)))
         return redirect(visit);
     r = owners_get(visit->actor->owners, visit->chain[0].id, &visit->owner);
-    return r < 0 ? r : on_event(visit);
+    return r < 0 ? r : arrive(visit);
 }
 
 static int process_travelling(struct visit *visit, const struct identity_message *message)
@@ -283,7 +316,7 @@ static int process_travelling(struct visit *visit, const struct identity_message
     r = owners_get(visit->actor->owners, message->to, &visit->owner);
     if (r < 0)
         return r;
-    return stays ? on_stay(visit) : on_event(visit);
+    return stays ? on_stay(visit) : arrive(visit);
 }
 
 static int process_mail(struct visit *visit, const struct record *record)

@@ -2,6 +2,7 @@
 #include "enrich/identity/message.h"
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/signature.h"
 #include "schemas/error.h"
 
 void identity_message_onward(const struct node *chain, size_t chain_count,
@@ -92,6 +93,36 @@ static bool root_valid(const struct identity_message *message)
                memcmp(message->other, message->from, KEY_SIZE) == 0);
 }
 
+/* Of an erasure: the identifiers of a signature, and where in its chain `to` is. */
+static bool signature_valid(const struct identity_message *message)
+{
+    struct signature signature;
+    struct signature_node chain[NODES_MAX];
+    if (!signature_of_links(message->links, message->links_count, &signature))
+        return false;
+    size_t count = signature_chain(&signature, chain);
+    size_t index = message->chain_index == CHAIN_INDEX_STAY ? 0 : (size_t)message->chain_index;
+    return message->chain_index >= 0 && index < count &&
+           memcmp(chain[index].id, message->to, KEY_SIZE) == 0;
+}
+
+static bool erasure_valid(const struct identity_message *message)
+{
+    switch (message->kind) {
+    case IDENTITY_KIND_ERASE:
+        return identifier(message->to);
+    case IDENTITY_KIND_ALONE:
+        return message->has_person && identifier(message->to);
+    case IDENTITY_KIND_FORGET:
+        return message->has_person && message->chain_index == 0 && signature_valid(message);
+    case IDENTITY_KIND_SUPPRESS:
+        return message->links_count ? signature_valid(message)
+                                    : message->has_person && identifier(message->to);
+    default:
+        return false;
+    }
+}
+
 static bool kind_valid(
     const struct namespace_table *namespaces, const struct identity_message *message)
 {
@@ -102,7 +133,10 @@ static bool kind_valid(
         return true;
     case IDENTITY_KIND_LINK:
         return link_valid(message);
+    case IDENTITY_KIND_UNLINK:
+        return message->has_person && link_valid(message);
     case IDENTITY_KIND_ATTACH:
+    case IDENTITY_KIND_DETACH:
         return identifier(message->to) && stronger(message->to, message->from);
     case IDENTITY_KIND_GENERIC:
         return identifier(message->from) && stronger(message->from, message->to);
@@ -118,8 +152,8 @@ static bool kind_valid(
     case IDENTITY_KIND_VERDICT:
         return identifier(message->to) && identifier(message->from) &&
                stronger(message->from, message->to);
-    default: /* kinds of a later version, and those of erasure, which this one does not send */
-        return false;
+    default: /* and kinds of a later version */
+        return erasure_valid(message);
     }
 }
 

@@ -206,6 +206,7 @@ static int load(struct owners *owners, struct owner *owner)
         memcpy(owner->claim, node.claim, KEY_SIZE);
     owner->epoch = node.epoch;
     owner->claim_number = node.claim_number;
+    owner->signature_rows = node.signature_rows;
     owner->flags = (unsigned)node.flags;
     owner->exists = true;
     set_root(owners, owner);
@@ -251,6 +252,13 @@ void owner_changed(struct owners *owners, struct owner *owner)
     owners->dirty = owner;
 }
 
+void owner_lost(struct owners *owners, struct owner *owner)
+{
+    owner->flags |= OWNER_LOST;
+    owner->person_due = true;
+    owner_changed(owners, owner);
+}
+
 int owner_make_set(
     struct owners *owners, struct owner *owner, const uint8_t (*members)[KEY_SIZE], size_t count)
 {
@@ -283,30 +291,65 @@ int owner_name(struct owners *owners, struct owner *owner, struct str value)
     return 0;
 }
 
-/* ---- signatures ---- */
+/* ---- signatures: rows node | hash -> nothing, or the mark of a forgotten one ---- */
+
+#define FORGOTTEN STR("f")
+
+static struct str signature_key(
+    uint8_t key[SIGNATURE_KEY_SIZE], const struct owner *owner, const uint8_t *signature)
+{
+    memcpy(key, owner->id, KEY_SIZE);
+    memcpy(key + KEY_SIZE, signature, SIGNATURE_SIZE);
+    return str_make(key, SIGNATURE_KEY_SIZE);
+}
+
+static size_t find_signature(const struct owner *owner, const uint8_t *signature)
+{
+    size_t i = 0;
+    while (i < owner->signatures_count &&
+           memcmp(owner->signatures + i * SIGNATURE_SIZE, signature, SIGNATURE_SIZE) != 0)
+        i++;
+    return i;
+}
+
+/* What the rows say. */
+static int signature_row(struct owners *owners, const struct owner *owner, const uint8_t *signature)
+{
+    uint8_t key[SIGNATURE_KEY_SIZE];
+    struct str found;
+    if (!(owner->flags & (OWNER_SIGNATURE_ROWS | OWNER_FORGETS)))
+        return SIGNATURE_NEW;
+    int r = state_get(owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature), &found);
+    if (r != 0)
+        return r < 0 ? r : SIGNATURE_NEW;
+    return str_equal(found, FORGOTTEN) ? SIGNATURE_FORGOTTEN : SIGNATURE_KNOWN;
+}
+
+int owner_forgot(
+    struct owners *owners, const struct owner *owner, const uint8_t *signature, bool *forgotten)
+{
+    int r = owner->flags & OWNER_FORGETS ? signature_row(owners, owner, signature) : 0;
+    *forgotten = r == SIGNATURE_FORGOTTEN;
+    return r < 0 ? r : 0;
+}
 
 static int know_in_rows(struct owners *owners, struct owner *owner, const uint8_t *signature)
 {
     uint8_t key[SIGNATURE_KEY_SIZE];
-    struct str found;
-    memcpy(key, owner->id, KEY_SIZE);
-    memcpy(key + KEY_SIZE, signature, SIGNATURE_SIZE);
-    struct str row = str_make(key, sizeof key);
-    int r = STATE_ABSENT;
-    if (owner->flags & OWNER_SIGNATURE_ROWS)
-        r = state_get(owners->state, TABLE_SIGNATURE, row, &found);
-    if (r != STATE_ABSENT)
-        return r < 0 ? r : 1;
     owner->flags |= OWNER_SIGNATURE_ROWS;
+    owner->signature_rows++;
     owner_changed(owners, owner);
-    return state_put(owners->state, TABLE_SIGNATURE, row, (struct str){0});
+    return state_put(
+        owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature), (struct str){0});
 }
 
 int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signature)
 {
-    for (size_t i = 0; i < owner->signatures_count; i++)
-        if (memcmp(owner->signatures + i * SIGNATURE_SIZE, signature, SIGNATURE_SIZE) == 0)
-            return 1;
+    if (find_signature(owner, signature) < owner->signatures_count)
+        return SIGNATURE_KNOWN;
+    int r = signature_row(owners, owner, signature);
+    if (r != SIGNATURE_NEW)
+        return r;
     if (owner->signatures_count == OWNER_SIGNATURES_MAX)
         return know_in_rows(owners, owner, signature);
     if (!owner->signatures)
@@ -317,7 +360,88 @@ int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signat
     memcpy(owner->signatures + owner->signatures_count * SIGNATURE_SIZE, signature, SIGNATURE_SIZE);
     owner->signatures_count++;
     owner_changed(owners, owner);
+    return SIGNATURE_NEW;
+}
+
+int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature)
+{
+    uint8_t key[SIGNATURE_KEY_SIZE];
+    size_t at = find_signature(owner, signature);
+    int was =
+        at < owner->signatures_count ? SIGNATURE_KNOWN : signature_row(owners, owner, signature);
+    if (was < 0 || was == SIGNATURE_FORGOTTEN)
+        return was;
+    if (at < owner->signatures_count)
+        memmove(owner->signatures + at * SIGNATURE_SIZE,
+            owner->signatures + --owner->signatures_count * SIGNATURE_SIZE, SIGNATURE_SIZE);
+    else if (was == SIGNATURE_KNOWN)
+        owner->signature_rows--;
+    owner->flags |= OWNER_FORGETS | OWNER_LOST;
+    owner->person_due = true;
+    owner_changed(owners, owner);
+    int r =
+        state_put(owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature), FORGOTTEN);
+    return r < 0 ? r : was;
+}
+
+/* ---- suppression: a row node | 00 -> at (8) | count (8) | person ---- */
+
+#define SUPPRESSION_KEY_SIZE (KEY_SIZE + 1)
+#define SUPPRESSION_SIZE (8 + 8 + KEY_SIZE)
+
+static struct str suppression_key(uint8_t key[SUPPRESSION_KEY_SIZE], const struct owner *owner)
+{
+    memcpy(key, owner->id, KEY_SIZE);
+    key[KEY_SIZE] = 0;
+    return str_make(key, SUPPRESSION_KEY_SIZE);
+}
+
+int owner_suppression(struct owners *owners, const struct owner *owner, struct suppression *out)
+{
+    uint8_t key[SUPPRESSION_KEY_SIZE];
+    struct str value;
+    if (!(owner->flags & OWNER_SUPPRESSED))
+        return STATE_ABSENT;
+    int r = state_get(owners->state, TABLE_SIGNATURE, suppression_key(key, owner), &value);
+    if (r < 0)
+        return r;
+    if (r == STATE_ABSENT || value.size != SUPPRESSION_SIZE)
+        return ERR_STATE;
+    out->at = get_be64_signed((const uint8_t *)value.data);
+    out->count = get_be64_signed((const uint8_t *)value.data + 8);
+    memcpy(out->person, value.data + 16, KEY_SIZE);
     return 0;
+}
+
+int owner_suppression_put(
+    struct owners *owners, const struct owner *owner, const struct suppression *suppression)
+{
+    uint8_t key[SUPPRESSION_KEY_SIZE], value[SUPPRESSION_SIZE];
+    put_be64_signed(value, suppression->at);
+    put_be64_signed(value + 8, suppression->count);
+    memcpy(value + 16, suppression->person, KEY_SIZE);
+    return state_put(
+        owners->state, TABLE_SIGNATURE, suppression_key(key, owner), str_make(value, sizeof value));
+}
+
+int owner_suppress(
+    struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
+{
+    struct suppression now = {.at = at};
+    int r = owner_suppression(owners, owner, &now);
+    if (r < 0)
+        return r;
+    if (r == 0 && at <= now.at && memcmp(now.person, person, KEY_SIZE) == 0)
+        return 0;
+    now.at = at > now.at ? at : now.at;
+    memcpy(now.person, person, KEY_SIZE);
+    owner->flags |= OWNER_SUPPRESSED | OWNER_LOST;
+    if ((owner->flags & OWNER_DEAD) || memcmp(owner->person, person, KEY_SIZE) == 0)
+        owner->flags &= ~(unsigned)OWNER_ALONE; /* those events are with the erased person */
+    owner->person_due = true;
+    owner_changed(owners, owner);
+    r = owner_suppression_put(owners, owner, &now);
+    return r < 0 ? r : 1;
 }
 
 /* ---- writing ---- */
@@ -346,6 +470,7 @@ static int save(struct owners *owners, const struct owner *owner)
         .has_claim = memcmp(owner->claim, owner->id, KEY_SIZE) != 0,
         .claim_number = owner->claim_number,
         .signatures = str_make(owner->signatures, owner->signatures_count * SIGNATURE_SIZE),
+        .signature_rows = owner->signature_rows,
         .edges = owners->edges,
         .rows = owner->rows,
         .rows_count = owner->rows_count,
@@ -390,9 +515,28 @@ static struct str why(const struct owner *owner)
     return owner->flags & OWNER_SHARED ? STR("shared") : STR("self");
 }
 
-static int save_person(struct owners *owners, const struct owner *owner)
+/* True when no event that was not erased shows the identifier. */
+static bool vanished(const struct owner *owner)
+{
+    const struct edge_array *sides[] = {&owner->above, &owner->below};
+    bool shown = !(owner->flags & OWNER_LOST) || (owner->flags & (OWNER_ALONE | OWNER_GENERIC)) ||
+                 owner->signatures_count || owner->signature_rows;
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < sides[side]->count; i++)
+            shown |= sides[side]->edges[i].links > 0;
+    for (size_t i = 0; i < owner->rows_count; i++)
+        shown |= owner->rows[i].linked > 0;
+    return !shown;
+}
+
+static int save_person(struct owners *owners, struct owner *owner)
 {
     struct person_of row;
+    if (vanished(owner)) {
+        owner->flags &= ~(unsigned)OWNER_NAMED;
+        owner->value = (struct str){0};
+        return state_delete(owners->state, TABLE_PERSON_OF, str_make(owner->id, KEY_SIZE));
+    }
     person_of_init(&row);
     int r = text_of(owners, owner, &row.value);
     if (r < 0)
@@ -420,9 +564,11 @@ int owners_flush(struct owners *owners)
 {
     while (owners->dirty) {
         struct owner *owner = owners->dirty;
-        int r = save(owners, owner);
-        if (r == 0 && owner->person_due && (owner->flags & OWNER_NAMED))
+        int r = 0;
+        if (owner->person_due && (owner->flags & OWNER_NAMED))
             r = save_person(owners, owner);
+        if (r == 0)
+            r = save(owners, owner);
         if (r < 0)
             return r;
         owner->person_due = false;

@@ -28,6 +28,10 @@ enum owner_flag {
     OWNER_ACCEPTED = 1 << 4,       /* the root accepted its claim (protected namespaces) */
     OWNER_SIGNATURE_ROWS = 1 << 5, /* TABLE_SIGNATURE has more */
     OWNER_SHARED = 1 << 6,         /* by several of the strongest rank: it belongs to none */
+    OWNER_ALONE = 1 << 7,          /* an event that has no other identifier was placed */
+    OWNER_LOST = 1 << 8,           /* an erasure took something from it */
+    OWNER_FORGETS = 1 << 9,        /* TABLE_SIGNATURE has forgotten ones */
+    OWNER_SUPPRESSED = 1 << 10,    /* TABLE_SIGNATURE says since when */
 };
 
 /* A neighbour; edge.h. */
@@ -52,6 +56,7 @@ struct owner {
     struct str value; /* its identifier, where this cache has seen it */
     char *signatures; /* OWNER_SIGNATURES_MAX hashes; NULL for none */
     size_t signatures_count;
+    int64_t signature_rows;  /* known signatures that TABLE_SIGNATURE has */
     struct edge_array above; /* stronger neighbours, or members of the set */
     struct edge_array below;
     struct edge_rows *rows; /* what TABLE_EDGE has besides, by class */
@@ -93,15 +98,50 @@ MUST_CHECK int owner_name(struct owners *owners, struct owner *owner, struct str
 /* To be called for each change, before or after it. */
 void owner_changed(struct owners *owners, struct owner *owner);
 
+/* An erasure took something from it: it may have vanished. */
+void owner_lost(struct owners *owners, struct owner *owner);
+
 /* The person of a root. */
 void owners_person(
     const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE]);
 
-/* Returns 1 when the owner knew the signature (8 bytes of its hash), else remembers it and returns
- * 0. Errors: those of state. */
+/* What owner_know() and owner_forget() found. */
+enum {
+    SIGNATURE_NEW = 0,
+    SIGNATURE_KNOWN = 1,
+    SIGNATURE_FORGOTTEN = 2,
+};
+
+/* Remembers a new signature (8 bytes of its hash). Returns what it was. Errors: those of state. */
 MUST_CHECK int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signature);
 
-/* Writes what changed: rows of TABLE_NODE and TABLE_PERSON_OF. May empty the cache. */
+/* Forgets the signature for good. Returns what it was. Errors: those of state. */
+MUST_CHECK int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature);
+
+/* Whether it was forgotten. */
+MUST_CHECK int owner_forgot(
+    struct owners *owners, const struct owner *owner, const uint8_t *signature, bool *forgotten);
+
+/* Suppresses the identifier, whose person is erased. Returns 1 when that says more than before, 0
+ * when not. Errors: those of state. */
+MUST_CHECK int owner_suppress(
+    struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
+
+/* A suppressed identifier: since when, by whose erasure. */
+struct suppression {
+    int64_t at;    /* occurred_at of the last erasure */
+    int64_t count; /* arrivals that it kept away */
+    uint8_t person[KEY_SIZE];
+};
+
+/* Returns STATE_ABSENT where the owner is not suppressed. */
+MUST_CHECK int owner_suppression(
+    struct owners *owners, const struct owner *owner, struct suppression *out);
+MUST_CHECK int owner_suppression_put(
+    struct owners *owners, const struct owner *owner, const struct suppression *suppression);
+
+/* Writes what changed: rows of TABLE_NODE and TABLE_PERSON_OF. An identifier that erasures have
+ * left nothing of has no row of person_of, unless it is generic. May empty the cache. */
 MUST_CHECK int owners_flush(struct owners *owners);
 
 /* Drops all from memory, written or not. */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "enrich/journey/erasure.h"
 #include "enrich/journey/settle.h"
 #include "schemas/error.h"
 
@@ -75,9 +76,18 @@ static int take(struct timeline *timeline, const struct record *record)
         return r;
     if (!str_equal(record->key, str_make(message.person, KEY_SIZE)))
         return ERR_VALUE;
-    if (message.kind == JOURNEY_KIND_PUT)
+    switch (message.kind) {
+    case JOURNEY_KIND_PUT:
         return timeline_put(timeline, &message);
-    return message.kind == JOURNEY_KIND_GONE ? timeline_gone(timeline, &message) : ERR_VALUE;
+    case JOURNEY_KIND_GONE:
+        return timeline_gone(timeline, &message);
+    case JOURNEY_KIND_ERASE:
+        return erasure_erase(timeline, &message);
+    case JOURNEY_KIND_SUPPRESS:
+        return erasure_suppress(timeline, &message);
+    default:
+        return ERR_VALUE;
+    }
 }
 
 static int stage_process(void *instance, struct task *task, const struct record *record)

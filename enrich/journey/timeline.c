@@ -14,6 +14,7 @@
 #include "enrich/journey/timeline.h"
 
 #include "enrich/identity/message.h"
+#include "enrich/journey/erasure.h"
 #include "ingest/door.h"
 #include "schemas/error.h"
 
@@ -80,6 +81,12 @@ static int load_gone(struct timeline *timeline, struct person *person)
         return r;
     while ((r = state_scan_next(scan, &key, &value)) == 0) {
         struct gone_node gone;
+        if (key.size == SUPPRESSED_KEY_SIZE) {
+            person->suppresses = true;
+            continue;
+        }
+        if (erasure_load(person, key, value))
+            continue;
         r = gone_row_decode(&gone, key, value);
         if (r == 0 && memcmp(gone.node, gone_mixed, KEY_SIZE) == 0)
             person->mixed = true;
@@ -473,6 +480,9 @@ static int put_event(struct timeline *timeline, struct person *person,
         &arrival.pending.moment, timeline->types, &arrival.event, message->node, placed->channel);
     arrival.pending.placement = (int64_t)placed->chain_index << EPOCH_BITS | message->epoch;
     struct record_row row;
+    r = erasure_drops(timeline, person, message->node, &arrival.event);
+    if (r)
+        return r < 0 ? r : 0;
     r = get_record(timeline, person, message->node, arrival.pending.moment.place.event_key, &row);
     if (r < 0)
         return r;
@@ -576,7 +586,7 @@ static int empty_node(struct timeline *timeline, struct person *person, struct c
     return r < 0 ? r : 0;
 }
 
-static bool epoch_valid(int64_t epoch)
+bool timeline_epoch_valid(int64_t epoch)
 {
     return epoch >= 0 && epoch < (int64_t)1 << EPOCH_BITS;
 }
@@ -586,7 +596,7 @@ int timeline_gone(struct timeline *timeline, const struct journey_message *messa
     struct person *person;
     struct gone_node gone = {.epoch = message->epoch, .scattered = !message->has_to};
     struct chunk chunk = {.gone = &gone};
-    if (!epoch_valid(message->epoch) || message->stay || message->events_count ||
+    if (!timeline_epoch_valid(message->epoch) || message->stay || message->events_count ||
         (message->has_to && memcmp(message->to, message->person, KEY_SIZE) == 0))
         return ERR_VALUE;
     memcpy(gone.node, message->node, KEY_SIZE);
@@ -601,18 +611,36 @@ int timeline_gone(struct timeline *timeline, const struct journey_message *messa
         r = timeline_flush(timeline, person);
     if (r == 0)
         r = empty_node(timeline, person, &chunk);
-    return r < 0 ? r : send_chunk(timeline, &chunk);
+    if (r == 0)
+        r = send_chunk(timeline, &chunk);
+    return r < 0 ? r : erasure_gone(timeline, person, &gone);
 }
 
 /* ---- a message of put ---- */
 
-static int pass_all_on(
-    struct timeline *timeline, const struct gone_node *gone, const struct journey_message *message)
+/* What an erased person would drop is not carried past it. */
+static int drops_passing(struct timeline *timeline, struct person *person,
+    const uint8_t node[KEY_SIZE], const struct placed_event *placed)
+{
+    struct touchpoint event;
+    if (!person->erased)
+        return 0;
+    int r = touchpoint_decode(&event, placed->event, timeline->task->scratch);
+    if (r < 0) /* whoever seats it rejects it */
+        return error_class(r) == ERROR_CLASS_REJECT ? 0 : r;
+    return erasure_drops(timeline, person, node, &event);
+}
+
+static int pass_all_on(struct timeline *timeline, struct person *person,
+    const struct gone_node *gone, const struct journey_message *message)
 {
     struct chunk chunk = {.gone = gone};
     int r = 0;
-    for (size_t i = 0; r == 0 && i < message->events_count; i++)
-        r = pass_on(timeline, &chunk, &message->events[i]);
+    for (size_t i = 0; r >= 0 && i < message->events_count; i++) {
+        r = drops_passing(timeline, person, message->node, &message->events[i]);
+        if (r == 0)
+            r = pass_on(timeline, &chunk, &message->events[i]);
+    }
     return r < 0 ? r : send_chunk(timeline, &chunk);
 }
 
@@ -625,20 +653,99 @@ static int clear_gone(struct timeline *timeline, struct person *person, struct g
     return state_delete(timeline->task->state, TABLE_GONE, str_make(key, sizeof key));
 }
 
+int timeline_admit(struct timeline *timeline, struct person *person,
+    const struct journey_message *message, struct gone_node **gone)
+{
+    *gone = message->stay ? NULL : person_gone(person, message->node);
+    if (*gone && message->epoch < (*gone)->epoch)
+        return 1;
+    return *gone && message->epoch > (*gone)->epoch ? clear_gone(timeline, person, *gone) : 0;
+}
+
 int timeline_put(struct timeline *timeline, const struct journey_message *message)
 {
     struct person *person;
-    if (!epoch_valid(message->epoch) || message->has_to)
+    struct gone_node *gone;
+    if (!timeline_epoch_valid(message->epoch) || message->has_to)
         return ERR_VALUE;
     int r = timeline_person(timeline, message->person, &person);
-    if (r < 0)
-        return r;
-    struct gone_node *gone = message->stay ? NULL : person_gone(person, message->node);
-    if (gone && message->epoch < gone->epoch)
-        return pass_all_on(timeline, gone, message);
-    if (gone && message->epoch > gone->epoch)
-        r = clear_gone(timeline, person, gone);
+    if (r == 0)
+        r = timeline_admit(timeline, person, message, &gone);
+    if (r == 1)
+        return pass_all_on(timeline, person, gone, message);
     for (size_t i = 0; r == 0 && i < message->events_count; i++)
         r = put_event(timeline, person, message, &message->events[i]);
+    return r;
+}
+
+/* ---- seats that vanish ---- */
+
+/* Seats of a person or node, hidden ones or those that show. */
+static int list_seats(struct timeline *timeline, const struct person *person, const uint8_t *node,
+    bool hidden, struct hidden_seat **out)
+{
+    uint8_t prefix[GONE_KEY_SIZE];
+    struct state_scan *scan;
+    struct str key, value;
+    gone_key(prefix, person->id, node ? node : person->id);
+    *out = NULL;
+    int r = state_scan_begin(timeline->task->state, TABLE_RECORD,
+        str_make(prefix, node ? GONE_KEY_SIZE : KEY_SIZE), &scan);
+    if (r < 0)
+        return r;
+    while ((r = state_scan_next(scan, &key, &value)) == 0) {
+        struct record_row row;
+        r = key.size == RECORD_KEY_SIZE ? record_row_decode(&row, value) : ERR_STATE;
+        if (r == 0 && (row.hidden.size > 0) != hidden)
+            continue;
+        struct hidden_seat *seat =
+            r == 0 ? arena_alloc(timeline->task->scratch, sizeof *seat) : NULL;
+        if (!seat) {
+            r = r < 0 ? r : ERR_NO_MEMORY;
+            break;
+        }
+        *seat = (struct hidden_seat){.next = *out, .row = row};
+        memcpy(seat->node, key.data + KEY_SIZE, KEY_SIZE);
+        memcpy(seat->event_key, key.data + 2 * KEY_SIZE, KEY_SIZE);
+        *out = seat;
+    }
+    state_scan_end(&scan);
+    return r < 0 ? r : 0;
+}
+
+/* The event of a seat. */
+static int read_seat(struct timeline *timeline, struct person *person,
+    const struct hidden_seat *seat, struct touchpoint *out)
+{
+    const struct moment_place place = place_of(&seat->row, seat->event_key);
+    struct stitched content;
+    int r = seat->row.hidden.size
+                ? stitched_decode(&content, seat->row.hidden, timeline->task->scratch)
+                : get_row(timeline, person, &place, &content);
+    if (r == 0)
+        r = touchpoint_decode(out, content.event, timeline->task->scratch);
+    return r == STATE_ABSENT || (r < 0 && error_class(r) == ERROR_CLASS_REJECT) ? ERR_STATE : r;
+}
+
+/* Hidden seats go first, so that none of them is shown in the place of another that goes too. */
+int timeline_drop(struct timeline *timeline, struct person *person, const uint8_t *node,
+    timeline_drops_fn *drops, void *context)
+{
+    int r = timeline_flush(timeline, person);
+    for (int hidden = 1; r == 0 && hidden >= 0; hidden--) {
+        struct hidden_seat *seats, *others;
+        r = list_seats(timeline, person, node, hidden, &seats);
+        if (r == 0)
+            r = list_hidden(timeline, person, &others);
+        for (; r == 0 && seats; seats = seats->next) {
+            struct touchpoint event;
+            struct stitched content;
+            r = read_seat(timeline, person, seats, &event);
+            if (r == 0)
+                r = drops(context, seats->node, &event);
+            if (r == 1)
+                r = leave_seat(timeline, person, seats, others, &content);
+        }
+    }
     return r;
 }

@@ -47,3 +47,18 @@ MUST_CHECK int timeline_reject(struct task *task, const struct timeline_rejectio
 
 /* Writes pending events as rows; the person must be derived anew. */
 MUST_CHECK int timeline_flush(struct timeline *timeline, struct person *person);
+
+bool timeline_epoch_valid(int64_t epoch);
+
+/* Whether events of the message may come to the person: 0, or 1 when its node's events are gone
+ * from here, to where *gone says, valid until the person's next change. Clears what a higher epoch
+ * ends. */
+MUST_CHECK int timeline_admit(struct timeline *timeline, struct person *person,
+    const struct journey_message *message, struct gone_node **gone);
+
+/* Takes away, of the person's seats or only those at one node (NULL: all), those whose event
+ * drops() answers 1 for; 0 keeps, an error stops. */
+typedef int timeline_drops_fn(
+    void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event);
+MUST_CHECK int timeline_drop(struct timeline *timeline, struct person *person, const uint8_t *node,
+    timeline_drops_fn *drops, void *context);

@@ -50,10 +50,21 @@ static int encode_event(
     CLEANUP(buf_free) struct buf value = {0};
     put_be64(event->event_key, out->events_count);
     event->source = STR("spec");
-    event->type = STR("page_viewed");
+    if (event->type.size == 0)
+        event->type = STR("page_viewed");
     event->occurred_at = time;
+    to->time = time;
+    memcpy(to->key, event->event_key, KEY_SIZE);
+    struct identifier *identifiers =
+        arena_alloc(arena, event->identifiers_count * sizeof *identifiers);
+    if (!identifiers)
+        return ERR_NO_MEMORY;
+    memcpy(identifiers, event->identifiers, event->identifiers_count * sizeof *identifiers);
+    to->identifiers = identifiers;
     int r = namespace_strongest(
         &out->namespaces, event->identifiers, event->identifiers_count, arena, &strongest);
+    if (r == 0)
+        r = signature_of_event(&out->namespaces, event, arena, &to->signature);
     if (r == 0)
         r = touchpoint_encode(event, &value);
     if (r == 0)
@@ -77,6 +88,7 @@ static int read_event(
         !json_get(places, json_text(id), &place))
         return ERR_JSON;
     touchpoint_init(&event);
+    out->events[out->events_count] = (struct case_event){.kind = CASE_EVENT};
     event.event_id = json_text(id);
     event.identifiers = identifiers;
     json_iterate(ids, &iterator);
@@ -144,5 +156,38 @@ int identity_case_read(struct str line, struct arena *arena, struct identity_cas
     if (r == 0)
         r = read_case(json, arena, out);
     json_parser_free(&parser);
+    return r;
+}
+
+int identity_case_add(struct identity_case *out, const struct case_word *word, struct arena *arena)
+{
+    struct case_event *to = &out->events[out->events_count];
+    const struct case_root *a = &out->roots[word->a], *b = &out->roots[word->b];
+    struct identifier identifier = a->identifier;
+    struct touchpoint event;
+    check(out->events_count < CASE_EVENTS_MAX);
+    bool a_first = memcmp(a->node, b->node, KEY_SIZE) < 0;
+    *to = (struct case_event){.kind = word->kind, .sign = word->sign, .authority = word->authority};
+    memcpy(to->strong, a_first ? a->node : b->node, KEY_SIZE);
+    memcpy(to->weak, a_first ? b->node : a->node, KEY_SIZE);
+    touchpoint_init(&event);
+    event.event_id = STR("word");
+    event.identifiers = &identifier;
+    event.identifiers_count = 1;
+    event.type = STR("erasure_requested");
+    if (word->kind == CASE_EVIDENCE) {
+        event.type = word->sign > 0 ? STR("identity_linked") : STR("identity_unlinked");
+        event.has_evidence = true;
+        event.evidence = (struct evidence){
+            .a_namespace = a->identifier.namespace,
+            .a_value = a->identifier.value,
+            .b_namespace = b->identifier.namespace,
+            .b_value = b->identifier.value,
+            .sign = word->sign,
+            .authority = word->authority,
+        };
+    }
+    int r = encode_event(arena, out, &event, word->time);
+    out->events_count++;
     return r;
 }

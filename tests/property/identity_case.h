@@ -5,6 +5,7 @@
 
 #include "ingest/normalise/namespace.h"
 #include "ingest/stream/stream.h"
+#include "enrich/identity/signature.h"
 
 #define CASE_EVENTS_MAX 256
 #define CASE_NODES_MAX 256
@@ -15,9 +16,24 @@ struct case_root {
     uint8_t root[KEY_SIZE]; /* node id */
 };
 
+enum case_kind {
+    CASE_EVENT,
+    CASE_EVIDENCE,
+    CASE_ERASURE,
+};
+
 struct case_event {
+    enum case_kind kind;
     struct append_record record; /* for TOPIC_EVENTS; event_key = its index, big-endian */
-    uint8_t place[KEY_SIZE];     /* root, node id */
+    uint8_t place[KEY_SIZE];     /* root, node id: the specification's answer */
+    uint8_t key[KEY_SIZE];       /* event_key */
+    int64_t time;
+    struct signature signature;
+    const struct identifier *identifiers; /* as many as the signature has members */
+    uint8_t weak[KEY_SIZE];               /* evidence: the later in id order */
+    uint8_t strong[KEY_SIZE];
+    int sign;
+    int authority;
 };
 
 struct identity_case {
@@ -32,3 +48,15 @@ struct identity_case {
 /* Reads one line of `identity_spec.py cases`. Everything lives in the arena. Errors: ERR_JSON for a
  * line that is not such a case; ERR_NO_MEMORY. */
 MUST_CHECK int identity_case_read(struct str line, struct arena *arena, struct identity_case *out);
+
+/* Adds an event that says something of identifiers a and b of the case (indexes into roots), or
+ * asks to erase a. */
+struct case_word {
+    enum case_kind kind;
+    size_t a, b;
+    int64_t time;
+    int sign;
+    int authority;
+};
+MUST_CHECK int identity_case_add(
+    struct identity_case *out, const struct case_word *word, struct arena *arena);

@@ -149,6 +149,8 @@ static void test_valid_kinds_that_owners_send_true(void **state)
     assert_true(valid(IDENTITY_KIND_LINK, COOKIES, LOGIN, COOKIE));
     assert_true(valid(IDENTITY_KIND_ATTACH, LOGIN, COOKIE, -1));
     assert_true(valid(IDENTITY_KIND_ATTACH, COOKIE, COOKIES, -1));
+    assert_true(valid(IDENTITY_KIND_DETACH, LOGIN, COOKIE, -1));
+    assert_true(valid(IDENTITY_KIND_ERASE, LOGIN, COOKIE, -1));
     assert_true(valid(IDENTITY_KIND_GENERIC, COOKIES, COOKIE, -1));
     assert_true(valid(IDENTITY_KIND_BRIDGE, LOGIN, COOKIE, EMAIL));
     assert_true(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, LOGIN));
@@ -160,10 +162,11 @@ static void test_valid_kinds_that_owners_send_true(void **state)
 static void test_valid_what_no_owner_sends_false(void **state)
 {
     assert_false(valid(IDENTITY_KIND_UNKNOWN, EMAIL, LOGIN, -1));
-    assert_false(valid(IDENTITY_KIND_UNLINK, COOKIE, LOGIN, EMAIL)); /* of a later version */
-    assert_false(valid(IDENTITY_KIND_DETACH, LOGIN, COOKIE, -1));
+    assert_false(valid(IDENTITY_KIND_UNLINK, COOKIE, LOGIN, EMAIL)); /* no links, no person */
+    assert_false(valid(IDENTITY_KIND_DETACH, COOKIE, LOGIN, -1));
     assert_false(valid(IDENTITY_KIND_FORGET, LOGIN, LOGIN, -1));
     assert_false(valid(IDENTITY_KIND_SUPPRESS, LOGIN, LOGIN, -1));
+    assert_false(valid(IDENTITY_KIND_ERASE, COOKIES, COOKIE, -1));
     assert_false(valid((enum identity_kind)99, LOGIN, COOKIE, -1));
     assert_false(valid(IDENTITY_KIND_LINK, EMAIL, LOGIN, COOKIE)); /* weaker */
     assert_false(valid(IDENTITY_KIND_LINK, EMAIL, LOGIN, EMAIL));
@@ -206,6 +209,37 @@ static void test_valid_link_to_set_unordered_false(void **state)
     assert_false(identity_message_valid(namespace_table_default(), &message));
 }
 
+/* Messages of erasure name the signature whose node they are for. */
+static void test_valid_signature_of_another_node_false(void **state)
+{
+    struct identity_message message;
+    struct link_end links[2];
+    identity_message_init(&message);
+    memset(links, 0, sizeof links);
+    message.kind = IDENTITY_KIND_FORGET;
+    message.has_person = true;
+    message.links = links;
+    message.links_count = 2;
+    links[0].node[0] = LOGIN;
+    links[1].node[0] = COOKIE;
+    message.to[0] = LOGIN;
+    assert_true(identity_message_valid(namespace_table_default(), &message));
+    message.to[0] = COOKIE;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    message.kind = IDENTITY_KIND_SUPPRESS;
+    message.chain_index = 1;
+    assert_true(identity_message_valid(namespace_table_default(), &message));
+    message.chain_index = 2;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    message.chain_index = -1;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    message.chain_index = 1;
+    links[0].node[0] = EMAIL + 100; /* not in id order */
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    links[0].node[0] = LOGIN + 1; /* a set is no identifier */
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_valid_kinds_that_owners_send_true),
         cmocka_unit_test(test_valid_what_no_owner_sends_false),
         cmocka_unit_test(test_valid_link_to_set_unordered_false),
+        cmocka_unit_test(test_valid_signature_of_another_node_false),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,278 @@
+/* Messages of erasure; no state but that of owners. */
+#include "enrich/identity/erasure.h"
+
+#include "enrich/identity/edge.h"
+#include "schemas/error.h"
+#include "schemas/journey_message.avro.h"
+
+bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE])
+{
+    static const struct str devices[] = {
+        STR_INIT("install"), STR_INIT("device"), STR_INIT("cookie"), STR_INIT("session")};
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        if (str_equal(namespaces->rules[node_rank(node)].name, devices[i]))
+            return false;
+    return true;
+}
+
+static int send_identity(struct outbox *outbox, const struct identity_message *message)
+{
+    CLEANUP(buf_free) struct buf value = {0};
+    int r = identity_message_encode(message, &value);
+    if (r < 0)
+        return r;
+    return outbox_send(outbox, TOPIC_IDENTITY, str_make(message->to, KEY_SIZE), buf_str(&value));
+}
+
+static int send_journey(struct actor *actor, const struct journey_message *message)
+{
+    buf_clear(actor->mail);
+    int r = journey_message_encode(message, actor->mail);
+    if (r < 0)
+        return r;
+    return outbox_send(
+        actor->outbox, TOPIC_JOURNEY, str_make(message->person, KEY_SIZE), buf_str(actor->mail));
+}
+
+static void to_links(const struct signature *signature, struct link_end *links)
+{
+    for (size_t i = 0; i < signature->count; i++) {
+        links[i] = (struct link_end){.value = {0}};
+        memcpy(links[i].node, signature->members[i], KEY_SIZE);
+    }
+}
+
+/* ---- the request ---- */
+
+int erasure_request(struct actor *actor, const struct touchpoint *event, const struct owner *first)
+{
+    struct signature signature;
+    struct identity_message message;
+    int r = signature_of_event(actor->namespaces, event, owners_scratch(actor->owners), &signature);
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_ERASE;
+    message.at = event->occurred_at;
+    for (size_t i = 0; r == 0 && i < signature.count; i++)
+        r = actor_send(actor, first, signature.members[i], &message);
+    return r;
+}
+
+static int send_suppress(struct actor *actor, const struct owner *owner, const uint8_t to[KEY_SIZE],
+    const uint8_t person[KEY_SIZE], int64_t at)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_SUPPRESS;
+    message.has_person = true;
+    memcpy(message.person, person, KEY_SIZE);
+    message.at = at;
+    return actor_send(actor, owner, to, &message);
+}
+
+/* Marks the owner; those below hear of its person. */
+static int suppress(
+    struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
+{
+    struct edge_list below;
+    int r = owner_suppress(actor->owners, owner, person, at);
+    if (r <= 0)
+        return r;
+    r = edges_below(actor->owners, owner, &below);
+    for (size_t i = 0; r == 0 && i < below.count; i++)
+        if (!node_is_set(below.edges[i].node))
+            r = send_suppress(actor, owner, below.edges[i].node, person, at);
+    return r;
+}
+
+int erasure_reach(
+    struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
+{
+    if (node_is_set(owner->id) || (owner->flags & OWNER_DEAD) ||
+        memcmp(owner->person, person, KEY_SIZE) != 0)
+        return 0;
+    return suppress(actor, owner, person, at);
+}
+
+int erasure_on_erase(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    struct journey_message erase;
+    const uint8_t *root = owner->flags & OWNER_DEAD ? owner->id : owner->root;
+    journey_message_init(&erase);
+    erase.kind = JOURNEY_KIND_ERASE;
+    owners_person(actor->owners, root, erase.person);
+    memcpy(erase.node, owner->id, KEY_SIZE);
+    erase.at = message->at;
+    erase.for_good = erasure_for_good(actor->namespaces, root);
+    int r = suppress(actor, owner, erase.person, message->at);
+    if (r == 0 && memcmp(root, owner->id, KEY_SIZE) != 0)
+        r = send_suppress(actor, owner, root, erase.person, message->at);
+    return r < 0 ? r : send_journey(actor, &erase);
+}
+
+/* ---- signatures ---- */
+
+/* The way that the signature's events went from this node. */
+static int follow(struct actor *actor, struct owner *owner, const struct signature *signature,
+    int32_t chain_index)
+{
+    struct journey_message message;
+    bool stays = chain_index == CHAIN_INDEX_STAY;
+    if (!stays && (owner->flags & OWNER_DEAD))
+        return erasure_pass_on(signature, chain_index, owner->id, actor->outbox);
+    journey_message_init(&message);
+    message.kind = JOURNEY_KIND_SUPPRESS;
+    message.stay = stays;
+    memcpy(message.node, owner->id, KEY_SIZE);
+    message.members = signature_bytes(signature);
+    if (stays) {
+        owners_person(actor->owners, signature->members[0], message.person);
+    } else {
+        memcpy(message.person, owner->person, KEY_SIZE);
+        message.epoch = owner->epoch;
+        owner->flags |= OWNER_SEATED; /* what the timeline now has must follow the node */
+        owner_changed(actor->owners, owner);
+    }
+    return send_journey(actor, &message);
+}
+
+static int take_links_back(struct actor *actor, const struct owner *owner,
+    const struct signature *signature, const struct identity_message *forget)
+{
+    struct signature_node chain[NODES_MAX];
+    struct link_end links[EVENT_IDENTIFIERS_MAX];
+    struct identity_message message;
+    size_t nodes = signature_chain(signature, chain);
+    int r = 0;
+    to_links(signature, links);
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_UNLINK;
+    message.has_person = true;
+    memcpy(message.person, forget->person, KEY_SIZE);
+    message.at = forget->at;
+    for (size_t i = 0; r == 0 && i < nodes; i++) {
+        message.links = links;
+        message.links_count = chain[i].first;
+        for (size_t k = 0; r == 0 && k < chain[i].count && chain[i].first; k++)
+            r = actor_send(actor, owner, signature->members[chain[i].first + k], &message);
+        message.links = links + chain[i].first;
+        message.links_count = chain[i].count;
+        if (r == 0 && chain[i].count > 1)
+            r = actor_send(actor, owner, chain[i].id, &message);
+    }
+    return r;
+}
+
+int erasure_on_forget(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    struct signature signature;
+    uint8_t digest[SHA256_SIZE];
+    check(signature_of_links(message->links, message->links_count, &signature));
+    bool device = !erasure_for_good(actor->namespaces, owner->id);
+    bool seat = message->on && !node_is_set(owner->id);
+    int r = seat ? suppress(actor, owner, message->person, message->at)
+                 : erasure_reach(actor, owner, message->person, message->at);
+    if (r < 0 || (signature.count == 1 && device))
+        return r; /* such events are kept away by when they occurred */
+    signature_digest(&signature, digest);
+    r = owner_forget(actor->owners, owner, digest);
+    if (r < 0 || r == SIGNATURE_FORGOTTEN)
+        return r < 0 ? r : 0;
+    if (signature.count == 1)
+        owner->flags &= ~(unsigned)OWNER_ALONE;
+    if (r == SIGNATURE_KNOWN)
+        r = take_links_back(actor, owner, &signature, message);
+    return r < 0 ? r : follow(actor, owner, &signature, 0);
+}
+
+int erasure_on_suppress(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    struct signature signature;
+    if (message->links_count == 0)
+        return message->on ? suppress(actor, owner, message->person, message->at)
+                           : erasure_reach(actor, owner, message->person, message->at);
+    check(signature_of_links(message->links, message->links_count, &signature));
+    return follow(actor, owner, &signature, message->chain_index);
+}
+
+int erasure_on_alone(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    int r = erasure_reach(actor, owner, message->person, message->at);
+    if (r < 0 || (owner->flags & OWNER_ALONE))
+        return r;
+    owner->flags |= OWNER_ALONE;
+    owner->person_due = true;
+    owner_changed(actor->owners, owner);
+    return 0;
+}
+
+int erasure_pass_on(const struct signature *signature, int32_t chain_index,
+    const uint8_t from[KEY_SIZE], struct outbox *outbox)
+{
+    struct signature_node chain[NODES_MAX];
+    struct link_end links[EVENT_IDENTIFIERS_MAX];
+    struct identity_message message;
+    size_t nodes = signature_chain(signature, chain);
+    bool next = chain_index >= 0 && (size_t)chain_index + 1 < nodes;
+    to_links(signature, links);
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_SUPPRESS;
+    message.chain_index = next ? chain_index + 1 : CHAIN_INDEX_STAY;
+    message.links = links;
+    message.links_count = signature->count;
+    memcpy(message.to, chain[next ? message.chain_index : 0].id, KEY_SIZE);
+    memcpy(message.from, from, KEY_SIZE);
+    return send_identity(outbox, &message);
+}
+
+/* ---- for timelines ---- */
+
+int erasure_take_back(const struct erased *erased, const struct touchpoint *event,
+    struct arena *arena, struct outbox *outbox)
+{
+    struct signature signature;
+    struct signature_node chain[NODES_MAX];
+    struct link_end links[EVENT_IDENTIFIERS_MAX];
+    struct identity_message message;
+    int r = signature_of_event(erased->namespaces, event, arena, &signature);
+    if (r < 0)
+        return r;
+    (void)signature_chain(&signature, chain);
+    to_links(&signature, links);
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_FORGET;
+    message.links = links;
+    message.links_count = signature.count;
+    message.has_person = true;
+    memcpy(message.person, erased->person, KEY_SIZE);
+    message.at = erased->at;
+    memcpy(message.to, chain[0].id, KEY_SIZE);
+    memcpy(message.from, chain[0].id, KEY_SIZE);
+    message.on = erased->seat && memcmp(erased->seat, chain[0].id, KEY_SIZE) == 0;
+    r = send_identity(outbox, &message);
+    if (r < 0 || !erased->seat || message.on || node_is_set(erased->seat))
+        return r;
+    message.kind = IDENTITY_KIND_SUPPRESS;
+    message.on = true;
+    message.links_count = 0;
+    memcpy(message.to, erased->seat, KEY_SIZE);
+    memcpy(message.from, erased->seat, KEY_SIZE);
+    return send_identity(outbox, &message);
+}
+
+int erasure_keep(const struct erased *erased, const struct touchpoint *event, struct outbox *outbox)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_ALONE;
+    message.has_person = true;
+    memcpy(message.person, erased->person, KEY_SIZE);
+    message.at = erased->at;
+    message.value = event->identifiers[0].value;
+    memcpy(message.to, erased->seat, KEY_SIZE);
+    memcpy(message.from, erased->seat, KEY_SIZE);
+    return send_identity(outbox, &message);
+}

@@ -1,0 +1,62 @@
+/*
+ * The part that owners of nodes have in an erasure. Source: IDENTITY, "Erasure"; evidence.h says
+ * what an erasure means.
+ *
+ * Suppression reaches all partitions without any that all must read: an event of a forgotten
+ * signature is refused by its first node, which is where every event enters. Those that passed it
+ * before are on their way along the places of the chain's nodes; a `suppress` that names the
+ * signature follows them on the same way (owner to timeline, timeline to timeline, down the chain
+ * where a node is dead), takes them away wherever it meets them, and rests as one row where their
+ * node's events would rest. So the cost is one row and a few messages a signature, whatever the
+ * number of partitions, and no timeline looks for a signature's events elsewhere than at one node.
+ */
+#pragma once
+
+#include "enrich/identity/actor.h"
+#include "enrich/identity/signature.h"
+
+/* Whether identifiers of the namespace are suppressed for good; else (a device's: install, device,
+ * cookie, session) for events that occurred before the erasure, since devices are shared. */
+bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE]);
+
+/* Each identifier of an erasure request is told. Errors: ERR_NO_MEMORY, those of outbox_send(). */
+MUST_CHECK int erasure_request(
+    struct actor *actor, const struct touchpoint *event, const struct owner *first);
+
+/* Messages erase, forget, suppress and alone. Errors: as actor_receive(). */
+MUST_CHECK int erasure_on_erase(
+    struct actor *actor, struct owner *owner, const struct identity_message *message);
+MUST_CHECK int erasure_on_forget(
+    struct actor *actor, struct owner *owner, const struct identity_message *message);
+MUST_CHECK int erasure_on_suppress(
+    struct actor *actor, struct owner *owner, const struct identity_message *message);
+
+MUST_CHECK int erasure_on_alone(
+    struct actor *actor, struct owner *owner, const struct identity_message *message);
+
+/* The person is erased: where it is the owner's, the owner is suppressed, and those below it hear
+ * it before they may hear of another root. */
+MUST_CHECK int erasure_reach(
+    struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
+
+/* What an erased person's event had said is taken back: sends forget to its first node, and
+ * retract. at: occurred_at of the erasure. Errors: those of signature_of_event() and outbox_send().
+ * Threads: any. */
+struct erased {
+    const struct namespace_table *namespaces;
+    const uint8_t *person;
+    int64_t at;
+    const uint8_t *seat; /* the node whose person that was; NULL: not known */
+};
+MUST_CHECK int erasure_take_back(const struct erased *erased, const struct touchpoint *event,
+    struct arena *arena, struct outbox *outbox);
+
+/* An event of one identifier stands with an erased person all the same: tells its node, which
+ * might else think that nothing shows it. Errors: as erasure_take_back(). */
+MUST_CHECK int erasure_keep(
+    const struct erased *erased, const struct touchpoint *event, struct outbox *outbox);
+
+/* A signature's suppression, on from a timeline or node that has it no more: to the node of its
+ * chain behind chain_index, or back to the first to stay. */
+MUST_CHECK int erasure_pass_on(const struct signature *signature, int32_t chain_index,
+    const uint8_t from[KEY_SIZE], struct outbox *outbox);

@@ -1,0 +1,26 @@
+/*
+ * The part that timelines have in an erasure: an erased person drops its events and those that
+ * still come; signatures that were forgotten are followed to where their events are. Source:
+ * IDENTITY, "Erasure"; enrich/identity/evidence.h (what it means), enrich/identity/erasure.h.
+ *
+ * A person whose root is a device's identifier (not for_good) keeps events that bear this alone and
+ * occurred at or after the erasure: a device lives on.
+ */
+#pragma once
+
+#include "enrich/journey/timeline.h"
+
+/* Returns true for a row of TABLE_GONE that says the person is erased, and takes it in. */
+bool erasure_load(struct person *person, struct str key, struct str value);
+
+/* Returns 1 when an event that comes to the node must not stand: what follows has been sent. */
+MUST_CHECK int erasure_drops(struct timeline *timeline, struct person *person,
+    const uint8_t node[KEY_SIZE], const struct touchpoint *event);
+
+/* The node's events have left: suppressed signatures follow them. */
+MUST_CHECK int erasure_gone(
+    struct timeline *timeline, struct person *person, const struct gone_node *gone);
+
+/* Messages erase and suppress. Errors: as timeline_put(). */
+MUST_CHECK int erasure_erase(struct timeline *timeline, const struct journey_message *message);
+MUST_CHECK int erasure_suppress(struct timeline *timeline, const struct journey_message *message);

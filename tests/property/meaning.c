@@ -1,0 +1,208 @@
+/*
+ * Adjacency in matrices. Links go from the later node in id order to the earlier: order of rank,
+ * and of evidence within a rank.
+ */
+#include "tests/property/meaning.h"
+
+#include "enrich/identity/edge.h"
+
+#define NONE SIZE_MAX
+
+static bool up[MEANING_NODES_MAX][MEANING_NODES_MAX];  /* weak, strong */
+static bool cut[MEANING_NODES_MAX][MEANING_NODES_MAX]; /* weak, strong */
+static bool live[MEANING_NODES_MAX][MEANING_NODES_MAX];
+static bool derived[MEANING_NODES_MAX][MEANING_NODES_MAX];
+
+size_t meaning_find(const struct meaning *meaning, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < meaning->count; i++)
+        if (memcmp(meaning->nodes[i], node, KEY_SIZE) == 0)
+            return i;
+    return NONE;
+}
+
+static void add_node(struct meaning *meaning, const uint8_t node[KEY_SIZE])
+{
+    size_t at = meaning->count;
+    if (meaning_find(meaning, node) != NONE)
+        return;
+    check(meaning->count < MEANING_NODES_MAX);
+    while (at > 0 && memcmp(meaning->nodes[at - 1], node, KEY_SIZE) > 0)
+        at--;
+    memmove(meaning->nodes[at + 1], meaning->nodes[at], (meaning->count - at) * KEY_SIZE);
+    memcpy(meaning->nodes[at], node, KEY_SIZE);
+    meaning->count++;
+}
+
+static int rank(const struct meaning *meaning, size_t node)
+{
+    return node_rank(meaning->nodes[node]);
+}
+
+/* ---- links ---- */
+
+static void add_links(const struct meaning *meaning, const struct signature *signature)
+{
+    for (size_t i = 0; i < signature->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (signature->members[i][0] != signature->members[k][0])
+                up[meaning_find(meaning, signature->members[i])]
+                  [meaning_find(meaning, signature->members[k])] = true;
+}
+
+/* Whether evidence a is behind b in the order of which the last stands. */
+static bool behind(const struct case_event *a, const struct case_event *b)
+{
+    if (a->authority != b->authority)
+        return a->authority < b->authority;
+    if (a->time != b->time)
+        return a->time < b->time;
+    return memcmp(a->key, b->key, KEY_SIZE) < 0;
+}
+
+static bool same_pair(const struct case_event *a, const struct case_event *b)
+{
+    return memcmp(a->weak, b->weak, KEY_SIZE) == 0 && memcmp(a->strong, b->strong, KEY_SIZE) == 0;
+}
+
+static void add_evidence(
+    const struct meaning *meaning, const struct identity_case *given, const bool *kept)
+{
+    for (size_t i = 0; i < given->events_count; i++) {
+        const struct case_event *event = &given->events[i];
+        bool last = kept[i] && event->kind == CASE_EVIDENCE;
+        for (size_t k = 0; last && k < given->events_count; k++) {
+            const struct case_event *other = &given->events[k];
+            if (kept[k] && other->kind == CASE_EVIDENCE && same_pair(event, other) &&
+                behind(event, other))
+                last = false;
+        }
+        if (!last)
+            continue;
+        size_t weak = meaning_find(meaning, event->weak),
+               strong = meaning_find(meaning, event->strong);
+        up[weak][strong] = event->sign > 0;
+        cut[weak][strong] = event->sign < 0;
+    }
+}
+
+/* ---- rules ---- */
+
+static int32_t limit_of(
+    const struct identity_case *given, const struct meaning *m, size_t node, bool above)
+{
+    const struct namespace_rule *rule = &given->namespaces.rules[rank(m, node)];
+    return above ? rule->generic_up_max : rule->generic_down_max;
+}
+
+static bool over_limit(const struct identity_case *given, const struct meaning *m, size_t node)
+{
+    int above[NAMESPACES_MAX] = {0}, below[NAMESPACES_MAX] = {0};
+    for (size_t i = 0; i < m->count; i++) {
+        if (rank(m, i) == rank(m, node))
+            continue; /* evidence alone links those, and makes nothing generic */
+        above[rank(m, i)] += up[node][i];
+        below[rank(m, i)] += up[i][node];
+    }
+    for (size_t i = 0; i < NAMESPACES_MAX; i++)
+        if (above[i] > limit_of(given, m, node, true) || below[i] > limit_of(given, m, node, false))
+            return true;
+    return false;
+}
+
+static void bridge(const struct meaning *m, size_t node)
+{
+    int classes[NAMESPACES_MAX] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        count += live[node][i];
+        if (live[node][i] && classes[rank(m, i)]++)
+            return;
+    }
+    for (size_t a = 0; count > 1 && a < m->count; a++)
+        for (size_t b = 0; b < a; b++)
+            if (live[node][a] && live[node][b] && !cut[a][b])
+                derived[a][b] = true;
+}
+
+/* The only root of the strongest rank, or NONE. */
+struct best {
+    size_t root;
+    bool several;
+};
+
+static void consider(const struct meaning *m, struct best *best, size_t root)
+{
+    if (best->root == NONE || rank(m, root) < rank(m, best->root))
+        *best = (struct best){root, false};
+    else if (rank(m, root) == rank(m, best->root) && root != best->root)
+        best->several = true;
+}
+
+static void claim(const struct identity_case *given, struct meaning *m)
+{
+    int accepted[MEANING_NODES_MAX][NAMESPACES_MAX] = {{0}};
+    for (size_t x = 0; x < m->count; x++) {
+        struct best best = {NONE, false};
+        int limit = given->namespaces.rules[rank(m, x)].protected_max;
+        for (size_t y = 0; y < x && !m->generic[x]; y++)
+            if (live[x][y] || derived[x][y])
+                consider(m, &best, m->root[y]);
+        m->root[x] = best.root == NONE || best.several ? x : best.root;
+        if (limit > 0 && m->root[x] != x && ++accepted[m->root[x]][rank(m, x)] > limit)
+            m->root[x] = x;
+    }
+}
+
+void meaning_solve(struct meaning *out, const struct identity_case *given, const bool *kept,
+    const uint8_t (*known_generic)[KEY_SIZE], size_t known_count)
+{
+    out->count = 0;
+    memset(up, 0, sizeof up);
+    memset(cut, 0, sizeof cut);
+    memset(live, 0, sizeof live);
+    memset(derived, 0, sizeof derived);
+    for (size_t i = 0; i < given->events_count; i++) {
+        const struct case_event *event = &given->events[i];
+        for (size_t k = 0; kept[i] && k < event->signature.count; k++)
+            add_node(out, event->signature.members[k]);
+        if (kept[i] && event->kind == CASE_EVIDENCE) {
+            add_node(out, event->weak);
+            add_node(out, event->strong);
+        }
+    }
+    for (size_t i = 0; i < given->events_count; i++)
+        if (kept[i] && given->events[i].kind == CASE_EVENT)
+            add_links(out, &given->events[i].signature);
+    add_evidence(out, given, kept);
+    for (size_t x = 0; x < out->count; x++) {
+        out->generic[x] = over_limit(given, out, x);
+        for (size_t k = 0; k < known_count; k++)
+            out->generic[x] |= memcmp(known_generic[k], out->nodes[x], KEY_SIZE) == 0;
+    }
+    for (size_t x = 0; x < out->count; x++)
+        for (size_t y = 0; y < x; y++)
+            live[x][y] = up[x][y] && !out->generic[x] && !out->generic[y];
+    for (size_t x = 0; x < out->count; x++)
+        bridge(out, x);
+    claim(given, out);
+}
+
+size_t meaning_place(const struct meaning *m, const struct signature *signature)
+{
+    struct best best = {NONE, false};
+    size_t first = NONE;
+    bool any = false;
+    for (size_t i = 0; i < signature->count; i++)
+        any |= !m->generic[meaning_find(m, signature->members[i])];
+    for (size_t i = 0; i < signature->count; i++) {
+        size_t node = meaning_find(m, signature->members[i]);
+        if (any && m->generic[node])
+            continue;
+        if (first != NONE && rank(m, node) != rank(m, first))
+            break;
+        first = first == NONE ? node : first;
+        consider(m, &best, m->root[node]);
+    }
+    return best.several ? m->root[first] : best.root;
+}

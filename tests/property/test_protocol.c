@@ -1,0 +1,650 @@
+/*
+ * The identify and journey stages, under the simulator, end where the meaning of identity says:
+ * whatever the partitions, interleavings, duplicates and crashes, with persons erased on the way
+ * and with operators who link and unlink.
+ *
+ *     property_protocol plain|erase|operator|both [--long] [SEED [COUNT]]
+ *
+ * plain also compares the meaning used here (meaning.h) with the specification's own answers.
+ * A failing case is made as small as it fails, and printed. TABIJI_SEED likewise.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "enrich/identity/edge.h"
+#include "enrich/identity/erasure.h"
+#include "enrich/identity/identify.h"
+#include "enrich/identity/message.h"
+#include "enrich/identity/person.h"
+#include "enrich/journey/journey.h"
+#include "schemas/error.h"
+#include "schemas/identity_node.avro.h"
+#include "schemas/person_of.avro.h"
+#include "schemas/rejected.avro.h"
+#include "schemas/stitched.avro.h"
+#include "tests/property/meaning.h"
+#include "tests/property/random.h"
+#include "tests/sim/sim.h"
+
+#define CASES_DEFAULT 2000
+#define CASES_LONG 100000
+#define SHRINK_RUNS 12 /* schedules tried before a smaller case counts as sound */
+#define SKIPPED 77
+#define FORGOTTEN_MAX 1024
+#define TIMES 9
+
+enum mode {
+    MODE_PLAIN,
+    MODE_ERASE,
+    MODE_OPERATOR,
+    MODE_BOTH,
+};
+static const char *const mode_names[] = {"plain", "erase", "operator", "both"};
+static enum mode mode;
+
+struct mark {
+    uint8_t node[KEY_SIZE];
+    int64_t at;
+};
+
+/* What stands at rest. */
+struct run {
+    const struct identity_case *given;
+    struct sim_config sim;
+    struct hmac_key tenant_key;
+    struct meaning meaning;
+    bool kept[CASE_EVENTS_MAX];
+    size_t seen[CASE_EVENTS_MAX];
+    uint8_t place[CASE_EVENTS_MAX][KEY_SIZE]; /* person */
+    int64_t position[CASE_EVENTS_MAX];
+    int64_t first[CASE_EVENTS_MAX]; /* position of each event's first copy */
+    uint8_t generic[CASE_NODES_MAX][KEY_SIZE];
+    size_t generic_count;
+    uint8_t forgotten[FORGOTTEN_MAX][KEY_SIZE + SIGNATURE_SIZE];
+    size_t forgotten_count;
+    struct mark marks[CASE_NODES_MAX];
+    size_t marks_count;
+    bool identified[CASE_NODES_MAX]; /* nodes of meaning that have a row of person_of */
+    const char *wrong;
+};
+
+static const uint8_t tenant_key[32] = "a key of tests, not of tenants";
+static uint64_t erased_events, kept_events, vanished_persons;
+
+static void find(struct run *run, const char *wrong)
+{
+    if (!run->wrong)
+        run->wrong = wrong;
+}
+
+/* ---- reading what stands ---- */
+
+static int visit_stitched(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct stitched row;
+    const uint8_t *bytes = (const uint8_t *)key.data;
+    uint64_t index = get_be64(bytes + key.size - KEY_SIZE);
+    if (stitched_decode(&row, value, &arena) < 0 || index >= run->given->events_count ||
+        memcmp(row.person, bytes, KEY_SIZE) != 0) {
+        find(run, "a row of the timeline");
+    } else {
+        run->seen[index]++;
+        memcpy(run->place[index], row.person, KEY_SIZE);
+        run->position[index] = row.position;
+    }
+    arena_free(&arena);
+    return 0;
+}
+
+static int visit_node(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct identity_node row;
+    if (identity_node_decode(&row, value, &arena) < 0)
+        find(run, "a row of node");
+    else if (row.flags & OWNER_GENERIC && run->generic_count < CASE_NODES_MAX)
+        memcpy(run->generic[run->generic_count++], key.data, KEY_SIZE);
+    arena_free(&arena);
+    return 0;
+}
+
+static int visit_signature(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    if (key.size == KEY_SIZE + SIGNATURE_SIZE && value.size) {
+        check(run->forgotten_count < FORGOTTEN_MAX);
+        memcpy(run->forgotten[run->forgotten_count++], key.data, key.size);
+    } else if (key.size == KEY_SIZE + 1) {
+        struct mark *mark = &run->marks[run->marks_count++];
+        check(run->marks_count < CASE_NODES_MAX);
+        memcpy(mark->node, key.data, KEY_SIZE);
+        mark->at = get_be64_signed((const uint8_t *)value.data);
+    }
+    return 0;
+}
+
+static int visit_rejected(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct rejected row;
+    if (rejected_decode(&row, value, &arena) == 0)
+        (void)fprintf(stderr, "rejected: %.*s\n", (int)row.reason.size, row.reason.data);
+    arena_free(&arena);
+    find(run, "something was rejected");
+    return 0;
+}
+
+/* ---- which events are lost, and whether they may be ---- */
+
+static bool is_forgotten(const struct run *run, const struct signature *signature)
+{
+    struct signature_node chain[NODES_MAX];
+    uint8_t digest[SHA256_SIZE];
+    (void)signature_chain(signature, chain);
+    signature_digest(signature, digest);
+    for (size_t i = 0; signature->count > 1 && i < run->forgotten_count; i++)
+        if (memcmp(run->forgotten[i], chain[0].id, KEY_SIZE) == 0 &&
+            memcmp(run->forgotten[i] + KEY_SIZE, digest, SIGNATURE_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the first node's suppression explains that the event is gone. */
+static bool is_suppressed(const struct run *run, const struct case_event *event)
+{
+    struct signature_node chain[NODES_MAX];
+    (void)signature_chain(&event->signature, chain);
+    for (size_t i = 0; i < run->marks_count; i++) {
+        const struct mark *mark = &run->marks[i];
+        if (memcmp(mark->node, chain[0].id, KEY_SIZE) == 0)
+            return event->signature.count == 1 || event->time < mark->at ||
+                   erasure_for_good(&run->given->namespaces, mark->node);
+    }
+    return false;
+}
+
+static bool share(const struct case_event *a, const struct case_event *b)
+{
+    for (size_t i = 0; i < a->signature.count; i++)
+        for (size_t k = 0; k < b->signature.count; k++)
+            if (memcmp(a->signature.members[i], b->signature.members[k], KEY_SIZE) == 0)
+                return true;
+    bool words = a->kind == CASE_EVIDENCE;
+    for (size_t k = 0; words && k < b->signature.count; k++)
+        if (memcmp(a->weak, b->signature.members[k], KEY_SIZE) == 0 ||
+            memcmp(a->strong, b->signature.members[k], KEY_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* Events that hang together with what is to be erased, over any identifiers. */
+static void reach_of_erasures(const struct identity_case *given, bool *reached)
+{
+    bool more = true;
+    for (size_t i = 0; i < given->events_count; i++)
+        reached[i] = given->events[i].kind == CASE_ERASURE;
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < given->events_count; i++)
+            for (size_t k = 0; reached[i] && k < given->events_count; k++)
+                if (!reached[k] && (share(&given->events[i], &given->events[k]) ||
+                                       share(&given->events[k], &given->events[i])))
+                    reached[k] = more = true;
+    }
+}
+
+/* The event's first node was to be erased itself, and is nobody else's. */
+static bool must_vanish(const struct run *run, const struct case_event *event)
+{
+    const uint8_t *first = event->signature.members[0];
+    if (event->signature.count > 1 && event->signature.members[1][0] == first[0])
+        return false; /* a set */
+    for (size_t i = 0; i < run->generic_count; i++)
+        if (memcmp(run->generic[i], first, KEY_SIZE) == 0)
+            return false;
+    for (size_t i = 0; i < run->given->events_count; i++) {
+        const struct case_event *erasure = &run->given->events[i];
+        if (erasure->kind == CASE_ERASURE &&
+            memcmp(erasure->signature.members[0], first, KEY_SIZE) == 0 &&
+            (event->time < erasure->time || erasure_for_good(&run->given->namespaces, first)))
+            return true;
+    }
+    return false;
+}
+
+static void sort_out(struct run *run)
+{
+    bool reached[CASE_EVENTS_MAX];
+    reach_of_erasures(run->given, reached);
+    for (size_t i = 0; i < run->given->events_count; i++) {
+        const struct case_event *event = &run->given->events[i];
+        bool forgotten = is_forgotten(run, &event->signature);
+        run->kept[i] = run->seen[i] > 0;
+        if (run->seen[i] > 1)
+            find(run, "an event stands twice");
+        if (event->kind == CASE_ERASURE) {
+            if (run->seen[i])
+                find(run, "a request of erasure stands in a timeline");
+            continue;
+        }
+        if (run->seen[i] && forgotten)
+            find(run, "an event of a forgotten signature stands");
+        if (run->seen[i] && must_vanish(run, event))
+            find(run, "an event of an erased identifier stands");
+        if (!run->seen[i] && !forgotten && !is_suppressed(run, event))
+            find(run, "an event is lost");
+        if (!run->seen[i] && !reached[i])
+            find(run, "an event that no erasure reaches is gone");
+        erased_events += run->seen[i] == 0;
+        kept_events += run->seen[i] > 0;
+    }
+}
+
+/* ---- what the meaning says, against what stands ---- */
+
+static void person_of_node(const struct run *run, size_t node, uint8_t person[KEY_SIZE])
+{
+    person_id(&run->tenant_key, run->meaning.nodes[node], person);
+}
+
+static const struct case_root *identifier_of(const struct run *run, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < run->given->roots_count; i++)
+        if (memcmp(run->given->roots[i].node, node, KEY_SIZE) == 0)
+            return &run->given->roots[i];
+    return NULL;
+}
+
+static void check_person(struct run *run, size_t node, const struct person_of *row)
+{
+    const struct case_root *expected = identifier_of(run, row->node);
+    uint8_t person[KEY_SIZE], own[KEY_SIZE];
+    size_t root = run->meaning.root[node];
+    run->identified[node] = true;
+    person_of_node(run, root, person);
+    person_of_node(run, node, own);
+    if (memcmp(row->person, person, KEY_SIZE) != 0)
+        find(run, "root");
+    if (memcmp(row->has_root ? row->root : row->node, run->meaning.nodes[root], KEY_SIZE) != 0)
+        find(run, "root in person_of");
+    if (!expected || !str_equal(row->value, expected->identifier.value) ||
+        !str_equal(row->namespace, expected->identifier.namespace))
+        find(run, "text of an identifier");
+    /* P9: an old person is an alias of one that is nobody's alias: the root's row has no own. */
+    if (row->has_own != (memcmp(own, person, KEY_SIZE) != 0) ||
+        (row->has_own && memcmp(row->own, own, KEY_SIZE) != 0))
+        find(run, "own person");
+    if (run->meaning.root[root] != root)
+        find(run, "an alias of an alias");
+}
+
+/* A device's identifier may be left in person_of where it moved away just when its person was
+ * erased: its node cannot know whether one of its events got away too. */
+static bool is_marked_device(const struct run *run, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < run->marks_count; i++)
+        if (memcmp(run->marks[i].node, node, KEY_SIZE) == 0)
+            return !erasure_for_good(&run->given->namespaces, node);
+    return false;
+}
+
+static int visit_person(void *context, struct str key, struct str value)
+{
+    struct run *run = context;
+    struct arena arena = {0};
+    struct person_of row;
+    bool generic = false;
+    int r = person_of_decode(&row, value, &arena);
+    size_t node = r < 0 ? SIZE_MAX : meaning_find(&run->meaning, row.node);
+    for (size_t i = 0; r == 0 && i < run->generic_count; i++)
+        generic |= memcmp(run->generic[i], row.node, KEY_SIZE) == 0;
+    if (r < 0 || !str_equal(key, str_make(row.node, KEY_SIZE)))
+        find(run, "a row of person_of");
+    else if (node != SIZE_MAX)
+        check_person(run, node, &row);
+    else if (!generic && !is_marked_device(run, row.node))
+        find(run, "an identifier that no event shows has a row of person_of");
+    arena_free(&arena);
+    return 0;
+}
+
+static void check_places(struct run *run)
+{
+    uint8_t person[KEY_SIZE];
+    bool erases = mode == MODE_ERASE || mode == MODE_BOTH;
+    for (size_t i = 0; i < run->given->events_count; i++) {
+        if (!run->kept[i])
+            continue;
+        person_of_node(run, meaning_place(&run->meaning, &run->given->events[i].signature), person);
+        if (memcmp(person, run->place[i], KEY_SIZE) != 0)
+            find(run, "place");
+        if (!erases && run->position[i] != run->first[i])
+            find(run, "position: not the first copy stands");
+    }
+    for (size_t i = 0; i < run->meaning.count; i++) {
+        if (!run->identified[i])
+            find(run, "an identifier has no row of person_of");
+    }
+}
+
+static int compare(struct run *run, struct sim *sim)
+{
+    int r = sim_results(sim, TOPIC_REJECTED, visit_rejected, run);
+    if (r == 0)
+        r = sim_table(sim, TABLE_TIMELINE, visit_stitched, run);
+    if (r == 0)
+        r = sim_table(sim, TABLE_NODE, visit_node, run);
+    if (r == 0)
+        r = sim_table(sim, TABLE_SIGNATURE, visit_signature, run);
+    if (r < 0)
+        return r;
+    sort_out(run);
+    bool erases = mode == MODE_ERASE || mode == MODE_BOTH;
+    meaning_solve(&run->meaning, run->given, run->kept, (const uint8_t(*)[KEY_SIZE])run->generic,
+        erases ? run->generic_count : 0);
+    r = sim_results(sim, TOPIC_PERSONS, visit_person, run);
+    check_places(run);
+    vanished_persons += run->marks_count;
+    return r;
+}
+
+/* ---- running ---- */
+
+static size_t draw_log(const struct identity_case *given, struct random *random, size_t *log)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < given->events_count; i++) {
+        log[count++] = i;
+        if (random_once_in(random, 3))
+            log[count++] = i;
+    }
+    for (size_t i = count; i > 1; i--) {
+        size_t other = random_below(random, i), swap = log[i - 1];
+        log[i - 1] = log[other];
+        log[other] = swap;
+    }
+    return count;
+}
+
+static int feed(struct run *run, struct sim *sim, struct random *random)
+{
+    size_t log[2 * CASE_EVENTS_MAX];
+    int64_t positions[64] = {0};
+    size_t count = draw_log(run->given, random, log);
+    for (size_t i = 0; i < run->given->events_count; i++)
+        run->first[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct append_record *record = &run->given->events[log[i]].record;
+        int64_t *position = &positions[topic_partition(record->key, run->sim.partitions)];
+        if (run->first[log[i]] < 0)
+            run->first[log[i]] = *position;
+        ++*position;
+        int r = sim_append(sim, record);
+        if (r == 0 && random_once_in(random, 2))
+            r = sim_run(sim, random_below(random, 24));
+        if (r < 0)
+            return r;
+    }
+    return sim_run(sim, SIZE_MAX);
+}
+
+/* Returns what was found wrong, or NULL. */
+static const char *run_case(
+    struct run *run, const struct identity_case *given, uint64_t seed, struct sim_counts *counts)
+{
+    static const int32_t partitions[] = {1, 3, 8};
+    static const size_t batches[] = {1, 4, 16};
+    struct random random = {seed};
+    struct identify_config config = {.namespaces = &given->namespaces};
+    struct journey_config journey;
+    struct stage stages[2];
+    struct sim *sim;
+    *run = (struct run){.given = given};
+    memcpy(config.tenant_key, tenant_key, sizeof tenant_key);
+    hmac_key_init(&run->tenant_key, str_make(tenant_key, sizeof tenant_key));
+    run->sim = (struct sim_config){
+        .seed = random_next(&random),
+        .partitions = partitions[random_below(&random, 3)],
+        .crash_percent = random_once_in(&random, 2) ? 20 : 0,
+        .batch_max = batches[random_below(&random, 3)],
+    };
+    identify_stage(&stages[0], &config);
+    journey_config_default(&journey);
+    journey.namespaces = &given->namespaces;
+    journey_stage(&stages[1], &journey);
+    int r = sim_new(&run->sim, stages, 2, &sim);
+    if (r < 0)
+        return error_text(r);
+    r = feed(run, sim, &random);
+    if (r == 0)
+        r = compare(run, sim);
+    counts->batches += sim_counts(sim)->batches;
+    counts->crashes += sim_counts(sim)->crashes;
+    counts->mails[TOPIC_IDENTITY] += sim_counts(sim)->mails[TOPIC_IDENTITY];
+    counts->mails[TOPIC_JOURNEY] += sim_counts(sim)->mails[TOPIC_JOURNEY];
+    sim_free(&sim);
+    return r < 0 ? error_text(r) : run->wrong;
+}
+
+/* ---- a failing case ---- */
+
+static void print_case(const struct identity_case *given)
+{
+    static const char *const kinds[] = {"event", "evidence", "erasure"};
+    const struct namespace_rule *rule = &given->namespaces.rules[0];
+    (void)fprintf(stderr, "  up %d, down %d\n", rule->generic_up_max, rule->generic_down_max);
+    for (size_t i = 0; i < given->events_count; i++) {
+        const struct case_event *event = &given->events[i];
+        (void)fprintf(stderr, "  %s time %lld sign %d authority %d:", kinds[event->kind],
+            (long long)event->time, event->sign, event->authority);
+        for (size_t k = 0; k < event->signature.count; k++)
+            (void)fprintf(stderr, " %.*s=%.*s", (int)event->identifiers[k].namespace.size,
+                event->identifiers[k].namespace.data, (int)event->identifiers[k].value.size,
+                event->identifiers[k].value.data);
+        const uint8_t *ends[] = {event->weak, event->strong};
+        for (size_t end = 0; event->kind == CASE_EVIDENCE && end < 2; end++)
+            for (size_t k = 0; k < given->roots_count; k++)
+                if (memcmp(given->roots[k].node, ends[end], KEY_SIZE) == 0)
+                    (void)fprintf(stderr, " | %.*s=%.*s",
+                        (int)given->roots[k].identifier.namespace.size,
+                        given->roots[k].identifier.namespace.data,
+                        (int)given->roots[k].identifier.value.size,
+                        given->roots[k].identifier.value.data);
+        (void)fprintf(stderr, "\n");
+    }
+}
+
+/* A part of the case under some schedules: the seed of one that fails likewise, or 0. */
+static uint64_t fails(
+    struct run *run, const struct identity_case *part, const char *wrong, uint64_t seed)
+{
+    struct sim_counts counts = {0};
+    for (uint64_t i = 0; i < SHRINK_RUNS; i++) {
+        const char *found = run_case(run, part, seed + i, &counts);
+        if (found && strcmp(found, wrong) == 0)
+            return seed + i;
+    }
+    return 0;
+}
+
+/* The case without `count` events from `leave` on. Keys are indexes, so it numbers them anew. */
+static void remove_events(const struct identity_case *given, size_t leave, size_t count,
+    struct arena *arena, struct identity_case *out)
+{
+    *out = *given;
+    out->events_count = 0;
+    for (size_t i = 0; i < given->events_count; i++) {
+        if (i >= leave && i < leave + count)
+            continue;
+        struct case_event *to = &out->events[out->events_count];
+        struct touchpoint event;
+        CLEANUP(buf_free) struct buf value = {0};
+        *to = given->events[i];
+        check(touchpoint_decode(&event, to->record.value, arena) == 0);
+        put_be64(event.event_key, out->events_count++);
+        memcpy(to->key, event.event_key, KEY_SIZE);
+        check(touchpoint_encode(&event, &value) == 0);
+        check(arena_dup(arena, buf_str(&value), &to->record.value) == 0);
+    }
+}
+
+/* Leaves out ever smaller parts as long as it still fails. */
+static void shrink(
+    const struct identity_case *given, const char *wrong, uint64_t seed, struct arena *arena)
+{
+    static struct identity_case least, part;
+    static struct run run;
+    least = *given;
+    for (size_t size = least.events_count / 2; size > 0; size /= 2) {
+        for (size_t i = 0; i < least.events_count;) {
+            remove_events(&least, i, size, arena, &part);
+            uint64_t failing = fails(&run, &part, wrong, seed);
+            if (failing) {
+                seed = failing;
+                least = part;
+            } else {
+                i += size;
+            }
+        }
+    }
+    struct sim_counts counts = {0};
+    wrong = run_case(&run, &least, seed, &counts);
+    (void)fprintf(stderr, "made smaller (schedule %llu, %d partitions): %s\n",
+        (unsigned long long)seed, run.sim.partitions, wrong ? wrong : "nothing");
+    print_case(&least);
+}
+
+/* ---- cases ---- */
+
+static int draw_words(
+    struct identity_case *given, struct random *random, enum case_kind kind, struct arena *arena)
+{
+    size_t count = kind == CASE_ERASURE ? 1 + random_below(random, 2) : 1 + random_below(random, 8);
+    for (size_t i = 0; i < count && given->events_count < CASE_EVENTS_MAX; i++) {
+        struct case_word word = {
+            .kind = kind,
+            .a = random_below(random, given->roots_count),
+            .time = (int64_t)random_below(random, TIMES + 1),
+            .sign = random_once_in(random, 2) ? 1 : -1,
+            .authority = random_once_in(random, 2) ? 0 : 100,
+        };
+        word.b = kind == CASE_ERASURE ? word.a : random_below(random, given->roots_count);
+        if (kind == CASE_EVIDENCE && word.a == word.b)
+            continue;
+        int r = identity_case_add(given, &word, arena);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The specification's answers to the events alone. */
+static bool meaning_agrees(struct run *run, const struct identity_case *given)
+{
+    struct meaning *meaning = &run->meaning;
+    memset(run->kept, true, sizeof run->kept);
+    meaning_solve(meaning, given, run->kept, NULL, 0);
+    bool agrees = meaning->count == given->roots_count;
+    for (size_t i = 0; agrees && i < given->roots_count; i++) {
+        size_t node = meaning_find(meaning, given->roots[i].node);
+        agrees = memcmp(meaning->nodes[meaning->root[node]], given->roots[i].root, KEY_SIZE) == 0;
+    }
+    for (size_t i = 0; agrees && i < given->events_count; i++)
+        agrees = memcmp(meaning->nodes[meaning_place(meaning, &given->events[i].signature)],
+                     given->events[i].place, KEY_SIZE) == 0;
+    return agrees;
+}
+
+static int run_line(struct str line, struct arena *arena, struct sim_counts *counts)
+{
+    static struct identity_case given;
+    static struct run run;
+    int r = identity_case_read(line, arena, &given);
+    struct random random = {(uint64_t)given.seed * 4 + (uint64_t)mode};
+    const char *wrong = NULL;
+    if (r == 0 && !meaning_agrees(&run, &given))
+        wrong = "the meaning of this test is not the specification's";
+    if (r == 0 && (mode == MODE_OPERATOR || mode == MODE_BOTH))
+        r = draw_words(&given, &random, CASE_EVIDENCE, arena);
+    if (r == 0 && (mode == MODE_ERASE || mode == MODE_BOTH))
+        r = draw_words(&given, &random, CASE_ERASURE, arena);
+    uint64_t seed = random_next(&random);
+    if (r < 0)
+        wrong = error_text(r);
+    if (wrong) {
+        (void)fprintf(stderr, "seed %lld: %s\n", (long long)given.seed, wrong);
+        return 1;
+    }
+    wrong = run_case(&run, &given, seed, counts);
+    if (!wrong)
+        return 0;
+    (void)fprintf(stderr, "seed %lld (%d partitions): %s\n", (long long)given.seed,
+        run.sim.partitions, wrong);
+    shrink(&given, wrong, seed, arena);
+    return 1;
+}
+
+static int run_all(FILE *cases, struct sim_counts *counts, size_t *lines)
+{
+    struct arena arena = {0};
+    char *line = NULL;
+    size_t room = 0;
+    int bad = 0;
+    ssize_t size;
+    while (bad < 3 && (size = getline(&line, &room, cases)) > 0) {
+        bad += run_line(str_make(line, (size_t)size), &arena, counts);
+        arena_reset(&arena);
+        ++*lines;
+    }
+    free(line);
+    arena_free(&arena);
+    return bad;
+}
+
+int main(int argc, char **argv)
+{
+    const char *wanted = getenv("TABIJI_SEED"), *shared = getenv("TABIJI_SHARED");
+    unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0, count = CASES_DEFAULT;
+    struct sim_counts counts = {0};
+    char command[4096], spec[1024];
+    size_t lines = 0;
+    int at = 2;
+    for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
+        if (strcmp(argv[1], mode_names[i]) == 0)
+            mode = (enum mode)i;
+    if (argc > at && strcmp(argv[at], "--long") == 0) {
+        count = CASES_LONG;
+        at++;
+    }
+    seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
+    count = argc > at ? strtoull(argv[at], NULL, 10) : count;
+    (void)snprintf(spec, sizeof spec, "%s/spec/identity_spec.py", shared ? shared : "");
+    if (access(spec, R_OK) != 0) {
+        (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
+        return SKIPPED;
+    }
+    (void)snprintf(command, sizeof command, "python3 '%s' cases %llu %llu", spec, seed, count);
+    (void)printf("%s, TABIJI_SEED=%llu, %llu cases\n", mode_names[mode], seed, count);
+    (void)fflush(stdout);
+    FILE *cases = popen(command, "r");
+    if (!cases)
+        return 1;
+    int bad = run_all(cases, &counts, &lines);
+    int failed = pclose(cases);
+    (void)printf("%d of %zu cases differ; %llu events kept, %llu erased, %llu marks; %llu batches, "
+                 "%llu crashes, %llu identity mails, %llu journey mails\n",
+        bad, lines, (unsigned long long)kept_events, (unsigned long long)erased_events,
+        (unsigned long long)vanished_persons, (unsigned long long)counts.batches,
+        (unsigned long long)counts.crashes, (unsigned long long)counts.mails[TOPIC_IDENTITY],
+        (unsigned long long)counts.mails[TOPIC_JOURNEY]);
+    if (bad == 0 && (failed || lines != count)) {
+        (void)fprintf(stderr, "the specification gave %zu of %llu cases\n", lines, count);
+        return 1;
+    }
+    return bad > 0;
+}
