@@ -140,20 +140,19 @@ static int read_positions(struct local *local)
     return r ? state_lmdb_error(r) : 0;
 }
 
-static int open_state(struct local *local, const char *dir)
+int local_state_open(struct local *local, const char *path, bool read_only)
 {
     static const char *const extra[LOCAL_EXTRA_COUNT] = {"changes", "rejected", "readers"};
     const struct state_lmdb_options options = {
         .map_bytes = local->options.map_bytes,
         .fsync_off = local->options.fsync_off,
+        .read_only = read_only,
         .extra = extra,
         .extra_count = LOCAL_EXTRA_COUNT,
         .format = LOCAL_FORMAT,
     };
-    int r = state_lmdb_open(&local->store, dir, &options);
-    if (r == 0)
-        r = state_new(state_lmdb_backend(local->store), &local->state);
-    return r < 0 ? r : read_positions(local);
+    int r = state_lmdb_open(&local->store, path, &options);
+    return r < 0 ? r : state_new(state_lmdb_backend(local->store), &local->state);
 }
 
 static void init_threads(struct local *local)
@@ -169,7 +168,7 @@ static void init_threads(struct local *local)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
-int local_open(struct local **out, const char *dir, const struct local_options *options)
+int local_make(const struct local_options *options, struct local **out)
 {
     struct local *local = calloc(1, sizeof *local);
     if (!local)
@@ -187,8 +186,18 @@ int local_open(struct local **out, const char *dir, const struct local_options *
     local->queue_last = &local->queue_first;
     local->mail_last = &local->mail_first;
     init_threads(local);
+    *out = local;
+    return 0;
+}
+
+int local_open(struct local **out, const char *dir, const struct local_options *options)
+{
+    struct local *local;
     char path[PATH_SIZE_MAX];
-    int r = make_directories(dir);
+    int r = local_make(options, &local);
+    if (r < 0)
+        return r;
+    r = make_directories(dir);
     if (r == 0)
         r = take_lock(local, dir);
     if (r == 0)
@@ -198,7 +207,9 @@ int local_open(struct local **out, const char *dir, const struct local_options *
     if (r == 0)
         r = join(dir, "state", path);
     if (r == 0)
-        r = open_state(local, path);
+        r = local_state_open(local, path, false);
+    if (r == 0)
+        r = read_positions(local);
     if (r < 0) {
         local_close(&local);
         return r;

@@ -96,6 +96,16 @@ struct local {
     size_t readers_count;
 };
 
+/* local.c: memory and defaults, nothing opened; local_close() ends it. */
+MUST_CHECK int local_make(const struct local_options *options, struct local **out);
+/* The state in directory `path`. */
+MUST_CHECK int local_state_open(struct local *local, const char *path, bool read_only);
+
+/* local_work.c: gives one record to the stages and runs them to quiet, within the batch that
+ * state_lmdb_begin() began; local_forget() ends it without a trace. */
+MUST_CHECK int local_try(struct local *local, const struct record *record);
+void local_forget(struct local *local);
+
 /* local_log.c */
 MUST_CHECK int local_log_open(struct local *local, const char *dir);
 void local_log_close(struct local *local);

@@ -340,7 +340,7 @@ static int commit_batch(struct local *local, int64_t input)
     return FAULT_POINT("state_committed");
 }
 
-static void forget_batch(struct local *local)
+void local_forget(struct local *local)
 {
     local->mail_first = NULL;
     local->mail_last = &local->mail_first;
@@ -349,6 +349,12 @@ static void forget_batch(struct local *local)
     buf_clear(&local->rejected);
     state_reset(local->state);
     state_lmdb_end(local->store);
+}
+
+int local_try(struct local *local, const struct record *record)
+{
+    int r = deliver(local, record);
+    return r < 0 ? r : settle(local);
 }
 
 int local_work(struct local *local, int timeout_ms)
@@ -370,7 +376,7 @@ int local_work(struct local *local, int timeout_ms)
     if (error < 0)
         for (size_t i = 0; i < local->stages_count; i++)
             local->stages[i].stage->reset(local->stages[i].instance);
-    forget_batch(local);
+    local_forget(local);
     mdb_txn_abort(log);
     return error;
 }

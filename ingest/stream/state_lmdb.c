@@ -159,10 +159,11 @@ static int check_format(struct state_lmdb *store, MDB_txn *txn, const char *form
     return r ? state_lmdb_error(r) : 0;
 }
 
+/* Databases that are there open with MDB_CREATE in a reading transaction too; else it is EACCES. */
 static int open_databases(struct state_lmdb *store, const struct state_lmdb_options *options)
 {
     MDB_txn *txn;
-    int r = mdb_txn_begin(store->env, NULL, 0, &txn);
+    int r = mdb_txn_begin(store->env, NULL, options->read_only ? MDB_RDONLY : 0, &txn);
     if (r)
         return state_lmdb_error(r);
     r = mdb_dbi_open(txn, "meta", MDB_CREATE, &store->meta);
@@ -172,7 +173,9 @@ static int open_databases(struct state_lmdb *store, const struct state_lmdb_opti
         r = heap_open(&store->heap, txn);
     for (size_t i = 0; r == 0 && i < options->extra_count; i++)
         r = mdb_dbi_open(txn, options->extra[i], MDB_CREATE, &store->extra[i]);
-    int error = r ? state_lmdb_error(r) : check_format(store, txn, options->format);
+    int error = r == EACCES ? ERR_STATE
+                : r         ? state_lmdb_error(r)
+                            : check_format(store, txn, options->format);
     if (error < 0) {
         mdb_txn_abort(txn);
         return error;
@@ -184,13 +187,14 @@ static int open_databases(struct state_lmdb *store, const struct state_lmdb_opti
 static int open_environment(
     struct state_lmdb *store, const char *dir, const struct state_lmdb_options *options)
 {
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    if (!options->read_only && mkdir(dir, 0700) != 0 && errno != EEXIST)
         return state_lmdb_error(errno);
     int r = mdb_env_create(&store->env);
     if (r)
         return state_lmdb_error(r);
     size_t map = options->map_bytes ? options->map_bytes : STATE_LMDB_MAP_BYTES_DEFAULT;
-    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->fsync_off ? MDB_NOSYNC : 0u);
+    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->fsync_off ? MDB_NOSYNC : 0u) |
+                     (options->read_only ? MDB_RDONLY : 0u);
     r = mdb_env_set_mapsize(store->env, map);
     if (r == 0)
         r = mdb_env_set_maxdbs(store->env, TABLE_COUNT + 3 + STATE_LMDB_EXTRA_MAX);
@@ -198,6 +202,8 @@ static int open_environment(
         r = mdb_env_set_maxreaders(store->env, READERS_MAX);
     if (r == 0)
         r = mdb_env_open(store->env, dir, flags, 0600);
+    if (r == ENOENT)
+        return ERR_NOT_FOUND;
     if (r)
         return state_lmdb_error(r);
     int dead = 0;

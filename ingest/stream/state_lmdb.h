@@ -20,6 +20,7 @@
 
 struct state_lmdb_options {
     size_t map_bytes; /* address space; 0: STATE_LMDB_MAP_BYTES_DEFAULT */
+    bool read_only;   /* of an environment that is there, also one that another process writes */
     bool fsync_off;   /* commits do not wait for the disk; tests, and copies that can be rebuilt */
     const char *const *extra; /* names of more databases of the driver's own */
     size_t extra_count;       /* at most STATE_LMDB_EXTRA_MAX */
@@ -29,8 +30,8 @@ struct state_lmdb_options {
 struct state_lmdb;
 
 /* Opens or creates the environment in directory `dir` (made when absent). Errors: ERR_STATE
- * (another format, or damaged), ERR_FULL, ERR_IO, ERR_NO_MEMORY. Threads: one writer; read
- * transactions from any (MDB_NOTLS). */
+ * (another format, or damaged), ERR_NOT_FOUND (read only: no such directory), ERR_FULL, ERR_IO,
+ * ERR_NO_MEMORY. Threads: one writer; read transactions from any (MDB_NOTLS). */
 MUST_CHECK int state_lmdb_open(
     struct state_lmdb **out, const char *dir, const struct state_lmdb_options *options);
 void state_lmdb_close(struct state_lmdb **store);

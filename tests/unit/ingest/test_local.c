@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "ingest/stream/local.h"
+#include "ingest/stream/local_preview.h"
 #include "schemas/error.h"
 
 #define THREADS 8
@@ -415,6 +416,105 @@ static void test_open_damaged_state_is_refused(void **state)
     assert_int_equal(local_open(&local, dir, &fast), ERR_STATE);
 }
 
+/* What a preview told: changes of the profiles. */
+struct told {
+    size_t count;
+    uint64_t before, after;
+    bool stood;
+    char key[GROUP_SIZE];
+};
+
+static int tell(void *context, const struct local_change *change)
+{
+    struct told *told = context;
+    if (change->table != TABLE_PROFILE)
+        return 0;
+    told->count++;
+    told->stood = change->stood;
+    assert_true(change->stands);
+    if (change->stood)
+        memcpy(&told->before, change->before.data, sizeof told->before);
+    memcpy(&told->after, change->after.data, sizeof told->after);
+    memcpy(told->key, change->key.data, GROUP_SIZE);
+    return 0;
+}
+
+static int preview_text(const char *directory, const char *key, const char *value, void *told)
+{
+    char padded[GROUP_SIZE + 1];
+    (void)snprintf(padded, sizeof padded, "%-16s", key);
+    const struct append_record record = {TOPIC_EVENTS, str_make(padded, GROUP_SIZE), str_of(value)};
+    const struct local_preview preview = {.dir = directory,
+        .stages = &toy_stage,
+        .stages_count = 1,
+        .changed = tell,
+        .context = told};
+    return local_preview(&preview, &record);
+}
+
+/* In a child: while another process, this one, has the directory open. */
+static void preview_in_a_child(struct local *local)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct told told = {0};
+        int r = preview_text(dir, "a", "x", &told);
+        _exit(r == 0 && told.count == 1 && told.before == 4 && told.after == 5 ? 0 : 1);
+    }
+    int status;
+    append_text(local, "a", "x"); /* not worked on yet: not seen */
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_preview_tells_and_writes_nothing(void **state)
+{
+    (void)state;
+    struct local *local = open_toy();
+    for (int i = 0; i < 4; i++)
+        append_text(local, "a", "x");
+    append_text(local, "b", "x");
+    work_to_quiet(local);
+    preview_in_a_child(local);
+    local_close(&local);
+
+    struct told told = {0};
+    assert_int_equal(preview_text(dir, "a", "x", &told), 0);
+    assert_int_equal(told.count, 1);
+    assert_true(told.stood);
+    assert_int_equal(told.before, 4);
+    assert_int_equal(told.after, 5);
+    told = (struct told){0};
+    assert_int_equal(preview_text(dir, "new", "x", &told), 0);
+    assert_int_equal(told.count, 1);
+    assert_false(told.stood);
+    assert_int_equal(told.after, 1);
+
+    local = open_toy();
+    work_to_quiet(local);
+    rows_count = 0;
+    (void)read_results(local, NULL);
+    assert_int_equal(count_of("a"), 5); /* the five that were appended */
+    assert_int_equal(count_of("new"), 0);
+    local_close(&local);
+}
+
+static void test_preview_of_what_cannot_be_is_its_error(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    char absent[128];
+    (void)snprintf(absent, sizeof absent, "%s/absent", dir);
+    assert_int_equal(preview_text(absent, "a", "x", &told), ERR_NOT_FOUND);
+    assert_int_equal(access(absent, F_OK), -1);
+    struct local *local = open_toy();
+    local_close(&local);
+    assert_int_equal(preview_text(dir, "a", "bad", &told), ERR_VALUE);
+    assert_int_equal(preview_text(dir, "a", "stop", &told), ERR_IO);
+    assert_int_equal(told.count, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
@@ -428,6 +528,8 @@ int main(void)
         TEST(test_kill_loses_nothing_acknowledged),
         TEST(test_cursor_is_kept_with_the_records),
         TEST(test_open_damaged_state_is_refused),
+        TEST(test_preview_tells_and_writes_nothing),
+        TEST(test_preview_of_what_cannot_be_is_its_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
