@@ -108,6 +108,14 @@ enum event_class event_type_class(struct str type)
     return EVENT_CLASS_CUSTOM;
 }
 
+bool event_is_operators(const struct touchpoint *event)
+{
+    return str_equal(event->type, STR("erasure_requested")) ||
+           str_equal(event->type, STR("identity_linked")) ||
+           str_equal(event->type, STR("identity_unlinked")) ||
+           (event->has_evidence && event->evidence.sign < 0);
+}
+
 const struct str *event_types(size_t *count)
 {
     *count = TYPES_COUNT;

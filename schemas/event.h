@@ -17,6 +17,13 @@
 bool event_type_valid(struct str type);
 
 /* What kind of thing a canonical type is; EVENT_CLASS_CUSTOM for others. Source: EVENT, "Types". */
+/* Authority of an operator's evidence; clients have 0. */
+#define EVENT_AUTHORITY_OPERATOR 100
+
+/* Whether only an operator may say it: links, unlinks, erasures, and evidence against a link.
+ * Threads: any. */
+bool event_is_operators(const struct touchpoint *event);
+
 enum event_class {
     EVENT_CLASS_CUSTOM,
     EVENT_CLASS_WEB, /* web and app: they make sessions */

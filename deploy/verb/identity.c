@@ -1,11 +1,13 @@
-/* `tabiji identity solve FILE`: who is whom, and why. */
+/* `tabiji identity show ID`, `tabiji identity solve FILE`: who is whom, and why. */
 #include <errno.h>
 #include <stdio.h>
 
-#include "deploy/settings.h"
+#include "deploy/render.h"
+#include "deploy/say.h"
 #include "deploy/solve.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
+#include "sinks/sqlite/read.h"
 
 /* Limits of the executable specification. Source: identity_spec.py, solve(). */
 #define UP_DEFAULT 5
@@ -68,15 +70,118 @@ static int run_solve(struct verb_call *call)
     return r;
 }
 
+/* ---- show ---- */
+
+struct shown {
+    struct reader *reader;
+    struct render_table *table;
+    const uint8_t *self;
+};
+
+static int show_other(void *context, const struct reader_node *node)
+{
+    struct render_table *table = context;
+    render_text(table, node->namespace);
+    render_text(table, node->value);
+    render_text(table, node->why);
+    render_uuid(table, node->person);
+    return 0;
+}
+
+static int show_link(void *context, const struct reader_link *link)
+{
+    struct shown *shown = context;
+    bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
+    render_text(shown->table, weaker ? STR("stronger") : STR("weaker"));
+    int r = reader_node(
+        shown->reader, weaker ? link->stronger : link->weaker, show_other, shown->table);
+    if (r < 0)
+        return r;
+    for (int i = 0; r == READER_ABSENT && i < 4; i++)
+        render_nothing(shown->table);
+    render_integer(shown->table, link->events);
+    render_time(shown->table, link->first_at);
+    render_time(shown->table, link->last_at);
+    return 0;
+}
+
+static int show_self(void *context, const struct reader_node *node)
+{
+    const struct verb_call *call = context;
+    char person[2 * KEY_SIZE + 1] = "", own[2 * KEY_SIZE + 1] = "";
+    hex_encode(node->person, KEY_SIZE, person);
+    hex_encode(node->own, KEY_SIZE, own);
+    if (!call->json)
+        (void)printf("%.*s:%.*s\n  person %s (%.*s)\n  by itself %s\n\n", (int)node->namespace.size,
+            node->namespace.data, (int)node->value.size, node->value.data, person,
+            (int)node->why.size, node->why.data, own);
+    return 0;
+}
+
+static int show(struct verb_call *call, struct reader *reader, const uint8_t node[KEY_SIZE])
+{
+    static const struct render_column columns[] = {
+        {"side", "side", RENDER_LEFT, 0},
+        {"namespace", "namespace", RENDER_LEFT, 0},
+        {"value", "value", RENDER_LEFT, 40},
+        {"why", "why", RENDER_LEFT, 0},
+        {"person", "person", RENDER_LEFT, 0},
+        {"events", "events together", RENDER_RIGHT, 0},
+        {"first_at", "first", RENDER_LEFT, 0},
+        {"last_at", "last", RENDER_LEFT, 0},
+    };
+    struct shown shown = {.reader = reader, .self = node};
+    int r = reader_node(reader, node, show_self, call);
+    if (r == READER_ABSENT) {
+        (void)fprintf(stderr, "tabiji identity: nobody is known by \"%s\"\n", call->arguments[1]);
+        return EXIT_NOT_FOUND;
+    }
+    if (r == 0)
+        r = render_new(&shown.table, columns, sizeof columns / sizeof *columns);
+    if (r == 0)
+        r = reader_links(reader, node, show_link, &shown);
+    if (r == 0)
+        r = render_write(shown.table, call->json, stdout);
+    render_free(&shown.table);
+    return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;
+}
+
+static int run_show(struct verb_call *call)
+{
+    struct settings settings;
+    struct identifier identifier;
+    uint8_t node[KEY_SIZE];
+    const char *path = "";
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    if (call->arguments_count != 2)
+        return verb_usage(call, "show needs one identifier, namespace:value");
+    int r = settings_open(&settings, call->config);
+    if (r == 0)
+        r = say_identifier(&settings, str_of(call->arguments[1]), &identifier);
+    if (r == 0)
+        r = reader_node_id(&identifier, node);
+    if (r == 0)
+        r = settings_database(&settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    r = r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : show(call, reader, node);
+    settings_close(&settings);
+    return r;
+}
+
 static int run(struct verb_call *call)
 {
     const char *what = call->arguments[0];
     if (strcmp(what, "solve") == 0)
         return run_solve(call);
-    return verb_usage(call, "knows \"solve\", not \"%s\"", what);
+    if (strcmp(what, "show") == 0)
+        return run_show(call);
+    return verb_usage(call, "knows \"show\" and \"solve\", not \"%s\"", what);
 }
 
 static const struct verb_option options[] = {
+    {"--data", "DIR", "show: data directory", "data.dir", false},
+    {"--database", "FILE", "show: SQLite file", "sink.sqlite.path", false},
     {"--up", "N", "solve: most distinct neighbours of one stronger namespace (5)", NULL},
     {"--down", "N", "solve: most distinct neighbours of one weaker namespace (1000)", NULL},
     {"--configured", NULL, "solve: the limits that the pipeline has, instead of --up and --down",
@@ -86,15 +191,18 @@ static const struct verb_option options[] = {
 
 const struct verb verb_identity = {
     .name = "identity",
-    .summary = "who is whom in a file of events",
-    .arguments = "solve FILE",
+    .summary = "who an identifier is, or who is whom in a file",
+    .arguments = "show ID | solve FILE",
     .detail =
+        "show prints whose an identifier is, why, and what it was seen with: how often, first and "
+        "last.\n"
         "solve reads lines {\"id\": TEXT, \"time\": INTEGER, \"ids\": [[NAMESPACE, VALUE], ...]} "
         "and prints the root of\n"
         "every identifier, found by the pipeline's own reducers: what would identity say about my "
         "data. Values\n"
         "count as they stand. A line that cannot be read is named and left out (exit 6).",
-    .examples = "  tabiji identity solve events.ndjson\n"
+    .examples = "  tabiji identity show --data shop email:hana@example.jp\n"
+                "  tabiji identity solve events.ndjson\n"
                 "  tabiji identity solve --places --up 3 events.ndjson",
     .options = options,
     .options_count = sizeof options / sizeof *options,

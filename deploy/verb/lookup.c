@@ -88,7 +88,9 @@ int lookup_persons(struct settings *settings, struct reader *reader, struct str 
     *count = 0;
     struct lookup_match direct = {.namespace = STR("person"), .why = STR("self")};
     if (read_uuid(spelling, direct.person)) {
-        int r = reader_get_person(reader, direct.person, keep_person, &direct);
+        int r = reader_alias(reader, direct.person, direct.person); /* an old id */
+        if (r >= 0)
+            r = reader_get_person(reader, direct.person, keep_person, &direct);
         direct.value = spelling;
         matches[0] = direct;
         *count = r == 0;

@@ -137,6 +137,14 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
         intake->no_consent++;
         return 0;
     }
+    if (event_is_operators(event) && !intake->is_operator) {
+        problem = (struct event_problem){.error = ERR_VALUE,
+            .pointer = STR("/type"),
+            .hint = STR("only a source with operator = yes may say this")};
+        return intake_reject(intake, index, event->event_id, &problem, payload);
+    }
+    if (event->has_evidence)
+        event->evidence.authority = intake->is_operator ? EVENT_AUTHORITY_OPERATOR : 0;
     int r = door_accept(intake->door, event, intake->now_micros, intake->arena, &record, &problem);
     if (r == ERR_NO_MEMORY)
         return r;

@@ -25,6 +25,7 @@ struct intake {
     struct str source;
     struct str stage; /* "native" */
     int64_t now_micros;
+    bool is_operator; /* the source is */
     bool dry_run; /* nothing is appended, not even to rejected */
 
     struct append_record *records; /* in the arena; to be appended, unless dry_run */

@@ -127,6 +127,7 @@ struct config_source {
     struct str currency; /* of Segment amounts that name none */
     bool enabled;
     bool trusted_channel;
+    bool is_operator;
 };
 /* In the order of the file. Valid after config_finish(). */
 size_t config_sources(const struct config *config, const struct config_source **sources);

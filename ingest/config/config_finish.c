@@ -144,6 +144,7 @@ static int make_ready(struct config *config, struct config_problem *problem)
             .currency = settings[SOURCE_OPTION_CURRENCY].value.text,
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,
+            .is_operator = settings[SOURCE_OPTION_OPERATOR].value.number != 0,
         };
         const struct setting *currency = &settings[SOURCE_OPTION_CURRENCY];
         if (money_exponent(currency->value.text) < 0)

@@ -21,6 +21,7 @@ static const struct {
         "o.person, o.conversion_id, t.model, t.touch_index"},
     {"conversion", "conversion AS t", "person, conversion_id"},
     {"event", "event AS t", "event_key"},
+    {"event_link", "event_link AS t", "weaker, stronger, occurred_at, event_key"},
     {"identifier", "identifier AS t", "node"},
     {"path", "path AS t", "person, kind, path_key"},
     {"person", "person AS t", "person"},

@@ -281,6 +281,10 @@ static int update(struct writer *writer, const struct result *result,
         r = take_from_timeline(writer, &standing);
         *row = standing.row;
     }
+    if (r == 0)
+        r = writer_links_delete(writer, key_blob(result, KEY_EVENT));
+    if (r == 0)
+        r = writer_links(writer, event);
     if (r < 0)
         return r;
     return stitched->touch == TOUCH_KIND_NONE ? delete_touch(writer, result)
@@ -303,6 +307,9 @@ static int upsert(struct writer *writer, const struct result *result,
     if (sqlite3_changes64(writer->db) == 0)
         return update(writer, result, stitched, event, row);
     *row = sqlite3_last_insert_rowid(writer->db);
+    r = writer_links(writer, event);
+    if (r < 0)
+        return r;
     return stitched->touch == TOUCH_KIND_NONE ? 0 : put_touch(writer, stitched, event);
 }
 
@@ -322,6 +329,8 @@ static int remove_event(struct writer *writer, const struct result *result)
     r = writer_step(writer, delete);
     if (r == 0)
         r = take_from_timeline(writer, &standing);
+    if (r == 0)
+        r = writer_links_delete(writer, key_blob(result, KEY_EVENT));
     return r == 0 ? delete_touch(writer, result) : r;
 }
 

@@ -487,7 +487,9 @@ int writer_identifier(struct writer *writer, const struct result *result)
     bind_text(statement, 3, of.value);
     bind_blob(statement, 4, str_make(of.person, KEY_SIZE));
     bind_text(statement, 5, of.why);
-    sqlite3_bind_int64(statement, 6, of.epoch);
+    bind_blob(statement, 6, of.has_root ? str_make(of.root, KEY_SIZE) : result->key);
+    bind_blob(statement, 7, str_make(of.has_own ? of.own : of.person, KEY_SIZE));
+    sqlite3_bind_int64(statement, 8, of.epoch);
     return writer_step(writer, statement);
 }
 

@@ -1,16 +1,12 @@
 /*
  * One statement a question.
  */
-#include "sinks/sqlite/read.h"
+#include "sinks/sqlite/read_private.h"
 
 #include <stdlib.h>
 
 #include "ingest/normalise/namespace.h"
 #include "schemas/error.h"
-
-struct reader {
-    sqlite3 *db;
-};
 
 int reader_open(struct reader **out, const char *path)
 {

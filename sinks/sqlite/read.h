@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "schemas/event.h"
 #include "schemas/hash.h"
 #include "sinks/sqlite/database.h"
 
@@ -58,6 +59,55 @@ MUST_CHECK int reader_get_person(struct reader *reader, const uint8_t person[KEY
 /* All identifiers of a person, by namespace and value. */
 MUST_CHECK int reader_identifiers(struct reader *reader, const uint8_t person[KEY_SIZE],
     int (*found)(void *context, const struct reader_identity *identity), void *context);
+
+/* ---- who is whom (read_identity.c) ---- */
+
+struct reader_node {
+    uint8_t node[KEY_SIZE];
+    struct str namespace;
+    struct str value;
+    uint8_t person[KEY_SIZE];
+    struct str why;
+    uint8_t root[KEY_SIZE]; /* node that the person is made from */
+    uint8_t own[KEY_SIZE];  /* the person that it would be by itself */
+};
+
+/* Key of an identifier as it is stored. Errors: ERR_NAMESPACE. */
+MUST_CHECK int reader_node_id(const struct identifier *identifier, uint8_t node[KEY_SIZE]);
+
+/* 0 or READER_ABSENT; the callback is called once. */
+MUST_CHECK int reader_node(struct reader *reader, const uint8_t node[KEY_SIZE],
+    int (*found)(void *context, const struct reader_node *node), void *context);
+
+/* The person that an old person id is now: 0, or READER_ABSENT when it is no alias. */
+MUST_CHECK int reader_alias(
+    struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t person[KEY_SIZE]);
+
+/* Two identifiers that events show together. */
+struct reader_link {
+    uint8_t weaker[KEY_SIZE];
+    uint8_t stronger[KEY_SIZE];
+    int64_t events;
+    int64_t first_at;
+    int64_t last_at;
+    struct str first_id; /* of the events */
+    struct str last_id;
+};
+
+/* All links of an identifier: to stronger ones, then to weaker ones, by key. */
+MUST_CHECK int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
+    int (*found)(void *context, const struct reader_link *link), void *context);
+/* 0 when some event shows both, else READER_ABSENT. Errors: ERR_NAMESPACE. */
+MUST_CHECK int reader_linked(
+    struct reader *reader, const struct identifier *a, const struct identifier *b);
+
+/* What stands of a person: events, touches, sessions, conversions, credits, paths, identifiers. */
+#define READER_COUNTS 7
+struct reader_counts {
+    int64_t counts[READER_COUNTS];
+};
+MUST_CHECK int reader_count(
+    struct reader *reader, const uint8_t person[KEY_SIZE], struct reader_counts *out);
 
 /* A person whose timeline shows much: most channels, with a conversion, most events; by person id
  * where all are equal. For demonstrations. */

@@ -86,6 +86,32 @@ CREATE TABLE timeline (
     PRIMARY KEY (person, occurred_at, sequence, event_row)
 ) WITHOUT ROWID, STRICT;
 
+-- Pairs of identifiers that stand in one event: the evidence of identity_link.
+CREATE TABLE event_link (
+    weaker BLOB NOT NULL,
+    stronger BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    event_key BLOB NOT NULL,
+    PRIMARY KEY (weaker, stronger, occurred_at, event_key)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX event_link_event ON event_link (event_key);
+
+-- What an erasure took away, as counted by who asked for it.
+CREATE TABLE erasure_receipt (
+    receipt_id TEXT PRIMARY KEY,
+    requested_at INTEGER NOT NULL,
+    identifier TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    touches INTEGER NOT NULL,
+    sessions INTEGER NOT NULL,
+    conversions INTEGER NOT NULL,
+    credits INTEGER NOT NULL,
+    paths INTEGER NOT NULL,
+    identifiers INTEGER NOT NULL,
+    left_over INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE touch (
     event_key BLOB PRIMARY KEY,
     person BLOB NOT NULL,
@@ -119,6 +145,8 @@ CREATE TABLE identifier (
     value TEXT NOT NULL,
     person BLOB NOT NULL,
     why TEXT NOT NULL,
+    root BLOB NOT NULL,
+    own BLOB NOT NULL,
     epoch INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 

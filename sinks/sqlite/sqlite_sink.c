@@ -199,7 +199,8 @@ static int clear(struct sqlite_sink *sqlite)
     sqlite->writer.credit_next = 0;
     sqlite->writer.any_aside = false;
     return database_run(sqlite->db,
-        "DELETE FROM event; DELETE FROM timeline; DELETE FROM touch; DELETE FROM person;"
+        "DELETE FROM event; DELETE FROM event_link; DELETE FROM timeline; DELETE FROM touch; "
+        "DELETE FROM person;"
         "DELETE FROM identifier; DELETE FROM session; DELETE FROM conversion;"
         "DELETE FROM attribution_credit; DELETE FROM path; DELETE FROM rejected;"
         "DELETE FROM currency; DELETE FROM sink_position; DELETE FROM sink_rejected;");
@@ -255,8 +256,9 @@ static int make_index(struct sqlite_sink *sqlite)
 {
     if (sqlite->indexed)
         return 0;
-    int r = database_run(
-        sqlite->db, "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person)");
+    int r = database_run(sqlite->db,
+        "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person);"
+        "CREATE INDEX IF NOT EXISTS event_link_stronger ON event_link (stronger)");
     sqlite->indexed = r == 0;
     return r;
 }

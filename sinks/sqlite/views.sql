@@ -288,6 +288,29 @@ SELECT
     why
 FROM identifier;
 
+-- Evidence, a row a pair of identifiers: how often and when they stood in one event.
+CREATE VIEW identity_link AS
+SELECT
+    l.weaker,
+    w.namespace AS weaker_namespace,
+    w.value AS weaker_value,
+    l.stronger,
+    s.namespace AS stronger_namespace,
+    s.value AS stronger_value,
+    count(*) AS events,
+    min(l.occurred_at) AS first_at,
+    max(l.occurred_at) AS last_at
+FROM event_link AS l
+LEFT JOIN identifier AS w ON w.node = l.weaker
+LEFT JOIN identifier AS s ON s.node = l.stronger
+GROUP BY l.weaker, l.stronger;
+
+-- Persons that are another now: each identifier that would be a person by itself, and whose it is.
+CREATE VIEW person_alias AS
+SELECT own AS alias, person, namespace, value
+FROM identifier
+WHERE own <> person;
+
 CREATE VIEW v_rejected AS
 SELECT
     lower(hex(rejected_key)) AS rejected_key_hex,

@@ -8,6 +8,7 @@
 
 #include "ingest/stream/stream.h"
 #include "schemas/arena.h"
+#include "schemas/event.h"
 
 /* X(symbol, SQL): prepared when first used. */
 enum statement {
@@ -53,6 +54,10 @@ MUST_CHECK int writer_set_aside(struct writer *writer, const struct result *resu
  * read is set aside. Errors as database_error(), ERR_NO_MEMORY. */
 MUST_CHECK int writer_touchpoints(
     struct writer *writer, const struct result *results, size_t count);
+
+/* Pairs of identifiers that an event shows; taking them back. Errors as database_error(). */
+MUST_CHECK int writer_links(struct writer *writer, const struct touchpoint *event);
+MUST_CHECK int writer_links_delete(struct writer *writer, struct str event_key);
 
 /* One result of another topic. Errors: REJECT class when it cannot be read (nothing is then
  * written); as database_error(), ERR_NO_MEMORY. */

@@ -141,6 +141,7 @@ static int begin(struct exchange *exchange, size_t events)
         .arena = exchange->arena,
         .source = exchange->source->config.name,
         .stage = STR("native"),
+        .is_operator = exchange->source->config.is_operator,
         .now_micros = exchange->now_micros,
         .dry_run = str_equal(exchange->call, STR("validate")),
     };

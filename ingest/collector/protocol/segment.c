@@ -76,6 +76,7 @@ static int begin(struct exchange *exchange, size_t events)
         .arena = exchange->arena,
         .source = exchange->source->config.name,
         .stage = STR("segment"),
+        .is_operator = exchange->source->config.is_operator,
         .now_micros = exchange->now_micros,
     };
     int r = exchange_check_rate(exchange, events, REPLY_SEGMENT);

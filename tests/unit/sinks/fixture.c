@@ -75,7 +75,8 @@ void list_touchpoint(
 void list_event(struct list *list, const struct made_event *made)
 {
     struct touchpoint event;
-    struct identifier identifier = {STR("cookie"), STR("c-1"), 0};
+    struct identifier identifiers[] = {
+        {STR("cookie"), STR("c-1"), 0}, {STR("install"), STR("i-1"), 0}};
     touchpoint_init(&event);
     fixture_event_key(made->event, event.event_key);
     event.event_id = STR("id");
@@ -84,8 +85,8 @@ void list_event(struct list *list, const struct made_event *made)
     event.time_quality = TIME_QUALITY_CLIENT;
     event.occurred_at = made->occurred_at;
     event.received_at = made->received_at;
-    event.identifiers = &identifier;
-    event.identifiers_count = 1;
+    event.identifiers = identifiers;
+    event.identifiers_count = 2;
     event.properties = made->properties;
     list_touchpoint(list, made, &event);
 }

@@ -49,11 +49,13 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
     assert_string_equal(ask(scratch->database, "SELECT group_concat(name, ' ') FROM (SELECT name "
                                                "FROM sqlite_schema WHERE type = 'table' "
                                                "AND name NOT LIKE 'sqlite_%' ORDER BY name)"),
-        "attribution_credit conversion currency data_dictionary event identifier meta path person "
+        "attribution_credit conversion currency data_dictionary erasure_receipt event event_link "
+        "identifier meta path person "
         "rejected session sink_position sink_rejected timeline touch");
     assert_string_equal(ask(scratch->database, "SELECT group_concat(name, ' ') FROM (SELECT name "
                                                "FROM sqlite_schema WHERE type = 'view' "
                                                "ORDER BY name)"),
+        "identity_link person_alias "
         "v_channel_attribution v_conversion v_credit v_event v_identifier v_model_comparison "
         "v_paths v_person v_rejected v_session v_time_lag v_timeline v_touch v_unattributed");
 }
@@ -111,7 +113,7 @@ static void test_open_again_changes_nothing(void **state)
 static void test_open_other_version_is_refused_and_left_alone(void **state)
 {
     struct scratch *scratch = *state;
-    static const char *const versions[] = {"PRAGMA user_version = 2", "PRAGMA user_version = 0"};
+    static const char *const versions[] = {"PRAGMA user_version = 1", "PRAGMA user_version = 0"};
     for (int i = 0; i < 2; i++) {
         sqlite3 *db = NULL;
         make(scratch);
@@ -119,7 +121,7 @@ static void test_open_other_version_is_refused_and_left_alone(void **state)
         assert_int_equal(database_open(&db, scratch->database, NULL), ERR_STATE);
         assert_int_equal(database_open_reader(&db, scratch->database), ERR_STATE);
         assert_null(db);
-        run_raw(scratch, "PRAGMA user_version = 1");
+        run_raw(scratch, "PRAGMA user_version = 2");
         make(scratch);
     }
 }

@@ -1,0 +1,146 @@
+#include "deploy/say.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "deploy/embedded.h"
+#include "deploy/http_client.h"
+#include "ingest/door.h"
+#include "schemas/error.h"
+#include "schemas/event_json.h"
+#include "schemas/json.h"
+
+#define ATTEMPTS 8
+#define KEY_FILE_SIZE_MAX 512
+#define SOURCE "operator"
+#define ADAPTER_VERSION 1
+
+int say_event_id(char id[SAY_EVENT_ID_SIZE])
+{
+    uint8_t bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return ERR_IO;
+    memcpy(id, "op-", 3);
+    hex_encode(bytes, sizeof bytes, id + 3);
+    id[3 + 2 * sizeof bytes] = 0;
+    return 0;
+}
+
+int say_identifier(struct settings *settings, struct str spelling, struct identifier *out)
+{
+    const char *colon = spelling.size ? memchr(spelling.data, ':', spelling.size) : NULL;
+    struct identifier_report report;
+    struct touchpoint event;
+    if (!colon)
+        return ERR_NAMESPACE;
+    size_t name = (size_t)(colon - spelling.data);
+    *out = (struct identifier){.namespace = str_make(spelling.data, name),
+        .value = str_make(colon + 1, spelling.size - name - 1)};
+    touchpoint_init(&event);
+    event.identifiers = out;
+    event.identifiers_count = 1;
+    int r = identifier_normalise(&settings->door.identifiers, &settings->arena, &event, &report);
+    if (r == 0)
+        *out = event.identifiers[0];
+    return r;
+}
+
+/* ---- into the log ---- */
+
+static int append(struct settings *settings, struct str json, struct appender *appender)
+{
+    struct json_parser *parser;
+    struct json value;
+    struct touchpoint event;
+    struct event_problem problem = {0};
+    struct append_record record;
+    struct timespec now;
+    int r = json_parser_new(&parser);
+    if (r < 0)
+        return r;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    r = json_parse(parser, json, &value);
+    if (r == 0)
+        r = event_json_read(value, true, &settings->arena, &event, &problem);
+    if (r == 0) {
+        event.source = STR(SOURCE);
+        event.protocol = PROTOCOL_NATIVE;
+        event.adapter_version = ADAPTER_VERSION;
+        if (event.has_evidence)
+            event.evidence.authority = EVENT_AUTHORITY_OPERATOR;
+        r = door_accept(&settings->door, &event, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
+            &settings->arena, &record, &problem);
+    }
+    if (r == 0)
+        r = appender->append(appender, &record, 1, NULL);
+    else if (problem.hint.size)
+        (void)fprintf(stderr, "%.*s: %.*s\n", (int)problem.pointer.size, problem.pointer.data,
+            (int)problem.hint.size, problem.hint.data);
+    json_parser_free(&parser);
+    return r;
+}
+
+static int say_embedded(struct verb_call *call, struct settings *settings, struct str json)
+{
+    struct embedded *embedded = NULL;
+    int r = embedded_open(settings, false, &embedded);
+    if (r == 0)
+        r = append(settings, json, embedded_appender(embedded));
+    if (r == 0)
+        r = embedded_to_quiet(embedded, NULL, NULL);
+    embedded_close(&embedded);
+    if (r == ERR_LOCKED)
+        return verb_fail(call, r, "another process runs on this directory; give its --url");
+    return r < 0 ? verb_fail(call, r, "the event was not taken") : EXIT_OK;
+}
+
+/* ---- through a collector ---- */
+
+static int read_key(const char *path, char key[KEY_FILE_SIZE_MAX])
+{
+    FILE *file = fopen(path, "re");
+    bool read = file && fgets(key, KEY_FILE_SIZE_MAX, file);
+    if (file)
+        (void)fclose(file);
+    key[read ? strcspn(key, "\r\n") : 0] = 0;
+    return read ? 0 : ERR_IO;
+}
+
+static int judge(struct verb_call *call, long status, struct str reply)
+{
+    if (status == 200 && memmem(reply.data, reply.size, "\"accepted\":1", 12))
+        return EXIT_OK;
+    (void)fprintf(stderr, "tabiji %s: the collector answered %ld: %.*s\n", call->verb->name, status,
+        (int)(reply.size < 400 ? reply.size : 400), reply.data);
+    return status == 401 || status == 403 ? EXIT_AUTH : EXIT_FAILED;
+}
+
+static int say_http(struct verb_call *call, const char *url, struct str json)
+{
+    const char *key_file = verb_value(call, "--key-file");
+    char key[KEY_FILE_SIZE_MAX] = "";
+    CLEANUP(buf_free) struct buf endpoint = {0};
+    CLEANUP(buf_free) struct buf reply = {0};
+    struct http_client *client = NULL;
+    long status = 0;
+    if (key_file && read_key(key_file, key) < 0)
+        return verb_usage(call, "cannot read a write key from %s", key_file);
+    int r = buf_appendf(&endpoint, "%s/v1/events%c", url, 0);
+    if (r == 0)
+        r = http_client_new(endpoint.data, key_file ? key : NULL, &client);
+    if (r == 0)
+        r = http_client_post(client, json, ATTEMPTS, &status, &reply);
+    http_client_free(&client);
+    return r < 0 ? verb_fail(call, r, "%s", url) : judge(call, status, buf_str(&reply));
+}
+
+int say_event(struct verb_call *call, struct settings *settings, struct str json)
+{
+    const char *url = verb_value(call, "--url");
+    if (url)
+        return say_http(call, url, json);
+    if (str_equal(config_text(settings->config, OPTION_STREAM_DRIVER), STR("kafka")))
+        return verb_usage(call, "with Kafka the event goes through a collector: give its --url");
+    return say_embedded(call, settings, json);
+}

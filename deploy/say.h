@@ -1,0 +1,24 @@
+/*
+ * An operator's word: events of identity and privacy, made by a verb. They go into the data
+ * directory's log when nothing else runs there, else through a collector, to a source that has
+ * `operator = yes`. All options of the verb must be its own: --url, --key-file.
+ */
+#pragma once
+
+#include "deploy/settings.h"
+#include "deploy/verb/verb.h"
+
+#define SAY_EVENT_ID_SIZE 40
+
+/* Writes a new random event id ("op-" and 32 hex digits) with its NUL. Errors: ERR_IO. */
+MUST_CHECK int say_event_id(char id[SAY_EVENT_ID_SIZE]);
+
+/* Reads "namespace:value" as the door does: normalised, a pseudonym where its kind has one. Slices
+ * live in the settings' arena. Errors: ERR_NAMESPACE, ERR_VALUE and others of
+ * identifier_normalise(), ERR_NO_IDENTIFIER (a blocked value, or one that means nobody). */
+MUST_CHECK int say_identifier(
+    struct settings *settings, struct str spelling, struct identifier *out);
+
+/* Sends one native JSON event and, in the embedded mode, waits until the tables follow. Says what
+ * is wrong itself. Returns an exit_code. */
+int say_event(struct verb_call *call, struct settings *settings, struct str json);

@@ -1,0 +1,146 @@
+/* `tabiji link A B`, `tabiji unlink A B`: an operator's word that two identifiers are one person,
+ * or that they are not. Both are events, reversible, and kept by a rebuild. */
+#include <stdio.h>
+
+#include "deploy/say.h"
+#include "deploy/verb/verbs.h"
+#include "schemas/error.h"
+#include "schemas/json.h"
+#include "sinks/sqlite/read.h"
+
+static int append_node(struct buf *out, const char *lead, const struct identifier *identifier)
+{
+    int r = buf_appendf(out, "%s{", lead);
+    if (r == 0)
+        r = json_write_text(out, identifier->namespace);
+    if (r == 0)
+        r = buf_append(out, ":", 1);
+    if (r == 0)
+        r = json_write_text(out, identifier->value);
+    return r == 0 ? buf_append(out, "}", 1) : r;
+}
+
+/* The event; it stands on the timeline of the first. */
+static int write_event(
+    struct buf *out, const struct identifier ends[2], bool link, const char *reason, const char *id)
+{
+    int r = buf_appendf(
+        out, "{\"id\":\"%s\",\"type\":\"identity_%s\"", id, link ? "linked" : "unlinked");
+    if (r == 0)
+        r = append_node(out, ",\"ids\":", &ends[0]);
+    if (r == 0)
+        r = append_node(out, ",\"evidence\":{\"a\":", &ends[0]);
+    if (r == 0)
+        r = append_node(out, ",\"b\":", &ends[1]);
+    if (r == 0)
+        r = buf_appendf(out, ",\"sign\":%d,\"reason\":", link ? 1 : -1);
+    if (r == 0)
+        r = json_write_text(out, str_of(reason));
+    return r == 0 ? buf_append_str(out, STR("}}\n")) : r;
+}
+
+static int read_ends(struct verb_call *call, struct settings *settings, struct identifier ends[2])
+{
+    for (size_t i = 0; i < 2; i++) {
+        int r = say_identifier(settings, str_of(call->arguments[i]), &ends[i]);
+        if (r < 0)
+            return verb_usage(call, "%s: %s (namespace:value)", call->arguments[i], error_text(r));
+    }
+    if (str_equal(ends[0].namespace, ends[1].namespace) && str_equal(ends[0].value, ends[1].value))
+        return verb_usage(call, "both are the same identifier");
+    return 0;
+}
+
+/* Whether the two ever stood in one event, or were linked by a word. */
+static int ever_linked(struct verb_call *call, struct settings *settings,
+    const struct identifier ends[2], bool *linked)
+{
+    const char *path = "";
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    int r = settings_database(settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r == 0)
+        r = reader_linked(reader, &ends[0], &ends[1]);
+    *linked = r == 0;
+    return r < 0 ? verb_fail(call, r, "%s", path) : 0;
+}
+
+static int say(struct verb_call *call, struct settings *settings, bool link)
+{
+    struct identifier ends[2];
+    char id[SAY_EVENT_ID_SIZE];
+    bool linked = true;
+    CLEANUP(buf_free) struct buf json = {0};
+    int r = read_ends(call, settings, ends);
+    if (r == 0 && !link && !verb_value(call, "--url"))
+        r = ever_linked(call, settings, ends, &linked);
+    if (r)
+        return r;
+    if (!linked) {
+        (void)fprintf(stderr, "tabiji unlink: nothing ever linked %s and %s\n", call->arguments[0],
+            call->arguments[1]);
+        return EXIT_NOT_FOUND;
+    }
+    r = say_event_id(id);
+    if (r == 0)
+        r = write_event(&json, ends, link, verb_value(call, "--reason"), id);
+    if (r < 0)
+        return verb_fail(call, r, "cannot write the event");
+    r = say_event(call, settings, buf_str(&json));
+    if (r == EXIT_OK)
+        (void)printf(call->json ? "{\"event_id\":\"%s\"}\n" : "done: event %s\n", id);
+    return r;
+}
+
+static int run(struct verb_call *call)
+{
+    struct settings settings;
+    const char *reason = verb_value(call, "--reason");
+    if (!reason || !*reason)
+        return verb_usage(call, "needs --reason TEXT: it stands in the evidence");
+    int r = settings_open(&settings, call->config);
+    r = r < 0 ? verb_fail(call, r, "configuration")
+              : say(call, &settings, strcmp(call->verb->name, "link") == 0);
+    settings_close(&settings);
+    return r;
+}
+
+static const struct verb_option options[] = {
+    {"--data", "DIR", "data directory", "data.dir", false},
+    {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
+    {"--reason", "TEXT", "why; kept with the evidence", NULL, false},
+    {"--url", "URL", "a collector, where one runs", NULL, false},
+    {"--key-file", "FILE", "file whose first line is the key of a source with operator = yes", NULL,
+        false},
+};
+
+const struct verb verb_link = {
+    .name = "link",
+    .summary = "say that two identifiers are one person",
+    .arguments = "A B",
+    .detail = "A and B are namespace:value. The word is an event like all others: a rebuild keeps "
+              "it, and `tabiji\n"
+              "unlink` takes it back. It is above what clients say.",
+    .examples = "  tabiji link --data shop --reason 'called, gave both' login:u-1 login:u-2",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 2,
+    .arguments_max = 2,
+    .run = run,
+};
+
+const struct verb verb_unlink = {
+    .name = "unlink",
+    .summary = "say that two identifiers are not one person",
+    .arguments = "A B",
+    .detail = "A and B are namespace:value. What links the two counts for nothing from now on, "
+              "whenever it was seen;\n"
+              "`tabiji link` takes that back. Exit 4 when nothing ever linked them.",
+    .examples = "  tabiji unlink --data shop --reason 'shared tablet' login:u-1 cookie:c-9",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
+    .arguments_min = 2,
+    .arguments_max = 2,
+    .run = run,
+};

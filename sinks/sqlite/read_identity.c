@@ -1,0 +1,161 @@
+/* Questions about who is whom. */
+#include "ingest/normalise/namespace.h"
+#include "schemas/error.h"
+#include "sinks/sqlite/read_private.h"
+
+static bool copy_key(sqlite3_stmt *select, int column, uint8_t out[KEY_SIZE])
+{
+    struct str bytes = column_text(select, column);
+    if (bytes.size != KEY_SIZE)
+        return false;
+    memcpy(out, bytes.data, KEY_SIZE);
+    return true;
+}
+
+int reader_node_id(const struct identifier *identifier, uint8_t node[KEY_SIZE])
+{
+    const struct namespace_table *namespaces = namespace_table_default();
+    int rank = namespace_rank(namespaces, identifier->namespace);
+    if (rank < 0)
+        return rank;
+    namespace_node_id(namespaces, rank, identifier->value, node);
+    return 0;
+}
+
+int reader_node(struct reader *reader, const uint8_t node[KEY_SIZE],
+    int (*found)(void *context, const struct reader_node *node), void *context)
+{
+    sqlite3_stmt *select = NULL;
+    struct reader_node row;
+    int r = database_prepare(reader->db,
+        "SELECT namespace, value, person, why, root, own FROM identifier WHERE node = ?1", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(node, KEY_SIZE));
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW) {
+        memcpy(row.node, node, KEY_SIZE);
+        row.namespace = column_text(select, 0);
+        row.value = column_text(select, 1);
+        row.why = column_text(select, 3);
+        bool whole = copy_key(select, 2, row.person) && copy_key(select, 4, row.root) &&
+                     copy_key(select, 5, row.own);
+        r = whole ? found(context, &row) : ERR_STATE;
+    } else {
+        r = code == SQLITE_DONE ? READER_ABSENT : database_error(code);
+    }
+    sqlite3_finalize(select);
+    return r;
+}
+
+int reader_alias(struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t person[KEY_SIZE])
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        reader->db, "SELECT person FROM person_alias WHERE alias = ?1 LIMIT 1", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(alias, KEY_SIZE));
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        r = copy_key(select, 0, person) ? 0 : ERR_STATE;
+    else
+        r = code == SQLITE_DONE ? READER_ABSENT : database_error(code);
+    sqlite3_finalize(select);
+    return r;
+}
+
+#define LINK_COLUMNS                                                                               \
+    "count(*), min(l.occurred_at), max(l.occurred_at), "                                           \
+    "(SELECT e.event_id FROM event_link AS f JOIN event AS e ON e.event_key = f.event_key "        \
+    "WHERE f.weaker = l.weaker AND f.stronger = l.stronger ORDER BY f.occurred_at, f.event_key "   \
+    "LIMIT 1), "                                                                                   \
+    "(SELECT e.event_id FROM event_link AS f JOIN event AS e ON e.event_key = f.event_key "        \
+    "WHERE f.weaker = l.weaker AND f.stronger = l.stronger ORDER BY f.occurred_at DESC, "          \
+    "f.event_key DESC LIMIT 1), l.weaker, l.stronger "
+
+static int give_link(
+    sqlite3_stmt *select, int (*found)(void *, const struct reader_link *), void *context)
+{
+    struct reader_link link = {
+        .events = sqlite3_column_int64(select, 0),
+        .first_at = sqlite3_column_int64(select, 1),
+        .last_at = sqlite3_column_int64(select, 2),
+        .first_id = column_text(select, 3),
+        .last_id = column_text(select, 4),
+    };
+    bool whole = copy_key(select, 5, link.weaker) && copy_key(select, 6, link.stronger);
+    return whole ? found(context, &link) : ERR_STATE;
+}
+
+int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
+    int (*found)(void *context, const struct reader_link *link), void *context)
+{
+    static const char *const questions[] = {
+        "SELECT " LINK_COLUMNS "FROM event_link AS l WHERE l.weaker = ?1 GROUP BY l.stronger",
+        "SELECT " LINK_COLUMNS "FROM event_link AS l WHERE l.stronger = ?1 GROUP BY l.weaker",
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < 2; i++) {
+        sqlite3_stmt *select = NULL;
+        r = database_prepare(reader->db, questions[i], &select);
+        if (r < 0)
+            return r;
+        bind_blob(select, 1, str_make(node, KEY_SIZE));
+        int code;
+        while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW)
+            r = give_link(select, found, context);
+        if (r == 0)
+            r = database_error(code);
+        sqlite3_finalize(select);
+    }
+    return r;
+}
+
+struct pair {
+    uint8_t other[KEY_SIZE];
+    bool found;
+};
+
+static int is_pair(void *context, const struct reader_link *link)
+{
+    struct pair *pair = context;
+    pair->found |= memcmp(link->weaker, pair->other, KEY_SIZE) == 0 ||
+                   memcmp(link->stronger, pair->other, KEY_SIZE) == 0;
+    return 0;
+}
+
+int reader_linked(struct reader *reader, const struct identifier *a, const struct identifier *b)
+{
+    struct pair pair = {.found = false};
+    uint8_t node[KEY_SIZE];
+    int r = reader_node_id(a, node);
+    if (r == 0)
+        r = reader_node_id(b, pair.other);
+    if (r == 0)
+        r = reader_links(reader, node, is_pair, &pair);
+    return r < 0 ? r : pair.found ? 0 : READER_ABSENT;
+}
+
+int reader_count(struct reader *reader, const uint8_t person[KEY_SIZE], struct reader_counts *out)
+{
+    static const char question[] =
+        "SELECT (SELECT count(*) FROM timeline WHERE person = ?1), "
+        "(SELECT count(*) FROM touch AS t JOIN event AS e ON e.event_key = t.event_key "
+        "JOIN timeline AS l ON l.event_row = e.event_row WHERE l.person = ?1), "
+        "(SELECT count(*) FROM session WHERE person = ?1), "
+        "(SELECT count(*) FROM conversion WHERE person = ?1), "
+        "(SELECT coalesce(sum(credit_count), 0) FROM conversion WHERE person = ?1), "
+        "(SELECT count(*) FROM path WHERE person = ?1), "
+        "(SELECT count(*) FROM identifier WHERE person = ?1)";
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reader->db, question, &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(person, KEY_SIZE));
+    int code = sqlite3_step(select);
+    for (int i = 0; code == SQLITE_ROW && i < READER_COUNTS; i++)
+        out->counts[i] = sqlite3_column_int64(select, i);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}

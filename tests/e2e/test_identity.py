@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Who is whom, why, and by whose word: explain, identity show, link, unlink, erase; old person ids resolve."""
+import json
+import signal
+import sqlite3
+import subprocess
+import time
+
+from harness import PROGRAM, ROOT, Workspace
+
+MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
+
+
+def run(*arguments, code=0):
+    found = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stdout, found.stderr)
+    return found
+
+
+def event(number, time_of_day, kind="page_viewed", **ids):
+    return {"id": f"e{number}", "type": kind, "time": f"2026-11-20T{time_of_day}:00+09:00", "ids": ids}
+
+
+# Hana: a cookie and an e-mail, then her login. A tablet that two logins share. Someone who never logged in.
+EVENTS = [
+    event(1, "10:00", cookie="c-hana"),
+    event(2, "10:05", cookie="c-hana", email="hana@example.jp"),
+    event(3, "10:10", login="u-hana", email="hana@example.jp"),
+    event(4, "11:00", cookie="c-tablet", login="u-hana"),
+    event(5, "11:30", cookie="c-tablet", login="u-ken"),
+    event(6, "12:00", cookie="c-alone"),
+    {**event(7, "13:00", kind="order_completed", login="u-hana"), "order": {"order_id": "A1", "revenue": "1200", "currency": "JPY"}},
+]
+
+
+def load(data, events):
+    file = data.parent / "events.ndjson"
+    file.write_text("".join(json.dumps(e) + "\n" for e in events))
+    run("import", "--data", data, "--mapping", MAPPING, file)
+
+
+def rows(data, question, *values):
+    db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
+    found = db.execute(question, values).fetchall()
+    db.close()
+    return found
+
+
+def person_of(data, namespace, value):
+    found = rows(data, "SELECT hex(person) FROM identifier WHERE namespace = ? AND value = ?", namespace, value)
+    return found[0][0] if found else None
+
+
+def digest(data):
+    return run("state", "dump", "--data", data).stdout
+
+
+def explains(data):
+    out = run("explain", "--data", data, "cookie:c-hana", "login:u-hana").stdout
+    assert "one person, by these links" in out and out.index("c-hana") < out.index("email") < out.index("u-hana"), out
+    way = json.loads(run("explain", "--json", "--data", data, "cookie:c-hana", "email:HANA@example.jp").stdout)
+    assert [w["namespace"] for w in way] == ["cookie", "email"] and way[1]["events"] == 1 and way[1]["first_event"] == "e2", way
+    out = run("explain", "--data", data, "login:u-hana", "login:u-ken").stdout
+    assert "not one person" in out and "c-tablet is shared" in out, out
+    assert "no event leads" in run("explain", "--data", data, "cookie:c-alone", "login:u-ken").stdout
+    assert "nobody is known" in run("explain", "--data", data, "cookie:c-alone", "login:u-none", code=4).stderr
+    assert "blocked" in run("explain", "--data", data, "cookie:null", "login:u-ken", code=4).stdout
+    run("explain", "--data", data, "coookie:x", "login:u-ken", code=2)
+    out = run("identity", "show", "--data", data, "cookie:c-tablet").stdout
+    assert "shared" in out and "u-hana" in out and "u-ken" in out, out
+    run("identity", "show", "--data", data, "cookie:never", code=4)
+    assert rows(data, "SELECT events, first_at < last_at FROM identity_link WHERE weaker_value = 'c-tablet'") == [(1, 0), (1, 0)]
+
+
+def old_ids_resolve(data):
+    alias, person = rows(data, "SELECT hex(alias), hex(person) FROM person_alias WHERE value = 'c-hana'")[0]
+    uuid = "-".join([alias[:8], alias[8:12], alias[12:16], alias[16:20], alias[20:]]).lower()
+    found = json.loads(run("lookup", "--json", "--data", data, uuid).stdout)
+    assert found and found[0]["person"].replace("-", "").upper() == person, (uuid, found)
+    chained = rows(data, "SELECT count(*) FROM person_alias AS a JOIN person_alias AS b ON b.alias = a.person")
+    assert chained == [(0,)], "an alias resolves in one step"
+
+
+def words(data):
+    """link and unlink: done, undone, and the same tables again."""
+    hana, ken = person_of(data, "login", "u-hana"), person_of(data, "login", "u-ken")
+    assert hana != ken
+    run("link", "--data", data, "--reason", "called in", "login:u-hana", "login:u-ken")
+    assert person_of(data, "login", "u-hana") == person_of(data, "login", "u-ken")
+    assert "one person" in run("explain", "--data", data, "login:u-hana", "login:u-ken").stdout
+    run("unlink", "--data", data, "--reason", "was wrong", "login:u-hana", "login:u-ken")
+    assert (person_of(data, "login", "u-hana"), person_of(data, "login", "u-ken")) == (hana, ken), "a wrong merge is taken back"
+    run("unlink", "--data", data, "--reason", "not hers", "email:hana@example.jp", "login:u-hana")
+    assert person_of(data, "cookie", "c-hana") != hana
+    run("link", "--data", data, "--reason", "hers", "email:hana@example.jp", "login:u-hana")
+    assert person_of(data, "cookie", "c-hana") == hana
+    assert "nothing ever linked" in run("unlink", "--data", data, "--reason", "x", "cookie:c-alone", "login:u-ken", code=4).stderr
+    assert "same identifier" in run("link", "--data", data, "--reason", "x", "email:a@b.jp", "email:A@B.jp", code=2).stderr
+    assert "--reason" in run("link", "--data", data, "login:a", "login:b", code=2).stderr
+    run("link", "--data", data, "--reason", "x", "login", "login:b", code=2)
+
+
+def erased(space):
+    """A person vanishes; the rest is as if it had never been; a kill in the midst changes nothing."""
+    data, without = space.path / "erase", space.path / "without"
+    load(data, EVENTS)
+    before = run("erase", "--data", data, "email:hana@example.jp", code=2)
+    assert "nothing was erased" in before.stderr and person_of(data, "login", "u-hana")
+    found = json.loads(run("erase", "--json", "--confirm", "--reason", "asked", "--data", data, "email:hana@example.jp").stdout)
+    assert found["events"] >= 4 and found["conversions"] == 1 and found["left_over"] == 0, found
+    assert rows(data, "SELECT events, left_over, reason FROM erasure_receipt") == [(found["events"], 0, "asked")]
+    assert person_of(data, "login", "u-hana") is None and person_of(data, "cookie", "c-hana") is None
+    dump = digest(data)
+    assert "hana" not in dump, dump
+    load(data, [event(8, "09:00", login="u-hana"), event(9, "15:00", login="u-hana", cookie="c-new")])
+    assert "u-hana" not in digest(data), "late events of the subject yield nothing"
+    assert person_of(data, "login", "u-ken") and person_of(data, "cookie", "c-alone")
+    run("erase", "--data", data, "--confirm", "login:nobody", code=4)
+    load(without, [e for e in EVENTS if "u-hana" not in str(e) and "hana" not in str(e)])
+    kept = [r for r in rows(data, "SELECT event_id FROM event ORDER BY 1")]
+    assert kept == rows(without, "SELECT event_id FROM event ORDER BY 1"), kept
+
+
+def erased_when_killed(space):
+    data = space.path / "killed"
+    load(data, EVENTS)
+    asked = subprocess.Popen([PROGRAM, "erase", "--confirm", "--data", str(data), "login:u-hana"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    time.sleep(0.02)
+    asked.send_signal(signal.SIGKILL)
+    asked.wait()
+    again = subprocess.run([PROGRAM, "erase", "--confirm", "--data", str(data), "login:u-hana"], capture_output=True)
+    assert again.returncode in (0, 4), again
+    assert "hana" not in digest(data)
+
+
+def only_operators(space):
+    """A web key must not erase anybody."""
+    data = space.path / "doors"
+    log = open(space.path / "run.log", "w")
+    listener = subprocess.Popen([PROGRAM, "run", "--data", str(data), "--set", "collector.listen=127.0.0.1:0", "--set",
+                                 "collector.open_source=dev"], stderr=log, stdout=log)
+    try:
+        deadline, port = time.time() + 10, None
+        while not port and time.time() < deadline:
+            for line in open(space.path / "run.log"):
+                if '"port":' in line:
+                    port = json.loads(line)["port"]
+            time.sleep(0.05)
+        told = run("link", "--data", data, "--url", f"http://127.0.0.1:{port}", "--reason", "x", "login:a", "login:b", code=1)
+        assert "operator = yes" in told.stderr, told.stderr
+        locked = run("link", "--data", data, "--reason", "x", "login:a", "login:b", code=1)
+        assert "--url" in locked.stderr, locked.stderr
+    finally:
+        listener.terminate()
+        listener.wait()
+
+
+def main():
+    with Workspace() as space:
+        data = space.path / "data"
+        load(data, EVENTS)
+        explains(data)
+        old_ids_resolve(data)
+        only_operators(space)
+        words(data)
+        erased(space)
+        erased_when_killed(space)
+    print("identity: explained, linked, unlinked, erased")
+
+
+if __name__ == "__main__":
+    main()
