@@ -26,7 +26,7 @@ struct intake {
     struct str stage; /* "native" */
     int64_t now_micros;
     bool is_operator; /* the source is */
-    bool dry_run; /* nothing is appended, not even to rejected */
+    bool dry_run;     /* nothing is appended, not even to rejected */
 
     struct append_record *records; /* in the arena; to be appended, unless dry_run */
     size_t records_count;

@@ -5,7 +5,7 @@ import subprocess
 
 from harness import PROGRAM, Workspace, tabiji
 
-VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "rejected", "state", "collect", "work", "sink",
+VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "explain", "erase", "rejected", "state", "collect", "work", "sink",
          "doctor", "config", "version"]
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who is whom, why, and by whose word: explain, identity show, link, unlink, erase; old person ids resolve."""
+"""Who is whom, why, and by whose word: explain, identity show, erase; old person ids resolve."""
 import json
 import signal
 import sqlite3
@@ -162,11 +162,9 @@ def main():
         load(data, EVENTS)
         explains(data)
         old_ids_resolve(data)
-        only_operators(space)
-        words(data)
         erased(space)
         erased_when_killed(space)
-    print("identity: explained, linked, unlinked, erased")
+    print("identity: explained, erased")
 
 
 if __name__ == "__main__":
