@@ -25,7 +25,11 @@ static int add_match(void *context, const struct reader_identity *identity)
     *match = (struct lookup_match){
         .events = identity->events, .first_at = identity->first_at, .last_at = identity->last_at};
     memcpy(match->person, identity->person, KEY_SIZE);
-    int r = arena_dup(arena, identity->namespace, &match->namespace);
+    int r = reader_node_id(
+        &(struct identifier){.namespace = identity->namespace, .value = identity->value},
+        match->node);
+    if (r == 0)
+        r = arena_dup(arena, identity->namespace, &match->namespace);
     if (r == 0)
         r = arena_dup(arena, identity->value, &match->value);
     if (r == 0)
@@ -115,28 +119,153 @@ int lookup_persons(struct settings *settings, struct reader *reader, struct str 
     return 0;
 }
 
+/* ---- the answer ---- */
+
+/* A person that an identifier may mean, with what speaks for it. */
+struct candidate {
+    uint8_t person[KEY_SIZE];
+    const struct lookup_match *match; /* the identifier; its own person where `seen` is false */
+    bool seen;                        /* events there show it beside: */
+    struct str namespace, value;
+    int64_t events, first_at, last_at;
+};
+
+struct candidates {
+    struct arena *arena;
+    const struct lookup_match *match; /* whose are being read */
+    struct candidate list[LOOKUP_PERSONS_MAX];
+    size_t count;
+    struct render_table *rows;
+};
+
+static struct candidate *find_candidate(
+    struct candidates *candidates, const uint8_t person[KEY_SIZE])
+{
+    for (size_t i = 0; i < candidates->count; i++)
+        if (memcmp(candidates->list[i].person, person, KEY_SIZE) == 0)
+            return &candidates->list[i];
+    return NULL;
+}
+
+static struct candidate *new_candidate(
+    struct candidates *candidates, const uint8_t person[KEY_SIZE])
+{
+    if (candidates->count == LOOKUP_PERSONS_MAX)
+        return NULL;
+    struct candidate *candidate = &candidates->list[candidates->count++];
+    *candidate = (struct candidate){.match = candidates->match};
+    memcpy(candidate->person, person, KEY_SIZE);
+    return candidate;
+}
+
+static int add_seen(void *context, const struct reader_candidate *seen)
+{
+    struct candidates *candidates = context;
+    if (find_candidate(candidates, seen->person))
+        return 0;
+    struct candidate *candidate = new_candidate(candidates, seen->person);
+    if (!candidate)
+        return 0;
+    candidate->seen = true;
+    candidate->events = seen->events;
+    candidate->first_at = seen->first_at;
+    candidate->last_at = seen->last_at;
+    int r = arena_dup(candidates->arena, seen->namespace, &candidate->namespace);
+    return r < 0 ? r : arena_dup(candidates->arena, seen->value, &candidate->value);
+}
+
+/* Whose each identifier is, then who else it was seen with: a shared number is its own person, and
+ * those who share it are candidates. */
+static int find_candidates(struct candidates *candidates, struct reader *reader,
+    const struct lookup_match *matches, size_t count)
+{
+    static const uint8_t no_node[KEY_SIZE];
+    for (size_t i = 0; i < count; i++) {
+        candidates->match = &matches[i];
+        if (find_candidate(candidates, matches[i].person))
+            continue;
+        struct candidate *candidate = new_candidate(candidates, matches[i].person);
+        if (!candidate)
+            return 0;
+        candidate->events = matches[i].events;
+        candidate->first_at = matches[i].first_at;
+        candidate->last_at = matches[i].last_at;
+    }
+    for (size_t i = 0; i < count; i++) {
+        candidates->match = &matches[i];
+        if (memcmp(matches[i].node, no_node, KEY_SIZE) == 0)
+            continue;
+        int r =
+            reader_candidates(reader, matches[i].node, LOOKUP_PERSONS_MAX, add_seen, candidates);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void render_time_or_nothing(struct render_table *table, int64_t micros)
+{
+    if (micros)
+        render_time(table, micros);
+    else
+        render_nothing(table);
+}
+
+static void render_identifier(struct render_table *table, struct str namespace, struct str value)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    if (namespace.size == 0) {
+        render_nothing(table);
+        return;
+    }
+    int r = buf_append_str(&text, namespace);
+    if (r == 0)
+        r = buf_append(&text, ":", 1);
+    if (r == 0)
+        r = buf_append_str(&text, value);
+    render_text(table, r == 0 ? buf_str(&text) : value);
+}
+
 static int add_row(void *context, const struct reader_identity *identity)
 {
-    struct render_table *table = context;
+    struct candidates *candidates = context;
+    struct render_table *table = candidates->rows;
     render_uuid(table, identity->person);
     render_text(table, identity->namespace);
     render_text(table, identity->value);
     render_text(table, identity->why);
     render_integer(table, identity->events);
-    if (identity->first_at)
-        render_time(table, identity->first_at);
-    else
-        render_nothing(table);
-    if (identity->last_at)
-        render_time(table, identity->last_at);
-    else
-        render_nothing(table);
+    render_time_or_nothing(table, identity->first_at);
+    render_time_or_nothing(table, identity->last_at);
     return 0;
 }
 
-/* All identifiers of every person that matched: the evidence. */
-static int show(
-    struct verb_call *call, struct reader *reader, const struct lookup_match *matches, size_t count)
+/* The persons, when there are several. */
+static int show_candidates(const struct candidates *candidates, bool json)
+{
+    static const struct render_column columns[] = {
+        {"person", "person", RENDER_LEFT, 0},
+        {"because", "because", RENDER_LEFT, 0},
+        {"beside", "beside", RENDER_LEFT, 48},
+        {"events", "events", RENDER_RIGHT, 0},
+        {"first_at", "first", RENDER_LEFT, 0},
+        {"last_at", "last", RENDER_LEFT, 0},
+    };
+    CLEANUP(render_free) struct render_table *table = NULL;
+    int r = render_new(&table, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; r == 0 && i < candidates->count; i++) {
+        const struct candidate *candidate = &candidates->list[i];
+        render_uuid(table, candidate->person);
+        render_text(table, candidate->seen ? STR("seen") : candidate->match->why);
+        render_identifier(table, candidate->namespace, candidate->value);
+        render_integer(table, candidate->events);
+        render_time_or_nothing(table, candidate->first_at);
+        render_time_or_nothing(table, candidate->last_at);
+    }
+    return r < 0 ? r : render_write(table, json, stdout);
+}
+
+static int read_rows(struct candidates *candidates, struct reader *reader)
 {
     static const struct render_column columns[] = {
         {"person", "person", RENDER_LEFT, 0},
@@ -147,16 +276,36 @@ static int show(
         {"first_at", "first", RENDER_LEFT, 0},
         {"last_at", "last", RENDER_LEFT, 0},
     };
-    CLEANUP(render_free) struct render_table *table = NULL;
-    int r = render_new(&table, columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        bool before = false;
-        for (size_t k = 0; k < i; k++)
-            before = before || memcmp(matches[i].person, matches[k].person, KEY_SIZE) == 0;
-        if (!before)
-            r = reader_identifiers(reader, matches[i].person, add_row, table);
+    int r = render_new(&candidates->rows, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; r == 0 && i < candidates->count; i++)
+        r = reader_identifiers(reader, candidates->list[i].person, add_row, candidates);
+    return r;
+}
+
+/* All identifiers of every person that matched: the evidence. */
+static int show(struct verb_call *call, struct settings *settings, struct reader *reader,
+    const struct lookup_match *matches, size_t count)
+{
+    struct candidates candidates = {.arena = &settings->arena};
+    bool list = verb_switch(call, "--candidates");
+    int r = find_candidates(&candidates, reader, matches, count);
+    if (r < 0)
+        return r;
+    if (call->json && list)
+        return show_candidates(&candidates, true);
+    if (!call->json && (list || candidates.count > 1)) {
+        (void)printf("%zu candidate%s:\n", candidates.count, candidates.count == 1 ? "" : "s");
+        r = show_candidates(&candidates, false);
     }
-    return r < 0 ? r : render_write(table, call->json, stdout);
+    if (r == 0 && !list) {
+        if (!call->json && candidates.count > 1)
+            (void)printf("\n");
+        r = read_rows(&candidates, reader);
+        if (r == 0)
+            r = render_write(candidates.rows, call->json, stdout);
+    }
+    render_free(&candidates.rows);
+    return r;
 }
 
 static int run(struct verb_call *call)
@@ -174,7 +323,7 @@ static int run(struct verb_call *call)
     if (r == 0)
         r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)
-        r = show(call, reader, matches, count);
+        r = show(call, &settings, reader, matches, count);
     if (r < 0)
         r = verb_fail(call, r, "%s", call->arguments[0]);
     else if (count == 0)
@@ -187,7 +336,8 @@ static int run(struct verb_call *call)
 
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir"},
-    {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
+    {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
+    {"--candidates", NULL, "the persons alone, with what speaks for each", NULL, false},
 };
 
 const struct verb verb_lookup = {
@@ -198,9 +348,13 @@ const struct verb verb_lookup = {
               "value that is tried in\n"
               "every namespace. E-mail and phone are compared by pseudonym, in any spelling. "
               "Prints every identifier\n"
-              "of each person found, and why it belongs there. Exit 4 when nobody is known by it.",
+              "of each person found, and why it belongs there. Of a number that several share, all "
+              "who were seen with it\n"
+              "are candidates: the one that it belongs to first, then the latest, each with the "
+              "events that show both.\n"
+              "Old person ids resolve. Exit 4 when nobody is known by it.",
     .examples = "  tabiji lookup --data shop cookie:c-1\n"
-                "  tabiji lookup --data shop 090-1234-5678 --json",
+                "  tabiji lookup --data shop 090-1234-5678 --candidates --json",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,

@@ -13,6 +13,7 @@ struct lookup_match {
     struct str value;
     struct str why;
     uint8_t person[KEY_SIZE];
+    uint8_t node[KEY_SIZE]; /* of the identifier; zero for a person's id */
     int64_t events;
     int64_t first_at;
     int64_t last_at;

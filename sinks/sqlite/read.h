@@ -101,6 +101,22 @@ MUST_CHECK int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
 MUST_CHECK int reader_linked(
     struct reader *reader, const struct identifier *a, const struct identifier *b);
 
+/* A person on whose timeline events stand that show an identifier and at least one more. */
+struct reader_candidate {
+    uint8_t person[KEY_SIZE];
+    int64_t events; /* that show it */
+    int64_t first_at;
+    int64_t last_at;
+    struct str namespace; /* strongest identifier of the person that stood beside it; may be empty
+                           */
+    struct str value;
+};
+
+/* All such persons, at most `limit`, the latest first: of a number that a family shares each of
+ * them. */
+MUST_CHECK int reader_candidates(struct reader *reader, const uint8_t node[KEY_SIZE], int64_t limit,
+    int (*found)(void *context, const struct reader_candidate *candidate), void *context);
+
 /* What stands of a person: events, touches, sessions, conversions, credits, paths, identifiers. */
 #define READER_COUNTS 7
 struct reader_counts {

@@ -112,6 +112,45 @@ int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
     return r;
 }
 
+/* Of ids of one person the lowest is the strongest. */
+#define CANDIDATES_SQL                                                                             \
+    "WITH seen (other, event_key) AS ("                                                            \
+    "SELECT stronger, event_key FROM event_link WHERE weaker = ?1 UNION ALL "                      \
+    "SELECT weaker, event_key FROM event_link WHERE stronger = ?1), "                              \
+    "candidate (person, events, first_at, last_at, beside) AS ("                                   \
+    "SELECT e.person, count(DISTINCT s.event_key), min(e.occurred_at), max(e.occurred_at), "       \
+    "min(i.node) FROM seen AS s JOIN event AS e ON e.event_key = s.event_key "                     \
+    "LEFT JOIN identifier AS i ON i.node = s.other AND i.person = e.person GROUP BY e.person) "    \
+    "SELECT c.events, c.first_at, c.last_at, b.namespace, b.value, c.person "                      \
+    "FROM candidate AS c LEFT JOIN identifier AS b ON b.node = c.beside "                          \
+    "ORDER BY c.last_at DESC, c.person LIMIT ?2"
+
+int reader_candidates(struct reader *reader, const uint8_t node[KEY_SIZE], int64_t limit,
+    int (*found)(void *context, const struct reader_candidate *candidate), void *context)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reader->db, CANDIDATES_SQL, &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(node, KEY_SIZE));
+    sqlite3_bind_int64(select, 2, limit);
+    int code = SQLITE_DONE;
+    while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW) {
+        struct reader_candidate candidate = {
+            .events = sqlite3_column_int64(select, 0),
+            .first_at = sqlite3_column_int64(select, 1),
+            .last_at = sqlite3_column_int64(select, 2),
+            .namespace = column_text(select, 3),
+            .value = column_text(select, 4),
+        };
+        r = copy_key(select, 5, candidate.person) ? found(context, &candidate) : ERR_STATE;
+    }
+    if (r == 0)
+        r = database_error(code);
+    sqlite3_finalize(select);
+    return r;
+}
+
 struct pair {
     uint8_t other[KEY_SIZE];
     bool found;

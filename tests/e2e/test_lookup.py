@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Who may be calling: every candidate of a shared number, each with what speaks for it."""
+import json
+import sqlite3
+import subprocess
+import uuid
+
+from harness import PROGRAM, ROOT, Workspace
+
+MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
+PHONE = "090-1234-5678"
+
+
+def run(*arguments, code=0):
+    found = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stdout, found.stderr)
+    return found
+
+
+def event(number, time_of_day, kind="page_viewed", **ids):
+    return {"id": f"e{number}", "type": kind, "time": f"2026-11-20T{time_of_day}:00+09:00", "ids": ids}
+
+
+# A family's phone: the mother's and the son's accounts; a call of which only the number is known. A tablet in a shop.
+EVENTS = [
+    event(1, "10:00", login="u-mother", phone=PHONE),
+    event(2, "10:30", login="u-mother", phone=PHONE),
+    event(3, "11:00", login="u-son", phone=PHONE),
+    event(4, "12:00", kind="call_started", phone="+81 90 1234 5678"),
+    event(5, "13:00", login="u-son", cookie="c-son"),
+    event(6, "13:05", cookie="c-son"),
+    event(7, "14:00", login="u-alone", phone="03-1234-5678"),
+    event(8, "14:30", cookie="c-unsure", login="u-alone"),
+    event(9, "14:40", cookie="c-unsure", login="u-mother"),
+    event(10, "14:50", cookie="c-unsure"),
+]
+
+
+def load(data, events):
+    file = data.parent / "events.ndjson"
+    file.write_text("".join(json.dumps(e) + "\n" for e in events))
+    run("import", "--data", data, "--mapping", MAPPING, file)
+
+
+def query(data, question, *values):
+    db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
+    found = db.execute(question, values).fetchall()
+    db.close()
+    return found
+
+
+def person_of(data, namespace, value):
+    return str(uuid.UUID(bytes=query(data, "SELECT person FROM identifier WHERE namespace = ? AND value = ?", namespace, value)[0][0]))
+
+
+def candidates(data):
+    for spelling in (PHONE, "+81-90-1234-5678", "phone:０９０ー１２３４ー５６７８"):
+        found = json.loads(run("lookup", "--data", data, "--candidates", "--json", spelling).stdout)
+        assert [(c["because"], c["beside"], c["events"]) for c in found] == [
+            ("shared", None, 1), ("seen", "login:u-son", 1), ("seen", "login:u-mother", 2)], (spelling, found)
+    son, mother = person_of(data, "login", "u-son"), person_of(data, "login", "u-mother")
+    assert [c["person"] for c in found[1:]] == [son, mother]
+    assert found[2]["first_at"] == "2026-11-20T10:00:00+09:00" and found[2]["last_at"] == "2026-11-20T10:30:00+09:00", found
+    text = run("lookup", "--data", data, PHONE).stdout
+    assert text.startswith("3 candidates:\n") and "c-son" in text, text
+    rows = json.loads(run("lookup", "--data", data, "--json", PHONE).stdout)
+    assert {r["person"] for r in rows} == {c["person"] for c in found}
+    one = run("lookup", "--data", data, "03-1234-5678").stdout
+    assert "candidates" not in one and "u-alone" in one, one
+    alone = json.loads(run("lookup", "--data", data, "--candidates", "--json", "03-1234-5678").stdout)
+    assert [(c["because"], c["person"]) for c in alone] == [("claim", person_of(data, "login", "u-alone"))], alone
+    assert json.loads(run("lookup", "--data", data, "--candidates", "--json", son).stdout)[0]["person"] == son
+
+
+def bad_lookups(data):
+    assert "nobody is known" in run("lookup", "--data", data, "090-0000-0000", code=4).stderr
+    assert "nobody is known" in run("lookup", "--data", data, "--candidates", "phone:no number", code=4).stderr
+    run("lookup", "--data", data, "cookie:" + "x" * 300, code=1)
+    run("lookup", "--data", data, code=2)
+
+
+def main():
+    with Workspace() as space:
+        data = space.path / "data"
+        load(data, EVENTS)
+        candidates(data)
+        bad_lookups(data)
+    print("lookup: every candidate, with evidence")
+
+
+if __name__ == "__main__":
+    main()
