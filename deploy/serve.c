@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 
+#include "deploy/verb/lookup.h"
 #include "schemas/error.h"
 
 #define CHECK_EVERY_MS 200
@@ -52,6 +53,10 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
     config.door = &settings->door;
     config.log = &settings->log;
     config.metrics = settings->metrics;
+    if (!str_equal(config_text(settings->config, OPTION_STREAM_DRIVER), STR("kafka"))) {
+        config.lookup = lookup_answer; /* the tables are here */
+        config.lookup_context = settings;
+    }
     r = collector_start(&config, appender, out);
     if (r < 0) {
         metrics_free(&settings->metrics);

@@ -2,6 +2,7 @@
 #include "deploy/verb/lookup.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "deploy/render.h"
 #include "deploy/verb/verbs.h"
@@ -241,7 +242,7 @@ static int add_row(void *context, const struct reader_identity *identity)
 }
 
 /* The persons, when there are several. */
-static int show_candidates(const struct candidates *candidates, bool json)
+static int show_candidates(const struct candidates *candidates, bool json, FILE *out)
 {
     static const struct render_column columns[] = {
         {"person", "person", RENDER_LEFT, 0},
@@ -262,7 +263,7 @@ static int show_candidates(const struct candidates *candidates, bool json)
         render_time_or_nothing(table, candidate->first_at);
         render_time_or_nothing(table, candidate->last_at);
     }
-    return r < 0 ? r : render_write(table, json, stdout);
+    return r < 0 ? r : render_write(table, json, out);
 }
 
 static int read_rows(struct candidates *candidates, struct reader *reader)
@@ -292,10 +293,10 @@ static int show(struct verb_call *call, struct settings *settings, struct reader
     if (r < 0)
         return r;
     if (call->json && list)
-        return show_candidates(&candidates, true);
+        return show_candidates(&candidates, true, stdout);
     if (!call->json && (list || candidates.count > 1)) {
         (void)printf("%zu candidate%s:\n", candidates.count, candidates.count == 1 ? "" : "s");
-        r = show_candidates(&candidates, false);
+        r = show_candidates(&candidates, false, stdout);
     }
     if (r == 0 && !list) {
         if (!call->json && candidates.count > 1)
@@ -305,6 +306,69 @@ static int show(struct verb_call *call, struct settings *settings, struct reader
             r = render_write(candidates.rows, call->json, stdout);
     }
     render_free(&candidates.rows);
+    return r;
+}
+
+/* ---- over HTTP ---- */
+
+static int write_answer(struct settings *settings, struct reader *reader,
+    const struct lookup_match *matches, size_t count, FILE *out)
+{
+    struct candidates candidates = {.arena = &settings->arena};
+    (void)fputs("{\"candidates\":", out);
+    int r = find_candidates(&candidates, reader, matches, count);
+    if (r == 0)
+        r = show_candidates(&candidates, true, out);
+    (void)fputs(",\"identifiers\":", out);
+    if (r == 0)
+        r = read_rows(&candidates, reader);
+    if (r == 0)
+        r = render_write(candidates.rows, true, out);
+    (void)fputs("}\n", out);
+    render_free(&candidates.rows);
+    return r;
+}
+
+static int append_answer(struct settings *settings, struct reader *reader,
+    const struct lookup_match *matches, size_t count, struct buf *reply)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return ERR_NO_MEMORY;
+    int r = write_answer(settings, reader, matches, count, out);
+    if (fclose(out) != 0 && r == 0)
+        r = ERR_NO_MEMORY;
+    if (r == 0)
+        r = buf_append(reply, text, size);
+    free(text);
+    return r;
+}
+
+int lookup_answer(void *context, struct str spelling, struct buf *reply, int *status)
+{
+    /* Read by all requests, but for the arena: each has its own. */
+    struct settings settings = *(const struct settings *)context;
+    struct lookup_match matches[LOOKUP_PERSONS_MAX];
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    const char *path = "";
+    size_t count = 0;
+    settings.arena = (struct arena){0};
+    int r = settings_database(&settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r == 0)
+        r = lookup_persons(&settings, reader, spelling, matches, &count);
+    if (r == ERR_NOT_FOUND) /* no tables yet: nobody is known */
+        r = 0;
+    if (r == 0 && count)
+        r = append_answer(&settings, reader, matches, count, reply);
+    else if (r == 0)
+        r = buf_append_str(reply, STR("{\"candidates\":[],\"identifiers\":[]}\n"));
+    if (r == 0)
+        *status = count ? 200 : 404;
+    arena_free(&settings.arena);
     return r;
 }
 

@@ -26,3 +26,10 @@ struct lookup_match {
  */
 MUST_CHECK int lookup_persons(struct settings *settings, struct reader *reader, struct str spelling,
     struct lookup_match matches[LOOKUP_PERSONS_MAX], size_t *count);
+
+/*
+ * Answers GET /v1/lookup?id=SPELLING: {"candidates":[...],"identifiers":[...]}, rows as `tabiji
+ * lookup --json` has them; 200, or 404 when nobody is known by it. context: the settings, read
+ * only. A collector_lookup_fn.
+ */
+MUST_CHECK int lookup_answer(void *context, struct str spelling, struct buf *reply, int *status);

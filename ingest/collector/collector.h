@@ -16,6 +16,11 @@
 #include "ingest/metrics/metrics.h"
 #include "ingest/stream/stream.h"
 
+/* Says who is meant by a spelling of an identifier: appends JSON to *reply and sets the HTTP
+ * status. Errors: ERR_AGAIN, ERR_NO_MEMORY and others, which are answered 503 or as
+ * exchange_status() has them. Threads: any. */
+typedef int collector_lookup_fn(void *context, struct str spelling, struct buf *reply, int *status);
+
 /* Borrowed until collector_stop(). Fields as in option.def, [collector]. */
 struct collector_config {
     const char *listen;
@@ -35,9 +40,11 @@ struct collector_config {
     const struct door_config *door;
     const struct log *log;
     struct metrics *metrics;
+    collector_lookup_fn *lookup; /* answers GET /v1/lookup, to operators; NULL: 404 */
+    void *lookup_context;
 };
 
-/* The values of a configuration; door, log and metrics are left NULL. */
+/* The values of a configuration; door, log, metrics and lookup are left NULL. */
 void collector_configure(const struct config *config, struct collector_config *out);
 
 struct collector;

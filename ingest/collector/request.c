@@ -336,7 +336,8 @@ static void check_method(struct request *request, const char *method)
         request->exchange.status = 204;
         return;
     }
-    if (!route)
+    bool absent = !route || (route->page == PAGE_LOOKUP && !request->collector->config.lookup);
+    if (absent)
         refuse(request, 404, "not_found", "there is nothing at this path");
     else if (route->page != PAGE_NONE ? !read : strcmp(method, "POST") != 0)
         refuse(request, 405, "method", "this path takes another method");
@@ -481,6 +482,31 @@ static enum MHD_Result wait_for_append(struct request *request)
     return MHD_YES;
 }
 
+/* Who is meant: personal data, hence for a key of an operator's source alone. 0 when answered.
+ * Errors: ERR_NO_MEMORY, those of the look-up. */
+static int look_up(struct request *request)
+{
+    const struct collector_config *config = &request->collector->config;
+    struct exchange *exchange = &request->exchange;
+    exchange->sources = request->collector->sources;
+    exchange->monotonic_micros = request->begun_micros;
+    int r = exchange_authorise(exchange, STR(""), SOURCE_PROTOCOL_NATIVE, REPLY_NATIVE);
+    if (r == 0 && !exchange->source->config.is_operator)
+        r = exchange_refuse(exchange, 403, "operator",
+            "only a source with operator = yes may look persons up", REPLY_NATIVE);
+    if (r == 0)
+        r = exchange_check_rate(exchange, 1, REPLY_NATIVE);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    struct str spelling =
+        str_of(MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "id"));
+    if (spelling.size == 0)
+        r = exchange_fail(exchange, ERR_MISSING_FIELD, STR("?id=phone:090-..."), REPLY_NATIVE);
+    else
+        r = config->lookup(config->lookup_context, spelling, &exchange->reply, &exchange->status);
+    return r < 0 ? r : 0;
+}
+
 /* The body is whole. */
 static enum MHD_Result finish(struct request *request)
 {
@@ -491,6 +517,12 @@ static enum MHD_Result finish(struct request *request)
     if (exchange->status != STATUS_NONE)
         return reply(request);
     request->begun_micros = clock_micros(CLOCK_MONOTONIC);
+    if (request->route->page == PAGE_LOOKUP) {
+        int r = look_up(request);
+        if (r < 0)
+            refuse_error(request, r, "");
+        return reply(request);
+    }
     if (request->route->page != PAGE_NONE) {
         if (page_write(collector, request->route->page, &exchange->reply, &request->media_type,
                 &exchange->status) < 0)

@@ -41,6 +41,7 @@ static const struct route routes[] = {
     SEGMENT("/v1/import/", "batch"),
     SEGMENT("/beacon/v1/batch", "batch"),
     SEGMENT("/v1/m", "metrics"),
+    PAGE("/v1/lookup", PAGE_LOOKUP),
     PAGE("/healthz", PAGE_HEALTH),
     PAGE("/readyz", PAGE_READY),
     PAGE("/metrics", PAGE_METRICS),

@@ -11,6 +11,7 @@ enum route_page {
     PAGE_READY,   /* it would take events */
     PAGE_METRICS, /* Prometheus */
     PAGE_OPENAPI,
+    PAGE_LOOKUP, /* who is it; operators only */
 };
 
 struct route {

@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """Who may be calling: every candidate of a shared number, each with what speaks for it."""
+import base64
+import hashlib
 import json
 import sqlite3
 import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
 import uuid
 
-from harness import PROGRAM, ROOT, Workspace
+from harness import PROGRAM, ROOT, Workspace, free_port, stop, wait_until
 
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
 PHONE = "090-1234-5678"
@@ -79,12 +84,66 @@ def bad_lookups(data):
     run("lookup", "--data", data, code=2)
 
 
+CONFIG = """[source crm]
+key_sha256 = {crm}
+operator = yes
+[source web]
+key_sha256 = {web}
+[source slow]
+key_sha256 = {slow}
+operator = yes
+rate = 1
+"""
+
+
+def ask(port, key, query, method="GET"):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/lookup{query}", method=method)
+    if key:
+        request.add_header("Authorization", "Basic " + base64.b64encode(f"{key}:".encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def over_http(space, data):
+    """The agent's screen asks the running process: the same answer as the verb's, for operators' keys alone."""
+    config, port = space.path / "tabiji.ini", free_port()
+    config.write_text(CONFIG.format(**{n: hashlib.sha256(n.encode()).hexdigest() for n in ("crm", "web", "slow")}))
+    process = space.start("run", "--config", config, "--data", data, "--listen", f"127.0.0.1:{port}", stderr=subprocess.DEVNULL)
+
+    def answers():
+        try:
+            return ask(port, "crm", "")[0] == 400
+        except OSError:
+            return False
+    wait_until(answers, "the listener")
+    id_of = lambda text: "?id=" + urllib.parse.quote(text)
+    for spelling in (PHONE, "phone:０９０ー１２３４ー５６７８", "login:u-son", person_of(data, "login", "u-son")):
+        status, found = ask(port, "crm", id_of(spelling))
+        assert status == 200, (status, found)
+        assert found["candidates"] == json.loads(run("lookup", "--data", data, "--candidates", "--json", spelling).stdout)
+        assert found["identifiers"] == json.loads(run("lookup", "--data", data, "--json", spelling).stdout)
+    assert ask(port, "crm", id_of("login:u-none")) == (404, {"candidates": [], "identifiers": []})
+    for key, query, status, code in [
+            ("crm", "", 400, "missing_field"), ("crm", "?id=", 400, "missing_field"), ("crm", id_of("cookie:" + "x" * 300), 400, "bad_value"),
+            (None, id_of(PHONE), 401, "unauthorized"), ("wrong", id_of(PHONE), 401, "unauthorized"), ("web", id_of(PHONE), 403, "operator")]:
+        got = ask(port, key, query)
+        assert (got[0], got[1]["code"]) == (status, code), (key, query, got)
+        assert "u-son" not in json.dumps(got), got
+    assert ask(port, "crm", id_of(PHONE), method="POST")[0] == 405
+    assert 429 in [ask(port, "slow", id_of(PHONE))[0] for _ in range(40)]
+    assert stop(process) == 0
+
+
 def main():
     with Workspace() as space:
         data = space.path / "data"
         load(data, EVENTS)
         candidates(data)
         bad_lookups(data)
+        over_http(space, data)
     print("lookup: every candidate, with evidence")
 
 
