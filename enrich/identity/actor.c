@@ -9,6 +9,7 @@
 
 #include "enrich/identity/edge.h"
 #include "enrich/identity/erasure.h"
+#include "enrich/identity/evidence.h"
 #include "enrich/identity/settle.h"
 #include "schemas/error.h"
 
@@ -110,28 +111,41 @@ static int on_link(struct actor *actor, struct owner *owner, const struct identi
     return actor_link(actor, owner, message->links, message->links_count);
 }
 
+static int send_detach(
+    struct actor *actor, const struct owner *owner, const uint8_t strong[KEY_SIZE])
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_DETACH;
+    return actor_send(actor, owner, strong, &message);
+}
+
+/* Only of those that it is linked to, and of a set's members, a node knows that they are generic.
+ */
+static void drop_generic(struct edge *edge)
+{
+    if (!edge_linked(edge) && !(edge->flags & EDGE_MEMBER))
+        edge->flags &= ~(unsigned)EDGE_GENERIC;
+}
+
 /* One signature less shows the link. What a generic node no longer counts, the stronger one does.
  */
 static int unlink_one(
     struct actor *actor, struct owner *owner, const uint8_t strong[KEY_SIZE], bool *is_last)
 {
-    struct identity_message message;
     struct edge edge;
     int r = edge_get(actor->owners, owner, strong, &edge);
     if (r < 0)
         return r;
     if (edge.links > 0) {
         edge.links--;
-        if (edge.links == 0 && !(edge.flags & EDGE_MEMBER))
-            edge.flags &= ~(unsigned)EDGE_GENERIC;
+        drop_generic(&edge);
         r = edge_put(actor->owners, owner, &edge);
     }
     if (r < 0 || edge.links > 0)
         return r;
     *is_last = true;
-    identity_message_init(&message);
-    message.kind = IDENTITY_KIND_DETACH;
-    return actor_send(actor, owner, strong, &message);
+    return send_detach(actor, owner, strong);
 }
 
 static int on_unlink(
@@ -147,6 +161,15 @@ static int on_unlink(
     return settle(actor, owner);
 }
 
+/* The pair is linked from now on, or no more: the weaker one must believe the right root. */
+static int tell_changed(
+    struct actor *actor, const struct owner *owner, const struct edge *edge, bool before)
+{
+    bool after = edge_linked(edge) || edge->bridges > 0;
+    bool itself = memcmp(owner->root, owner->id, KEY_SIZE) == 0;
+    return before == after || itself ? 0 : settle_tell(actor, owner, edge->node, after);
+}
+
 static int on_detach(struct actor *actor, struct owner *owner, const uint8_t from[KEY_SIZE])
 {
     struct edge edge;
@@ -157,35 +180,47 @@ static int on_detach(struct actor *actor, struct owner *owner, const uint8_t fro
         return r;
     if (edge.links == 0)
         return ERR_VALUE;
+    bool before = edge_linked(&edge) || edge.bridges > 0;
     edge.links--;
     owner_lost(actor->owners, owner);
     r = edge_put(actor->owners, owner, &edge);
-    bool itself = memcmp(owner->root, owner->id, KEY_SIZE) == 0;
-    if (r < 0 || edge.links > 0 || edge.bridges > 0 || itself)
-        return r;
-    return settle_tell(actor, owner, from, false);
+    return r < 0 ? r : tell_changed(actor, owner, &edge, before);
 }
 
-static int on_attach(struct actor *actor, struct owner *owner, const uint8_t from[KEY_SIZE])
+static void say(struct edge *edge, int64_t sign)
 {
-    struct identity_message message;
+    edge->flags &= ~(unsigned)(EDGE_SAID | EDGE_CUT);
+    edge->flags |= sign > 0 ? EDGE_SAID : sign < 0 ? EDGE_CUT : 0u;
+    drop_generic(edge);
+}
+
+/* on: the weaker one says what evidence makes of the two. */
+static int on_attach(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    const uint8_t *from = message->from;
+    struct identity_message generic;
     struct edge edge;
-    identity_message_init(&message);
-    message.kind = IDENTITY_KIND_GENERIC;
+    identity_message_init(&generic);
+    generic.kind = IDENTITY_KIND_GENERIC;
     if (owner->flags & OWNER_GENERIC)
-        return actor_send(actor, owner, from, &message);
+        return actor_send(actor, owner, from, &generic);
     int r = edge_get(actor->owners, owner, from, &edge);
     if (r < 0)
         return r;
-    bool knows_root = edge.bridges > 0, attached = edge.links > 0;
-    edge.links += edge.links < INT32_MAX; /* a generic one attaches with each signature */
+    bool before = edge_linked(&edge) || edge.bridges > 0, first = edge.links == 0;
+    if (message->on)
+        say(&edge, message->number);
+    else /* a generic one attaches with each signature */
+        edge.links += edge.links < INT32_MAX;
     r = edge_put(actor->owners, owner, &edge);
-    if (r < 0 || attached)
+    if (message->on)
+        owner_lost(actor->owners, owner); /* what was linked before may be no more */
+    if (r < 0)
         return r;
-    if (over_limit(actor, owner, node_class(from)))
+    if (first && !message->on && over_limit(actor, owner, node_class(from)))
         return settle_generic(actor, owner);
-    bool itself = memcmp(owner->root, owner->id, KEY_SIZE) == 0;
-    return itself || knows_root ? 0 : settle_tell(actor, owner, from, true);
+    return tell_changed(actor, owner, &edge, before);
 }
 
 static int on_generic(struct actor *actor, struct owner *owner, const uint8_t from[KEY_SIZE])
@@ -194,11 +229,50 @@ static int on_generic(struct actor *actor, struct owner *owner, const uint8_t fr
     int r = edge_get(actor->owners, owner, from, &edge);
     if (r < 0)
         return r;
-    if (edge.links == 0 && !(edge.flags & EDGE_MEMBER))
+    if (!edge_linked(&edge) && !(edge.flags & EDGE_MEMBER))
         return 0; /* linked no more, or a generic node that keeps no links */
     edge.flags |= EDGE_GENERIC;
     r = edge_put(actor->owners, owner, &edge);
     return r < 0 ? r : settle(actor, owner);
+}
+
+/* ---- what is said of two ---- */
+
+/* Makes the edge what the evidence that stands says, and tells its other end. */
+static int apply_evidence(struct actor *actor, struct owner *owner, const uint8_t other[KEY_SIZE],
+    const struct evidence_row *stands)
+{
+    struct identity_message message;
+    struct edge edge;
+    int r = edge_get(actor->owners, owner, other, &edge);
+    if (r < 0)
+        return r;
+    unsigned before = edge.flags & (EDGE_SAID | EDGE_CUT);
+    say(&edge, stands->sign);
+    if (before == (edge.flags & (EDGE_SAID | EDGE_CUT)))
+        return 0;
+    r = edge_put(actor->owners, owner, &edge);
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_ATTACH;
+    message.on = true;
+    message.number = stands->sign;
+    message.value = stands->sign > 0 ? stands->other_value : (struct str){0};
+    if (r == 0)
+        r = actor_send(actor, owner, other, &message);
+    owner_lost(actor->owners, owner);
+    return r < 0 ? r : settle(actor, owner);
+}
+
+static int on_evidence(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    struct evidence_row stands;
+    int r = evidence_take(actor->owners, owner, message, &stands);
+    if (r <= 0)
+        return r;
+    if (stands.sign > 0)
+        r = owner_name(actor->owners, owner, stands.value);
+    return r < 0 ? r : apply_evidence(actor, owner, message->other, &stands);
 }
 
 /* ---- derived links and roots ---- */
@@ -214,9 +288,9 @@ static int on_bridge(
         return r;
     if (!message->on && edge.bridges == 0)
         return ERR_VALUE;
-    bool before = edge.links > 0 || edge.bridges > 0;
+    bool before = edge_linked(&edge) || edge.bridges > 0;
     edge.bridges += message->on ? 1 : -1;
-    bool after = edge.links > 0 || edge.bridges > 0;
+    bool after = edge_linked(&edge) || edge.bridges > 0;
     r = edge_put(actor->owners, owner, &edge);
     if (r < 0)
         return r;
@@ -310,7 +384,8 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
         r = make_set(actor, owner, message);
     if (r < 0)
         return r;
-    r = owner_name(actor->owners, owner, message->value);
+    if (message->kind != IDENTITY_KIND_EVIDENCE) /* which may not stand */
+        r = owner_name(actor->owners, owner, message->value);
     if (r < 0)
         return r;
     switch (message->kind) {
@@ -319,7 +394,7 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
     case IDENTITY_KIND_UNLINK:
         return on_unlink(actor, owner, message);
     case IDENTITY_KIND_ATTACH:
-        return on_attach(actor, owner, message->from);
+        return on_attach(actor, owner, message);
     case IDENTITY_KIND_DETACH:
         return on_detach(actor, owner, message->from);
     case IDENTITY_KIND_GENERIC:
@@ -333,6 +408,9 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
         return on_claim(actor, owner, message);
     case IDENTITY_KIND_VERDICT:
         return on_verdict(actor, owner, message);
+    case IDENTITY_KIND_EVIDENCE:
+    case IDENTITY_KIND_RETRACT:
+        return on_evidence(actor, owner, message);
     case IDENTITY_KIND_ERASE:
         return erasure_on_erase(actor, owner, message);
     case IDENTITY_KIND_FORGET:

@@ -21,7 +21,7 @@
 
 static bool is_above(const struct owner *owner, const uint8_t other[KEY_SIZE])
 {
-    return node_class(other) < node_class(owner->id);
+    return memcmp(other, owner->id, KEY_SIZE) < 0;
 }
 
 static bool says_nothing(const struct edge *edge)
@@ -209,20 +209,24 @@ int edge_put(struct owners *owners, struct owner *owner, const struct edge *edge
 
 /* ---- lists ---- */
 
-static int scan_class(struct owners *owners, const struct owner *owner, int class,
-    struct edge_list *list, size_t room)
+static int scan_class(struct owners *owners, const struct owner *owner,
+    const struct edge_rows *rows, bool above, struct edge_list *list)
 {
     uint8_t prefix[KEY_SIZE + 1];
+    size_t end = list->count + (size_t)rows->count;
     struct state_scan *scan;
     struct str key, value;
     memcpy(prefix, owner->id, KEY_SIZE);
-    prefix[KEY_SIZE] = (uint8_t) class;
+    prefix[KEY_SIZE] = (uint8_t)rows->class;
     int r =
         state_scan_begin(owners_state(owners), TABLE_EDGE, str_make(prefix, sizeof prefix), &scan);
     if (r < 0)
         return r;
     while ((r = state_scan_next(scan, &key, &value)) == 0) {
-        if (key.size != EDGE_KEY_SIZE || list->count == room)
+        if (key.size == EDGE_KEY_SIZE &&
+            is_above(owner, (const uint8_t *)key.data + KEY_SIZE) != above)
+            continue; /* evidence links within a rank, both ways */
+        if (key.size != EDGE_KEY_SIZE || list->count == end)
             r = ERR_STATE;
         else
             r = read_row(
@@ -234,15 +238,22 @@ static int scan_class(struct owners *owners, const struct owner *owner, int clas
     return r < 0 ? r : 0;
 }
 
+/* Rows of the class may be on that side; of its own rank, on both. */
+static bool on_side(const struct owner *owner, const struct edge_rows *rows, bool above)
+{
+    int own = node_class(owner->id);
+    return rows->class == own || (rows->class < own) == above;
+}
+
 /* The array alone where that is all. */
 static int list_side(
     struct owners *owners, const struct owner *owner, bool above, struct edge_list *out)
 {
     const struct edge_array *array = above ? &owner->above : &owner->below;
     size_t room = array->count;
-    int own = node_class(owner->id), r = 0;
+    int r = 0;
     for (size_t i = 0; i < owner->rows_count; i++)
-        if ((owner->rows[i].class < own) == above)
+        if (on_side(owner, &owner->rows[i], above))
             room += (size_t)owner->rows[i].count;
     *out = (struct edge_list){array->edges, array->count};
     if (room == array->count)
@@ -253,8 +264,8 @@ static int list_side(
     if (array->count)
         memcpy(out->edges, array->edges, array->count * sizeof *out->edges);
     for (size_t i = 0; r == 0 && i < owner->rows_count; i++)
-        if ((owner->rows[i].class < own) == above)
-            r = scan_class(owners, owner, owner->rows[i].class, out, room);
+        if (on_side(owner, &owner->rows[i], above))
+            r = scan_class(owners, owner, &owner->rows[i], above, out);
     return r;
 }
 
@@ -270,11 +281,13 @@ int edges_below(struct owners *owners, const struct owner *owner, struct edge_li
 
 int64_t edges_linked(const struct owner *owner, int class)
 {
-    const struct edge_array *array = class < node_class(owner->id) ? &owner->above : &owner->below;
+    const struct edge_array *sides[] = {&owner->above, &owner->below};
     const struct edge_rows *rows = find_rows(owner, class);
     int64_t count = rows ? rows->linked : 0;
-    for (size_t i = 0; i < array->count; i++)
-        count += node_class(array->edges[i].node) == class && array->edges[i].links > 0;
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < sides[side]->count; i++)
+            count +=
+                node_class(sides[side]->edges[i].node) == class && sides[side]->edges[i].links > 0;
     return count;
 }
 
@@ -282,15 +295,13 @@ int edges_drop_below(struct owners *owners, struct owner *owner)
 {
     struct edge_list list;
     uint8_t key[EDGE_KEY_SIZE];
-    size_t kept = 0;
     int r = edges_below(owners, owner, &list);
-    for (size_t i = owner->below.count; r == 0 && i < list.count; i++)
-        r = state_delete(
-            owners_state(owners), TABLE_EDGE, edge_key(key, owner->id, list.edges[i].node));
-    for (size_t i = 0; i < owner->rows_count; i++)
-        if (owner->rows[i].class < node_class(owner->id))
-            owner->rows[kept++] = owner->rows[i];
-    owner->rows_count = kept;
+    for (size_t i = owner->below.count; r == 0 && i < list.count; i++) {
+        const struct edge *edge = &list.edges[i];
+        r = state_delete(owners_state(owners), TABLE_EDGE, edge_key(key, owner->id, edge->node));
+        if (r == 0)
+            r = count_row(owners, owner, node_class(edge->node), -1, -(edge->links > 0));
+    }
     owner->below.count = 0;
     owner_changed(owners, owner);
     return r;

@@ -37,16 +37,24 @@ enum edge_flag {
     EDGE_GENERIC = 1 << 0, /* the stronger neighbour said that it is generic */
     EDGE_BRIDGED = 1 << 1, /* this node links that neighbour to others that it bridges */
     EDGE_MEMBER = 1 << 2,  /* this node is a set, the neighbour its member */
+    EDGE_SAID = 1 << 3,    /* evidence links the two */
+    EDGE_CUT = 1 << 4,     /* evidence unlinks the two */
 };
 
 struct edge {
     uint8_t node[KEY_SIZE]; /* the neighbour */
     uint8_t root[KEY_SIZE]; /* what a stronger one said of its root; else itself */
-    int32_t links;          /* signatures that show the link up; 1: attached from below */
+    int32_t links;          /* signatures that show the link up, or attachments from below */
     int32_t bridges;        /* nodes that link the two */
     unsigned flags;
     bool in_row; /* where edge_get() found it */
 };
+
+/* Whether there is a link, but that either end may be generic. */
+static inline bool edge_linked(const struct edge *edge)
+{
+    return !(edge->flags & EDGE_CUT) && (edge->links > 0 || (edge->flags & EDGE_SAID));
+}
 
 struct edge_list {
     struct edge *edges;

@@ -2,6 +2,7 @@
 #include "enrich/identity/erasure.h"
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/evidence.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
@@ -230,6 +231,17 @@ int erasure_pass_on(const struct signature *signature, int32_t chain_index,
 
 /* ---- for timelines ---- */
 
+int erasure_retract(
+    const struct namespace_table *namespaces, const struct touchpoint *event, struct outbox *outbox)
+{
+    struct evidence_message evidence;
+    if (!event->has_evidence)
+        return 0;
+    int r = evidence_of_event(namespaces, event, IDENTITY_KIND_RETRACT, &evidence);
+    memcpy(evidence.message.from, evidence.message.to, KEY_SIZE);
+    return r < 0 ? r : send_identity(outbox, &evidence.message);
+}
+
 int erasure_take_back(const struct erased *erased, const struct touchpoint *event,
     struct arena *arena, struct outbox *outbox)
 {
@@ -238,6 +250,8 @@ int erasure_take_back(const struct erased *erased, const struct touchpoint *even
     struct link_end links[EVENT_IDENTIFIERS_MAX];
     struct identity_message message;
     int r = signature_of_event(erased->namespaces, event, arena, &signature);
+    if (r == 0)
+        r = erasure_retract(erased->namespaces, event, outbox);
     if (r < 0)
         return r;
     (void)signature_chain(&signature, chain);

@@ -51,6 +51,11 @@ struct erased {
 MUST_CHECK int erasure_take_back(const struct erased *erased, const struct touchpoint *event,
     struct arena *arena, struct outbox *outbox);
 
+/* The evidence of an event that is no more, if it has any, says nothing any more. Errors: as
+ * erasure_take_back(). */
+MUST_CHECK int erasure_retract(const struct namespace_table *namespaces,
+    const struct touchpoint *event, struct outbox *outbox);
+
 /* An event of one identifier stands with an erased person all the same: tells its node, which
  * might else think that nothing shows it. Errors: as erasure_take_back(). */
 MUST_CHECK int erasure_keep(

@@ -7,8 +7,9 @@
  *     {"id":"…","type":"identity_linked","time":"…","ids":{"login":"u-1"},
  *      "evidence":{"a":{"login":"u-1"},"b":{"email":"x@example.com"},"sign":1,"authority":100,
  *                  "reason":"called in"}}
- * `ids` says whose timeline shows the event: one end, or both. Such an event links nothing by its
- * ids, only by its evidence. Where IDENTITY is silent, this is what evidence means:
+ * `ids` says whose timeline shows the event: one end is enough. They link as those of any event do;
+ * evidence of a pair is above what signatures show of it. Where IDENTITY is silent, this is what
+ * evidence means:
  *  - of a pair {a, b} the evidence that is last in the order of (authority, occurred_at,
  *    event_key) stands, whatever came first: sign > 0 links, sign < 0 unlinks. So both are
  *    reversible, by further evidence, and an operator's word (EVIDENCE_AUTHORITY_OPERATOR) is above
@@ -17,9 +18,11 @@
  *    where both are of one rank. So two logins become one person: the later has one stronger
  *    neighbour, and claims its root. One that is so linked to two of its rank belongs to neither,
  *    until these are linked too.
- *  - unlinked: there is no link between the two, observed or derived, and they do not count as
- *    neighbours; signatures that show both change nothing. They may still be one person over a
- *    third identifier.
+ *  - unlinked: there is no link between the two, observed or derived; signatures that show both
+ *    change nothing. They may still be one person over a third identifier.
+ *  - evidence does not count where neighbours are counted (generic identifiers): such marks stay
+ * for ever, and what one says could be unsaid. Neighbours that signatures show count, also when
+ * they are unlinked.
  *
  * Erasure (type erasure_requested): every identifier in `ids` is to be erased with its person:
  *     {"id":"…","type":"erasure_requested","time":"…","ids":{"login":"u-1"}}
@@ -31,11 +34,39 @@
  *    occurred before the erasure, others for good. An event whose first node is suppressed yields
  *    nothing;
  *  - identifiers that no event shows any more have no row in person_of.
+ *  - evidence of an event that vanished says nothing, for good (also where the event is sent again,
+ *    and stands since it is a device's and occurred after the erasure).
  * The result is that of a build without those events, but for generic marks and epochs, which stay.
  * Which events are the person's is what belongs to it when the erasure comes to its timeline, and
  * what comes to it later.
  */
 #pragma once
 
+#include "enrich/identity/message.h"
+#include "enrich/identity/owner.h"
+
 /* Authority of an operator's link and unlink; clients have 0. */
 #define EVIDENCE_AUTHORITY_OPERATOR 100
+
+/* What stands of a pair. Slices are valid until the batch ends. */
+struct evidence_row {
+    int sign; /* > 0 links, < 0 unlinks, 0: there is none */
+    struct str value;
+    struct str other_value;
+};
+
+/* Takes in a message of kind evidence or retract (of one event the first stands, and once retracted
+ * it says nothing for ever). Returns 1 and what stands of the pair then, 0 when nothing changed.
+ * Errors: ERR_STATE, those of state. */
+MUST_CHECK int evidence_take(struct owners *owners, const struct owner *owner,
+    const struct identity_message *message, struct evidence_row *stands);
+
+/* Message of an event that has evidence, of kind evidence or retract; `from` is left. Slices are
+ * borrowed. Errors: ERR_NAMESPACE, ERR_VALUE (empty, too long,
+ * or one identifier twice). Threads: any. */
+struct evidence_message {
+    struct identity_message message;
+    struct link_end other;
+};
+MUST_CHECK int evidence_of_event(const struct namespace_table *namespaces,
+    const struct touchpoint *event, enum identity_kind kind, struct evidence_message *out);

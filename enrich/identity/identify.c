@@ -11,6 +11,7 @@
 #include "enrich/identity/actor.h"
 #include "enrich/identity/edge.h"
 #include "enrich/identity/erasure.h"
+#include "enrich/identity/evidence.h"
 #include "ingest/door.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
@@ -200,6 +201,15 @@ static int suppressed(struct visit *visit)
     return r < 0 ? r : 1;
 }
 
+static int send_evidence(struct visit *visit)
+{
+    struct evidence_message evidence;
+    int r = evidence_of_event(
+        visit->actor->namespaces, &visit->event, IDENTITY_KIND_EVIDENCE, &evidence);
+    return r < 0 ? r
+                 : actor_send(visit->actor, visit->owner, evidence.message.to, &evidence.message);
+}
+
 static int on_event(struct visit *visit)
 {
     struct owner *owner = visit->owner;
@@ -208,6 +218,8 @@ static int on_event(struct visit *visit)
         r = introduce(visit);
     if (r == 0 && visit->index == 0)
         r = learn_signature(visit);
+    if (r == 0 && visit->index == 0 && visit->event.has_evidence)
+        r = send_evidence(visit);
     if (r)
         return r < 0 ? r : 0;
     if (owner->flags & OWNER_DEAD)
@@ -240,6 +252,10 @@ static int read_event(struct visit *visit, struct str bytes)
     }
     r = namespace_chain(visit->actor->namespaces, visit->event.identifiers,
         visit->event.identifiers_count, scratch, visit->chain, &visit->chain_count);
+    struct evidence_message evidence;
+    if (r == 0 && visit->event.has_evidence)
+        r = evidence_of_event(
+            visit->actor->namespaces, &visit->event, IDENTITY_KIND_EVIDENCE, &evidence);
     for (size_t i = 0; r == 0 && i < visit->event.identifiers_count; i++) {
         size_t size = visit->event.identifiers[i].value.size;
         if (size == 0 || size > IDENTIFIER_VALUE_SIZE_MAX)

@@ -48,9 +48,10 @@ static bool configured(const struct namespace_table *namespaces, const uint8_t i
     return (size_t)node_rank(id) < namespaces->count;
 }
 
+/* By rank, within a rank (where evidence alone links) by id. */
 static bool stronger(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
 {
-    return node_class(a) < node_class(b);
+    return memcmp(a, b, KEY_SIZE) < 0;
 }
 
 static bool identifier(const uint8_t id[KEY_SIZE])
@@ -67,7 +68,7 @@ static bool link_valid(const struct identity_message *message)
         return false;
     for (size_t i = 0; i < message->links_count; i++) {
         const uint8_t *strong = message->links[i].node;
-        if (node_is_set(strong) || !stronger(strong, message->to))
+        if (node_is_set(strong) || node_class(strong) >= node_class(message->to))
             return false;
         if (set && node_rank(strong) != node_rank(message->to))
             return false;
@@ -111,6 +112,11 @@ static bool erasure_valid(const struct identity_message *message)
     switch (message->kind) {
     case IDENTITY_KIND_ERASE:
         return identifier(message->to);
+    case IDENTITY_KIND_EVIDENCE:
+    case IDENTITY_KIND_RETRACT:
+        return message->has_event_key && message->has_other && identifier(message->to) &&
+               identifier(message->other) && stronger(message->other, message->to) &&
+               message->links_count <= 1;
     case IDENTITY_KIND_ALONE:
         return message->has_person && identifier(message->to);
     case IDENTITY_KIND_FORGET:

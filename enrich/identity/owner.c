@@ -159,8 +159,9 @@ static int load_edges(struct owners *owners, struct owner *owner, const struct i
             .links = from->links, .bridges = from->bridges, .flags = (unsigned)from->flags};
         memcpy(edges[i].node, from->node, KEY_SIZE);
         memcpy(edges[i].root, from->has_root ? from->root : from->node, KEY_SIZE);
-        above += node_class(from->node) < node_class(owner->id);
-        if (above != i + 1 && node_class(from->node) < node_class(owner->id))
+        bool is_above = memcmp(from->node, owner->id, KEY_SIZE) < 0;
+        above += is_above;
+        if (above != i + 1 && is_above)
             return ERR_STATE; /* those above come first */
     }
     if (above > EDGES_ABOVE_MAX || count - above > EDGES_BELOW_MAX || !rows_valid(node))
@@ -515,30 +516,41 @@ static struct str why(const struct owner *owner)
     return owner->flags & OWNER_SHARED ? STR("shared") : STR("self");
 }
 
-/* True when no event that was not erased shows the identifier. */
-static bool vanished(const struct owner *owner)
+/* Whether a neighbour shows the identifier. */
+static bool shows(const struct edge_list *edges)
 {
-    const struct edge_array *sides[] = {&owner->above, &owner->below};
-    bool shown = !(owner->flags & OWNER_LOST) || (owner->flags & (OWNER_ALONE | OWNER_GENERIC)) ||
-                 owner->signatures_count || owner->signature_rows;
-    for (size_t side = 0; side < 2; side++)
-        for (size_t i = 0; i < sides[side]->count; i++)
-            shown |= sides[side]->edges[i].links > 0;
-    for (size_t i = 0; i < owner->rows_count; i++)
-        shown |= owner->rows[i].linked > 0;
-    return !shown;
+    bool shown = false;
+    for (size_t i = 0; i < edges->count; i++)
+        shown |= edges->edges[i].links > 0 || (edges->edges[i].flags & EDGE_SAID);
+    return shown;
+}
+
+/* Returns 1 when no event that was not erased shows the identifier. */
+static int vanished(struct owners *owners, const struct owner *owner)
+{
+    struct edge_list above, below;
+    if (!(owner->flags & OWNER_LOST) || (owner->flags & (OWNER_ALONE | OWNER_GENERIC)) ||
+        owner->signatures_count || owner->signature_rows)
+        return 0;
+    int r = edges_above(owners, owner, &above);
+    if (r == 0)
+        r = edges_below(owners, owner, &below);
+    return r < 0 ? r : !shows(&above) && !shows(&below);
 }
 
 static int save_person(struct owners *owners, struct owner *owner)
 {
     struct person_of row;
-    if (vanished(owner)) {
+    int r = vanished(owners, owner);
+    if (r < 0)
+        return r;
+    if (r == 1) {
         owner->flags &= ~(unsigned)OWNER_NAMED;
         owner->value = (struct str){0};
         return state_delete(owners->state, TABLE_PERSON_OF, str_make(owner->id, KEY_SIZE));
     }
     person_of_init(&row);
-    int r = text_of(owners, owner, &row.value);
+    r = text_of(owners, owner, &row.value);
     if (r < 0)
         return r;
     memcpy(row.node, owner->id, KEY_SIZE);

@@ -7,7 +7,7 @@
 
 static bool live(const struct edge *edge)
 {
-    return edge->links > 0 && !(edge->flags & EDGE_GENERIC);
+    return edge_linked(edge) && !(edge->flags & EDGE_GENERIC);
 }
 
 static bool same(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
@@ -163,7 +163,8 @@ static int settle_root(struct actor *actor, struct owner *owner)
     if (r < 0)
         return r;
     for (size_t i = 0; i < above.count && !(owner->flags & OWNER_GENERIC); i++)
-        if (live(&above.edges[i]) || above.edges[i].bridges > 0)
+        if (live(&above.edges[i]) ||
+            (above.edges[i].bridges > 0 && !(above.edges[i].flags & EDGE_CUT)))
             consider(&candidates, above.edges[i].root);
     bool claims = candidates.best && !candidates.several;
     memcpy(claim, claims ? candidates.best : owner->id, KEY_SIZE);
@@ -275,7 +276,7 @@ static int forget_derived(struct actor *actor, struct owner *owner)
     int r = edges_above(actor->owners, owner, &above);
     for (size_t i = r == 0 ? above.count : 0; r == 0 && i > 0; i--) {
         struct edge edge = above.edges[i - 1];
-        if (edge.links > 0)
+        if (edge.links > 0 || (edge.flags & (EDGE_SAID | EDGE_CUT)))
             continue;
         edge.bridges = 0;
         memcpy(edge.root, edge.node, KEY_SIZE);
@@ -296,7 +297,7 @@ int settle_generic(struct actor *actor, struct owner *owner)
         const struct edge *edge = &below.edges[i];
         identity_message_init(&message);
         message.kind = IDENTITY_KIND_GENERIC;
-        if (edge->links > 0)
+        if (edge_linked(edge))
             r = actor_send(actor, owner, edge->node, &message);
         else if (!same(owner->root, owner->id))
             r = settle_tell(actor, owner, edge->node, false);

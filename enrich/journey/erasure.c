@@ -131,7 +131,10 @@ int erasure_drops(struct timeline *timeline, struct person *person, const uint8_
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
     suppressed_key(key, person, node, &signature);
     r = state_get(timeline->task->state, TABLE_GONE, str_make(key, sizeof key), &value);
-    return r < 0 ? r : r == 0;
+    if (r)
+        return r < 0 ? r : 0;
+    r = erasure_retract(timeline->config->namespaces, event, timeline->task->outbox);
+    return r < 0 ? r : 1;
 }
 
 /* Onward from a node that is gone: with its events, or down the chain. */
@@ -210,7 +213,11 @@ static int drop_suppressed(
         following->timeline->task->scratch, &signature);
     if (r < 0)
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
-    return str_equal(signature_bytes(&signature), signature_bytes(following->signature));
+    if (!str_equal(signature_bytes(&signature), signature_bytes(following->signature)))
+        return 0;
+    r = erasure_retract(
+        following->timeline->config->namespaces, event, following->timeline->task->outbox);
+    return r < 0 ? r : 1;
 }
 
 int erasure_suppress(struct timeline *timeline, const struct journey_message *message)

@@ -8,8 +8,9 @@
 
 #define NONE SIZE_MAX
 
-static bool up[MEANING_NODES_MAX][MEANING_NODES_MAX];  /* weak, strong */
-static bool cut[MEANING_NODES_MAX][MEANING_NODES_MAX]; /* weak, strong */
+static bool up[MEANING_NODES_MAX][MEANING_NODES_MAX];   /* weak, strong */
+static bool said[MEANING_NODES_MAX][MEANING_NODES_MAX]; /* weak, strong */
+static bool cut[MEANING_NODES_MAX][MEANING_NODES_MAX];  /* weak, strong */
 static bool live[MEANING_NODES_MAX][MEANING_NODES_MAX];
 static bool derived[MEANING_NODES_MAX][MEANING_NODES_MAX];
 
@@ -66,7 +67,7 @@ static bool same_pair(const struct case_event *a, const struct case_event *b)
 }
 
 static void add_evidence(
-    const struct meaning *meaning, const struct identity_case *given, const bool *kept)
+    struct meaning *meaning, const struct identity_case *given, const bool *kept)
 {
     for (size_t i = 0; i < given->events_count; i++) {
         const struct case_event *event = &given->events[i];
@@ -81,7 +82,9 @@ static void add_evidence(
             continue;
         size_t weak = meaning_find(meaning, event->weak),
                strong = meaning_find(meaning, event->strong);
-        up[weak][strong] = event->sign > 0;
+        said[weak][strong] = event->sign > 0;
+        meaning->shown[weak] |= event->sign > 0;
+        meaning->shown[strong] |= event->sign > 0;
         cut[weak][strong] = event->sign < 0;
     }
 }
@@ -99,8 +102,6 @@ static bool over_limit(const struct identity_case *given, const struct meaning *
 {
     int above[NAMESPACES_MAX] = {0}, below[NAMESPACES_MAX] = {0};
     for (size_t i = 0; i < m->count; i++) {
-        if (rank(m, i) == rank(m, node))
-            continue; /* evidence alone links those, and makes nothing generic */
         above[rank(m, i)] += up[node][i];
         below[rank(m, i)] += up[i][node];
     }
@@ -159,6 +160,7 @@ void meaning_solve(struct meaning *out, const struct identity_case *given, const
 {
     out->count = 0;
     memset(up, 0, sizeof up);
+    memset(said, 0, sizeof said);
     memset(cut, 0, sizeof cut);
     memset(live, 0, sizeof live);
     memset(derived, 0, sizeof derived);
@@ -174,6 +176,10 @@ void meaning_solve(struct meaning *out, const struct identity_case *given, const
     for (size_t i = 0; i < given->events_count; i++)
         if (kept[i] && given->events[i].kind == CASE_EVENT)
             add_links(out, &given->events[i].signature);
+    memset(out->shown, 0, sizeof out->shown);
+    for (size_t i = 0; i < given->events_count; i++)
+        for (size_t k = 0; kept[i] && k < given->events[i].signature.count; k++)
+            out->shown[meaning_find(out, given->events[i].signature.members[k])] = true;
     add_evidence(out, given, kept);
     for (size_t x = 0; x < out->count; x++) {
         out->generic[x] = over_limit(given, out, x);
@@ -182,7 +188,8 @@ void meaning_solve(struct meaning *out, const struct identity_case *given, const
     }
     for (size_t x = 0; x < out->count; x++)
         for (size_t y = 0; y < x; y++)
-            live[x][y] = up[x][y] && !out->generic[x] && !out->generic[y];
+            live[x][y] =
+                (up[x][y] || said[x][y]) && !cut[x][y] && !out->generic[x] && !out->generic[y];
     for (size_t x = 0; x < out->count; x++)
         bridge(out, x);
     claim(given, out);

@@ -305,7 +305,7 @@ static int visit_person(void *context, struct str key, struct str value)
         generic |= memcmp(run->generic[i], row.node, KEY_SIZE) == 0;
     if (r < 0 || !str_equal(key, str_make(row.node, KEY_SIZE)))
         find(run, "a row of person_of");
-    else if (node != SIZE_MAX)
+    else if (node != SIZE_MAX && run->meaning.shown[node])
         check_person(run, node, &row);
     else if (!generic && !is_marked_device(run, row.node))
         find(run, "an identifier that no event shows has a row of person_of");
@@ -327,7 +327,7 @@ static void check_places(struct run *run)
             find(run, "position: not the first copy stands");
     }
     for (size_t i = 0; i < run->meaning.count; i++) {
-        if (!run->identified[i])
+        if (run->meaning.shown[i] && !run->identified[i])
             find(run, "an identifier has no row of person_of");
     }
 }
@@ -355,12 +355,15 @@ static int compare(struct run *run, struct sim *sim)
 
 /* ---- running ---- */
 
+/* The case's events, a third of them twice, shuffled; but evidence once where persons are erased:
+ * evidence that an erasure took away stays away, though its event may be sent again and stand. */
 static size_t draw_log(const struct identity_case *given, struct random *random, size_t *log)
 {
     size_t count = 0;
     for (size_t i = 0; i < given->events_count; i++) {
+        bool once = mode == MODE_BOTH && given->events[i].kind == CASE_EVIDENCE;
         log[count++] = i;
-        if (random_once_in(random, 3))
+        if (random_once_in(random, 3) && !once)
             log[count++] = i;
     }
     for (size_t i = count; i > 1; i--) {

@@ -3,6 +3,7 @@
 
 #include "schemas/conversion.avro.h"
 #include "schemas/identity_claim.avro.h"
+#include "schemas/identity_evidence.avro.h"
 #include "schemas/identity_edge.avro.h"
 #include "schemas/identity_message.avro.h"
 #include "schemas/identity_node.avro.h"
@@ -39,5 +40,6 @@ static const struct schema_row schema_rows[] = {
     SCHEMA_ROW(identity_node),
     SCHEMA_ROW(identity_edge),
     SCHEMA_ROW(identity_claim),
+    SCHEMA_ROW(identity_evidence),
 };
 #define SCHEMA_ROWS (sizeof(schema_rows) / sizeof(schema_rows[0]))
