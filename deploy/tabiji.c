@@ -27,6 +27,8 @@ static const struct verb *const verbs[] = {
     &verb_timeline,
     &verb_identity,
     &verb_explain,
+    &verb_link,
+    &verb_unlink,
     &verb_erase,
     &verb_rejected,
     &verb_state,

@@ -5,6 +5,7 @@
 #include "deploy/render.h"
 #include "deploy/say.h"
 #include "deploy/solve.h"
+#include "deploy/verb/preview.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "sinks/sqlite/read.h"
@@ -176,23 +177,26 @@ static int run(struct verb_call *call)
         return run_solve(call);
     if (strcmp(what, "show") == 0)
         return run_show(call);
-    return verb_usage(call, "knows \"show\" and \"solve\", not \"%s\"", what);
+    if (strcmp(what, "preview-unlink") == 0 || strcmp(what, "preview-link") == 0)
+        return preview_run(call, strcmp(what, "preview-link") == 0);
+    return verb_usage(call, "knows show, solve, preview-link and preview-unlink, not \"%s\"", what);
 }
 
 static const struct verb_option options[] = {
-    {"--data", "DIR", "show: data directory", "data.dir", false},
-    {"--database", "FILE", "show: SQLite file", "sink.sqlite.path", false},
+    {"--data", "DIR", "show, preview-*: data directory", "data.dir", false},
+    {"--database", "FILE", "show, preview-*: SQLite file", "sink.sqlite.path", false},
     {"--up", "N", "solve: most distinct neighbours of one stronger namespace (5)", NULL},
     {"--down", "N", "solve: most distinct neighbours of one weaker namespace (1000)", NULL},
     {"--configured", NULL, "solve: the limits that the pipeline has, instead of --up and --down",
         NULL},
     {"--places", NULL, "solve: whom each event belongs to, instead of each identifier", NULL},
+    {"--limit", "N", "preview-*: most events shown (default 100; 0: all)", NULL, false},
 };
 
 const struct verb verb_identity = {
     .name = "identity",
-    .summary = "who an identifier is, or who is whom in a file",
-    .arguments = "show ID | solve FILE",
+    .summary = "who an identifier is, who is whom in a file, what linking would change",
+    .arguments = "show ID | solve FILE | preview-link A B | preview-unlink A B",
     .detail =
         "show prints whose an identifier is, why, and what it was seen with: how often, first and "
         "last.\n"
@@ -200,8 +204,14 @@ const struct verb verb_identity = {
         "and prints the root of\n"
         "every identifier, found by the pipeline's own reducers: what would identity say about my "
         "data. Values\n"
-        "count as they stand. A line that cannot be read is named and left out (exit 6).",
+        "count as they stand. A line that cannot be read is named and left out (exit 6).\n"
+        "preview-unlink says which events and identifiers would go to another person if A and B "
+        "(namespace:value)\n"
+        "were said not to be one person; preview-link, if they were. Nothing is written, and what "
+        "runs on the data\n"
+        "directory may go on. Exit 4: nothing ever linked them.",
     .examples = "  tabiji identity show --data shop email:hana@example.jp\n"
+                "  tabiji identity preview-unlink --data shop login:u-1 cookie:c-9\n"
                 "  tabiji identity solve events.ndjson\n"
                 "  tabiji identity solve --places --up 3 events.ndjson",
     .options = options,

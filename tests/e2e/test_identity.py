@@ -162,9 +162,11 @@ def main():
         load(data, EVENTS)
         explains(data)
         old_ids_resolve(data)
+        words(data)
         erased(space)
         erased_when_killed(space)
-    print("identity: explained, erased")
+        only_operators(space)
+    print("identity: explained, linked, unlinked, erased")
 
 
 if __name__ == "__main__":
