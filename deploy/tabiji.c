@@ -35,6 +35,7 @@ static const struct verb *const verbs[] = {
     &verb_collect,
     &verb_work,
     &verb_sink,
+    &verb_keys,
     &verb_doctor,
     &verb_config,
     &verb_version,

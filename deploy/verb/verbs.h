@@ -16,6 +16,7 @@ extern const struct verb verb_explain;
 extern const struct verb verb_generate;
 extern const struct verb verb_identity;
 extern const struct verb verb_import;
+extern const struct verb verb_keys;
 extern const struct verb verb_link;
 extern const struct verb verb_lookup;
 extern const struct verb verb_rejected;

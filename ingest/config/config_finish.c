@@ -1,6 +1,7 @@
 /* What needs all values: secrets from their files, sources ready for use. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "ingest/config/config_private.h"
 #include "ingest/config/ini.h"
@@ -59,6 +60,21 @@ static int read_secret(struct config *config, struct str text, struct str origin
     return value_copy(&config->arena, content, secret);
 }
 
+/* The key that persons are made from is read by its owner alone. (Credentials of systemd are.) */
+static int check_private(const struct setting *setting, struct config_problem *problem)
+{
+    struct stat status;
+    char path[PATH_SIZE_MAX];
+    int r = secret_path(setting->value.text, path, setting->origin, problem);
+    if (r < 0 || str_starts_with(setting->value.text, STR(CREDENTIAL)))
+        return r;
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) ||
+        (status.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+        return 0; /* what cannot be read is named when it is */
+    return config_complain(problem, "%.*s: %s may be read by others: chmod 600 %s",
+        (int)setting->origin.size, setting->origin.data, path, path);
+}
+
 static int read_option_secrets(struct config *config, struct config_problem *problem)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -66,8 +82,10 @@ static int read_option_secrets(struct config *config, struct config_problem *pro
         if (config_option((enum option_id)i)->type != OPTION_TYPE_SECRET ||
             setting->value.text.size == 0)
             continue;
-        int r =
-            read_secret(config, setting->value.text, setting->origin, &setting->secret, problem);
+        int r = i == OPTION_IDENTITY_KEY_FILE ? check_private(setting, problem) : 0;
+        if (r == 0)
+            r = read_secret(
+                config, setting->value.text, setting->origin, &setting->secret, problem);
         if (r < 0)
             return r;
     }

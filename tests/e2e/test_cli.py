@@ -3,9 +3,9 @@
 import json
 import subprocess
 
-from harness import PROGRAM, Workspace, tabiji
+from harness import PROGRAM, ROOT, Workspace, tabiji
 
-VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "explain", "erase", "rejected", "state", "collect", "work", "sink",
+VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "explain", "erase", "keys", "rejected", "state", "collect", "work", "sink",
          "doctor", "config", "version"]
 
 
@@ -50,6 +50,27 @@ def main():
 
         fails(4, "", "lookup", "--data", str(space.path / "none"), "login:u-1")
         fails(2, "", "import", "--data", str(space.path / "d"), "--mapping", str(space.path / "absent.ini"), str(good))
+
+    with Workspace() as space:
+        key = space.path / "tenant.key"
+        tabiji("keys", "new", str(key))
+        first = key.read_text()
+        assert key.stat().st_mode & 0o777 == 0o600 and len(bytes.fromhex(first.strip())) == 32, first
+        fails(2, "exists", "keys", "new", str(key))
+        assert key.read_text() == first
+        fails(2, "knows", "keys", "nwe")
+        fails(1, "No such file", "keys", "new", str(space.path / "none" / "k"))
+        event = space.path / "e.ndjson"
+        event.write_text('{"id":"1","type":"signed_in","time":"2026-11-20T10:00:00Z","ids":{"email":"a@example.jp"}}\n')
+        load = ["import", "--mapping", str(ROOT / "deploy/mappings/native.ini"), "--set", f"identity.key_file={key}", str(event), "--data"]
+        tabiji(*load, str(space.path / "keyed"))
+        tabiji("import", "--mapping", str(ROOT / "deploy/mappings/native.ini"), str(event), "--data", str(space.path / "public"))
+        find = ["lookup", "--json", "email:a@example.jp", "--data"]
+        keyed = json.loads(tabiji(*find, str(space.path / "keyed"), "--set", f"identity.key_file={key}"))
+        public = json.loads(tabiji(*find, str(space.path / "public")))
+        assert keyed[0]["value"] != public[0]["value"] and keyed[0]["person"] != public[0]["person"]
+        key.chmod(0o644)
+        fails(2, "may be read by others", *load, str(space.path / "keyed"))
 
     one, two = tabiji("generate", "--events", "500"), tabiji("generate", "--events", "500")
     assert one == two and one.count("\n") == 500
