@@ -88,7 +88,7 @@ struct attribute_input {
     double *weights;    /* of one path */
     uint32_t *channels; /* of one path */
     size_t path_room;
-    struct path_touch *touches; /* of the path that is being read */
+    struct path_step *touches; /* of the path that is being read */
     size_t touches_room;
     uint8_t *marks; /* by channel: seen in this path */
     bool has_times;
@@ -103,12 +103,38 @@ void attribute_input_free(struct attribute_input *input);
 
 /* Credits one path: touches in time order, count may be 0. For readers. Errors: as path_set_add().
  */
-MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_touch *touches,
+MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_step *touches,
     size_t count, const struct path_count *counted);
 
 /* Names what is wrong with the row at `line`. */
 void attribute_bad_row(struct attribute_input *input, unsigned long long line, int error,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* A row of results. NaN: does not apply. */
+struct attribute_answer {
+    struct str channel;
+    const char *model;
+    double conversions, value;
+    double effect, value_effect;
+    double low, high;
+};
+
+/* Solves; the rows stand by model as asked for, then by channel in the order of the input, and are
+ * freed by the caller with free(). Errors: ERR_CONFIG (named), ERR_NO_MEMORY. */
+MUST_CHECK int attribute_solve(
+    struct attribute_input *input, struct attribute_answer **out, size_t *count);
+
+/* ---- the journeys of a database instead of a file (store.c) ---- */
+
+/* Reads its paths, distinct ones with their counts; open ones did not convert. currency: of the
+ * conversions that count, "" where they have but one, which is then written there. Errors:
+ * ERR_CONFIG (named: several currencies), as attribute_read() and the database's. */
+#define ATTRIBUTE_CURRENCY_SIZE 8
+MUST_CHECK int attribute_read_database(
+    struct attribute_input *input, const char *path, char currency[ATTRIBUTE_CURRENCY_SIZE]);
+/* Keeps rows in model_channel, instead of those that the models had there in that currency. */
+MUST_CHECK int attribute_save(
+    const char *path, const char *currency, const struct attribute_answer *answers, size_t count);
 
 /* Solves and writes. Errors: ERR_CONFIG (named), ERR_TOO_LARGE, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int attribute_write(struct attribute_input *input, FILE *out);

@@ -31,7 +31,7 @@ static int compare(const void *a, const void *b)
 /* Touches of one customer so far. */
 struct journey {
     struct attribute_input *input;
-    struct path_touch *touches;
+    struct path_step *touches;
     size_t count;
     size_t behind; /* the last conversion: where the open path begins */
 };
@@ -56,7 +56,7 @@ static int credit_customer(struct journey *journey, const struct touch_row *rows
     journey->count = journey->behind = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         if (rows[i].channel != EVENT_NO_CHANNEL)
-            journey->touches[journey->count++] = (struct path_touch){
+            journey->touches[journey->count++] = (struct path_step){
                 .at = rows[i].at, .channel = rows[i].channel, .flags = rows[i].flags};
         if (rows[i].converted)
             r = convert(journey, &rows[i]);

@@ -12,7 +12,7 @@ struct touch_row {
     double value;
     uint32_t customer;
     uint32_t channel;
-    uint32_t flags; /* of struct path_touch */
+    uint32_t flags; /* of struct path_step */
     bool converted;
     uint64_t number; /* of the row: ties in time keep the file's order */
 };

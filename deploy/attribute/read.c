@@ -268,7 +268,7 @@ static int add_touch(struct attribute_input *input, size_t at, uint32_t channel)
         return ERR_TOO_LARGE;
     if (at == input->touches_room) {
         size_t room = at ? at * 2 : 64;
-        struct path_touch *more = realloc(input->touches, room * sizeof *more);
+        struct path_step *more = realloc(input->touches, room * sizeof *more);
         if (!more)
             return ERR_NO_MEMORY;
         input->touches = more;
@@ -277,7 +277,7 @@ static int add_touch(struct attribute_input *input, size_t at, uint32_t channel)
     struct str name = input->set.channels[channel];
     bool direct = same_name(name, "direct") || str_equal(name, input->options->direct);
     input->touches[at] =
-        (struct path_touch){.channel = channel, .flags = direct ? PATH_TOUCH_DIRECT : 0};
+        (struct path_step){.channel = channel, .flags = direct ? PATH_STEP_DIRECT : 0};
     return 0;
 }
 
@@ -327,11 +327,11 @@ static uint32_t flags_of(const struct reading *reading, struct str channel, stru
     const struct attribute_options *options = reading->input->options;
     uint32_t flags = 0;
     if (same_name(channel, "direct") || str_equal(channel, options->direct))
-        flags |= PATH_TOUCH_DIRECT;
+        flags |= PATH_STEP_DIRECT;
     if (type.size && str_equal(type, options->lead))
-        flags |= PATH_TOUCH_LEAD;
+        flags |= PATH_STEP_LEAD;
     if (type.size && str_equal(type, options->opportunity))
-        flags |= PATH_TOUCH_OPPORTUNITY;
+        flags |= PATH_STEP_OPPORTUNITY;
     return flags;
 }
 

@@ -127,7 +127,7 @@ static int grow_path(struct attribute_input *input, size_t count)
 }
 
 static void credit_rule(struct attribute_input *input, enum path_rule rule,
-    const struct path_touch *touches, size_t count, const struct path_count *counted)
+    const struct path_step *touches, size_t count, const struct path_count *counted)
 {
     struct tally *tally = input->rules[rule];
     path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
@@ -138,7 +138,7 @@ static void credit_rule(struct attribute_input *input, enum path_rule rule,
 }
 
 /* All to every channel of the path. */
-static void credit_participation(struct attribute_input *input, const struct path_touch *touches,
+static void credit_participation(struct attribute_input *input, const struct path_step *touches,
     size_t count, const struct path_count *counted)
 {
     struct tally *tally = input->rules[ATTRIBUTE_PARTICIPATION];
@@ -154,7 +154,7 @@ static void credit_participation(struct attribute_input *input, const struct pat
         input->marks[touches[i].channel] = 0;
 }
 
-static void credit_rules(struct attribute_input *input, const struct path_touch *touches,
+static void credit_rules(struct attribute_input *input, const struct path_step *touches,
     size_t count, const struct path_count *counted)
 {
     const struct attribute_options *options = input->options;
@@ -171,7 +171,7 @@ static void credit_rules(struct attribute_input *input, const struct path_touch 
     }
 }
 
-int attribute_path(struct attribute_input *input, const struct path_touch *touches, size_t count,
+int attribute_path(struct attribute_input *input, const struct path_step *touches, size_t count,
     const struct path_count *counted)
 {
     int r = grow_rules(input);

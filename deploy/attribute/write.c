@@ -16,25 +16,16 @@
 #define INTERVAL_ERRORS 1.959963984540054 /* standard errors of a normal number to the same */
 #define STATE_SEPARATOR " > "
 
-/* A row of results. NaN: does not apply. */
-struct answer {
-    struct str channel;
-    const char *model;
-    double conversions, value;
-    double effect, value_effect;
-    double low, high;
-};
-
 struct answers {
-    struct answer *items;
+    struct attribute_answer *items;
     size_t count, room;
 };
 
-static int add_answer(struct answers *answers, const struct answer *answer)
+static int add_answer(struct answers *answers, const struct attribute_answer *answer)
 {
     if (answers->count == answers->room) {
         size_t room = answers->room ? answers->room * 2 : 256;
-        struct answer *more = realloc(answers->items, room * sizeof *more);
+        struct attribute_answer *more = realloc(answers->items, room * sizeof *more);
         if (!more)
             return ERR_NO_MEMORY;
         answers->items = more;
@@ -46,8 +37,8 @@ static int add_answer(struct answers *answers, const struct answer *answer)
 
 /* ---- solving ---- */
 
-static int solve_markov(
-    const struct attribute_options *options, int order, struct path_set *set, struct answer *out)
+static int solve_markov(const struct attribute_options *options, int order, struct path_set *set,
+    struct attribute_answer *out)
 {
     const struct markov_options how = {.order = order, .ignore_nulls = options->ignore_nulls};
     struct markov markov;
@@ -64,8 +55,8 @@ static int solve_markov(
     return 0;
 }
 
-static int solve_coalition(
-    const struct attribute_options *options, int model, struct path_set *set, struct answer *out)
+static int solve_coalition(const struct attribute_options *options, int model, struct path_set *set,
+    struct attribute_answer *out)
 {
     struct coalition_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
     const struct shapley_options how = {.seed = options->seed, .samples = options->samples};
@@ -95,7 +86,7 @@ static int solve_coalition(
 }
 
 static int solve_model(const struct attribute_options *options, int model, int order,
-    struct path_set *set, struct answer *out)
+    struct path_set *set, struct attribute_answer *out)
 {
     return model == ATTRIBUTE_MARKOV ? solve_markov(options, order, set, out)
                                      : solve_coalition(options, model, set, out);
@@ -123,7 +114,7 @@ static int replicate(const struct attribute_options *options, int model, int ord
 {
     struct path_set drawing = {0};
     size_t channels = set->channels_count;
-    struct answer *answers = calloc(channels + 1, sizeof *answers);
+    struct attribute_answer *answers = calloc(channels + 1, sizeof *answers);
     int r = answers ? transform_resample(set, options->seed, number, &drawing) : ERR_NO_MEMORY;
     drawing.channels_count = channels;
     if (r == 0)
@@ -137,7 +128,7 @@ static int replicate(const struct attribute_options *options, int model, int ord
 }
 
 static int bootstrap(const struct attribute_options *options, int model, int order,
-    const struct path_set *set, struct answer *out)
+    const struct path_set *set, struct attribute_answer *out)
 {
     size_t count = options->bootstrap;
     if (count == 0)
@@ -158,10 +149,10 @@ static int bootstrap(const struct attribute_options *options, int model, int ord
 
 /* ---- rows ---- */
 
-static void name_answers(const struct path_set *set, int model, struct answer *out)
+static void name_answers(const struct path_set *set, int model, struct attribute_answer *out)
 {
     for (size_t i = 0; i < set->channels_count; i++)
-        out[i] = (struct answer){
+        out[i] = (struct attribute_answer){
             .channel = set->channels[i],
             .model = attribute_model_name(model),
             .effect = NAN,
@@ -175,7 +166,7 @@ static int answer_model(
     struct attribute_input *input, int model, int order, struct answers *answers)
 {
     struct path_set *set = &input->set;
-    struct answer *out = calloc(set->channels_count + 1, sizeof *out);
+    struct attribute_answer *out = calloc(set->channels_count + 1, sizeof *out);
     int r = out ? 0 : ERR_NO_MEMORY;
     if (r < 0)
         return r;
@@ -196,7 +187,7 @@ static int answer_model(
     const struct tally *rest = &input->unattributed;
     if (r < 0 || (rest->conversions == 0 && rest->value == 0))
         return r;
-    return add_answer(answers, &(struct answer){.channel = str_of(ATTRIBUTE_UNATTRIBUTED),
+    return add_answer(answers, &(struct attribute_answer){.channel = str_of(ATTRIBUTE_UNATTRIBUTED),
                                    .model = attribute_model_name(model),
                                    .conversions = rest->conversions,
                                    .value = rest->value,
@@ -212,7 +203,7 @@ static int answer_model(
 static const char *const columns[COLUMNS] = {"channel", "model", "credited_conversions",
     "credited_value", "removal_effect_conversions", "removal_effect_value", "low", "high"};
 
-static void numbers_of(const struct answer *answer, double out[COLUMNS - 2])
+static void numbers_of(const struct attribute_answer *answer, double out[COLUMNS - 2])
 {
     const double all[COLUMNS - 2] = {answer->conversions, answer->value, answer->effect,
         answer->value_effect, answer->low, answer->high};
@@ -241,7 +232,7 @@ static int append_csv(struct buf *out, struct str text)
     return r == 0 ? buf_append(out, "\"", 1) : r;
 }
 
-static int line_csv(struct buf *out, const struct answer *answer)
+static int line_csv(struct buf *out, const struct attribute_answer *answer)
 {
     double numbers[COLUMNS - 2];
     numbers_of(answer, numbers);
@@ -256,7 +247,7 @@ static int line_csv(struct buf *out, const struct answer *answer)
     return r == 0 ? buf_append(out, "\n", 1) : r;
 }
 
-static int line_json(struct buf *out, const struct answer *answer)
+static int line_json(struct buf *out, const struct attribute_answer *answer)
 {
     double numbers[COLUMNS - 2];
     numbers_of(answer, numbers);
@@ -335,7 +326,7 @@ static int write_table(const struct answers *answers, FILE *out)
     if (r < 0)
         return r;
     for (size_t i = 0; i < answers->count; i++) {
-        const struct answer *answer = &answers->items[i];
+        const struct attribute_answer *answer = &answers->items[i];
         render_text(table, answer->channel);
         render_text(table, str_of(answer->model));
         cell(table, answer->conversions, 4);
@@ -491,23 +482,48 @@ static int name_failure(const struct attribute_options *options, int model, int 
     return error == ERR_TOO_LARGE ? ERR_CONFIG : error;
 }
 
+static int solve_all(struct attribute_input *input, int order, struct answers *answers)
+{
+    const struct attribute_options *options = input->options;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < options->models_count; i++) {
+        r = answer_model(input, options->models[i], order, answers);
+        if (r < 0)
+            r = name_failure(options, options->models[i], r);
+    }
+    return r;
+}
+
+int attribute_solve(struct attribute_input *input, struct attribute_answer **out, size_t *count)
+{
+    struct answers answers = {0};
+    int order;
+    int r = settle_order(input, &order);
+    if (r == 0)
+        r = solve_all(input, order, &answers);
+    if (r < 0) {
+        free(answers.items);
+        return r;
+    }
+    *out = answers.items;
+    *count = answers.count;
+    return 0;
+}
+
 int attribute_write(struct attribute_input *input, FILE *out)
 {
     const struct attribute_options *options = input->options;
     struct answers answers = {0};
     int order;
-    int r = settle_order(input, &order);
-    if (r == 0 && options->transitions)
-        return write_transitions(input, order, out);
-    for (size_t i = 0; r == 0 && i < options->models_count; i++) {
-        r = answer_model(input, options->models[i], order, &answers);
-        if (r < 0)
-            r = name_failure(options, options->models[i], r);
+    if (!options->transitions) {
+        int r = attribute_solve(input, &answers.items, &answers.count);
+        if (r == 0)
+            r = options->format == ATTRIBUTE_TABLE
+                    ? write_table(&answers, out)
+                    : write_lines(&answers, options->format == ATTRIBUTE_JSON, out);
+        free(answers.items);
+        return r;
     }
-    if (r == 0)
-        r = options->format == ATTRIBUTE_TABLE
-                ? write_table(&answers, out)
-                : write_lines(&answers, options->format == ATTRIBUTE_JSON, out);
-    free(answers.items);
-    return r;
+    int r = settle_order(input, &order);
+    return r < 0 ? r : write_transitions(input, order, out);
 }

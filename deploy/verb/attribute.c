@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "deploy/attribute/attribute.h"
+#include "deploy/settings.h"
 #include "deploy/verb/verbs.h"
 #include "enrich/attribution/markov.h"
 #include "schemas/error.h"
@@ -245,6 +246,43 @@ static int attribute(struct verb_call *call, const struct attribute_options *opt
     return bad ? EXIT_PARTIAL : EXIT_OK;
 }
 
+/* Reads, solves and writes; with --save keeps the rows too. */
+static int attribute_database(
+    struct verb_call *call, const struct attribute_options *options, const char *path)
+{
+    struct attribute_input input = {.options = options};
+    char currency[ATTRIBUTE_CURRENCY_SIZE] = "";
+    const char *wanted = verb_value(call, "--currency");
+    struct attribute_answer *answers = NULL;
+    size_t count = 0;
+    (void)snprintf(currency, sizeof currency, "%s", wanted ? wanted : "");
+    int r = attribute_read_database(&input, path, currency);
+    if (r == 0)
+        r = attribute_write(&input, stdout);
+    if (r == 0 && verb_switch(call, "--save"))
+        r = attribute_solve(&input, &answers, &count);
+    if (r == 0 && verb_switch(call, "--save"))
+        r = attribute_save(path, currency, answers, count);
+    free(answers);
+    attribute_input_free(&input);
+    if (r == ERR_CONFIG || r == ERR_TOO_LARGE)
+        return EXIT_USAGE; /* named already */
+    return r < 0 ? verb_fail(call, r, "%s", path) : EXIT_OK;
+}
+
+static int run_database(struct verb_call *call, struct attribute_options *options)
+{
+    struct settings settings;
+    const char *path = "";
+    int r = settings_open(&settings, call->config);
+    if (r == 0)
+        r = settings_database(&settings, &path);
+    options->name = path;
+    r = r < 0 ? verb_fail(call, r, "configuration") : attribute_database(call, options, path);
+    settings_close(&settings);
+    return r;
+}
+
 static int run(struct verb_call *call)
 {
     struct attribute_options options;
@@ -252,6 +290,13 @@ static int run(struct verb_call *call)
     int r = read_options(call, &options, columns);
     if (r)
         return r;
+    bool stored = verb_value(call, "--data") || verb_value(call, "--database");
+    if (stored == (call->arguments_count > 0))
+        return verb_usage(call, "needs FILE, or --data DIR for the journeys of a database");
+    if (!stored && (verb_switch(call, "--save") || verb_value(call, "--currency")))
+        return verb_usage(call, "--save and --currency go with --data");
+    if (stored)
+        return run_database(call, &options);
     options.name = call->arguments[0];
     if (strcmp(options.name, "-") == 0)
         return attribute(call, &options, stdin);
@@ -266,6 +311,10 @@ static int run(struct verb_call *call)
 }
 
 static const struct verb_option options[] = {
+    {"--data", "DIR", "instead of FILE: the journeys of this data directory", "data.dir", false},
+    {"--database", "FILE", "the same of this SQLite file", "sink.sqlite.path", false},
+    {"--currency", "CODE", "of the conversions that count, where there are several", NULL, false},
+    {"--save", NULL, "keep the rows in the database's table model_channel", NULL, false},
     {"--model", "NAME", "credit by this model; several: again, or in commas", NULL, true},
     {"--order", "K|auto", "order of markov, 1 to 6, or the one that tells journeys apart best (1)",
         NULL, false},
@@ -291,7 +340,7 @@ static const struct verb_option options[] = {
 const struct verb verb_attribute = {
     .name = "attribute",
     .summary = "credit channels in a file of paths or touches, by any model",
-    .arguments = "FILE",
+    .arguments = "[FILE]",
     .detail =
         "Reads CSV (delimiter , ; or tab) from FILE, or from standard input (-), without a server "
         "and without state.\n"
@@ -314,10 +363,11 @@ const struct verb verb_attribute = {
         "  tabiji attribute paths.csv\n"
         "  tabiji attribute --model markov --order auto --bootstrap 200 paths.csv\n"
         "  tabiji attribute --model time_decay,shapley --journey reset --format csv touches.csv\n"
+        "  tabiji attribute --data shop --model markov,shapley --save\n"
         "  tabiji attribute --column path=route --separator '|' --format json - <routes.csv",
     .options = options,
     .options_count = sizeof options / sizeof *options,
-    .arguments_min = 1,
+    .arguments_min = 0,
     .arguments_max = 1,
     .run = run,
 };

@@ -19,15 +19,15 @@ static void normalise(double *weights, size_t count)
         weights[i] = sum > 0 ? weights[i] / sum : 1.0 / (double)count;
 }
 
-static size_t last_non_direct(const struct path_touch *touches, size_t count)
+static size_t last_non_direct(const struct path_step *touches, size_t count)
 {
     for (size_t i = count; i > 0; i--)
-        if (!(touches[i - 1].flags & PATH_TOUCH_DIRECT))
+        if (!(touches[i - 1].flags & PATH_STEP_DIRECT))
             return i - 1;
     return count - 1;
 }
 
-static void decay(const struct path_rule_config *config, const struct path_touch *touches,
+static void decay(const struct path_rule_config *config, const struct path_step *touches,
     size_t count, double *weights)
 {
     /* Against the newest touch: the conversion's own time cancels. */
@@ -50,7 +50,7 @@ static void position(const double parts[3], size_t count, double *weights)
     normalise(weights, count);
 }
 
-static size_t first_with(const struct path_touch *touches, size_t count, uint32_t flag)
+static size_t first_with(const struct path_step *touches, size_t count, uint32_t flag)
 {
     size_t i = 0;
     while (i < count && !(touches[i].flags & flag))
@@ -61,12 +61,12 @@ static size_t first_with(const struct path_touch *touches, size_t count, uint32_
 /* First, lead, opportunity and perhaps the last get `part` each, which adds up where they are one;
  * the others share the rest. */
 static void milestones(
-    const struct path_touch *touches, size_t count, double part, bool close, double *weights)
+    const struct path_step *touches, size_t count, double part, bool close, double *weights)
 {
     for (size_t i = 0; i < count; i++)
         weights[i] = 0;
-    size_t lead = first_with(touches, count, PATH_TOUCH_LEAD);
-    size_t opportunity = first_with(touches, count, PATH_TOUCH_OPPORTUNITY);
+    size_t lead = first_with(touches, count, PATH_STEP_LEAD);
+    size_t opportunity = first_with(touches, count, PATH_STEP_OPPORTUNITY);
     weights[0] += part;
     if (lead < count)
         weights[lead] += part;
@@ -90,7 +90,7 @@ static void one(double *weights, size_t count, size_t index)
 }
 
 void path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
-    const struct path_touch *touches, size_t count, double *weights)
+    const struct path_step *touches, size_t count, double *weights)
 {
     check(count > 0);
     switch (rule) {

@@ -22,11 +22,11 @@ enum path_rule {
 };
 
 /* What a touch is besides a touch. */
-#define PATH_TOUCH_DIRECT 1
-#define PATH_TOUCH_LEAD 2
-#define PATH_TOUCH_OPPORTUNITY 4
+#define PATH_STEP_DIRECT 1
+#define PATH_STEP_LEAD 2
+#define PATH_STEP_OPPORTUNITY 4
 
-struct path_touch {
+struct path_step {
     int64_t at; /* micros; 0 where no times are known */
     uint32_t channel;
     uint32_t flags;
@@ -39,4 +39,4 @@ struct path_rule_config {
 
 /* Weights of count > 0 touches in time order, which sum to 1 (but for rounding). Threads: any. */
 void path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
-    const struct path_touch *touches, size_t count, double *weights);
+    const struct path_step *touches, size_t count, double *weights);

@@ -217,6 +217,21 @@ CREATE TABLE path (
     PRIMARY KEY (person, kind, path_key)
 ) WITHOUT ROWID, STRICT;
 
+-- What models that are solved said when they were last solved (tabiji attribute --data DIR --save).
+CREATE TABLE model_channel (
+    model TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    credited_conversions REAL NOT NULL,
+    credited_value REAL NOT NULL,
+    removal_effect_conversions REAL,
+    removal_effect_value REAL,
+    low REAL,
+    high REAL,
+    solved_at INTEGER NOT NULL,
+    PRIMARY KEY (model, currency, channel)
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE rejected (
     rejected_key BLOB PRIMARY KEY,
     source TEXT NOT NULL,
