@@ -26,6 +26,7 @@ struct met {
     struct str namespace, value, why;
     uint8_t person[KEY_SIZE];
     bool known;
+    bool parted; /* from where it was met, by a word */
 };
 
 struct search {
@@ -76,6 +77,7 @@ static int add(struct search *search, const uint8_t node[KEY_SIZE], const struct
         met->events = link->events;
         met->first_at = link->first_at;
         met->last_at = link->last_at;
+        met->parted = link->parted;
         r = arena_dup(search->arena, link->first_id, &met->first_id);
         if (r == 0)
             r = arena_dup(search->arena, link->last_id, &met->last_id);
@@ -89,6 +91,8 @@ static int on_link(void *context, const struct reader_link *link)
     struct search *search = context;
     const uint8_t *self = search->items[search->at].node;
     bool weaker = memcmp(link->weaker, self, KEY_SIZE) == 0;
+    if (search->within && link->parted)
+        return 0; /* it does not make them one */
     return add(search, weaker ? link->stronger : link->weaker, link);
 }
 
@@ -164,6 +168,13 @@ static void name_break(const struct verb_call *call, const struct search *search
     for (size_t at = end; at != NO_NODE; at = search->items[at].from) {
         const struct met *met = &search->items[at];
         const char *reason = NULL;
+        if (met->parted) {
+            const struct met *from = &search->items[met->from];
+            (void)fprintf(out, "%.*s:%.*s and %.*s:%.*s were unlinked by an operator\n",
+                (int)from->namespace.size, from->namespace.data, (int)from->value.size,
+                from->value.data, (int)met->namespace.size, met->namespace.data,
+                (int)met->value.size, met->value.data);
+        }
         if (str_equal(met->why, STR("generic")))
             reason = "is generic: too many others bear it, so it links nobody";
         else if (str_equal(met->why, STR("shared")))

@@ -36,7 +36,7 @@ static bool find_end(struct str namespace, struct str value, struct end *out)
     return out->rank >= 0;
 }
 
-/* An operator's or a client's word: its own pair, whatever identifiers stand by. */
+/* An operator's or a client's word: its pair, besides those of the identifiers that stand by. */
 static int put_evidence(struct writer *writer, const struct touchpoint *event)
 {
     struct end a, b;
@@ -54,9 +54,9 @@ int writer_links(struct writer *writer, const struct touchpoint *event)
     size_t count = 0;
     int r = 0;
     if (event->has_evidence)
-        return put_evidence(writer, event);
-    if (event->identifiers_count < 2)
-        return 0;
+        r = put_evidence(writer, event);
+    if (r < 0 || event->identifiers_count < 2)
+        return r;
     for (size_t i = 0; i < event->identifiers_count && count < EVENT_IDENTIFIERS_MAX; i++)
         count +=
             find_end(event->identifiers[i].namespace, event->identifiers[i].value, &ends[count]);

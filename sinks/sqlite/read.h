@@ -92,6 +92,7 @@ struct reader_link {
     int64_t last_at;
     struct str first_id; /* of the events */
     struct str last_id;
+    bool parted; /* a word that stands says that they are not one: the link counts for nothing */
 };
 
 /* All links of an identifier: to stronger ones, then to weaker ones, by key. */

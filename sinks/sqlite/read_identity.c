@@ -74,8 +74,43 @@ int reader_alias(struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t p
     "WHERE f.weaker = l.weaker AND f.stronger = l.stronger ORDER BY f.occurred_at DESC, "          \
     "f.event_key DESC LIMIT 1), l.weaker, l.stronger "
 
-static int give_link(
-    sqlite3_stmt *select, int (*found)(void *, const struct reader_link *), void *context)
+/* What was said of a pair last, in the order of evidence (enrich/identity/evidence.h): words
+ * against it by an index of their own, words for it among the events that show the pair. */
+#define OF_THE_PAIR                                                                                \
+    "((e.detail ->> '$.evidence.a_namespace' = w.namespace "                                       \
+    "AND e.detail ->> '$.evidence.a_value' = w.value "                                             \
+    "AND e.detail ->> '$.evidence.b_namespace' = s.namespace "                                     \
+    "AND e.detail ->> '$.evidence.b_value' = s.value) OR "                                         \
+    "(e.detail ->> '$.evidence.b_namespace' = w.namespace "                                        \
+    "AND e.detail ->> '$.evidence.b_value' = w.value "                                             \
+    "AND e.detail ->> '$.evidence.a_namespace' = s.namespace "                                     \
+    "AND e.detail ->> '$.evidence.a_value' = s.value)) "
+#define WORD                                                                                       \
+    "coalesce(e.detail ->> '$.evidence.authority', 0) AS authority, e.occurred_at AS said_at, "    \
+    "e.event_key AS said_by "
+#define PARTED_SQL                                                                                 \
+    "SELECT word FROM (SELECT -1 AS word, " WORD                                                   \
+    "FROM identifier AS w, identifier AS s, event AS e "                                           \
+    "WHERE w.node = ?1 AND s.node = ?2 AND instr(e.detail, '\"sign\":-') > 0 AND " OF_THE_PAIR     \
+    "UNION ALL SELECT 1 AS word, " WORD "FROM identifier AS w, identifier AS s, "                  \
+    "event_link AS l JOIN event AS e ON e.event_key = l.event_key "                                \
+    "WHERE w.node = ?1 AND s.node = ?2 AND l.weaker = ?1 AND l.stronger = ?2 "                     \
+    "AND instr(e.detail, '\"evidence\":') > 0 AND instr(e.detail, '\"sign\":-') = 0 "              \
+    "AND " OF_THE_PAIR ") ORDER BY authority DESC, said_at DESC, said_by DESC LIMIT 1"
+
+static int read_parted(sqlite3_stmt *select, const uint8_t weaker[KEY_SIZE],
+    const uint8_t stronger[KEY_SIZE], bool *out)
+{
+    bind_blob(select, 1, str_make(weaker, KEY_SIZE));
+    bind_blob(select, 2, str_make(stronger, KEY_SIZE));
+    int code = sqlite3_step(select);
+    *out = code == SQLITE_ROW && sqlite3_column_int(select, 0) < 0;
+    sqlite3_reset(select);
+    return database_error(code);
+}
+
+static int give_link(sqlite3_stmt *select, sqlite3_stmt *parted,
+    int (*found)(void *, const struct reader_link *), void *context)
 {
     struct reader_link link = {
         .events = sqlite3_column_int64(select, 0),
@@ -84,8 +119,10 @@ static int give_link(
         .first_id = column_text(select, 3),
         .last_id = column_text(select, 4),
     };
-    bool whole = copy_key(select, 5, link.weaker) && copy_key(select, 6, link.stronger);
-    return whole ? found(context, &link) : ERR_STATE;
+    if (!copy_key(select, 5, link.weaker) || !copy_key(select, 6, link.stronger))
+        return ERR_STATE;
+    int r = read_parted(parted, link.weaker, link.stronger, &link.parted);
+    return r < 0 ? r : found(context, &link);
 }
 
 int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
@@ -95,20 +132,22 @@ int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
         "SELECT " LINK_COLUMNS "FROM event_link AS l WHERE l.weaker = ?1 GROUP BY l.stronger",
         "SELECT " LINK_COLUMNS "FROM event_link AS l WHERE l.stronger = ?1 GROUP BY l.weaker",
     };
-    int r = 0;
+    sqlite3_stmt *parted = NULL;
+    int r = database_prepare(reader->db, PARTED_SQL, &parted);
     for (size_t i = 0; r == 0 && i < 2; i++) {
         sqlite3_stmt *select = NULL;
         r = database_prepare(reader->db, questions[i], &select);
         if (r < 0)
-            return r;
+            break;
         bind_blob(select, 1, str_make(node, KEY_SIZE));
         int code;
         while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW)
-            r = give_link(select, found, context);
+            r = give_link(select, parted, found, context);
         if (r == 0)
             r = database_error(code);
         sqlite3_finalize(select);
     }
+    sqlite3_finalize(parted);
     return r;
 }
 

@@ -258,7 +258,9 @@ static int make_index(struct sqlite_sink *sqlite)
         return 0;
     int r = database_run(sqlite->db,
         "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person);"
-        "CREATE INDEX IF NOT EXISTS event_link_stronger ON event_link (stronger)");
+        "CREATE INDEX IF NOT EXISTS event_link_stronger ON event_link (stronger);"
+        "CREATE INDEX IF NOT EXISTS event_unlinked ON event (event_key) "
+        "WHERE instr(detail, '\"sign\":-') > 0");
     sqlite->indexed = r == 0;
     return r;
 }

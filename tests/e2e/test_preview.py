@@ -122,6 +122,25 @@ def beside_a_running_process(data):
         running.wait(60)
 
 
+def explained(space):
+    """A link that a word has parted is no reason any more, though events show it; and it is told what parts two."""
+    data = space.path / "explained"
+    load(data, [event(1, "10:00", cookie="c-1", login="u-1"), event(2, "10:01", cookie="c-1", email="a@example.jp"),
+                event(3, "10:02", login="u-1", email="a@example.jp"), event(4, "10:03", cookie="c-2", login="u-2")])
+
+    def way(a, b):
+        return [step["namespace"] for step in json.loads(run("explain", "--json", "--data", data, a, b).stdout)]
+    assert way("cookie:c-1", "login:u-1") == ["cookie", "login"]
+    run("unlink", "--data", data, "--reason", "a shared tablet", "login:u-1", "cookie:c-1")
+    assert way("cookie:c-1", "login:u-1") == ["cookie", "email", "login"], "still one, by another way"
+    run("unlink", "--data", data, "--reason", "not hers", "cookie:c-2", "login:u-2")
+    out = run("explain", "--data", data, "cookie:c-2", "login:u-2").stdout
+    assert "not one person" in out and "cookie:c-2 and login:u-2 were unlinked by an operator" in out, out
+    run("link", "--data", data, "--reason", "hers after all", "login:u-2", "cookie:c-2")
+    out = run("explain", "--data", data, "cookie:c-2", "login:u-2").stdout
+    assert "one person, by these links" in out and "unlinked" not in out, out
+
+
 def main():
     with Workspace() as space:
         data = space.path / "data"
@@ -129,6 +148,7 @@ def main():
         bad_previews(data)
         beside_a_running_process(data)
         words(space)
+        explained(space)
     print("preview: as it says, so it comes")
 
 
