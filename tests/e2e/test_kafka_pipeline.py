@@ -2,6 +2,7 @@
 """The same events through `collect`, two of `work`, and `sink` on a real broker leave the same tables as the embedded
 program, to the byte; also when workers and the sink are killed in the midst, and when events come twice and in another
 order."""
+import json
 import os
 import random
 import subprocess
@@ -14,7 +15,7 @@ from test_http import ready
 
 SEED = int(os.environ.get("TABIJI_SEED", "20261122"))
 EVENTS = 60000 if LONG else 6000
-SOURCE = ["--set", "collector.open_source=dev"]
+SOURCE = ["--set", "collector.open_source=dev"]  # and the file of an operator
 SETTLED_SECONDS = 240
 
 
@@ -106,8 +107,21 @@ def embedded(space, lines):
     return digest(data), dump(data)
 
 
+def words(lines):
+    """What an operator says of them: logins linked, one of them taken back, a login and its cookie parted."""
+    ids = [json.loads(line)["ids"] for line in lines]
+    logins = sorted({i["login"] for i in ids if isinstance(i.get("login"), str)})[:40]
+    pairs = [({"login": a}, {"login": b}) for a, b in zip(logins[::2], logins[1::2])]
+    parted = next(({"login": i["login"]}, {"cookie": i["cookie"]}) for i in ids
+                  if isinstance(i.get("login"), str) and isinstance(i.get("cookie"), str) and i["login"] not in logins)
+    said = [(a, b, 1, "2026-11-21T10:00:00Z") for a, b in pairs] + [(*pairs[0], -1, "2026-11-21T11:00:00Z"), (*parted, -1, "2026-11-21T12:00:00Z")]
+    return [json.dumps({"id": f"word-{n}", "type": "identity_linked" if sign > 0 else "identity_unlinked", "time": at, "ids": a,
+                        "evidence": {"a": a, "b": b, "sign": sign, "reason": "test"}}) for n, (a, b, sign, at) in enumerate(said)]
+
+
 def check_generated(space, toy, bootstrap, rng):
     lines = tabiji("generate", "--events", EVENTS, "--seed", "5").splitlines()
+    lines += words(lines)
     wanted = embedded(space, lines)
     cluster = Cluster(space, toy, bootstrap, "plain")
     collect = cluster.collect()
@@ -168,6 +182,9 @@ def main():
     print(f"seed {SEED}")
     rng = random.Random(SEED)
     with Workspace() as space:
+        operator = space.path / "operator.ini"
+        operator.write_text("[source dev]\noperator = yes\n")
+        SOURCE.extend(["--config", operator])
         broker = space.path / "broker"
         try:
             bootstrap, _ = kafka_broker.start(broker)
