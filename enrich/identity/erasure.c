@@ -70,13 +70,31 @@ static int send_suppress(struct actor *actor, const struct owner *owner, const u
     return actor_send(actor, owner, to, &message);
 }
 
-/* Marks the owner; those below hear of its person. */
+static int send_erase(
+    struct actor *actor, const struct owner *owner, const uint8_t root[KEY_SIZE], int64_t at)
+{
+    struct journey_message erase;
+    journey_message_init(&erase);
+    erase.kind = JOURNEY_KIND_ERASE;
+    owners_person(actor->owners, root, erase.person);
+    memcpy(erase.node, owner->id, KEY_SIZE);
+    erase.at = at;
+    erase.for_good = erasure_for_good(actor->namespaces, root);
+    return send_journey(actor, &erase);
+}
+
+/* Marks the owner; those below hear of its person. The timeline hears it from each of its nodes: so
+ * it knows before any of them takes its events away. */
 static int suppress(
     struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
 {
     struct edge_list below;
+    bool is_its = !(owner->flags & OWNER_DEAD) && memcmp(owner->person, person, KEY_SIZE) == 0;
     int r = owner_suppress(actor->owners, owner, person, at);
     if (r <= 0)
+        return r;
+    r = is_its ? send_erase(actor, owner, owner->root, at) : 0;
+    if (r < 0)
         return r;
     r = edges_below(actor->owners, owner, &below);
     for (size_t i = 0; r == 0 && i < below.count; i++)
@@ -97,18 +115,13 @@ int erasure_reach(
 int erasure_on_erase(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
-    struct journey_message erase;
+    uint8_t person[KEY_SIZE];
     const uint8_t *root = owner->flags & OWNER_DEAD ? owner->id : owner->root;
-    journey_message_init(&erase);
-    erase.kind = JOURNEY_KIND_ERASE;
-    owners_person(actor->owners, root, erase.person);
-    memcpy(erase.node, owner->id, KEY_SIZE);
-    erase.at = message->at;
-    erase.for_good = erasure_for_good(actor->namespaces, root);
-    int r = suppress(actor, owner, erase.person, message->at);
+    owners_person(actor->owners, root, person);
+    int r = suppress(actor, owner, person, message->at);
     if (r == 0 && memcmp(root, owner->id, KEY_SIZE) != 0)
-        r = send_suppress(actor, owner, root, erase.person, message->at);
-    return r < 0 ? r : send_journey(actor, &erase);
+        r = send_suppress(actor, owner, root, person, message->at);
+    return r < 0 ? r : send_erase(actor, owner, root, message->at);
 }
 
 /* ---- signatures ---- */
