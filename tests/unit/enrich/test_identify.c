@@ -379,6 +379,50 @@ static void test_process_bad_event_rejected(void **state)
     reject_event(fixture, huge, "bad_value", "login:l1");
 }
 
+/* Evidence of login:l1 and another identifier. */
+static struct str encode_evidence(struct fixture *fixture, const char *other, const char *value)
+{
+    struct touchpoint event;
+    CLEANUP(buf_free) struct buf bytes = {0};
+    struct str out, plain = encode(fixture, "login:l1");
+    assert_int_equal(touchpoint_decode(&event, plain, &fixture->arena), 0);
+    event.type = STR("identity_linked");
+    event.has_evidence = true;
+    evidence_init(&event.evidence);
+    event.evidence.a_namespace = STR("login");
+    event.evidence.a_value = STR("l1");
+    event.evidence.b_namespace = str_of(other);
+    event.evidence.b_value = str_of(value);
+    assert_int_equal(touchpoint_encode(&event, &bytes), 0);
+    assert_int_equal(arena_dup(&fixture->arena, buf_str(&bytes), &out), 0);
+    return out;
+}
+
+static void test_process_bad_evidence_rejected(void **state)
+{
+    static const char *const bad[][3] = {
+        {"login", "l1", "bad_value"}, /* with itself */
+        {"login", "", "bad_value"},
+        {"planet", "mars", "unknown_namespace"},
+    };
+    struct fixture *fixture = *state;
+    uint8_t key[KEY_SIZE];
+    node_of("login:l1", key);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct str bytes = encode_evidence(fixture, bad[i][0], bad[i][1]);
+        assert_int_equal(process(fixture, TOPIC_EVENTS, key, bytes), 0);
+        assert_rejected(fixture, bad[i][2], bytes);
+    }
+    assert_int_equal(
+        process(fixture, TOPIC_EVENTS, key, encode_evidence(fixture, "login", "l2")), 0);
+    assert_int_equal(solo_commit(fixture->solo), 0);
+    struct person_of one, other;
+    person_row(fixture, "login:l1", &one);
+    person_row(fixture, "login:l2", &other);
+    assert_memory_equal(one.person, other.person, KEY_SIZE);
+    assert_true(one.has_root != other.has_root); /* the one is the other's root */
+}
+
 static void test_process_too_many_identifiers_rejected(void **state)
 {
     struct fixture *fixture = *state;
@@ -602,6 +646,7 @@ int main(void)
         TEST(test_process_cookie_of_many_logins_bounded),
         TEST(test_process_login_of_many_cookies_small_rows),
         TEST(test_process_bad_event_rejected),
+        TEST(test_process_bad_evidence_rejected),
         TEST(test_process_too_many_identifiers_rejected),
         TEST(test_process_event_truncated_at_every_length_rejected),
         TEST(test_process_key_of_other_node_by_mail),
