@@ -255,7 +255,7 @@ static int compare_scores(const void *a, const void *b)
 /* Area under the curve, best scores first; equal scores are one straight piece. */
 static double area(struct scored *scored, size_t count, double conversions, double nulls)
 {
-    double hit = 0, miss = 0, sum = 0;
+    double hit = 0, sum = 0;
     if (count)
         qsort(scored, count, sizeof *scored, compare_scores);
     for (size_t i = 0; i < count;) {
@@ -266,7 +266,6 @@ static double area(struct scored *scored, size_t count, double conversions, doub
         }
         sum += misses * (hit + hits / 2);
         hit += hits;
-        miss += misses;
     }
     return conversions > 0 && nulls > 0 ? sum / (conversions * nulls) : 0.5;
 }

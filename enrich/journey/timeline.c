@@ -10,6 +10,8 @@
  *     else can have two seats of one event, so nobody else is looked after.
  *  I3 a pending event is a timeline's row that is not yet written.
  *  I4 no seat of (person, node) is of an epoch below that of its entry in `gone`.
+ *  I5 the placement of a seat's content never falls while the seat is taken: what a sink has seen
+ *     of an event, from whichever person, the last word outranks.
  */
 #include "enrich/journey/timeline.h"
 
@@ -20,6 +22,7 @@
 
 #define STAGE_NAME "journey"
 #define EPOCH_BITS 48
+#define EPOCH_MASK (((int64_t)1 << EPOCH_BITS) - 1)
 #define PENDING_SEARCH_MAX                                                                         \
     ((size_t)64) /* more pending events than this are written, then found                          \
                   */
@@ -399,25 +402,28 @@ static int take_seat(struct timeline *timeline, struct arrival *arrival)
     return r < 0 ? r : add_pending(timeline, person, &arrival->pending);
 }
 
-/* Empties a seat: its content to *content (valid until the batch ends); another seat gets the row.
- */
+/* What a seat holds, shown or hidden. Valid until the batch ends. */
+static int seated(struct timeline *timeline, struct person *person, const struct hidden_seat *seat,
+    struct stitched *out)
+{
+    const struct moment_place place = place_of(&seat->row, seat->event_key);
+    int r = seat->row.hidden.size ? stitched_decode(out, seat->row.hidden, timeline->task->scratch)
+                                  : get_row(timeline, person, &place, out);
+    if (r == 0 && memcmp(out->node, seat->node, KEY_SIZE) != 0)
+        return ERR_STATE;
+    return r > 0 || (r < 0 && error_class(r) == ERROR_CLASS_REJECT) ? ERR_STATE : r;
+}
+
+/* Empties a seat, whose content is no longer pending; another seat gets the row. */
 static int leave_seat(struct timeline *timeline, struct person *person,
-    const struct hidden_seat *seat, struct hidden_seat *hidden, struct stitched *content)
+    const struct hidden_seat *seat, struct hidden_seat *hidden)
 {
     const struct moment_place place = place_of(&seat->row, seat->event_key);
     uint8_t key[RECORD_KEY_SIZE];
-    int r;
+    int r = 0;
     record_key(key, person->id, seat->node, seat->event_key);
-    if (seat->row.hidden.size) {
-        r = stitched_decode(content, seat->row.hidden, timeline->task->scratch);
-        if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
-            r = ERR_STATE;
-    } else {
-        r = get_row(timeline, person, &place, content);
-        if (r == STATE_ABSENT || (r == 0 && memcmp(content->node, seat->node, KEY_SIZE) != 0))
-            return ERR_STATE;
-        if (r == 0)
-            r = delete_row(timeline, person, &place);
+    if (seat->row.hidden.size == 0) {
+        r = delete_row(timeline, person, &place);
         if (r == 0)
             r = show_next(timeline, person, &place, hidden);
         person->broken = true;
@@ -427,36 +433,61 @@ static int leave_seat(struct timeline *timeline, struct person *person,
     return r < 0 ? r : persons_mark(timeline->persons, person);
 }
 
+/* A sink keeps the highest placement that it saw of an event, whoever showed it. A copy that comes
+ * again by a longer way, or by an older one, must so raise what stands here, or not lower it. */
+static int raise_placement(struct timeline *timeline, struct person *person,
+    const struct hidden_seat *seat, struct stitched *standing, int64_t placement)
+{
+    const struct moment_place place = place_of(&seat->row, seat->event_key);
+    CLEANUP(buf_free) struct buf content = {0};
+    struct record_row row = seat->row;
+    standing->placement = placement;
+    int r = stitched_encode(standing, &content);
+    if (r < 0)
+        return r;
+    if (row.hidden.size == 0)
+        return put_row(timeline, person, &place, buf_str(&content));
+    row.hidden = buf_str(&content);
+    return put_record(timeline, person, seat->node, seat->event_key, &row);
+}
+
+/* The arrival comes before what is seated, and takes its seat. */
+static int take_over(struct timeline *timeline, struct arrival *arrival,
+    const struct hidden_seat *seat, struct stitched *standing)
+{
+    struct hidden_seat *hidden;
+    if (standing->placement > arrival->pending.placement)
+        arrival->pending.placement = standing->placement;
+    int r = timeline_flush(timeline, arrival->person);
+    if (r == 0)
+        r = list_hidden(timeline, arrival->person, &hidden);
+    if (r == 0)
+        r = leave_seat(timeline, arrival->person, seat, hidden);
+    return r < 0 ? r : take_seat(timeline, arrival);
+}
+
 /* The event's key is seated here already. */
 static int meet(struct timeline *timeline, struct arrival *arrival, const struct record_row *row)
 {
-    struct person *person = arrival->person;
-    const uint8_t *event_key = arrival->pending.moment.place.event_key;
-    const struct moment_place place = place_of(row, event_key);
+    struct hidden_seat seat = {.row = *row};
     struct stitched standing;
     struct touchpoint other;
-    bool same;
-    if (arrival->pending.position == row->position)
-        return 0;
-    int r = row->hidden.size ? stitched_decode(&standing, row->hidden, timeline->task->scratch)
-                             : get_row(timeline, person, &place, &standing);
-    if (r)
-        return r == STATE_ABSENT || error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
-    r = same_facts(timeline, arrival, &standing, &other, &same);
-    bool later = arrival->pending.position > row->position;
+    bool same = true;
+    bool later = arrival->pending.position >= row->position;
+    memcpy(seat.node, arrival->node, KEY_SIZE);
+    memcpy(seat.event_key, arrival->pending.moment.place.event_key, KEY_SIZE);
+    int r = seated(timeline, arrival->person, &seat, &standing);
+    if (r == 0 && arrival->pending.position != row->position)
+        r = same_facts(timeline, arrival, &standing, &other, &same);
     if (r == 0 && !same)
         r = reject_conflict(timeline, later ? &arrival->event : &other);
-    if (r < 0 || later)
+    if (r < 0)
         return r;
-    struct hidden_seat seat = {.row = *row}, *hidden;
-    memcpy(seat.node, arrival->node, KEY_SIZE);
-    memcpy(seat.event_key, event_key, KEY_SIZE);
-    r = timeline_flush(timeline, person);
-    if (r == 0)
-        r = list_hidden(timeline, person, &hidden);
-    if (r == 0)
-        r = leave_seat(timeline, person, &seat, hidden, &standing);
-    return r < 0 ? r : take_seat(timeline, arrival);
+    if (!later)
+        return take_over(timeline, arrival, &seat, &standing);
+    if (arrival->pending.placement <= standing.placement)
+        return 0;
+    return raise_placement(timeline, arrival->person, &seat, &standing, arrival->pending.placement);
 }
 
 static int put_event(struct timeline *timeline, struct person *person,
@@ -569,8 +600,12 @@ static int empty_node(struct timeline *timeline, struct person *person, struct c
         memcpy(seat.node, chunk->gone->node, KEY_SIZE);
         if (r == 0) {
             memcpy(seat.event_key, key.data + 2 * KEY_SIZE, KEY_SIZE);
-            r = leave_seat(timeline, person, &seat, hidden, &content);
+            r = seated(timeline, person, &seat, &content);
         }
+        if (r == 0 && (content.placement & EPOCH_MASK) > chunk->gone->epoch)
+            continue; /* it came here by a decision after this one */
+        if (r == 0)
+            r = leave_seat(timeline, person, &seat, hidden);
         if (r == 0)
             r = pass_on(timeline, chunk,
                 &(struct placed_event){
@@ -588,7 +623,7 @@ static int empty_node(struct timeline *timeline, struct person *person, struct c
 
 bool timeline_epoch_valid(int64_t epoch)
 {
-    return epoch >= 0 && epoch < (int64_t)1 << EPOCH_BITS;
+    return epoch >= 0 && epoch <= EPOCH_MASK;
 }
 
 int timeline_gone(struct timeline *timeline, const struct journey_message *message)
@@ -717,14 +752,11 @@ static int list_seats(struct timeline *timeline, const struct person *person, co
 static int read_seat(struct timeline *timeline, struct person *person,
     const struct hidden_seat *seat, struct touchpoint *out)
 {
-    const struct moment_place place = place_of(&seat->row, seat->event_key);
     struct stitched content;
-    int r = seat->row.hidden.size
-                ? stitched_decode(&content, seat->row.hidden, timeline->task->scratch)
-                : get_row(timeline, person, &place, &content);
+    int r = seated(timeline, person, seat, &content);
     if (r == 0)
         r = touchpoint_decode(out, content.event, timeline->task->scratch);
-    return r == STATE_ABSENT || (r < 0 && error_class(r) == ERROR_CLASS_REJECT) ? ERR_STATE : r;
+    return r < 0 && error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
 }
 
 /* Hidden seats go first, so that none of them is shown in the place of another that goes too. */
@@ -739,12 +771,11 @@ int timeline_drop(struct timeline *timeline, struct person *person, const uint8_
             r = list_hidden(timeline, person, &others);
         for (; r == 0 && seats; seats = seats->next) {
             struct touchpoint event;
-            struct stitched content;
             r = read_seat(timeline, person, seats, &event);
             if (r == 0)
                 r = drops(context, seats->node, &event);
             if (r == 1)
-                r = leave_seat(timeline, person, seats, others, &content);
+                r = leave_seat(timeline, person, seats, others);
         }
     }
     return r;

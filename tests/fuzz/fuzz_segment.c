@@ -18,16 +18,17 @@ static const char *const samples[] = {
     "\"anonymousId\":\"a\",\"properties\":{\"url\":\"https://x.jp/"
     "\"}}],\"sentAt\":\"2026-11-20T09:00:10Z\",\"context\":"
     "{\"ip\":\"1.2.3.4\",\"traits\":{\"email\":\"a@b\"}}}",
-    "1{\"messageId\":\"m\",\"anonymousId\":\"a\",\"event\":\"購入\",\"timestamp\":\"2026-11-20T09:"
-    "00:00Z\",\"sentAt\":1,"
-    "\"properties\":{\"a\":[1,{\"b\":null}],\"z\":1e3},\"context\":{\"library\":{\"name\":"
-    "\"analytics-kotlin\"},"
-    "\"device\":{\"id\":\"d\",\"model\":\"m\"},\"os\":{\"name\":\"Android\",\"version\":\"14\"}}}",
+    ("1{\"messageId\":\"m\",\"anonymousId\":\"a\",\"event\":\"購入\",\"timestamp\":\"2026-11-20T09:"
+     "00:00Z\",\"sentAt\":1,"
+     "\"properties\":{\"a\":[1,{\"b\":null}],\"z\":1e3},\"context\":{\"library\":{\"name\":"
+     "\"analytics-kotlin\"},"
+     "\"device\":{\"id\":\"d\",\"model\":\"m\"},\"os\":{\"name\":\"Android\",\"version\":\"14\"}}"
+     "}"),
     "4{\"messageId\":\"m\",\"userId\":\"u\",\"traits\":{\"email\":\"X@Y.jp\",\"phone\":\"０3\"}}",
     "6{\"messageId\":\"m\",\"userId\":\"u\",\"previousId\":\"p\",\"anonymousId\":\"p\"}",
     "5{\"messageId\":\"m\",\"userId\":\"u\",\"groupId\":\"g\",\"traits\":{\"size\":3}}",
-    "7{\"messageId\":\"m\",\"userId\":\"u\",\"mergeProperties\":[{\"type\":\"email\",\"value\":"
-    "\"a@b.jp\"},{\"type\":\"mobile\",\"value\":\"090-1234-5678\"}]}",
+    ("7{\"messageId\":\"m\",\"userId\":\"u\",\"mergeProperties\":[{\"type\":\"email\",\"value\":"
+     "\"a@b.jp\"},{\"type\":\"mobile\",\"value\":\"090-1234-5678\"}]}"),
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -53,6 +53,7 @@ struct task_state {
     struct channel *channels;
     size_t channels_count;
     size_t channels_room;
+    struct channel published; /* changed rows, in the order of their commits */
 };
 
 struct sim {
@@ -375,12 +376,32 @@ static size_t pick_channel(struct sim *sim, const struct task_state *task)
     return found;
 }
 
+/* Notes a changed row for sim_published(). A deleted one has no value. */
+static int publish(struct task_state *task, const struct state_change *change)
+{
+    struct mail *mail;
+    int r = mail_new(table_topic(change->table), change->key,
+        change->deleted ? (struct str){NULL, 0} : change->value, &mail);
+    if (r < 0)
+        return r;
+    if (change->deleted) {
+        free_bytes(mail->value);
+        mail->value = (struct str){NULL, 0};
+    }
+    channel_push(&task->published, mail);
+    return 0;
+}
+
 static int commit(struct sim *sim, struct task_state *task, size_t sender)
 {
     const struct state_change *changes;
     size_t count;
     int r = state_changes(task->state, &changes, &count);
     for (size_t i = 0; r == 0 && i < count; i++) {
+        if (topic_table(table_topic(changes[i].table)) >= 0)
+            r = publish(task, &changes[i]);
+        if (r < 0)
+            break;
         if (changes[i].deleted)
             store_delete(&task->store, (int)changes[i].table, changes[i].key);
         else
@@ -507,6 +528,8 @@ void sim_free(struct sim **out)
         for (size_t k = 0; k < task->channels_count; k++)
             while (task->channels[k].first)
                 mail_free(channel_pop(&task->channels[k]));
+        while (task->published.first)
+            mail_free(channel_pop(&task->published));
         free(task->channels);
         state_free(&task->state);
         store_free(&task->store);
@@ -553,6 +576,32 @@ int sim_results(struct sim *sim, enum topic topic, sim_visit_fn *visit, void *co
         return sim_table(sim, (enum table)topic_table(topic), visit, context);
     for (size_t i = 0; r == 0 && i < sim->rejected.count; i++)
         r = visit(context, sim->rejected.rows[i].key, sim->rejected.rows[i].value);
+    return r;
+}
+
+/* A random task of which rows of that topic wait to be read, or SIZE_MAX. */
+static size_t pick_publisher(struct sim *sim, enum topic topic)
+{
+    size_t full = 0, found = SIZE_MAX;
+    for (size_t i = 0; i < sim->tasks_count; i++) {
+        struct channel *published = &sim->tasks[i].published;
+        while (published->first && published->first->topic != topic)
+            mail_free(channel_pop(published));
+        if (published->first && sim_random(&sim->random) % ++full == 0)
+            found = i;
+    }
+    return found;
+}
+
+int sim_published(struct sim *sim, enum topic topic, sim_visit_fn *visit, void *context)
+{
+    int r = 0;
+    size_t task;
+    while (r == 0 && (task = pick_publisher(sim, topic)) != SIZE_MAX) {
+        struct mail *mail = channel_pop(&sim->tasks[task].published);
+        r = visit(context, mail->key, mail->value);
+        mail_free(mail);
+    }
     return r;
 }
 

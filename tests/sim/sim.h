@@ -42,6 +42,11 @@ MUST_CHECK int sim_results(struct sim *sim, enum topic topic, sim_visit_fn *visi
 /* The same of a table, published or not. */
 MUST_CHECK int sim_table(struct sim *sim, enum table table, sim_visit_fn *visit, void *context);
 
+/* Every change of a published topic so far, as a sink may read them: of each partition in the order
+ * of its commits, partitions in any (drawn) order. A deleted row has no value (data NULL). Forgets
+ * all changes up to now, those of other topics too. */
+MUST_CHECK int sim_published(struct sim *sim, enum topic topic, sim_visit_fn *visit, void *context);
+
 /* What happened so far. */
 struct sim_counts {
     uint64_t batches;
