@@ -2,7 +2,8 @@
  * `tabiji erase ID --confirm`: the person behind an identifier, and all that is known of it.
  *
  * The request is an event; the reducers erase. So a process that is killed midway resumes, and a
- * rebuild erases again. What is counted here is what stood before and what stands afterwards.
+ * rebuild erases again. The receipt is written first, with what stands, and again when it is gone:
+ * who was cut off between the two asks again, under the same event id, when told the same.
  */
 #include <stdio.h>
 #include <time.h>
@@ -12,7 +13,12 @@
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
-#include "sinks/sqlite/read.h"
+#include "schemas/time.h"
+#include "sinks/sqlite/receipt.h"
+
+#define WAIT_S_DEFAULT 30
+#define WAIT_S_MAX 86400
+#define LOOK_MS 200 /* between looks at what is left */
 
 static const char *const count_names[READER_COUNTS] = {
     "events", "touches", "sessions", "conversions", "credits", "paths", "identifiers"};
@@ -23,9 +29,41 @@ struct erasing {
     const char *path; /* of the database */
     struct identifier identifier;
     struct lookup_match match;
-    struct reader_counts before, after;
-    char id[SAY_EVENT_ID_SIZE];
+    bool resumed; /* the receipt is one that was not finished */
+    bool gone;    /* nobody is known by the identifier any more */
+    struct receipt receipt;
 };
+
+/* An erasure of the identifier that was cut off: 0, or READER_ABSENT. */
+static int find_unfinished(struct erasing *erasing)
+{
+    char subject[RECEIPT_SUBJECT_SIZE];
+    struct receipt receipt;
+    receipt_subject(&erasing->identifier, subject);
+    int r = receipt_unfinished(erasing->path, subject, &receipt);
+    if (r == 0) {
+        erasing->receipt = receipt;
+        erasing->resumed = true;
+    }
+    return r;
+}
+
+/* Nobody is known by the identifier: perhaps since it is erased, and its receipt lacks the end. */
+static int find_gone(struct erasing *erasing)
+{
+    struct verb_call *call = erasing->call;
+    int r = say_identifier(erasing->settings, str_of(call->arguments[0]), &erasing->identifier);
+    if (r == 0)
+        r = find_unfinished(erasing);
+    if (r == 0) {
+        erasing->gone = true;
+        return 0;
+    }
+    if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
+        return verb_fail(call, r, "%s", call->arguments[0]);
+    (void)fprintf(stderr, "tabiji erase: nobody is known by \"%s\"\n", call->arguments[0]);
+    return EXIT_NOT_FOUND;
+}
 
 /* Finds the one person. */
 static int find_person(struct erasing *erasing)
@@ -40,7 +78,7 @@ static int find_person(struct erasing *erasing)
     if (r == 0)
         r = lookup_persons(erasing->settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)
-        r = reader_count(reader, matches[0].person, &erasing->before);
+        r = reader_count(reader, matches[0].person, &erasing->receipt.before);
     if (r < 0)
         return verb_fail(call, r, "%s", call->arguments[0]);
     for (size_t i = 1; i < count; i++) {
@@ -49,12 +87,13 @@ static int find_person(struct erasing *erasing)
                 "several persons are known by \"%s\": name one as namespace:value (tabiji lookup)",
                 call->arguments[0]);
     }
-    if (count == 0) {
-        (void)fprintf(stderr, "tabiji erase: nobody is known by \"%s\"\n", call->arguments[0]);
-        return EXIT_NOT_FOUND;
-    }
+    if (count == 0)
+        return find_gone(erasing);
     erasing->match = matches[0];
-    return 0;
+    erasing->identifier =
+        (struct identifier){.namespace = matches[0].namespace, .value = matches[0].value};
+    r = find_unfinished(erasing);
+    return r < 0 ? verb_fail(call, r, "%s", call->arguments[0]) : 0;
 }
 
 static void print_counts(const struct reader_counts *counts)
@@ -63,19 +102,22 @@ static void print_counts(const struct reader_counts *counts)
         (void)printf("  %-12s %lld\n", count_names[i], (long long)counts->counts[i]);
 }
 
-static int64_t left_over(const struct erasing *erasing)
+static int64_t sum(const struct reader_counts *counts)
 {
-    int64_t sum = 0;
+    int64_t all = 0;
     for (int i = 0; i < READER_COUNTS; i++)
-        sum += erasing->after.counts[i];
-    return sum;
+        all += counts->counts[i];
+    return all;
 }
 
 static int write_event(struct buf *out, const struct erasing *erasing)
 {
     const char *reason = verb_value(erasing->call, "--reason");
+    char time[TIME_TEXT_SIZE_MAX];
+    (void)time_format(erasing->receipt.requested_at, time);
     int r =
-        buf_appendf(out, "{\"id\":\"%s\",\"type\":\"erasure_requested\",\"ids\":{", erasing->id);
+        buf_appendf(out, "{\"id\":\"%s\",\"type\":\"erasure_requested\",\"time\":\"%s\",\"ids\":{",
+            erasing->receipt.id, time);
     if (r == 0)
         r = json_write_text(out, erasing->identifier.namespace);
     if (r == 0)
@@ -89,90 +131,88 @@ static int write_event(struct buf *out, const struct erasing *erasing)
     return r == 0 ? buf_append_str(out, STR("}}\n")) : r;
 }
 
-/* The receipt names no identifier, only its hash: the identifier is gone. */
-static int keep_receipt(const struct erasing *erasing)
+/* The receipt of a request that is about to be made. */
+static int begin_receipt(struct erasing *erasing)
 {
+    struct receipt *receipt = &erasing->receipt;
     struct timespec now;
-    sqlite3 *db = NULL;
-    sqlite3_stmt *insert = NULL;
-    uint8_t digest[SHA256_SIZE];
-    char hex[2 * SHA256_SIZE + 1] = "";
-    struct sha256 hash;
     const char *reason = verb_value(erasing->call, "--reason");
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    sha256_init(&hash);
-    sha256_update_sized(&hash, erasing->identifier.namespace);
-    sha256_update_sized(&hash, erasing->identifier.value);
-    sha256_final(&hash, digest);
-    hex_encode(digest, sizeof digest, hex);
-    int r = database_open(&db, erasing->path, NULL);
+    receipt->requested_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    receipt->reason = str_of(reason ? reason : "");
+    receipt->left_over = sum(&receipt->before);
+    receipt_subject(&erasing->identifier, receipt->subject);
+    int r = say_event_id(receipt->id);
+    return r < 0 ? r : receipt_put(erasing->path, receipt);
+}
+
+/* What is left of the person; of one that was gone before, nothing is known by its identifier. */
+static int count_left(struct erasing *erasing)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    struct reader_counts after = {{0}};
+    int r = erasing->gone ? 0 : reader_open(&reader, erasing->path);
+    if (r == 0 && !erasing->gone)
+        r = reader_count(reader, erasing->match.person, &after);
     if (r == 0)
-        r = database_prepare(db,
-            "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-            "?12)",
-            &insert);
-    if (r == 0) {
-        bind_text(insert, 1, str_of(erasing->id));
-        sqlite3_bind_int64(insert, 2, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-        bind_text(insert, 3, str_of(hex));
-        bind_text(insert, 4, str_of(reason ? reason : ""));
-        for (int i = 0; i < READER_COUNTS; i++)
-            sqlite3_bind_int64(insert, 5 + i, erasing->before.counts[i]);
-        sqlite3_bind_int64(insert, 5 + READER_COUNTS, left_over(erasing));
-        r = database_error(sqlite3_step(insert));
-    }
-    sqlite3_finalize(insert);
-    database_close(&db);
+        erasing->receipt.left_over = sum(&after);
     return r;
 }
 
-static int count_after(struct erasing *erasing)
+/* Looks until nothing is left, or the time is over: behind a collector the workers and the sink
+ * take a while. */
+static int await_end(struct erasing *erasing, long long seconds)
 {
-    CLEANUP(reader_close) struct reader *reader = NULL;
-    int r = reader_open(&reader, erasing->path);
-    return r < 0 ? r : reader_count(reader, erasing->match.person, &erasing->after);
+    int r = count_left(erasing);
+    for (long long left = seconds * 1000; r == 0 && erasing->receipt.left_over && left > 0;
+         left -= LOOK_MS) {
+        const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+        r = count_left(erasing);
+    }
+    return r;
 }
 
 static void print_receipt(const struct erasing *erasing)
 {
+    const struct receipt *receipt = &erasing->receipt;
     if (!erasing->call->json) {
-        (void)printf("erased by event %s:\n", erasing->id);
-        print_counts(&erasing->before);
-        (void)printf("  %-12s %lld\n", "left over", (long long)left_over(erasing));
+        (void)printf("erased by event %s:\n", receipt->id);
+        print_counts(&receipt->before);
+        (void)printf("  %-12s %lld\n", "left over", (long long)receipt->left_over);
         return;
     }
-    (void)printf("{\"receipt_id\":\"%s\"", erasing->id);
+    (void)printf("{\"receipt_id\":\"%s\"", receipt->id);
     for (int i = 0; i < READER_COUNTS; i++)
-        (void)printf(",\"%s\":%lld", count_names[i], (long long)erasing->before.counts[i]);
-    (void)printf(",\"left_over\":%lld}\n", (long long)left_over(erasing));
+        (void)printf(",\"%s\":%lld", count_names[i], (long long)receipt->before.counts[i]);
+    (void)printf(",\"left_over\":%lld}\n", (long long)receipt->left_over);
 }
 
 static int erase(struct erasing *erasing)
 {
     struct verb_call *call = erasing->call;
     CLEANUP(buf_free) struct buf json = {0};
-    erasing->identifier =
-        (struct identifier){.namespace = erasing->match.namespace, .value = erasing->match.value};
-    int r = say_event_id(erasing->id);
+    long long seconds = verb_value(call, "--url") ? WAIT_S_DEFAULT : 0;
+    int r = verb_integer(call, "--wait", 0, WAIT_S_MAX, &seconds);
+    if (r)
+        return r;
+    r = erasing->resumed ? 0 : begin_receipt(erasing);
     if (r == 0)
         r = write_event(&json, erasing);
     if (r < 0)
-        return verb_fail(call, r, "cannot write the event");
+        return verb_fail(call, r, "the receipt");
     r = say_event(call, erasing->settings, buf_str(&json));
     if (r)
         return r;
-    if (verb_value(call, "--url")) {
-        (void)printf(
-            call->json ? "{\"receipt_id\":\"%s\"}\n" : "requested by event %s\n", erasing->id);
-        return EXIT_OK;
-    }
-    r = count_after(erasing);
+    r = await_end(erasing, seconds);
     if (r == 0)
-        r = keep_receipt(erasing);
+        r = receipt_put(erasing->path, &erasing->receipt);
     if (r < 0)
         return verb_fail(call, r, "the receipt");
     print_receipt(erasing);
-    return left_over(erasing) ? EXIT_PARTIAL : EXIT_OK;
+    if (erasing->receipt.left_over)
+        (void)fprintf(stderr, "tabiji erase: still under way; the same command finishes it\n");
+    return erasing->receipt.left_over ? EXIT_PARTIAL : EXIT_OK;
 }
 
 static int run_with(struct verb_call *call, struct settings *settings)
@@ -186,7 +226,7 @@ static int run_with(struct verb_call *call, struct settings *settings)
     if (verb_switch(call, "--confirm"))
         return erase(&erasing);
     (void)printf("would erase:\n");
-    print_counts(&erasing.before);
+    print_counts(&erasing.receipt.before);
     (void)fprintf(stderr, "nothing was erased: --confirm does it\n");
     return EXIT_USAGE;
 }
@@ -208,6 +248,7 @@ static const struct verb_option options[] = {
     {"--url", "URL", "a collector, where one runs", NULL, false},
     {"--key-file", "FILE", "file whose first line is the key of a source with operator = yes", NULL,
         false},
+    {"--wait", "SECONDS", "with --url: so long until the rows are gone (30)", NULL, false},
 };
 
 const struct verb verb_erase = {
@@ -218,7 +259,8 @@ const struct verb verb_erase = {
               "credits, paths and\n"
               "identifiers vanish; late events of it yield nothing. The request is an event: it is "
               "resumed after a crash,\n"
-              "and a rebuild erases again. A receipt (table erasure_receipt) counts what went. "
+              "and a rebuild erases again; told the same again, an erasure that was cut off is "
+              "finished. A receipt (table erasure_receipt) counts what went. "
               "Cannot be undone.",
     .examples =
         "  tabiji erase --data shop email:hana@example.jp\n"

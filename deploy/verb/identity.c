@@ -103,6 +103,7 @@ static int show_link(void *context, const struct reader_link *link)
     render_integer(shown->table, link->events);
     render_time(shown->table, link->first_at);
     render_time(shown->table, link->last_at);
+    render_text(shown->table, link->parted ? STR("parted") : STR("stands"));
     return 0;
 }
 
@@ -130,6 +131,7 @@ static int show(struct verb_call *call, struct reader *reader, const uint8_t nod
         {"events", "events together", RENDER_RIGHT, 0},
         {"first_at", "first", RENDER_LEFT, 0},
         {"last_at", "last", RENDER_LEFT, 0},
+        {"link", "link", RENDER_LEFT, 0},
     };
     struct shown shown = {.reader = reader, .self = node};
     int r = reader_node(reader, node, show_self, call);

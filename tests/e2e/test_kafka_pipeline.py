@@ -119,6 +119,19 @@ def words(lines):
                         "evidence": {"a": a, "b": b, "sign": sign, "reason": "test"}}) for n, (a, b, sign, at) in enumerate(said)]
 
 
+def erase(space, cluster, lines):
+    """A person erased through the collector: a receipt with nothing left over, the tables as after the same on the embedded ones."""
+    data = space.path / "embedded"
+    login = max(json.loads(line)["ids"].get("login", "") for line in lines)
+    said = [json.loads(tabiji("erase", "--json", "--confirm", *where, f"login:{login}")) for where in (
+        ["--data", data], ["--database", cluster.database / "tabiji.db", "--url", f"http://127.0.0.1:{cluster.port}", "--wait", 60])]
+    for receipt in said:
+        receipt.pop("receipt_id")
+    assert said[0] == said[1] and said[1]["events"] > 0 and said[1]["left_over"] == 0, said
+    assert login not in dump(cluster.database)
+    cluster.check("a person erased", digest(data), dump(data))
+
+
 def check_generated(space, toy, bootstrap, rng):
     lines = tabiji("generate", "--events", EVENTS, "--seed", "5").splitlines()
     lines += words(lines)
@@ -129,6 +142,7 @@ def check_generated(space, toy, bootstrap, rng):
     sink = cluster.sink()
     emit(cluster.port, lines)
     cluster.check("collect, two of work, sink", *wanted)
+    erase(space, cluster, lines)
     for process in (*workers, sink, collect):
         assert stop(process) == 0, process.args
 
