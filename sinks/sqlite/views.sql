@@ -273,6 +273,113 @@ FROM (
 ) AS s
 LEFT JOIN currency AS u ON u.currency = s.currency;
 
+-- A path's channels as text become rows by way of JSON: " > " parts them. A channel assists a
+-- conversion when a touch of it stands before the last touch; it may also have the last one.
+CREATE VIEW v_assisted AS
+SELECT
+    s.channel,
+    s.assisted_conversions,
+    s.assisted_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS assisted_revenue,
+    s.first_touch_conversions,
+    s.last_touch_conversions,
+    s.last_touch_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS last_touch_revenue,
+    s.assisted_conversions * 1.0 / nullif(s.last_touch_conversions, 0) AS assisted_per_last,
+    s.currency
+FROM (
+    SELECT
+        channel,
+        currency,
+        sum(assists) AS assisted_conversions,
+        sum(assists * revenue_minor) AS assisted_revenue_minor,
+        sum(is_first) AS first_touch_conversions,
+        sum(is_last) AS last_touch_conversions,
+        sum(is_last * revenue_minor) AS last_touch_revenue_minor
+    FROM (
+        SELECT
+            t.value AS channel,
+            p.currency,
+            p.revenue_minor,
+            max(t.key < p.touches - 1) AS assists,
+            max(t.key = 0) AS is_first,
+            max(t.key = p.touches - 1) AS is_last
+        FROM (
+            SELECT
+                person,
+                path_key,
+                currency,
+                revenue_minor,
+                '[' || replace(json_quote(channels), ' > ', '","') || ']' AS list,
+                json_array_length('[' || replace(json_quote(channels), ' > ', '","') || ']')
+                    AS touches
+            FROM path
+            WHERE kind = 'converting' AND channels <> ''
+        ) AS p, json_each(p.list) AS t
+        GROUP BY p.person, p.path_key, t.value
+    )
+    GROUP BY channel, currency
+) AS s
+LEFT JOIN currency AS u ON u.currency = s.currency;
+
+CREATE VIEW v_path_length AS
+SELECT
+    s.kind,
+    s.touches,
+    s.paths,
+    s.paths * 1.0 / sum(s.paths) OVER (PARTITION BY s.kind, s.currency) AS share,
+    s.conversions,
+    s.revenue_minor,
+    s.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    s.currency
+FROM (
+    SELECT
+        kind,
+        touches,
+        currency,
+        count(*) AS paths,
+        sum(conversions) AS conversions,
+        sum(revenue_minor) AS revenue_minor
+    FROM path
+    GROUP BY kind, touches, currency
+) AS s
+LEFT JOIN currency AS u ON u.currency = s.currency;
+
+-- Steps of all paths with their ends: sums over step are the counts of a transition matrix in which
+-- a channel may follow itself.
+CREATE VIEW v_journey_flow AS
+WITH stop AS (
+    SELECT
+        p.person,
+        p.kind,
+        p.path_key,
+        t.key + 1 AS step,
+        t.value AS channel
+    FROM path AS p,
+        json_each('["(start)"'
+            || CASE channels
+                WHEN '' THEN ''
+                ELSE ',' || replace(json_quote(channels), ' > ', '","')
+            END
+            || CASE kind WHEN 'converting' THEN ',"(conversion)"]' ELSE ',"(null)"]' END) AS t
+),
+move AS (
+    SELECT
+        step,
+        channel AS from_channel,
+        lead(channel) OVER (PARTITION BY person, kind, path_key ORDER BY step) AS to_channel,
+        kind
+    FROM stop
+)
+SELECT
+    step,
+    from_channel,
+    to_channel,
+    count(*) AS paths,
+    count(*) FILTER (WHERE kind = 'converting') AS converting_paths,
+    count(*) * 1.0 / sum(count(*)) OVER (PARTITION BY step, from_channel) AS share
+FROM move
+WHERE to_channel IS NOT NULL
+GROUP BY step, from_channel, to_channel;
+
 CREATE VIEW v_unattributed AS
 SELECT conversion_id, person_id, kind, type, occurred_at_utc, occurred_at_jst, revenue_minor, revenue, currency
 FROM v_conversion
