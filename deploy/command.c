@@ -240,7 +240,7 @@ int verb_usage(const struct verb_call *call, const char *format, ...)
 
 static int exit_code_of(int error)
 {
-    if (error == ERR_CONFIG)
+    if (error == ERR_CONFIG || error == ERR_MEANING)
         return EXIT_USAGE;
     if (error == ERR_NOT_FOUND)
         return EXIT_NOT_FOUND;

@@ -103,6 +103,8 @@ static int open_parts(struct embedded *embedded, bool bulk)
     int r = local_open(&embedded->local, config_path(settings->config, OPTION_DATA_DIR), &options);
     if (r == 0)
         r = local_set_stages(embedded->local, settings->stages, SETTINGS_STAGES);
+    if (r == ERR_MEANING)
+        settings_tell_difference(settings, local_difference(embedded->local));
     if (r == 0)
         r = settings_database(settings, &embedded->database);
     if (r < 0)
@@ -111,7 +113,8 @@ static int open_parts(struct embedded *embedded, bool bulk)
     embedded->first_load =
         access(embedded->database, F_OK) != 0 && (bulk || local_log_end(embedded->local) > 0);
     r = sqlite_sink_open(&embedded->sink, embedded->database,
-        &(struct database_options){.first_load = embedded->first_load});
+        &(struct database_options){.first_load = embedded->first_load,
+            .namespaces = settings->door.identifiers.namespaces});
     if (r < 0)
         return r;
     const struct runner_config config = {

@@ -1,10 +1,14 @@
 /* Each function fills one part from its options; see option.def for what they mean. */
 #include "deploy/settings.h"
 
+#include <stdio.h>
+
+#include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
 #include "schemas/time.h"
 
 #define MICROS_PER_MS 1000
+#define KEY_HINT_DIGITS 16 /* of its hash: tells keys apart, betrays none */
 
 static void set_log(struct settings *settings)
 {
@@ -30,9 +34,8 @@ static int set_door(struct settings *settings)
 {
     struct config_problem problem = {.text = ""};
     int r = door_configure(settings->config, &settings->arena, &settings->door, &problem);
-    if (r < 0)
-        log_write(&settings->log, LOG_LEVEL_ERROR, "identity_misconfigured",
-            LOG_TEXT("why", problem.text));
+    if (r < 0 && problem.text[0])
+        (void)fprintf(stderr, "tabiji: %s\n", problem.text);
     else
         set_identify(settings);
     return r;
@@ -79,6 +82,26 @@ static void set_journey(struct settings *settings)
         config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &journey->conversion_types);
 }
 
+/* What persons follow from: the table of namespaces and the key of person ids, told by its hash. */
+static int set_meaning(struct settings *settings)
+{
+    uint8_t digest[SHA256_SIZE];
+    char hex[2 * SHA256_SIZE];
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_update_sized(&hash, STR("tenant key"));
+    sha256_update_sized(
+        &hash, str_make(settings->identify.tenant_key, sizeof settings->identify.tenant_key));
+    sha256_final(&hash, digest);
+    hex_encode(digest, sizeof digest, hex);
+    int r = namespace_table_text(settings->identify.namespaces, &settings->meaning);
+    if (r == 0)
+        r = buf_appendf(&settings->meaning, "tenant key %.*s\n", KEY_HINT_DIGITS, hex);
+    settings->stages[0].meaning = buf_str(&settings->meaning);
+    settings->stages[0].meaning_table = TABLE_IDENTITY_MEANING;
+    return r;
+}
+
 int settings_open(struct settings *settings, const struct config *config)
 {
     *settings = (struct settings){.config = config};
@@ -92,13 +115,22 @@ int settings_open(struct settings *settings, const struct config *config)
         return r;
     identify_stage(&settings->stages[0], &settings->identify);
     journey_stage(&settings->stages[1], &settings->journey);
-    return 0;
+    return set_meaning(settings);
 }
 
 void settings_close(struct settings *settings)
 {
     steps_close(&settings->steps);
+    buf_free(&settings->meaning);
     arena_free(&settings->arena);
+}
+
+void settings_tell_difference(const struct settings *settings, struct str difference)
+{
+    (void)fprintf(stderr,
+        "%s was built with other settings of [identity]:\n%.*s"
+        "Put the old settings back; or give --data a new directory and import the events again.\n",
+        config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);
 }
 
 int settings_database(struct settings *settings, const char **path)

@@ -22,13 +22,18 @@ struct settings {
     struct identify_config identify;
     struct journey_config journey;
     struct stage stages[SETTINGS_STAGES];
+    struct buf meaning; /* of the identify stage */
 };
 
 /* Reads rule files and makes everything ready. config outlives the settings, which must not move.
- * What is wrong is logged. Errors: ERR_CONFIG, ERR_IO, ERR_NO_MEMORY; the settings are then to be
- * closed all the same. */
+ * What is wrong is said on standard error. Errors: ERR_CONFIG, ERR_IO, ERR_NO_MEMORY; the settings
+ * are then to be closed all the same. */
 MUST_CHECK int settings_open(struct settings *settings, const struct config *config);
 void settings_close(struct settings *settings);
+
+/* Says on standard error what of the configuration is not as the stored state was built with
+ * (ERR_MEANING), and what to do. */
+void settings_tell_difference(const struct settings *settings, struct str difference);
 
 /* DIR/tabiji.db, or what [sink.sqlite] path says. In the arena, with NUL. */
 MUST_CHECK int settings_database(struct settings *settings, const char **path);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "ingest/door.h"
+#include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
 
 #define TENANT_KEY_SIZE 32
@@ -51,12 +52,37 @@ static int set_blocked(
     return 0;
 }
 
+/* The table of namespaces, in the arena with its names. */
+static int set_namespaces(const struct config *config, struct arena *arena,
+    struct identifier_config *identifiers, struct config_problem *problem)
+{
+    struct namespace_lists lists = {.names = NULL};
+    char why[NAMESPACE_WHY_SIZE] = "";
+    struct namespace_table *table = arena_alloc(arena, sizeof *table);
+    if (!table)
+        return ERR_NO_MEMORY;
+    lists.names_count = config_list(config, OPTION_IDENTITY_NAMESPACES, &lists.names);
+    lists.protected_count = config_list(config, OPTION_IDENTITY_PROTECTED, &lists.protected_counts);
+    lists.up_count = config_list(config, OPTION_IDENTITY_GENERIC_UP, &lists.up);
+    lists.down_count = config_list(config, OPTION_IDENTITY_GENERIC_DOWN, &lists.down);
+    int r = namespace_table_read(&lists, table, why);
+    for (size_t i = 0; r == 0 && i < table->count; i++)
+        r = arena_dup(arena, table->rules[i].name, &table->rules[i].name);
+    if (r == 0)
+        identifiers->namespaces = table;
+    else
+        (void)snprintf(problem->text, sizeof problem->text, "%s", why);
+    return r;
+}
+
 int door_configure(const struct config *config, struct arena *arena, struct door_config *out,
     struct config_problem *problem)
 {
     struct door_config door;
     door_config_default(&door);
-    int r = set_key(config, arena, &door.identifiers, problem);
+    int r = set_namespaces(config, arena, &door.identifiers, problem);
+    if (r == 0)
+        r = set_key(config, arena, &door.identifiers, problem);
     if (r == 0)
         r = set_blocked(config, arena, &door.identifiers);
     if (r == 0)

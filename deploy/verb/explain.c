@@ -232,7 +232,7 @@ static int explain(struct verb_call *call, struct settings *settings)
             return EXIT_NOT_FOUND;
         }
         if (r == 0)
-            r = reader_node_id(&identifier, ends[i]);
+            r = reader_node_id(settings->door.identifiers.namespaces, &identifier, ends[i]);
         if (r < 0)
             return verb_usage(call, "%s: %s (namespace:value)", call->arguments[i], error_text(r));
     }

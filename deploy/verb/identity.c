@@ -162,7 +162,7 @@ static int run_show(struct verb_call *call)
     if (r == 0)
         r = say_identifier(&settings, str_of(call->arguments[1]), &identifier);
     if (r == 0)
-        r = reader_node_id(&identifier, node);
+        r = reader_node_id(settings.door.identifiers.namespaces, &identifier, node);
     if (r == 0)
         r = settings_database(&settings, &path);
     if (r == 0)

@@ -149,11 +149,14 @@ static int run(struct verb_call *call)
     if (!path)
         return verb_usage(call, "needs --mapping FILE");
     int r = settings_open(&importing.settings, call->config);
+    bool configured = r == 0;
     if (r == 0)
         r = mapping_load(path, &importing.mapping, &message);
     if (message.size)
         (void)fprintf(stderr, "tabiji import: %.*s\n", (int)message.size, message.data);
-    if (r < 0)
+    if (!configured)
+        r = verb_fail(call, r, "configuration");
+    else if (r < 0)
         r = r == ERR_CONFIG || r == ERR_NOT_FOUND ? verb_usage(call, "cannot use %s", path)
                                                   : verb_fail(call, r, "cannot use %s", path);
     else

@@ -61,7 +61,7 @@ static int ever_linked(struct verb_call *call, struct settings *settings,
     if (r == 0)
         r = reader_open(&reader, path);
     if (r == 0)
-        r = reader_linked(reader, &ends[0], &ends[1]);
+        r = reader_linked(reader, settings->door.identifiers.namespaces, &ends[0], &ends[1]);
     *linked = r == 0;
     return r < 0 ? verb_fail(call, r, "%s", path) : 0;
 }

@@ -26,7 +26,7 @@ static int add_match(void *context, const struct reader_identity *identity)
     *match = (struct lookup_match){
         .events = identity->events, .first_at = identity->first_at, .last_at = identity->last_at};
     memcpy(match->person, identity->person, KEY_SIZE);
-    int r = reader_node_id(
+    int r = reader_node_id(matches->settings->door.identifiers.namespaces,
         &(struct identifier){.namespace = identity->namespace, .value = identity->value},
         match->node);
     if (r == 0)

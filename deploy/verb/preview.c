@@ -331,7 +331,7 @@ static int check_ends(struct verb_call *call, struct preview *preview, bool link
     if (r < 0)
         return verb_fail(call, r, "%s", path);
     for (size_t i = 0; r == 0 && i < 2; i++) {
-        r = reader_node_id(&preview->ends[i], node);
+        r = reader_node_id(preview->settings->door.identifiers.namespaces, &preview->ends[i], node);
         if (r == 0)
             r = reader_node(reader, node, no_more, NULL);
         if (r == READER_ABSENT)
@@ -339,7 +339,8 @@ static int check_ends(struct verb_call *call, struct preview *preview, bool link
                 stderr, "tabiji identity: nobody is known by \"%s\"\n", call->arguments[i + 1]);
     }
     if (r == 0 && !link) {
-        r = reader_linked(reader, &preview->ends[0], &preview->ends[1]);
+        r = reader_linked(reader, preview->settings->door.identifiers.namespaces, &preview->ends[0],
+            &preview->ends[1]);
         if (r == READER_ABSENT)
             (void)fprintf(stderr, "tabiji identity: nothing ever linked %s and %s\n",
                 call->arguments[1], call->arguments[2]);

@@ -68,7 +68,9 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r == 0)
         r = make_data_dir(settings);
     if (r == 0)
-        r = sqlite_sink_open(&sink, database, &(struct database_options){.first_load = true});
+        r = sqlite_sink_open(&sink, database,
+            &(struct database_options){
+                .first_load = true, .namespaces = settings->door.identifiers.namespaces});
     if (r < 0)
         return verb_fail(call, r, "database %s", database);
     const struct runner_config config = {

@@ -19,7 +19,7 @@
 
 /* A node with more neighbours of one namespace, or a member of more sets, is generic whatever the
  * table of namespaces says: no node's state, and no answer to one message, is unbounded. */
-#define ACTOR_NEIGHBOURS_MAX 10000
+#define ACTOR_NEIGHBOURS_MAX NAMESPACE_GENERIC_MAX
 
 /* What an actor works with during one call of the stage. */
 struct actor {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ingest/stream/meaning.h"
 #include "schemas/error.h"
 
 #define FORMAT "tabiji-kafka-2"
@@ -348,6 +349,16 @@ static int begin(struct kafka_task *task)
     return 0;
 }
 
+int kafka_task_meaning(struct kafka_task *task, struct buf *difference)
+{
+    check(!task->begun);
+    int r = begin(task);
+    if (r == 0)
+        r = meaning_check(task->state, task->stage, difference);
+    kafka_task_drop(task);
+    return r;
+}
+
 int kafka_task_process(struct kafka_task *task, const struct record *record, struct arena *scratch)
 {
     int r = begin(task);
@@ -386,6 +397,8 @@ int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
     struct task lent = {.state = task->state, .outbox = &task->outbox, .scratch = scratch};
     int r = task->stage->settle ? task->stage->settle(task->instance, &lent) : 0;
     arena_reset(scratch);
+    if (r == 0)
+        r = meaning_keep(task->state, task->stage);
     if (r < 0)
         return r;
     const struct state_change *changes;

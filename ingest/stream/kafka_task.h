@@ -71,6 +71,10 @@ MUST_CHECK int kafka_task_replay(
 
 /* ---- within a batch ---- */
 
+/* After a restore: whether the rows were built with the stage's settings. Errors: ERR_MEANING with
+ * what differs appended; those of the store. */
+MUST_CHECK int kafka_task_meaning(struct kafka_task *task, struct buf *difference);
+
 /* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE. */
 MUST_CHECK int kafka_task_process(
     struct kafka_task *task, const struct record *record, struct arena *scratch);

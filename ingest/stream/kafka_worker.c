@@ -451,6 +451,19 @@ static int seek_and_resume(struct kafka_worker *worker)
     return r;
 }
 
+/* Restored rows of another meaning are nothing to go on from. */
+static int check_meaning(struct kafka_worker *worker)
+{
+    CLEANUP(buf_free) struct buf difference = {0};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < worker->tasks_count; i++)
+        r = kafka_task_meaning(worker->tasks[i], &difference);
+    if (r == ERR_MEANING)
+        kafka_log(&worker->config, LOG_ERR, "kafka_meaning", "%.*s", (int)difference.size,
+            difference.data);
+    return r;
+}
+
 /* Returns 0, KAFKA_BUSY when it was interrupted, or an error; then the worker stays unsynced. */
 static int sync_tasks(struct kafka_worker *worker)
 {
@@ -464,6 +477,8 @@ static int sync_tasks(struct kafka_worker *worker)
     rd_kafka_topic_partition_list_destroy(parts);
     if (r == 0 && worker->tasks_count > 0)
         r = restore_tasks(worker);
+    if (r == 0)
+        r = check_meaning(worker);
     if (r == 0 && worker->tasks_count > 0)
         r = seek_and_resume(worker);
     if (r == 0)

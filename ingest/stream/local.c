@@ -231,6 +231,7 @@ void local_close(struct local **out)
     arena_free(&local->mail_arena);
     arena_free(&local->scratch);
     buf_free(&local->rejected);
+    buf_free(&local->difference);
     (void)pthread_mutex_destroy(&local->mutex);
     (void)pthread_mutex_destroy(&local->results_mutex);
     (void)pthread_cond_destroy(&local->queued);

@@ -38,8 +38,11 @@ struct appender *local_appender(struct local *local);
 int64_t local_log_end(struct local *local);
 
 /* Gives the stages that the worker runs (P = 1: one instance each). The stages outlive the local.
- * Errors: of their open(). Worker thread only, once, before local_work(). */
+ * Errors: of their open(); ERR_MEANING when the tables were built with other settings. Worker
+ * thread only, once, before local_work(). */
 MUST_CHECK int local_set_stages(struct local *local, const struct stage *stages, size_t count);
+/* After ERR_MEANING: what differs, a pair of lines each (meaning.h). */
+struct str local_difference(const struct local *local);
 
 /* Runs one batch. Returns 0 when it processed something, LOCAL_QUIET when the log has no more
  * (after waiting up to timeout_ms). Errors: of the stages, ERR_IO, ERR_STATE; the batch is then

@@ -83,7 +83,8 @@ struct local {
     struct mail_item *mail_first;
     struct mail_item **mail_last;
     struct arena scratch;
-    struct buf rejected; /* of this batch: [key size 4][value size 4][key][value]... */
+    struct buf rejected;   /* of this batch: [key size 4][value size 4][key][value]... */
+    struct buf difference; /* between the stored meaning and the stages' */
     int64_t input_next;
     int64_t change_next;
 

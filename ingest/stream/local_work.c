@@ -11,6 +11,7 @@
 
 #include "ingest/stream/fault.h"
 #include "ingest/stream/local_private.h"
+#include "ingest/stream/meaning.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/rejected.avro.h"
@@ -56,6 +57,16 @@ static int send_mail(struct outbox *outbox, enum topic topic, struct str key, st
     return 0;
 }
 
+/* Rows of another meaning are nothing that these stages can go on from. */
+static int check_meaning(struct local *local)
+{
+    int r = state_lmdb_begin(local->store);
+    for (size_t i = 0; r == 0 && i < local->stages_count; i++)
+        r = meaning_check(local->state, local->stages[i].stage, &local->difference);
+    local_forget(local);
+    return r;
+}
+
 int local_set_stages(struct local *local, const struct stage *stages, size_t count)
 {
     check(count <= LOCAL_STAGES_MAX && local->stages_count == 0);
@@ -68,7 +79,12 @@ int local_set_stages(struct local *local, const struct stage *stages, size_t cou
             return r;
         local->stages[local->stages_count++] = (struct local_stage){&stages[i], instance};
     }
-    return 0;
+    return check_meaning(local);
+}
+
+struct str local_difference(const struct local *local)
+{
+    return buf_str(&local->difference);
 }
 
 /* A stage that answers REJECT has a defect; the record is kept, the rest goes on. */
@@ -146,7 +162,10 @@ static int settle(struct local *local)
         if (r < 0)
             return r;
     } while (local->mail_first);
-    return 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < local->stages_count; i++)
+        r = meaning_keep(local->state, local->stages[i].stage);
+    return r;
 }
 
 static int process_segment(

@@ -51,6 +51,10 @@ struct stage {
     const enum topic *inputs;
     size_t inputs_count;
     const void *config; /* passed to open(); outlives all instances */
+    /* Those settings that stored rows follow from, as text of lines; the driver keeps it in the
+     * table and lets no stage work on rows of another meaning (meaning.h). Empty: none. */
+    struct str meaning;
+    enum table meaning_table;
     int (*open)(const void *config, void **instance);
     int (*process)(void *instance, struct task *task, const struct record *record);
     int (*settle)(void *instance, struct task *task);

@@ -45,7 +45,9 @@ enum topic {
     X(TABLE_TIMELINE, "timeline", TOPIC_TOUCHPOINTS)                                               \
     X(TABLE_SESSION, "session", TOPIC_SESSIONS)                                                    \
     X(TABLE_CONVERSION, "conversion", TOPIC_CONVERSIONS)                                           \
-    X(TABLE_PROFILE, "profile", TOPIC_PROFILES)
+    X(TABLE_PROFILE, "profile", TOPIC_PROFILES)                                                    \
+    X(TABLE_IDENTITY_MEANING, "identity_meaning", TOPIC_IDENTITY_STATE)                            \
+    X(TABLE_JOURNEY_MEANING, "journey_meaning", TOPIC_JOURNEY_STATE)
 
 enum table {
 #define X(symbol, name, topic) symbol,

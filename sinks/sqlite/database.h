@@ -6,6 +6,7 @@
 
 #include <sqlite3.h>
 
+#include "ingest/normalise/namespace.h"
 #include "schemas/bytes.h"
 
 /* PRAGMA application_id ("tabi") and user_version: what tells this file from others. The version
@@ -21,7 +22,9 @@ struct database_options {
     int page_size;       /* of a new file; 0: 16 KiB */
     int busy_timeout_ms; /* wait for other connections; 0: 5 s */
     bool first_load;     /* sqlite_sink_open(): a file that is absent is loaded as loading.h says */
-    bool unlogged;       /* database_open(): no WAL, no sync: a file that nobody has seen yet */
+    /* Of event_link's keys, as the reducers have it; outlives the sink. NULL: the default. */
+    const struct namespace_table *namespaces;
+    bool unlogged; /* database_open(): no WAL, no sync: a file that nobody has seen yet */
 };
 
 /*

@@ -27,9 +27,9 @@ static int put_link(struct writer *writer, const struct touchpoint *event, const
 }
 
 /* False for a namespace that is not known here: such identifiers make no link. */
-static bool find_end(struct str namespace, struct str value, struct end *out)
+static bool find_end(const struct namespace_table *namespaces, struct str namespace,
+    struct str value, struct end *out)
 {
-    const struct namespace_table *namespaces = namespace_table_default();
     out->rank = namespace_rank(namespaces, namespace);
     if (out->rank >= 0)
         namespace_node_id(namespaces, out->rank, value, out->node);
@@ -41,8 +41,9 @@ static int put_evidence(struct writer *writer, const struct touchpoint *event)
 {
     struct end a, b;
     const struct evidence *evidence = &event->evidence;
-    if (evidence->sign <= 0 || !find_end(evidence->a_namespace, evidence->a_value, &a) ||
-        !find_end(evidence->b_namespace, evidence->b_value, &b))
+    if (evidence->sign <= 0 ||
+        !find_end(writer->namespaces, evidence->a_namespace, evidence->a_value, &a) ||
+        !find_end(writer->namespaces, evidence->b_namespace, evidence->b_value, &b))
         return 0;
     bool swap = memcmp(a.node, b.node, KEY_SIZE) < 0; /* the stronger is the lower */
     return put_link(writer, event, swap ? &b : &a, swap ? &a : &b);
@@ -58,8 +59,8 @@ int writer_links(struct writer *writer, const struct touchpoint *event)
     if (r < 0 || event->identifiers_count < 2)
         return r;
     for (size_t i = 0; i < event->identifiers_count && count < EVENT_IDENTIFIERS_MAX; i++)
-        count +=
-            find_end(event->identifiers[i].namespace, event->identifiers[i].value, &ends[count]);
+        count += find_end(writer->namespaces, event->identifiers[i].namespace,
+            event->identifiers[i].value, &ends[count]);
     for (size_t i = 0; r == 0 && i < count; i++)
         for (size_t k = 0; r == 0 && k < count; k++)
             if (ends[i].rank > ends[k].rank)

@@ -73,7 +73,8 @@ struct reader_node {
 };
 
 /* Key of an identifier as it is stored. Errors: ERR_NAMESPACE. */
-MUST_CHECK int reader_node_id(const struct identifier *identifier, uint8_t node[KEY_SIZE]);
+MUST_CHECK int reader_node_id(const struct namespace_table *namespaces,
+    const struct identifier *identifier, uint8_t node[KEY_SIZE]);
 
 /* 0 or READER_ABSENT; the callback is called once. */
 MUST_CHECK int reader_node(struct reader *reader, const uint8_t node[KEY_SIZE],
@@ -99,8 +100,8 @@ struct reader_link {
 MUST_CHECK int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
     int (*found)(void *context, const struct reader_link *link), void *context);
 /* 0 when some event shows both, else READER_ABSENT. Errors: ERR_NAMESPACE. */
-MUST_CHECK int reader_linked(
-    struct reader *reader, const struct identifier *a, const struct identifier *b);
+MUST_CHECK int reader_linked(struct reader *reader, const struct namespace_table *namespaces,
+    const struct identifier *a, const struct identifier *b);
 
 /* A person on whose timeline events stand that show an identifier and at least one more. */
 struct reader_candidate {

@@ -12,9 +12,9 @@ static bool copy_key(sqlite3_stmt *select, int column, uint8_t out[KEY_SIZE])
     return true;
 }
 
-int reader_node_id(const struct identifier *identifier, uint8_t node[KEY_SIZE])
+int reader_node_id(const struct namespace_table *namespaces, const struct identifier *identifier,
+    uint8_t node[KEY_SIZE])
 {
-    const struct namespace_table *namespaces = namespace_table_default();
     int rank = namespace_rank(namespaces, identifier->namespace);
     if (rank < 0)
         return rank;
@@ -203,13 +203,14 @@ static int is_pair(void *context, const struct reader_link *link)
     return 0;
 }
 
-int reader_linked(struct reader *reader, const struct identifier *a, const struct identifier *b)
+int reader_linked(struct reader *reader, const struct namespace_table *namespaces,
+    const struct identifier *a, const struct identifier *b)
 {
     struct pair pair = {.found = false};
     uint8_t node[KEY_SIZE];
-    int r = reader_node_id(a, node);
+    int r = reader_node_id(namespaces, a, node);
     if (r == 0)
-        r = reader_node_id(b, pair.other);
+        r = reader_node_id(namespaces, b, pair.other);
     if (r == 0)
         r = reader_links(reader, node, is_pair, &pair);
     return r < 0 ? r : pair.found ? 0 : READER_ABSENT;

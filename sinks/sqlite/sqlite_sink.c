@@ -359,6 +359,8 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
     int wal_pages = sqlite->options.wal_pages;
     sqlite->wal_pages_max = wal_pages ? wal_pages : DATABASE_WAL_PAGES_DEFAULT;
     sqlite->writer.rejected_count = &sqlite->base.rejected_count;
+    sqlite->writer.namespaces =
+        sqlite->options.namespaces ? sqlite->options.namespaces : namespace_table_default();
     if (r == 0 && sqlite->options.first_load && loading_possible(path)) {
         r = loading_begin(&sqlite->loading, path);
         sqlite->is_loading = r == 0;

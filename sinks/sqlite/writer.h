@@ -20,6 +20,7 @@ enum statement {
 
 struct writer {
     sqlite3 *db;
+    const struct namespace_table *namespaces;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     struct arena arena;     /* one decoded record */
     struct buf text;        /* JSON and channel lists of one row */

@@ -160,6 +160,10 @@ def check_generated(space, toy, bootstrap, rng):
     erase(space, cluster, lines)
     for process in (*workers, sink, collect):
         assert stop(process) == 0, process.args
+    refused = cluster.start("work", "--slot", "c", "--state", cluster.path / "state", "--set", "identity.generic_up=4")
+    assert refused.wait(60) == 2, "a worker with other settings than those the changelog was written with"
+    said = (cluster.path / f"{cluster.started}-work.log").read_text()
+    assert "kafka_meaning" in said and "generic up 5" in said and "generic up 4" in said, said
 
     cluster = Cluster(space, toy, bootstrap, "rough")
     collect = cluster.collect()

@@ -157,8 +157,8 @@ static void test_owns_tables_follow_inputs(void **state)
     const struct stage identity = {.inputs = of_identity, .inputs_count = 2};
     const struct stage journey = {.inputs = of_journey, .inputs_count = 1};
     for (int i = 0; i < TABLE_COUNT; i++) {
-        bool first =
-            i == TABLE_NODE || i == TABLE_EDGE || i == TABLE_SIGNATURE || i == TABLE_PERSON_OF;
+        bool first = i == TABLE_NODE || i == TABLE_EDGE || i == TABLE_SIGNATURE ||
+                     i == TABLE_PERSON_OF || i == TABLE_IDENTITY_MEANING;
         assert_int_equal(kafka_task_owns(&identity, (enum table)i), first);
         assert_int_equal(kafka_task_owns(&journey, (enum table)i), !first);
     }

@@ -1,0 +1,17 @@
+/*
+ * Whether stored rows mean what the running settings mean. The text of a stage's settings lies with
+ * its rows, one row a task, also in the changelog: so a restored copy is judged like a local one.
+ */
+#pragma once
+
+#include "ingest/stream/stream.h"
+
+/* 0 when the state has the stage's meaning, or none yet. Errors: ERR_MEANING, and then what differs
+ * is appended to *difference ("was ...; is ...", a pair a line; NULL: nobody asks); those of
+ * state_get(). */
+MUST_CHECK int meaning_check(
+    struct state *state, const struct stage *stage, struct buf *difference);
+
+/* Puts the meaning where the state has none: before a batch's changes are taken. Errors: those of
+ * state_get() and state_put(). */
+MUST_CHECK int meaning_keep(struct state *state, const struct stage *stage);
