@@ -13,6 +13,8 @@
 #define FUTURE_MAX_DEFAULT TIME_MICROS_PER_DAY
 #define PAST_MIN_DEFAULT (INT64_C(946684800) * TIME_MICROS_PER_SECOND) /* 2000-01-01T00:00:00Z */
 #define POINTER_SIZE_MAX 96
+/* How the identifier of spend begins: nobody, so that it joins no customer's timeline. */
+#define SPEND_IDENTIFIER "spend:"
 /* Room for whatever an encoder reserves beyond what it writes. */
 #define ENCODE_SLACK ((size_t)32 << 10)
 
@@ -142,6 +144,31 @@ static int check_head(const struct touchpoint *event, struct event_problem *prob
     return 0;
 }
 
+/* Spend says for which channel, how much and in what; it stands apart from all customers. */
+static int check_spend(const struct touchpoint *event, struct event_problem *problem)
+{
+    if (event_type_class(event->type) != EVENT_CLASS_LEDGER)
+        return 0;
+    if (event->channel.size == 0)
+        return fail(problem, ERR_MISSING_FIELD, STR("/channel"), STR("spend is for a channel"));
+    if (!event->has_order || event->order.currency.size == 0)
+        return fail(problem, ERR_MISSING_FIELD, STR("/order/revenue"),
+            STR("spend needs an amount and a currency"));
+    if (event->order.revenue_minor < 0)
+        return fail(problem, ERR_VALUE, STR("/order/revenue"),
+            STR("spend is not negative; a corrected row replaces its day"));
+    if (event->time_quality == TIME_QUALITY_UNKNOWN)
+        return fail(problem, ERR_MISSING_FIELD, STR("/time"), STR("spend is for a day"));
+    struct str start = STR(SPEND_IDENTIFIER);
+    bool apart = event->identifiers_count == 1 &&
+                 str_equal(event->identifiers[0].namespace, STR("case")) &&
+                 event->identifiers[0].value.size > start.size &&
+                 memcmp(event->identifiers[0].value.data, start.data, start.size) == 0;
+    return apart ? 0
+                 : fail(problem, ERR_VALUE, STR("/ids"),
+                       STR("spend has one identifier: case \"" SPEND_IDENTIFIER "CHANNEL\""));
+}
+
 static void judge_time(const struct door_config *config, struct touchpoint *event, int64_t now)
 {
     event->received_at = now;
@@ -264,6 +291,8 @@ int door_accept(const struct door_config *config, struct touchpoint *event, int6
     int r = check_head(event, problem);
     if (r == 0)
         r = check_texts(event, arena, problem);
+    if (r == 0)
+        r = check_spend(event, problem);
     if (r == 0)
         r = settle_identifiers(config, event, arena, problem);
     if (r < 0)

@@ -10,6 +10,7 @@
 #define STORE EVENT_CLASS_STORE
 #define ORDER EVENT_CLASS_ORDER
 #define IDENTITY EVENT_CLASS_IDENTITY
+#define LEDGER EVENT_CLASS_LEDGER
 
 /* X(type, class), sorted by type. */
 #define TYPES(X)                                                                                   \
@@ -56,6 +57,7 @@
     X(searched, WEB)                                                                               \
     X(signed_in, WEB)                                                                              \
     X(signed_up, WEB)                                                                              \
+    X(spend_reported, LEDGER)                                                                      \
     X(staff_consulted, STORE)                                                                      \
     X(stock_checked, STORE)                                                                        \
     X(store_purchase, STORE)                                                                       \
@@ -113,6 +115,7 @@ bool event_is_operators(const struct touchpoint *event)
     return str_equal(event->type, STR("erasure_requested")) ||
            str_equal(event->type, STR("identity_linked")) ||
            str_equal(event->type, STR("identity_unlinked")) ||
+           event_type_class(event->type) == EVENT_CLASS_LEDGER ||
            (event->has_evidence && event->evidence.sign < 0);
 }
 

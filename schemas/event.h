@@ -20,8 +20,8 @@ bool event_type_valid(struct str type);
 /* Authority of an operator's evidence; clients have 0. */
 #define EVENT_AUTHORITY_OPERATOR 100
 
-/* Whether only an operator may say it: links, unlinks, erasures, and evidence against a link.
- * Threads: any. */
+/* Whether only an operator may say it: links, unlinks, erasures, spend, and evidence against a
+ * link. Threads: any. */
 bool event_is_operators(const struct touchpoint *event);
 
 enum event_class {
@@ -33,6 +33,7 @@ enum event_class {
     EVENT_CLASS_STORE,
     EVENT_CLASS_ORDER,
     EVENT_CLASS_IDENTITY,
+    EVENT_CLASS_LEDGER, /* of the company, about no customer */
 };
 enum event_class event_type_class(struct str type);
 

@@ -118,6 +118,12 @@ int fold_step(struct folder *folder, struct fold *fold, struct moment *moment)
     bool begun = false, before = false;
     int r = 0;
     moment->has_session = false;
+    if (moment->type->class == EVENT_CLASS_LEDGER) {
+        /* Stands on the timeline of its own identifier, which is nobody: no profile, no touch. */
+        moment->touch = TOUCH_KIND_NONE;
+        moment->channel = moment->own_channel;
+        return 0;
+    }
     if (moment->type->class == EVENT_CLASS_WEB)
         r = fold_session(folder, fold, moment, &begun);
     if (r == 0)

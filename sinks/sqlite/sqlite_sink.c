@@ -259,6 +259,8 @@ static int make_index(struct sqlite_sink *sqlite)
     int r = database_run(sqlite->db,
         "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person);"
         "CREATE INDEX IF NOT EXISTS event_link_stronger ON event_link (stronger);"
+        "CREATE INDEX IF NOT EXISTS event_spend ON event (source, channel, occurred_at) "
+        "WHERE type = 'spend_reported';"
         "CREATE INDEX IF NOT EXISTS event_unlinked ON event (event_key) "
         "WHERE instr(detail, '\"sign\":-') > 0");
     sqlite->indexed = r == 0;

@@ -395,6 +395,79 @@ SELECT
     why
 FROM identifier;
 
+-- What each channel cost, a row a source, channel, campaign and day: the report that stands. Of
+-- several the one with the highest sequence, then the latest received. A view of event, so that it
+-- follows corrections by itself; the index event_spend makes it quick.
+CREATE VIEW spend AS
+SELECT source, channel, campaign, day, cost_minor, currency, reports, event_key
+FROM (
+    SELECT
+        source,
+        channel,
+        coalesce(campaign_name, '') AS campaign,
+        strftime('%Y-%m-%d', occurred_at / 1000000, 'unixepoch') AS day,
+        revenue_minor AS cost_minor,
+        currency,
+        count(*) OVER same AS reports,
+        event_key,
+        row_number() OVER (same ORDER BY sequence DESC, received_at DESC, event_key DESC) AS place
+    FROM event
+    WHERE type = 'spend_reported'
+    WINDOW same AS (
+        PARTITION BY
+            source,
+            channel,
+            coalesce(campaign_name, ''),
+            strftime('%Y-%m-%d', occurred_at / 1000000, 'unixepoch')
+    )
+)
+WHERE place = 1;
+
+-- Months are Japan's. What was spent but earned nothing, and what earned without spend, both stand.
+CREATE VIEW v_roas AS
+WITH cost AS (
+    SELECT channel, currency, substr(day, 1, 7) AS period, sum(cost_minor) AS spend_minor
+    FROM spend
+    GROUP BY channel, currency, period
+),
+earned AS (
+    SELECT
+        c.model,
+        c.channel,
+        c.currency,
+        strftime('%Y-%m', o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS period,
+        sum(c.weight_ppb) / 1e9 AS credited_conversions,
+        sum(c.credited_revenue_minor) AS credited_minor
+    FROM attribution_credit AS c JOIN conversion AS o USING (person, conversion_id)
+    GROUP BY 1, 2, 3, 4
+),
+cell AS (
+    SELECT model, channel, currency, period FROM earned
+    UNION
+    SELECT m.model, k.channel, k.currency, k.period
+    FROM cost AS k, (SELECT DISTINCT model FROM earned) AS m
+)
+SELECT
+    a.period,
+    a.channel,
+    a.model,
+    k.spend_minor,
+    k.spend_minor * 1.0 / coalesce(u.minor_per_major, 1) AS spend,
+    coalesce(e.credited_conversions, 0.0) AS credited_conversions,
+    coalesce(e.credited_minor, 0) AS credited_revenue_minor,
+    coalesce(e.credited_minor, 0) * 1.0 / coalesce(u.minor_per_major, 1) AS credited_revenue,
+    coalesce(e.credited_minor, 0) * 1.0 / nullif(k.spend_minor, 0) AS roas,
+    k.spend_minor * 1.0 / coalesce(u.minor_per_major, 1)
+        / nullif(e.credited_conversions, 0) AS cpa,
+    a.currency
+FROM cell AS a
+LEFT JOIN cost AS k
+    ON k.channel = a.channel AND k.currency IS a.currency AND k.period = a.period
+LEFT JOIN earned AS e
+    ON e.model = a.model AND e.channel = a.channel AND e.currency IS a.currency
+        AND e.period = a.period
+LEFT JOIN currency AS u ON u.currency = a.currency;
+
 -- Evidence, a row a pair of identifiers: how often and when they stood in one event.
 CREATE VIEW identity_link AS
 SELECT

@@ -98,6 +98,12 @@ static void test_import_call_records(void **state)
     assert_golden("call-records.ini", "call-records.csv", "call-records.golden");
 }
 
+static void test_import_spend(void **state)
+{
+    (void)state;
+    assert_golden("spend.ini", "spend.csv", "spend.golden");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_import_shopify_orders),
         cmocka_unit_test(test_import_pos_receipts),
         cmocka_unit_test(test_import_call_records),
+        cmocka_unit_test(test_import_spend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

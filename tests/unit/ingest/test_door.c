@@ -327,6 +327,64 @@ static void test_door_configure_bad_key_tells_why(void **state)
     assert_non_null(strstr(problem.text, "identity.key_id"));
 }
 
+static void make_spend(struct fixture *fixture)
+{
+    struct touchpoint *event = &fixture->event;
+    event->type = STR("spend_reported");
+    event->channel = STR("LINE");
+    event->has_order = true;
+    order_init(&event->order);
+    event->order.currency = STR("JPY");
+    event->order.revenue_minor = 1000;
+    fixture->ids[0] = (struct identifier){.namespace = STR("case"), .value = STR("spend:LINE")};
+}
+
+static void test_door_accept_spend_that_is_whole_passes(void **state)
+{
+    struct fixture *fixture = *state;
+    make_spend(fixture);
+    assert_int_equal(accept_event(fixture), 0);
+    fixture->event.order.revenue_minor = 0;
+    assert_int_equal(accept_event(fixture), 0);
+}
+
+static void test_door_accept_spend_that_lacks_something_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    make_spend(fixture);
+    fixture->event.channel = STR("");
+    assert_int_equal(accept_event(fixture), ERR_MISSING_FIELD);
+    assert_true(str_equal(fixture->problem.pointer, STR("/channel")));
+    make_spend(fixture);
+    fixture->event.order.currency = STR("");
+    assert_int_equal(accept_event(fixture), ERR_MISSING_FIELD);
+    make_spend(fixture);
+    fixture->event.has_order = false;
+    assert_int_equal(accept_event(fixture), ERR_MISSING_FIELD);
+    make_spend(fixture);
+    fixture->event.order.revenue_minor = -1;
+    assert_int_equal(accept_event(fixture), ERR_VALUE);
+    assert_true(str_equal(fixture->problem.pointer, STR("/order/revenue")));
+    make_spend(fixture);
+    fixture->event.time_quality = TIME_QUALITY_UNKNOWN;
+    assert_int_equal(accept_event(fixture), ERR_MISSING_FIELD);
+}
+
+static void test_door_accept_spend_of_a_customer_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    make_spend(fixture);
+    fixture->ids[0] = (struct identifier){.namespace = STR("cookie"), .value = STR("c1")};
+    assert_int_equal(accept_event(fixture), ERR_VALUE);
+    make_spend(fixture);
+    fixture->ids[0].value = STR("spend:");
+    assert_int_equal(accept_event(fixture), ERR_VALUE);
+    make_spend(fixture);
+    fixture->ids[1] = (struct identifier){.namespace = STR("login"), .value = STR("u1")};
+    fixture->event.identifiers_count = 2;
+    assert_int_equal(accept_event(fixture), ERR_VALUE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +408,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_door_configure_key_and_blocked_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_door_configure_bad_key_tells_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_spend_that_is_whole_passes, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_spend_that_lacks_something_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_spend_of_a_customer_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,9 +55,9 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
     assert_string_equal(ask(scratch->database, "SELECT group_concat(name, ' ') FROM (SELECT name "
                                                "FROM sqlite_schema WHERE type = 'view' "
                                                "ORDER BY name)"),
-        "identity_link person_alias v_assisted "
+        "identity_link person_alias spend v_assisted "
         "v_channel_attribution v_conversion v_credit v_event v_identifier v_journey_flow "
-        "v_model_comparison v_path_length v_paths v_person v_rejected v_session v_time_lag "
+        "v_model_comparison v_path_length v_paths v_person v_rejected v_roas v_session v_time_lag "
         "v_timeline v_touch v_unattributed");
 }
 
