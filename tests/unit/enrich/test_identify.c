@@ -350,6 +350,124 @@ static void test_process_login_of_many_cookies_small_rows(void **state)
     assert_int_equal(rows, 0);
 }
 
+/* Most mail that one event caused, and the sum, since the counts given. */
+struct mail {
+    uint64_t most;
+    uint64_t sum;
+};
+
+static void event_counted(struct fixture *fixture, const char *identifiers, struct mail *mail)
+{
+    const struct solo_counts *counts = solo_counts(fixture->solo);
+    uint64_t before = counts->mails[TOPIC_IDENTITY] + counts->mails[TOPIC_JOURNEY];
+    event(fixture, identifiers);
+    uint64_t sent = counts->mails[TOPIC_IDENTITY] + counts->mails[TOPIC_JOURNEY] - before;
+    mail->most = sent > mail->most ? sent : mail->most;
+    mail->sum += sent;
+    if (fixture->position % 10000 == 0)
+        assert_int_equal(solo_commit(fixture->solo), 0);
+    arena_reset(&fixture->arena);
+}
+
+/* Rows and bytes of all tables of identity. */
+static size_t state_bytes(struct fixture *fixture)
+{
+    static const enum table tables[] = {TABLE_NODE, TABLE_EDGE, TABLE_SIGNATURE, TABLE_PERSON_OF};
+    size_t sum = 0;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        size_t rows, bytes;
+        assert_int_equal(solo_table_size(fixture->solo, tables[i], &rows, &bytes), 0);
+        sum += bytes;
+    }
+    return sum;
+}
+
+/* Once over its limit a login forgets who its cookies are; each is a person of its own. */
+static void test_process_login_of_hundred_thousand_cookies_bounded(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[TEXT_SIZE];
+    struct str row;
+    size_t rows, bytes;
+    uint8_t login[KEY_SIZE];
+    struct mail first = {0}, later = {0};
+    solo_keep_sent(fixture->solo, false);
+    for (unsigned i = 0; i < 100000; i++) {
+        (void)snprintf(text, sizeof text, "login:bot cookie:c%u", i);
+        event_counted(fixture, text, i < 1001 ? &first : &later);
+    }
+    assert_int_equal(solo_commit(fixture->solo), 0);
+    assert_in_range(first.most, 1001, 4 * 1001); /* the one that crosses the limit tells all */
+    assert_in_range(later.most, 1, 8);
+    assert_in_range(later.sum, 1, 6 * 98999 + 8); /* the same for the last as for the first */
+    node_of("login:bot", login);
+    assert_int_equal(solo_row(fixture->solo, TABLE_NODE, str_make(login, KEY_SIZE), &row), 0);
+    assert_true(row.size < 500);
+    assert_int_equal(solo_table_size(fixture->solo, TABLE_EDGE, &rows, &bytes), 0);
+    assert_int_equal(rows, 0);
+    assert_true(state_bytes(fixture) < (size_t)250 * 100001);
+    assert_person(fixture, "login:bot", "login:bot", "generic");
+    assert_person(fixture, "cookie:c0", "cookie:c0", "self");
+    assert_person(fixture, "cookie:c99999", "cookie:c99999", "self");
+}
+
+/* Households in a ring: each shares a tablet at home, and a telephone with its neighbours. Nobody
+ * may swallow anybody, and nobody's cost may grow with the ring. */
+static void test_process_ring_of_households_stays_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { HOUSEHOLDS = 2000 };
+    char text[2 * TEXT_SIZE], root[TEXT_SIZE];
+    struct mail mail = {0};
+    solo_keep_sent(fixture->solo, false);
+    for (unsigned i = 0; i < HOUSEHOLDS; i++) {
+        unsigned next = (i + 1) % HOUSEHOLDS;
+        (void)snprintf(text, sizeof text, "login:a%u device:home%u", i, i);
+        event_counted(fixture, text, &mail);
+        (void)snprintf(text, sizeof text, "login:b%u device:home%u", i, i);
+        event_counted(fixture, text, &mail);
+        (void)snprintf(text, sizeof text, "login:a%u phone:p%u", i, i);
+        event_counted(fixture, text, &mail);
+        (void)snprintf(text, sizeof text, "login:a%u phone:p%u", next, i);
+        event_counted(fixture, text, &mail);
+        (void)snprintf(text, sizeof text, "login:a%u cookie:k%u", i, i);
+        event_counted(fixture, text, &mail);
+    }
+    assert_int_equal(solo_commit(fixture->solo), 0);
+    assert_in_range(mail.most, 1, 12);
+    assert_true(state_bytes(fixture) < (size_t)400 * 5 * HOUSEHOLDS);
+    for (unsigned i = 0; i < HOUSEHOLDS; i += 97) {
+        (void)snprintf(text, sizeof text, "login:a%u", i);
+        assert_person(fixture, text, text, "self");
+        (void)snprintf(root, sizeof root, "cookie:k%u", i);
+        assert_person(fixture, root, text, "claim");
+        (void)snprintf(text, sizeof text, "phone:p%u", i);
+        assert_person(fixture, text, text, "shared");
+        (void)snprintf(text, sizeof text, "device:home%u", i);
+        assert_person(fixture, text, text, "shared");
+        arena_reset(&fixture->arena);
+    }
+}
+
+/* A phone that more and more logins give: theirs, nobody's, generic; the logins stay who they are.
+ */
+static void test_process_logins_that_share_a_phone_never_merge(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[TEXT_SIZE], login[TEXT_SIZE];
+    static const char *const why[] = {"claim", "shared", "shared", "shared", "shared", "generic"};
+    for (unsigned i = 0; i < 6; i++) {
+        (void)snprintf(text, sizeof text, "login:l%u phone:desk", i);
+        event(fixture, text);
+        assert_int_equal(solo_commit(fixture->solo), 0);
+        assert_person(fixture, "phone:desk", i ? "phone:desk" : "login:l0", why[i]);
+        for (unsigned k = 0; k <= i; k++) {
+            (void)snprintf(login, sizeof login, "login:l%u", k);
+            assert_person(fixture, login, login, "self");
+        }
+    }
+}
+
 /* ---- bad input ---- */
 
 static void reject_event(
@@ -645,6 +763,9 @@ int main(void)
         TEST(test_process_second_card_rejected_claim),
         TEST(test_process_cookie_of_many_logins_bounded),
         TEST(test_process_login_of_many_cookies_small_rows),
+        TEST(test_process_login_of_hundred_thousand_cookies_bounded),
+        TEST(test_process_ring_of_households_stays_apart),
+        TEST(test_process_logins_that_share_a_phone_never_merge),
         TEST(test_process_bad_event_rejected),
         TEST(test_process_bad_evidence_rejected),
         TEST(test_process_too_many_identifiers_rejected),
