@@ -114,7 +114,7 @@ static void check_key(struct doctor *doctor)
         tell(doctor, VERDICT_OK, "tenant key", NULL, "configured");
     else
         tell(doctor, VERDICT_WARNING, "tenant key",
-            "openssl rand -hex 32 > tenant.key; chmod 600 tenant.key; set [identity] key_file",
+            "tabiji keys new tenant.key; set [identity] key_file: before the first event",
             "the public key is in use: pseudonyms of e-mail and phone can be guessed");
 }
 

@@ -11,11 +11,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "enrich/identity/identify.h"
 #include "schemas/identity_message.avro.h"
+#include "tests/bench/union_find.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/solo.h"
 
@@ -177,6 +179,41 @@ static size_t table(struct solo *solo, enum table table, size_t identifiers)
     return bytes;
 }
 
+/* The same records, decoded and joined by the peer; seconds. */
+static double run_peer(const struct log *log, size_t identifiers)
+{
+    struct arena scratch = {0};
+    double begin = now_s();
+    struct union_find *sets = union_find_new(1024);
+    check(sets);
+    for (size_t i = 0; i < log->count; i++) {
+        struct touchpoint event;
+        require(touchpoint_decode(&event, log->records[i].value, &scratch), "decode");
+        check(union_find_event(sets, event.identifiers, event.identifiers_count));
+        arena_reset(&scratch);
+    }
+    double spent = now_s() - begin;
+    check(union_find_identifiers(sets) == identifiers);
+    (void)printf(
+        "union-find in memory           %8.0f events/s  %6.0f ns/event  %.1f bytes/identifier\n",
+        (double)log->count / spent, spent / (double)log->count * 1e9,
+        (double)union_find_bytes(sets) / (double)identifiers);
+    union_find_free(sets);
+    arena_free(&scratch);
+    return spent;
+}
+
+static void report_ratio(const struct log *log, size_t identifiers, double spent, double commit)
+{
+    struct rusage usage;
+    double peer = run_peer(log, identifiers);
+    (void)getrusage(RUSAGE_SELF, &usage);
+    (void)printf("  %.0f identifiers/s; reducers %.1f x the union-find, with durable rows %.1f x "
+                 "(goal 5); peak %ld MiB, the log's %.0f MiB in it\n",
+        (double)identifiers / (spent + commit), spent / peer, (spent + commit) / peer,
+        usage.ru_maxrss / 1024, (double)log->arena.size / (1 << 20));
+}
+
 int main(int argc, char **argv)
 {
     size_t persons = argc > 1 ? strtoull(argv[1], NULL, 10) : PERSONS_DEFAULT;
@@ -198,7 +235,7 @@ int main(int argc, char **argv)
         "%zu persons, %zu events, %ld cores\n", persons, events, sysconf(_SC_NPROCESSORS_ONLN));
 
     struct solo_counts before = *solo_counts(solo);
-    double spent = run(solo, &log, false, &commit);
+    double spent = run(solo, &log, false, &commit), new_commit = commit, new_spent = spent;
     struct solo_counts after = *solo_counts(solo);
     report("new and known", &log, spent, commit, &before, &after);
     mails = after.mails[TOPIC_IDENTITY];
@@ -224,6 +261,7 @@ int main(int argc, char **argv)
     (void)table(solo, TABLE_PERSON_OF, identifiers);
     (void)printf("state: %.1f bytes an identifier (without the published person_of)\n",
         (double)all / (double)identifiers);
+    report_ratio(&log, identifiers, new_spent, new_commit);
     solo_free(&solo);
     free(log.records);
     arena_free(&log.arena);
