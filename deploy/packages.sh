@@ -5,7 +5,7 @@
 PACKAGES_BUILD="build-essential meson ninja-build pkg-config python3 ccache
 librdkafka-dev libavro-dev libcurl4-openssl-dev zlib1g-dev libsimdjson-dev libmicrohttpd-dev liblmdb-dev
 libsqlite3-dev libinih-dev libssl-dev libxxhash-dev libmaxminddb-dev libpcre2-dev libyaml-dev uap-core
-libphonenumber-dev libutf8proc-dev libsuitesparse-dev"
+libphonenumber-dev libutf8proc-dev libsuitesparse-dev libnlopt-dev"
 
 # What the tests need besides.
 PACKAGES_TEST="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev wrk sqlite3 curl git

@@ -60,7 +60,8 @@ enum error_class {
     X(ERR_ENCODING, -54, REJECT, "bad_encoding", "content encoding is not supported")              \
     X(ERR_TOO_MANY, -55, REJECT, "too_many", "more elements than the limit")                       \
     X(ERR_ROW, -56, REJECT, "bad_row", "row does not fit the header or the mapping")               \
-    X(ERR_VALUE, -57, REJECT, "bad_value", "value is not allowed here")
+    X(ERR_VALUE, -57, REJECT, "bad_value", "value is not allowed here")                            \
+    X(ERR_TOO_FEW, -58, REJECT, "too_few", "fewer elements than are needed")
 
 enum error_code {
 #define X(symbol, number, class, name, text) symbol = (number),
