@@ -23,6 +23,7 @@ static const struct verb *const verbs[] = {
     &verb_emit,
     &verb_generate,
     &verb_attribute,
+    &verb_budget,
     &verb_lookup,
     &verb_timeline,
     &verb_identity,

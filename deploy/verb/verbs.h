@@ -6,6 +6,7 @@
 #include "deploy/verb/verb.h"
 
 extern const struct verb verb_attribute;
+extern const struct verb verb_budget;
 extern const struct verb verb_collect;
 extern const struct verb verb_config;
 extern const struct verb verb_demo;

@@ -232,6 +232,32 @@ CREATE TABLE model_channel (
     PRIMARY KEY (model, currency, channel)
 ) WITHOUT ROWID, STRICT;
 
+-- What spend earns and how to share it out, as last computed (tabiji budget --save). Amounts are in
+-- major units, a period.
+CREATE TABLE budget (
+    model TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    period TEXT NOT NULL,
+    periods INTEGER NOT NULL,
+    spend REAL NOT NULL,
+    attributed REAL NOT NULL,
+    factor REAL NOT NULL,
+    baseline REAL NOT NULL,
+    low REAL NOT NULL,
+    high REAL,
+    budget REAL NOT NULL,
+    beta REAL,
+    alpha REAL,
+    gamma REAL,
+    rms REAL,
+    marginal_roas REAL,
+    budget_value REAL,
+    budget_marginal_roas REAL,
+    solved_at INTEGER NOT NULL,
+    PRIMARY KEY (model, currency, channel)
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE rejected (
     rejected_key BLOB PRIMARY KEY,
     source TEXT NOT NULL,

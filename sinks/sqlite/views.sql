@@ -468,6 +468,29 @@ LEFT JOIN earned AS e
         AND e.period = a.period
 LEFT JOIN currency AS u ON u.currency = a.currency;
 
+CREATE VIEW v_budget AS
+SELECT
+    model,
+    channel,
+    period,
+    periods,
+    spend,
+    attributed,
+    factor,
+    attributed * factor AS caused,
+    baseline,
+    attributed * factor / nullif(spend, 0) AS roas,
+    marginal_roas,
+    low,
+    high,
+    budget,
+    budget - spend AS budget_change,
+    budget_value,
+    budget_marginal_roas,
+    currency,
+    strftime('%Y-%m-%d %H:%M:%S', solved_at / 1000000, 'unixepoch', '+9 hours') AS solved_at_jst
+FROM budget;
+
 -- Evidence, a row a pair of identifiers: how often and when they stood in one event.
 CREATE VIEW identity_link AS
 SELECT

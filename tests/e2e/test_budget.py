@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""`tabiji budget` over files of spend and sales made from known curves: the curves come back, the shares beat every split on
+a grid, experiments calibrate, --save shows in v_budget, and what cannot be computed is named."""
+import datetime
+import itertools
+import json
+import sqlite3
+import subprocess
+
+from harness import PROGRAM, ROOT, Workspace, tabiji
+
+MAPPINGS = ROOT / "deploy" / "mappings"
+CURVES = {"LINE": (90000, 1.0, 4000), "Paid Search": (150000, 1.8, 6000), "Display": (30000, 0.8, 2000)}
+START = datetime.date(2026, 3, 2)  # a Monday
+DAYS = 28
+
+
+def earned(curve, x):
+    beta, alpha, gamma = curve
+    return beta * x ** alpha / (x ** alpha + gamma ** alpha) if x > 0 else 0
+
+
+def spent(k, day):
+    """A ramp that is another for each channel."""
+    return 500 + 431 * ((day * (5, 11, 17)[k] + k) % DAYS)
+
+
+def write_files(path):
+    spend = ["channel,campaign,day,cost,currency"]
+    sales = ["customer_id,time,interaction,conversion,conversion_value,channel"]
+    for day in range(DAYS):
+        date = START + datetime.timedelta(days=day)
+        for k, (channel, curve) in enumerate(CURVES.items()):
+            x = spent(k, day)
+            spend.append(f"{channel},,{date},{x},USD")
+            sales.append(f"{channel}-{day},{date}T03:00:00Z,click,1,{earned(curve, x):.2f},{channel}")
+    spend += [f"Flyer,,{START},700,USD"]
+    (path / "spend.csv").write_text("\n".join(spend) + "\n")
+    (path / "sales.csv").write_text("\n".join(sales) + "\n")
+    (path / "yen.csv").write_text("channel,campaign,day,cost,currency\nLINE,,2026-03-02,100,JPY\n")
+
+
+def load(data, *pairs):
+    for mapping, file in pairs:
+        tabiji("import", "--data", data, "--mapping", MAPPINGS / mapping, file)
+
+
+def ask(data, *flags):
+    return json.loads(tabiji("budget", "--data", data, "--period", "day", "--json", *flags))
+
+
+def refuse(data, wanted, *flags, code=2):
+    run = subprocess.run([PROGRAM, "budget", "--data", str(data), *flags], capture_output=True, text=True, timeout=60)
+    assert run.returncode == code and wanted in run.stderr, (flags, run.returncode, run.stderr)
+    assert "nan" not in run.stdout.lower()
+
+
+def check_curves(answer):
+    rows = {row["channel"]: row for row in answer["channels"]}
+    for k, (channel, curve) in enumerate(CURVES.items()):
+        row = rows[channel]
+        assert row["periods"] == DAYS and row["fitted"], row
+        seen = (row["beta"], row["alpha"], row["gamma"])
+        assert all(abs(a / b - 1) < 1e-3 for a, b in zip(seen, curve)), (seen, curve)
+        mean = sum(spent(k, day) for day in range(DAYS)) / DAYS
+        assert abs(row["spend"] - mean) < 1e-6, row
+        value = sum(round(earned(curve, spent(k, day)), 2) for day in range(DAYS)) / DAYS
+        assert abs(row["attributed"] - value) < 0.01 and abs(row["roas"] - value / mean) < 1e-5, row
+    # Too few periods: no curve, and it keeps what it has.
+    flyer = rows["Flyer"]
+    assert not flyer["fitted"] and flyer["budget"] == flyer["spend"] == 700 and flyer["beta"] is None
+    assert abs(sum(row["budget"] for row in rows.values()) - answer["total"]) < 1e-6
+    marginals = [row["budget_marginal_roas"] for row in rows.values() if row["fitted"] and row["budget"] > 1]
+    assert max(marginals) / min(marginals) < 1 + 1e-6, marginals
+
+
+def check_shares(data, total, low, high):
+    flags = [f for c, n in low.items() for f in ("--min", f"{c}={n}")] + [f for c, n in high.items() for f in ("--max", f"{c}={n}")]
+    rows = {row["channel"]: row for row in ask(data, "--total", str(total + 700), *flags)["channels"]}
+    curves = {c: (rows[c]["beta"], rows[c]["alpha"], rows[c]["gamma"]) for c in CURVES}
+    names = list(CURVES)
+    for c in names:
+        assert low.get(c, 0) - 1e-6 <= rows[c]["budget"] <= high.get(c, 1e18) + 1e-6, rows[c]
+    reached = sum(earned(curves[c], rows[c]["budget"]) for c in names)
+    steps, best = 200, 0
+    for i, k in itertools.product(range(steps + 1), repeat=2):
+        split = (total * i / steps, total * k / steps, total * (steps - i - k) / steps)
+        if split[2] >= 0 and all(low.get(c, 0) <= x <= high.get(c, 1e18) for c, x in zip(names, split)):
+            best = max(best, sum(earned(curves[c], x) for c, x in zip(names, split)))
+    assert reached >= best * (1 - 1e-9) > 0, (total, reached, best)
+
+
+def check_experiment(data):
+    last = START + datetime.timedelta(days=6)
+    attributed = sum(round(earned(CURVES["LINE"], spent(0, day)), 2) for day in range(7))
+    rows = {row["channel"]: row for row in
+            ask(data, "--experiment", f"LINE={attributed / 4:.2f}:{START}:{last}", "--save")["channels"]}
+    assert abs(rows["LINE"]["factor"] - 0.25) < 1e-6 and rows["Display"]["factor"] == 1
+    assert abs(rows["LINE"]["baseline"] / (rows["LINE"]["attributed"] * 0.75) - 1) < 1e-6
+    assert abs(rows["LINE"]["beta"] / (CURVES["LINE"][0] / 4) - 1) < 1e-3, rows["LINE"]
+    db = sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True)
+    seen = {row[0]: row[1:] for row in db.execute(
+        "SELECT channel, factor, budget, budget_change, marginal_roas, caused FROM v_budget WHERE model = 'linear' AND currency = 'USD'")}
+    assert seen.keys() == rows.keys()
+    for channel, row in rows.items():
+        wanted = (row["factor"], row["budget"], row["budget"] - row["spend"], row["marginal_roas"], row["attributed"] * row["factor"])
+        assert seen[channel] == wanted, (seen[channel], wanted)
+    again = ask(data, "--save")
+    assert db.execute("SELECT count(*), max(factor) FROM v_budget").fetchone() == (len(again["channels"]), 1.0)
+
+
+def check_refusals(space, data):
+    refuse(data, "no such model", "--model", "best")
+    refuse(data, 'did you mean "LINE"', "--min", "LIME=3", "--period", "day")
+    refuse(data, "--min needs CHANNEL=N", "--min", "LINE=-3")
+    refuse(data, "--min needs CHANNEL=N", "--min", "LINE=nan")
+    refuse(data, "--total must be an amount", "--total", "-5")
+    refuse(data, "--period is day", "--period", "year")
+    refuse(data, "does not fit the bounds", "--period", "day", "--total", "1000", "--min", "LINE=2000")
+    refuse(data, "does not fit the bounds", "--period", "day", "--min", "LINE=20", "--max", "LINE=10")
+    refuse(data, "periods enough", "--period", "month")
+    refuse(data, "nothing is attributed", "--period", "day", "--experiment", "LINE=5:2025-01-01:2025-01-31")
+    refuse(data, "--experiment needs", "--experiment", "LINE=5:2026-03-09:2026-03-02")
+    refuse(data, "no spend in that currency", "--currency", "EUR")
+    none = space.path / "none"
+    load(none, ("touch-log.ini", space.path / "sales.csv"))
+    refuse(none, "there is no spend")
+    load(none, ("spend.ini", space.path / "yen.csv"))
+    refuse(none, "only in: USD")
+    load(data, ("spend.ini", space.path / "yen.csv"))
+    refuse(data, "say by --currency")
+    assert ask(data, "--currency", "USD")["currency"] == "USD"
+    refuse(space.path / "absent", "absent", code=4)
+
+
+def main():
+    with Workspace() as space:
+        data = space.path / "data"
+        write_files(space.path)
+        load(data, ("spend.ini", space.path / "spend.csv"), ("touch-log.ini", space.path / "sales.csv"))
+        check_curves(ask(data))
+        check_shares(data, 12000, {}, {})
+        check_shares(data, 4000, {}, {})
+        check_shares(data, 20000, {"Display": 5000}, {"Paid Search": 7000})
+        check_experiment(data)
+        tabiji("budget", "--data", data, "--period", "day")
+        check_refusals(space, data)
+
+
+if __name__ == "__main__":
+    main()
