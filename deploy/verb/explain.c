@@ -9,6 +9,7 @@
 
 #include "deploy/render.h"
 #include "deploy/say.h"
+#include "deploy/verb/explain_credit.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
@@ -252,7 +253,12 @@ static int run(struct verb_call *call)
 {
     struct settings settings;
     int r = settings_open(&settings, call->config);
-    r = r < 0 ? verb_fail(call, r, "configuration") : explain(call, &settings);
+    if (r < 0)
+        r = verb_fail(call, r, "configuration");
+    else if (strcmp(call->arguments[0], "credit") == 0)
+        r = explain_credit(call, &settings);
+    else
+        r = explain(call, &settings);
     settings_close(&settings);
     return r;
 }
@@ -264,15 +270,20 @@ static const struct verb_option options[] = {
 
 const struct verb verb_explain = {
     .name = "explain",
-    .summary = "why two identifiers are one person, or are not",
-    .arguments = "A B",
+    .summary = "why two identifiers are one person, or not; where a conversion's credit went",
+    .arguments = "A B | credit CONVERSION",
     .detail = "A and B are namespace:value. Prints the links that lead from A to B, each with the "
               "first and last event\n"
               "that shows both and how many do; where the two are not one person, what keeps them "
               "apart: generic,\n"
               "shared, a rejected claim, or no link at all. Exit 4 when nobody is known by one of "
-              "them.",
-    .examples = "  tabiji explain --data shop cookie:c-1 email:hana@example.jp",
+              "them.\n"
+              "credit: the touches before a conversion (or refund), named by its conversion, order "
+              "or event id, with "
+              "what each\n"
+              "rule model gives each of them, and the sums.",
+    .examples = "  tabiji explain --data shop cookie:c-1 email:hana@example.jp\n"
+                "  tabiji explain --data shop credit W0000742-2",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 2,

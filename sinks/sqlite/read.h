@@ -131,6 +131,37 @@ MUST_CHECK int reader_count(
  * where all are equal. For demonstrations. */
 MUST_CHECK int reader_telling_person(struct reader *reader, uint8_t person[KEY_SIZE]);
 
+/* ---- one conversion (read_credit.c) ---- */
+
+/* A conversion, refund or correction. Slices are valid during the callback. */
+struct reader_conversion {
+    uint8_t person[KEY_SIZE];
+    struct str conversion_id, kind, type, order_id, refund_of, event_id, currency;
+    int64_t occurred_at;
+    int64_t revenue_minor;
+    int64_t path_length;                /* touches */
+    int64_t credit_first, credit_count; /* rows of attribution_credit */
+};
+
+/* All that bear the name as conversion, order or event id, by time. */
+MUST_CHECK int reader_conversions(struct reader *reader, struct str name,
+    int (*found)(void *context, const struct reader_conversion *conversion), void *context);
+
+/* What one model gives one touch. touch_index counts from 0; of a conversion without touches the
+ * one row has no event. */
+struct reader_touch_credit {
+    int64_t touch_index;
+    struct str channel, model, event_id, type, source, campaign;
+    int64_t touched_at;
+    int64_t weight_ppb; /* of 1e9 */
+    int64_t revenue_minor;
+};
+
+/* By touch, then in the order of models. */
+MUST_CHECK int reader_touch_credits(struct reader *reader,
+    const struct reader_conversion *conversion,
+    int (*found)(void *context, const struct reader_touch_credit *credit), void *context);
+
 /* ---- timeline ---- */
 
 /* A place on a timeline. */

@@ -1,0 +1,295 @@
+/* See the header. The table has a line a touch and a column a model; JSON a row of each pair. */
+#include "deploy/verb/explain_credit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "deploy/render.h"
+#include "schemas/conversion.avro.h"
+#include "schemas/error.h"
+#include "schemas/money.h"
+#include "sinks/sqlite/read.h"
+
+#define FIXED_COLUMNS 6
+#define MODELS_MAX (RENDER_COLUMNS_MAX - FIXED_COLUMNS)
+#define PPB_PER_TENTH 1000000 /* of a per cent */
+
+/* What a model gives. */
+struct share {
+    bool given;
+    int64_t weight_ppb;
+    int64_t revenue_minor;
+};
+
+struct shown {
+    struct verb_call *call;
+    struct reader *reader;
+    struct arena *arena;
+    struct render_table *rows; /* JSON: of all conversions */
+    const struct reader_conversion *conversion;
+    /* of the conversion at hand */
+    struct render_table *table;
+    struct render_column columns[RENDER_COLUMNS_MAX];
+    const char *models[MODELS_MAX];
+    size_t models_count;
+    struct share sums[MODELS_MAX], line[MODELS_MAX];
+    int64_t touch; /* whose line is open */
+    bool in_line;
+    size_t found;
+};
+
+/* ---- the models of a conversion ---- */
+
+static int compare_models(const void *a, const void *b)
+{
+    int x = rule_model_from_name(str_of(*(const char *const *)a));
+    int y = rule_model_from_name(str_of(*(const char *const *)b));
+    return (x > y) - (x < y);
+}
+
+static int note_model(void *context, const struct reader_touch_credit *credit)
+{
+    struct shown *shown = context;
+    for (size_t i = 0; i < shown->models_count; i++)
+        if (str_equal(str_of(shown->models[i]), credit->model))
+            return 0;
+    if (shown->models_count == MODELS_MAX)
+        return ERR_TOO_MANY;
+    struct str copy;
+    CLEANUP(buf_free) struct buf text = {0};
+    int r = buf_appendf(&text, "%.*s%c", (int)credit->model.size, credit->model.data, 0);
+    if (r == 0)
+        r = arena_dup(shown->arena, buf_str(&text), &copy);
+    if (r == 0)
+        shown->models[shown->models_count++] = copy.data;
+    return r;
+}
+
+/* ---- lines ---- */
+
+static void add_cell(struct shown *shown, const struct share *share)
+{
+    const struct reader_conversion *conversion = shown->conversion;
+    char money[MONEY_TEXT_SIZE_MAX] = "", text[MONEY_TEXT_SIZE_MAX + 32];
+    int64_t tenths = (share->weight_ppb + PPB_PER_TENTH / 2) / PPB_PER_TENTH;
+    bool counts = str_equal(conversion->kind, STR("conversion")); /* a refund takes money only */
+    if (conversion->currency.size)
+        (void)money_format(share->revenue_minor, conversion->currency, money);
+    int size = counts ? snprintf(text, sizeof text, "%lld.%lld%%%s%s", (long long)(tenths / 10),
+                            (long long)(tenths % 10), money[0] ? " " : "", money)
+                      : snprintf(text, sizeof text, "%s", money);
+    render_text(shown->table, str_make(text, (size_t)size));
+}
+
+/* The models' cells of the touch that was read. */
+static void end_line(struct shown *shown)
+{
+    for (size_t i = 0; shown->in_line && i < shown->models_count; i++) {
+        struct share *share = &shown->line[i];
+        if (share->given)
+            add_cell(shown, share);
+        else
+            render_nothing(shown->table);
+        shown->sums[i].weight_ppb += share->weight_ppb;
+        shown->sums[i].revenue_minor += share->revenue_minor;
+        *share = (struct share){.given = false};
+    }
+    shown->in_line = false;
+}
+
+static void begin_line(struct shown *shown, const struct reader_touch_credit *credit)
+{
+    end_line(shown);
+    shown->in_line = true;
+    shown->touch = credit->touch_index;
+    if (credit->event_id.size)
+        render_time(shown->table, credit->touched_at);
+    else
+        render_nothing(shown->table);
+    render_text(shown->table, credit->channel);
+    render_text(shown->table, credit->type);
+    render_text(shown->table, credit->source);
+    render_text(shown->table, credit->event_id);
+    render_text(shown->table, credit->campaign);
+}
+
+static int add_credit(void *context, const struct reader_touch_credit *credit)
+{
+    struct shown *shown = context;
+    size_t model = 0;
+    if (!shown->in_line || shown->touch != credit->touch_index)
+        begin_line(shown, credit);
+    while (!str_equal(str_of(shown->models[model]), credit->model))
+        model++;
+    shown->line[model] = (struct share){true, credit->weight_ppb, credit->revenue_minor};
+    return 0;
+}
+
+static void add_sums(struct shown *shown)
+{
+    end_line(shown);
+    render_text(shown->table, STR("all"));
+    for (size_t i = 1; i < FIXED_COLUMNS; i++)
+        render_nothing(shown->table);
+    for (size_t i = 0; i < shown->models_count; i++)
+        add_cell(shown, &shown->sums[i]);
+}
+
+static int show_table(struct shown *shown)
+{
+    static const struct render_column fixed[FIXED_COLUMNS] = {
+        {"touched_at", "time (Japan)", RENDER_LEFT, 0},
+        {"channel", "channel", RENDER_LEFT, 20},
+        {"type", "touch", RENDER_LEFT, 0},
+        {"source", "source", RENDER_LEFT, 16},
+        {"event_id", "event", RENDER_LEFT, 24},
+        {"campaign", "campaign", RENDER_LEFT, 24},
+    };
+    memcpy(shown->columns, fixed, sizeof fixed);
+    for (size_t i = 0; i < shown->models_count; i++)
+        shown->columns[FIXED_COLUMNS + i] =
+            (struct render_column){shown->models[i], shown->models[i], RENDER_RIGHT, 0};
+    int r = render_new(&shown->table, shown->columns, FIXED_COLUMNS + shown->models_count);
+    if (r == 0)
+        r = reader_touch_credits(shown->reader, shown->conversion, add_credit, shown);
+    if (r == 0) {
+        add_sums(shown);
+        r = render_write(shown->table, false, stdout);
+    }
+    render_free(&shown->table);
+    return r;
+}
+
+/* The text after `before`, or nothing. */
+static int print_part(const char *before, struct str text)
+{
+    CLEANUP(buf_free) struct buf safe = {0};
+    if (text.size == 0)
+        return 0;
+    int r = render_safe(&safe, text);
+    if (r == 0)
+        (void)printf("%s%.*s", before, (int)safe.size, safe.data);
+    return r;
+}
+
+static int print_head(const struct reader_conversion *row)
+{
+    char money[MONEY_TEXT_SIZE_MAX], person[2 * KEY_SIZE];
+    (void)money_format(row->revenue_minor, row->currency, money);
+    hex_encode(row->person, KEY_SIZE, person);
+    int r = print_part("", row->kind);
+    if (r == 0)
+        r = print_part(" ", row->conversion_id);
+    if (r == 0)
+        r = print_part(": ", row->type);
+    if (r == 0)
+        r = print_part(", event ", row->event_id);
+    if (r == 0)
+        r = print_part(", of ", row->refund_of);
+    if (r == 0 && row->currency.size)
+        r = print_part(", ", str_of(money));
+    if (r == 0)
+        r = print_part(" ", row->currency);
+    (void)printf("; touches before it: %lld; person %.*s\n\n", (long long)row->path_length,
+        (int)sizeof person, person);
+    return r;
+}
+
+/* ---- JSON ---- */
+
+static int add_row(void *context, const struct reader_touch_credit *credit)
+{
+    struct shown *shown = context;
+    const struct reader_conversion *conversion = shown->conversion;
+    char weight[32];
+    int size = snprintf(weight, sizeof weight, "%.9f", (double)credit->weight_ppb / 1e9);
+    render_text(shown->rows, conversion->conversion_id);
+    render_text(shown->rows, conversion->kind);
+    render_uuid(shown->rows, conversion->person);
+    render_time(shown->rows, conversion->occurred_at);
+    render_integer(shown->rows, credit->touch_index);
+    if (credit->event_id.size)
+        render_time(shown->rows, credit->touched_at);
+    else
+        render_nothing(shown->rows);
+    render_text(shown->rows, credit->channel);
+    render_text(shown->rows, credit->type);
+    render_text(shown->rows, credit->event_id);
+    render_text(shown->rows, credit->campaign);
+    render_text(shown->rows, credit->model);
+    render_text(shown->rows, str_make(weight, (size_t)size));
+    render_integer(shown->rows, credit->revenue_minor);
+    render_text(shown->rows, conversion->currency);
+    return 0;
+}
+
+/* ---- all ---- */
+
+static int show_conversion(void *context, const struct reader_conversion *conversion)
+{
+    struct shown *shown = context;
+    shown->conversion = conversion;
+    shown->found++;
+    if (shown->call->json)
+        return reader_touch_credits(shown->reader, conversion, add_row, shown);
+    shown->models_count = 0;
+    memset(shown->sums, 0, sizeof shown->sums);
+    if (shown->found > 1)
+        (void)putchar('\n');
+    int r = print_head(conversion);
+    if (r == 0)
+        r = reader_touch_credits(shown->reader, conversion, note_model, shown);
+    if (r < 0)
+        return r;
+    qsort(shown->models, shown->models_count, sizeof *shown->models, compare_models);
+    return show_table(shown);
+}
+
+static int show_all(struct shown *shown)
+{
+    static const struct render_column columns[] = {
+        {"conversion_id", "", RENDER_LEFT, 0},
+        {"kind", "", RENDER_LEFT, 0},
+        {"person", "", RENDER_LEFT, 0},
+        {"occurred_at", "", RENDER_LEFT, 0},
+        {"touch_index", "", RENDER_RIGHT, 0},
+        {"touched_at", "", RENDER_LEFT, 0},
+        {"channel", "", RENDER_LEFT, 0},
+        {"type", "", RENDER_LEFT, 0},
+        {"event_id", "", RENDER_LEFT, 0},
+        {"campaign", "", RENDER_LEFT, 0},
+        {"model", "", RENDER_LEFT, 0},
+        {"weight", "", RENDER_RIGHT, 0},
+        {"credited_revenue_minor", "", RENDER_RIGHT, 0},
+        {"currency", "", RENDER_LEFT, 0},
+    };
+    struct verb_call *call = shown->call;
+    int r = render_new(&shown->rows, columns, sizeof columns / sizeof *columns);
+    if (r == 0)
+        r = reader_conversions(shown->reader, str_of(call->arguments[1]), show_conversion, shown);
+    if (r == 0 && shown->found && call->json)
+        r = render_write(shown->rows, true, stdout);
+    render_free(&shown->rows);
+    return r;
+}
+
+int explain_credit(struct verb_call *call, struct settings *settings)
+{
+    const char *path = "";
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    int r = settings_database(settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r < 0)
+        return verb_fail(call, r, "%s", path);
+    struct shown shown = {.call = call, .reader = reader, .arena = &settings->arena};
+    r = show_all(&shown);
+    if (r < 0)
+        return verb_fail(call, r, "%s", call->arguments[1]);
+    if (shown.found)
+        return EXIT_OK;
+    (void)fprintf(stderr,
+        "tabiji explain: no conversion, order or event has the id \"%s\" (v_credit lists them)\n",
+        call->arguments[1]);
+    return EXIT_NOT_FOUND;
+}
