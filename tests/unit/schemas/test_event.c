@@ -128,9 +128,22 @@ static void test_event_facts_hash_of_larger_event_than_the_limit(void **state)
     free(big);
 }
 
+static void test_event_is_operators_spend_is_no_customers_word(void **state)
+{
+    struct touchpoint event;
+    (void)state;
+    touchpoint_init(&event);
+    event.type = STR("spend_reported");
+    assert_true(event_is_operators(&event));
+    assert_int_equal(event_type_class(event.type), EVENT_CLASS_LEDGER);
+    event.type = STR("page_viewed");
+    assert_false(event_is_operators(&event));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_event_is_operators_spend_is_no_customers_word),
         cmocka_unit_test(test_event_type_valid_form),
         cmocka_unit_test(test_event_types_are_sorted_valid_and_classed),
         cmocka_unit_test(test_event_facts_hash_leaves_arrival_out),
