@@ -220,6 +220,7 @@ static int end_row(
         return r;
     for (size_t i = 0; i < series->count; i++) {
         row->spend += series->x[i] / (double)series->count;
+        row->largest = fmax(row->largest, series->x[i]);
         row->attributed += series->y[i] / (double)series->count;
         series->y[i] *= row->factor;
     }

@@ -38,6 +38,7 @@ struct budget_row {
     struct str channel;
     size_t periods;    /* with spend */
     double spend;      /* mean of those periods */
+    double largest;    /* spend of one of them: what lies beyond is guessed */
     double attributed; /* mean, as the model credits */
     double factor;     /* of calibration: caused / attributed in the experiment; else 1 */
     bool fitted;       /* else held at its spend: too few periods for a curve */

@@ -109,6 +109,7 @@ static int read_options(const struct verb_call *call, struct budget_options *opt
 
 enum figure {
     FIGURE_SPEND,
+    FIGURE_LARGEST,
     FIGURE_ATTRIBUTED,
     FIGURE_FACTOR,
     FIGURE_BASELINE,
@@ -124,9 +125,9 @@ enum figure {
     FIGURE_COUNT,
 };
 
-static const char *const figure_names[FIGURE_COUNT] = {"spend", "attributed", "factor", "baseline",
-    "roas", "marginal_roas", "budget", "budget_value", "budget_marginal_roas", "beta", "alpha",
-    "gamma", "rms"};
+static const char *const figure_names[FIGURE_COUNT] = {"spend", "largest_spend", "attributed",
+    "factor", "baseline", "roas", "marginal_roas", "budget", "budget_value", "budget_marginal_roas",
+    "beta", "alpha", "gamma", "rms"};
 
 /* NAN: nothing to say. */
 static void figures_of(const struct budget_row *row, double out[FIGURE_COUNT])
@@ -134,6 +135,7 @@ static void figures_of(const struct budget_row *row, double out[FIGURE_COUNT])
     for (int i = 0; i < FIGURE_COUNT; i++)
         out[i] = NAN;
     out[FIGURE_SPEND] = row->spend;
+    out[FIGURE_LARGEST] = row->largest;
     out[FIGURE_ATTRIBUTED] = row->attributed;
     out[FIGURE_FACTOR] = row->factor;
     out[FIGURE_BASELINE] = row->attributed * (1 - row->factor);
@@ -212,6 +214,18 @@ static int print_table(const struct budget *budget, const struct budget_options 
     return r;
 }
 
+/* A curve says nothing for sure beyond the largest spend that it was fitted to. */
+static void warn_of_guesses(const struct budget *budget)
+{
+    for (size_t i = 0; i < budget->count; i++)
+        if (budget->rows[i].budget > budget->rows[i].largest * (1 + 1e-9))
+            (void)fprintf(stderr,
+                "tabiji budget: %.*s: %.2f is beyond the largest spend seen, %.2f; --max holds "
+                "it\n",
+                (int)budget->rows[i].channel.size, budget->rows[i].channel.data,
+                budget->rows[i].budget, budget->rows[i].largest);
+}
+
 /* ---- the verb ---- */
 
 static int exit_of(struct verb_call *call, int error, const char *path)
@@ -229,6 +243,8 @@ static int make(struct verb_call *call, struct budget_options *options, const ch
     int r = budget_make(&budget, path, options);
     if (r == 0)
         r = call->json ? print_json(&budget, options) : print_table(&budget, options);
+    if (r == 0)
+        warn_of_guesses(&budget);
     if (r == 0 && verb_switch(call, "--save"))
         r = budget_save(&budget, path, options);
     budget_free(&budget);

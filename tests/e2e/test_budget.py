@@ -64,6 +64,7 @@ def check_curves(answer):
         assert all(abs(a / b - 1) < 1e-3 for a, b in zip(seen, curve)), (seen, curve)
         mean = sum(spent(k, day) for day in range(DAYS)) / DAYS
         assert abs(row["spend"] - mean) < 1e-6, row
+        assert row["largest_spend"] == max(spent(k, day) for day in range(DAYS)), row
         value = sum(round(earned(curve, spent(k, day)), 2) for day in range(DAYS)) / DAYS
         assert abs(row["attributed"] - value) < 0.01 and abs(row["roas"] - value / mean) < 1e-5, row
     # Too few periods: no curve, and it keeps what it has.
@@ -88,6 +89,13 @@ def check_shares(data, total, low, high):
         if split[2] >= 0 and all(low.get(c, 0) <= x <= high.get(c, 1e18) for c, x in zip(names, split)):
             best = max(best, sum(earned(curves[c], x) for c, x in zip(names, split)))
     assert reached >= best * (1 - 1e-9) > 0, (total, reached, best)
+
+
+def check_guess(data):
+    """Money beyond what any curve has seen is shared out, and said to be a guess."""
+    run = subprocess.run([PROGRAM, "budget", "--data", str(data), "--period", "day", "--total", "90000"],
+                         capture_output=True, text=True, timeout=60, check=True)
+    assert "beyond the largest spend seen" in run.stderr, run.stderr
 
 
 def check_experiment(data):
@@ -142,6 +150,7 @@ def main():
         check_shares(data, 12000, {}, {})
         check_shares(data, 4000, {}, {})
         check_shares(data, 20000, {"Display": 5000}, {"Paid Search": 7000})
+        check_guess(data)
         check_experiment(data)
         tabiji("budget", "--data", data, "--period", "day")
         check_refusals(space, data)
