@@ -18,6 +18,7 @@
 #define WORK_TIMEOUT_MS 200
 #define RETRY_PAUSE_MS 100
 #define RETRIES_MAX 100
+#define REDERIVE_KEYS ((size_t)2000) /* persons of one transaction */
 #define READER_NAME "sqlite"
 
 struct embedded {
@@ -93,6 +94,14 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
         LOG_INT("wait_ms", wait_ms));
 }
 
+static int rederive_all(struct local *local)
+{
+    int r = 0;
+    while (r == 0)
+        r = local_rederive(local, REDERIVE_KEYS);
+    return r == LOCAL_QUIET ? 0 : r;
+}
+
 static int open_parts(struct embedded *embedded, bool bulk)
 {
     struct settings *settings = embedded->settings;
@@ -103,6 +112,8 @@ static int open_parts(struct embedded *embedded, bool bulk)
     int r = local_open(&embedded->local, config_path(settings->config, OPTION_DATA_DIR), &options);
     if (r == 0)
         r = local_set_stages(embedded->local, settings->stages, SETTINGS_STAGES);
+    if (settings->rederive && (r == ERR_MEANING || r == 0))
+        r = rederive_all(embedded->local);
     if (r == ERR_MEANING)
         settings_tell_difference(settings, local_difference(embedded->local));
     if (r == 0)

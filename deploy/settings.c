@@ -83,7 +83,7 @@ static void set_journey(struct settings *settings)
 }
 
 /* What persons follow from: the table of namespaces and the key of person ids, told by its hash. */
-static int set_meaning(struct settings *settings)
+static int set_identity_meaning(struct settings *settings)
 {
     uint8_t digest[SHA256_SIZE];
     char hex[2 * SHA256_SIZE];
@@ -94,11 +94,38 @@ static int set_meaning(struct settings *settings)
         &hash, str_make(settings->identify.tenant_key, sizeof settings->identify.tenant_key));
     sha256_final(&hash, digest);
     hex_encode(digest, sizeof digest, hex);
-    int r = namespace_table_text(settings->identify.namespaces, &settings->meaning);
+    struct buf *out = &settings->meanings[0];
+    int r = namespace_table_text(settings->identify.namespaces, out);
     if (r == 0)
-        r = buf_appendf(&settings->meaning, "tenant key %.*s\n", KEY_HINT_DIGITS, hex);
-    settings->stages[0].meaning = buf_str(&settings->meaning);
+        r = buf_appendf(out, "tenant key %.*s\n", KEY_HINT_DIGITS, hex);
+    settings->stages[0].meaning = buf_str(out);
     settings->stages[0].meaning_table = TABLE_IDENTITY_MEANING;
+    return r;
+}
+
+/* What sessions, touches, conversions and credits follow from. */
+static int set_journey_meaning(struct settings *settings)
+{
+    const struct journey_config *journey = &settings->journey;
+    struct buf *out = &settings->meanings[1];
+    int r = buf_appendf(out,
+        "journey %s\nsession timeout %lld ms\nlookback %lld days, of impressions %lld days\n"
+        "half-life %lld days\nimpressions earn credit: %s\npath of %zu touches at most\n"
+        "timeline of %lld events at most\nconversions are",
+        journey->reset ? "reset" : "reuse",
+        (long long)(journey->session_timeout_micros / MICROS_PER_MS),
+        (long long)(journey->lookback_micros / TIME_MICROS_PER_DAY),
+        (long long)(journey->lookback_impression_micros / TIME_MICROS_PER_DAY),
+        (long long)(journey->rules.half_life_micros / TIME_MICROS_PER_DAY),
+        journey->impressions_earn_credit ? "yes" : "no", journey->path_touches_max,
+        (long long)journey->timeline_events_max);
+    for (size_t i = 0; r == 0 && i < journey->conversion_types_count; i++)
+        r = buf_appendf(out, " %.*s", (int)journey->conversion_types[i].size,
+            journey->conversion_types[i].data);
+    if (r == 0)
+        r = buf_append(out, "\n", 1);
+    settings->stages[1].meaning = buf_str(out);
+    settings->stages[1].meaning_table = TABLE_JOURNEY_MEANING;
     return r;
 }
 
@@ -115,21 +142,25 @@ int settings_open(struct settings *settings, const struct config *config)
         return r;
     identify_stage(&settings->stages[0], &settings->identify);
     journey_stage(&settings->stages[1], &settings->journey);
-    return set_meaning(settings);
+    r = set_identity_meaning(settings);
+    return r < 0 ? r : set_journey_meaning(settings);
 }
 
 void settings_close(struct settings *settings)
 {
     steps_close(&settings->steps);
-    buf_free(&settings->meaning);
+    for (size_t i = 0; i < SETTINGS_STAGES; i++)
+        buf_free(&settings->meanings[i]);
     arena_free(&settings->arena);
 }
 
 void settings_tell_difference(const struct settings *settings, struct str difference)
 {
     (void)fprintf(stderr,
-        "%s was built with other settings of [identity]:\n%.*s"
-        "Put the old settings back; or give --data a new directory and import the events again.\n",
+        "%s was built with other settings:\n%.*s"
+        "Put the old settings back. Or, of [journey]: tabiji replay --from timelines; of "
+        "[identity]: "
+        "give --data a\nnew directory and import the events again.\n",
         config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);
 }
 

@@ -22,7 +22,8 @@ struct settings {
     struct identify_config identify;
     struct journey_config journey;
     struct stage stages[SETTINGS_STAGES];
-    struct buf meaning; /* of the identify stage */
+    struct buf meanings[SETTINGS_STAGES];
+    bool rederive; /* stored rows of another meaning are made anew, where they can */
 };
 
 /* Reads rule files and makes everything ready. config outlives the settings, which must not move.

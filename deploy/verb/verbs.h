@@ -21,6 +21,7 @@ extern const struct verb verb_keys;
 extern const struct verb verb_link;
 extern const struct verb verb_lookup;
 extern const struct verb verb_rejected;
+extern const struct verb verb_replay;
 extern const struct verb verb_run;
 extern const struct verb verb_sink;
 extern const struct verb verb_state;

@@ -100,6 +100,20 @@ static int stage_process(void *instance, struct task *task, const struct record 
     return r;
 }
 
+/* Derives the person's rows again, from the first event on. */
+static int stage_rederive(void *instance, struct task *task, struct str key)
+{
+    struct timeline timeline = timeline_of(instance, task);
+    struct person *person;
+    if (key.size != KEY_SIZE)
+        return ERR_STATE;
+    int r = timeline_person(&timeline, (const uint8_t *)key.data, &person);
+    if (r < 0)
+        return r;
+    person->broken = true;
+    return persons_mark(timeline.persons, person);
+}
+
 static int compare_persons(const void *a, const void *b)
 {
     return memcmp((*(struct person *const *)a)->id, (*(struct person *const *)b)->id, KEY_SIZE);
@@ -148,5 +162,7 @@ void journey_stage(struct stage *out, const struct journey_config *config)
         .settle = stage_settle,
         .reset = stage_reset,
         .close = stage_close,
+        .rederive = stage_rederive,
+        .rederive_table = TABLE_PROFILE,
     };
 }

@@ -41,6 +41,12 @@ int64_t local_log_end(struct local *local);
  * Errors: of their open(); ERR_MEANING when the tables were built with other settings. Worker
  * thread only, once, before local_work(). */
 MUST_CHECK int local_set_stages(struct local *local, const struct stage *stages, size_t count);
+/* After ERR_MEANING: brings the rows of stages that can make theirs anew to their new meaning, so
+ * many keys a call, a transaction each. Returns 0 when there is more, LOCAL_QUIET when all is done
+ * (then local_work() may go on); after a crash it is begun again. Errors: ERR_MEANING when a stage
+ * cannot; as local_work(). Worker thread only. */
+MUST_CHECK int local_rederive(struct local *local, size_t keys_max);
+
 /* After ERR_MEANING: what differs, a pair of lines each (meaning.h). */
 struct str local_difference(const struct local *local);
 

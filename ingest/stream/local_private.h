@@ -83,7 +83,10 @@ struct local {
     struct mail_item *mail_first;
     struct mail_item **mail_last;
     struct arena scratch;
-    struct buf rejected;   /* of this batch: [key size 4][value size 4][key][value]... */
+    struct buf rejected;           /* of this batch: [key size 4][value size 4][key][value]... */
+    bool unlike[LOCAL_STAGES_MAX]; /* rows of the stage have another meaning */
+    uint8_t rederived_to[STATE_KEY_SIZE_MAX]; /* key before which all of that stage's are done */
+    size_t rederived_size;
     struct buf difference; /* between the stored meaning and the stages' */
     int64_t input_next;
     int64_t change_next;

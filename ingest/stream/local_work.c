@@ -60,11 +60,15 @@ static int send_mail(struct outbox *outbox, enum topic topic, struct str key, st
 /* Rows of another meaning are nothing that these stages can go on from. */
 static int check_meaning(struct local *local)
 {
-    int r = state_lmdb_begin(local->store);
-    for (size_t i = 0; r == 0 && i < local->stages_count; i++)
+    int r = state_lmdb_begin(local->store), unlike = 0;
+    for (size_t i = 0; r == 0 && i < local->stages_count; i++) {
         r = meaning_check(local->state, local->stages[i].stage, &local->difference);
+        local->unlike[i] = r == ERR_MEANING;
+        unlike = r == ERR_MEANING ? r : unlike;
+        r = r == ERR_MEANING ? 0 : r;
+    }
     local_forget(local);
-    return r;
+    return r < 0 ? r : unlike;
 }
 
 int local_set_stages(struct local *local, const struct stage *stages, size_t count)
@@ -398,6 +402,78 @@ int local_work(struct local *local, int timeout_ms)
     local_forget(local);
     mdb_txn_abort(log);
     return error;
+}
+
+/* Keys of the stage's table from where the last call ended; *done when none is left. */
+static int mark_keys(
+    struct local *local, const struct local_stage *one, size_t keys_max, bool *done)
+{
+    struct state_backend *backend = state_lmdb_backend(local->store);
+    struct task task = {
+        .state = local->state, .outbox = &local->outbox, .scratch = &local->scratch};
+    struct str key, value;
+    void *cursor;
+    size_t count = 0;
+    static const char first[GROUP_SIZE];
+    struct str last = str_make((const char *)local->rederived_to, local->rederived_size);
+    int r = backend->scan_begin(backend, one->stage->rederive_table,
+        last.size ? last : str_make(first, sizeof first), &cursor);
+    if (r < 0)
+        return r;
+    while (count < keys_max && (r = backend->scan_next(cursor, &key, &value)) == 0) {
+        if (str_equal(key, last))
+            continue; /* that of the call before */
+        count++;
+        if (key.size > sizeof local->rederived_to) {
+            r = ERR_STATE;
+            break;
+        }
+        memcpy(local->rederived_to, key.data, key.size);
+        local->rederived_size = key.size;
+        last = str_make((const char *)local->rederived_to, key.size);
+        r = one->stage->rederive(one->instance, &task, key);
+        arena_reset(&local->scratch);
+        if (r < 0)
+            break;
+    }
+    backend->scan_end(cursor);
+    *done = r == STATE_ABSENT;
+    return r < 0 ? r : 0;
+}
+
+static int rederive(struct local *local, size_t index, size_t keys_max)
+{
+    const struct local_stage *one = &local->stages[index];
+    bool done = false;
+    int r = state_lmdb_begin(local->store);
+    if (r == 0)
+        r = mark_keys(local, one, keys_max, &done);
+    if (r == 0)
+        r = settle(local);
+    if (r == 0 && done)
+        r = meaning_put(local->state, one->stage);
+    if (r == 0)
+        r = commit_batch(local, local->input_next);
+    if (r < 0)
+        one->stage->reset(one->instance);
+    local_forget(local);
+    if (r == 0 && done) {
+        local->unlike[index] = false;
+        local->rederived_size = 0;
+    }
+    return r;
+}
+
+int local_rederive(struct local *local, size_t keys_max)
+{
+    size_t index = local->stages_count;
+    for (size_t i = 0; i < local->stages_count; i++) {
+        if (local->unlike[i] && !local->stages[i].stage->rederive)
+            return ERR_MEANING;
+        if (local->unlike[i] && index == local->stages_count)
+            index = i;
+    }
+    return index == local->stages_count ? LOCAL_QUIET : rederive(local, index, keys_max);
 }
 
 void local_wake(struct local *local)

@@ -46,6 +46,11 @@ int meaning_check(struct state *state, const struct stage *stage, struct buf *di
     return r < 0 ? r : ERR_MEANING;
 }
 
+int meaning_put(struct state *state, const struct stage *stage)
+{
+    return state_put(state, stage->meaning_table, str_make(group, sizeof group), stage->meaning);
+}
+
 int meaning_keep(struct state *state, const struct stage *stage)
 {
     struct str was;
@@ -54,5 +59,5 @@ int meaning_keep(struct state *state, const struct stage *stage)
     int r = stored(state, stage, &was);
     if (r != STATE_ABSENT)
         return r;
-    return state_put(state, stage->meaning_table, str_make(group, sizeof group), stage->meaning);
+    return meaning_put(state, stage);
 }

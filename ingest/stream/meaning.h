@@ -12,6 +12,9 @@
 MUST_CHECK int meaning_check(
     struct state *state, const struct stage *stage, struct buf *difference);
 
+/* Puts the stage's meaning, whatever stood there. Errors: those of state_put(). */
+MUST_CHECK int meaning_put(struct state *state, const struct stage *stage);
+
 /* Puts the meaning where the state has none: before a batch's changes are taken. Errors: those of
  * state_get() and state_put(). */
 MUST_CHECK int meaning_keep(struct state *state, const struct stage *stage);

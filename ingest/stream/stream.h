@@ -60,6 +60,10 @@ struct stage {
     int (*settle)(void *instance, struct task *task);
     void (*reset)(void *instance);
     void (*close)(void *instance);
+    /* Marks the derived rows of one key of rederive_table to be made anew by settle(): when the
+     * meaning changed, all can be had from what is stored. NULL: they cannot. */
+    int (*rederive)(void *instance, struct task *task, struct str key);
+    enum table rederive_table;
 };
 
 /* ---- what doors (collector, import) see ---- */
