@@ -19,7 +19,7 @@
 struct local;
 
 struct local_options {
-    size_t batch_records_max; /* 0: 100,000 */
+    size_t batch_records_max; /* 0: 250,000 */
     size_t batch_bytes_max;   /* of input and touched rows, in memory; 0: 512 MiB */
     size_t map_bytes;         /* address space an environment may take; 0: 256 GiB */
     bool fsync_off;           /* benchmarks and tests only */

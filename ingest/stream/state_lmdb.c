@@ -1,14 +1,25 @@
-/* See the header. Invariant: `snapshot` is live exactly between begin() and end(). */
+/*
+ * Invariants:
+ *  1. `snapshot` is live exactly between begin() and end().
+ *  2. `filter` has every key that was put since the environment was opened, and of each table every
+ *     key up to where its reading stands: (learn_table, learn_key). It is asked once that is the
+ *     end.
+ */
 #include "ingest/stream/state_lmdb.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "ingest/stream/key_filter.h"
 #include "schemas/error.h"
+#include "schemas/hash.h"
 
 #define READERS_MAX 64
 #define FORMAT_KEY "format"
+/* Keys that an apply() reads for the filter: so many, and so many more for each that it writes. */
+#define LEARN_KEYS_MIN ((size_t)1000)
+#define LEARN_KEYS_A_CHANGE ((size_t)4)
 
 /* A row of a table with large values begins with one of these. */
 enum {
@@ -28,6 +39,9 @@ struct state_lmdb {
     struct heap heap;
     struct buf row; /* being written */
     MDB_txn *snapshot;
+    struct key_filter filter;
+    int learn_table; /* TABLE_COUNT: all is learnt */
+    struct buf learn_key;
 };
 
 int state_lmdb_error(int code)
@@ -86,10 +100,71 @@ int state_lmdb_value(const struct state_lmdb *store, MDB_txn *txn, enum table ta
     return 0;
 }
 
+/* ---- what is surely not there ---- */
+
+#define KEY_MIX ((uint64_t)0x9e3779b97f4a7c15)
+#define GROUP_MIX ((uint64_t)0xc2b2ae3d27d4eb4f)
+
+/* Not the whole hash: the filter wants its bits independent of a table's number. */
+static uint64_t filter_hash(enum table table, struct str key)
+{
+    uint64_t mix = key.size == GROUP_SIZE ? GROUP_MIX : KEY_MIX;
+    return hash64(key) ^ (uint64_t)(table + 1) * mix;
+}
+
+static void learn(struct state_lmdb *store, enum table table, struct str key)
+{
+    key_filter_add(&store->filter, filter_hash(table, key));
+    if (key.size > GROUP_SIZE)
+        key_filter_add(&store->filter, filter_hash(table, str_make(key.data, GROUP_SIZE)));
+}
+
+static bool may_have(const struct state_lmdb *store, enum table table, struct str key)
+{
+    return store->learn_table < TABLE_COUNT ||
+           key_filter_may_have(&store->filter, filter_hash(table, key));
+}
+
+/* Reads up to *left keys of the table that is being learnt; at its end goes on to the next. */
+static int learn_rows(struct state_lmdb *store, MDB_txn *txn, size_t *left)
+{
+    enum table table = (enum table)store->learn_table;
+    MDB_cursor *cursor;
+    MDB_val key = to_val(buf_str(&store->learn_key)), value;
+    int r = mdb_cursor_open(txn, store->tables[table], &cursor);
+    if (r)
+        return state_lmdb_error(r);
+    r = mdb_cursor_get(cursor, &key, &value, key.mv_size ? MDB_SET_RANGE : MDB_FIRST);
+    for (; r == 0 && *left; --*left) {
+        learn(store, table, str_make(key.mv_data, key.mv_size));
+        r = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    buf_clear(&store->learn_key);
+    int error = r == 0 ? buf_append(&store->learn_key, key.mv_data, key.mv_size) : 0;
+    mdb_cursor_close(cursor);
+    store->learn_table += r == MDB_NOTFOUND;
+    return r && r != MDB_NOTFOUND ? state_lmdb_error(r) : error;
+}
+
+static int learn_some(struct state_lmdb *store, MDB_txn *txn, size_t keys)
+{
+    int r = 0;
+    while (r == 0 && keys && store->learn_table < TABLE_COUNT && !store->filter.given_up)
+        r = learn_rows(store, txn, &keys);
+    return r;
+}
+
+static bool backend_lacks(struct state_backend *backend, enum table table, struct str group)
+{
+    return !may_have((struct state_lmdb *)backend, table, group);
+}
+
 static int backend_get(
     struct state_backend *backend, enum table table, struct str key, struct str *value)
 {
     struct state_lmdb *store = (struct state_lmdb *)backend;
+    if (!may_have(store, table, key))
+        return STATE_ABSENT;
     MDB_val k = to_val(key), v;
     int r = mdb_get(store->snapshot, store->tables[table], &k, &v);
     if (r == MDB_NOTFOUND)
@@ -184,6 +259,22 @@ static int open_databases(struct state_lmdb *store, const struct state_lmdb_opti
     return r ? state_lmdb_error(r) : 0;
 }
 
+/* Empty tables have been learnt; where another process writes, nothing ever is. */
+static int begin_learning(struct state_lmdb *store, const struct state_lmdb_options *options)
+{
+    MDB_txn *txn;
+    store->filter.given_up = options->read_only;
+    if (options->read_only)
+        return 0;
+    key_filter_begin(&store->filter);
+    int r = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (r)
+        return state_lmdb_error(r);
+    r = learn_some(store, txn, LEARN_KEYS_MIN);
+    mdb_txn_abort(txn);
+    return r;
+}
+
 static int open_environment(
     struct state_lmdb *store, const char *dir, const struct state_lmdb_options *options)
 {
@@ -208,7 +299,8 @@ static int open_environment(
         return state_lmdb_error(r);
     int dead = 0;
     (void)mdb_reader_check(store->env, &dead);
-    return open_databases(store, options);
+    int error = open_databases(store, options);
+    return error < 0 ? error : begin_learning(store, options);
 }
 
 int state_lmdb_open(
@@ -220,6 +312,7 @@ int state_lmdb_open(
         return ERR_NO_MEMORY;
     store->backend = (struct state_backend){
         .get = backend_get,
+        .lacks = backend_lacks,
         .scan_begin = backend_scan_begin,
         .scan_next = backend_scan_next,
         .scan_end = backend_scan_end,
@@ -241,6 +334,8 @@ void state_lmdb_close(struct state_lmdb **store)
             mdb_env_close((*store)->env);
         heap_fini(&(*store)->heap);
         buf_free(&(*store)->row);
+        buf_free(&(*store)->learn_key);
+        key_filter_clear(&(*store)->filter);
     }
     free(*store);
     *store = NULL;
@@ -395,8 +490,11 @@ static int write_changes(struct pen *pen, const struct state_change *changes, si
 {
     struct heap *heap = &pen->store->heap;
     int r = heap_begin(heap, pen->txn);
-    for (size_t i = 0; r == 0 && i < count; i++)
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (!changes[i].deleted)
+            learn(pen->store, changes[i].table, changes[i].key);
         r = write_change(pen, &changes[i]);
+    }
     if (r == 0)
         r = heap_settle(heap);
     for (size_t at = 0; r == 0 && at < heap->sparse.size; at += sizeof(uint64_t)) {
@@ -411,7 +509,9 @@ int state_lmdb_apply(
     struct state_lmdb *store, MDB_txn *txn, const struct state_change *changes, size_t count)
 {
     struct pen pen = {.store = store, .txn = txn};
-    int r = write_changes(&pen, changes, count);
+    int r = learn_some(store, txn, LEARN_KEYS_MIN + LEARN_KEYS_A_CHANGE * count);
+    if (r == 0)
+        r = write_changes(&pen, changes, count);
     if (pen.cursor)
         mdb_cursor_close(pen.cursor);
     return r;

@@ -5,6 +5,9 @@
  * changelog offsets); large values are in a heap beside them. A batch reads one snapshot; its
  * changes and the driver's own rows go into one write transaction with fsync.
  *
+ * Which keys are surely not there is known in memory (key_filter.h), of an environment that was not
+ * empty once all its keys have been read, some with each apply().
+ *
  * Not with MDB_WRITEMAP, though that puts twice as fast: a full disk would then be a SIGBUS instead
  * of ERR_FULL.
  */

@@ -5,8 +5,8 @@
  * Invariants:
  *  I1 an entry's `committed` is what the backend says of its key; it never changes within a batch.
  *  I2 a value slice handed out is never overwritten: a new put allocates anew.
- *  I3 every entry hangs in exactly one group's list, that of (table, first GROUP_SIZE bytes of its
- * key).
+ *  I3 every entry that was ever written hangs in exactly one group's list, that of (table, first
+ *     GROUP_SIZE bytes of its key); one that was only read, in none.
  */
 #include "ingest/stream/state_overlay.h"
 
@@ -27,6 +27,7 @@ struct entry {
     uint8_t table;
     bool deleted;
     bool was_absent;
+    bool grouped;
 };
 
 struct group {
@@ -153,6 +154,7 @@ static int add_to_group(struct state *state, struct entry *entry)
         slots_add(&state->groups, group, hash);
     }
     entry->group_next = group->entries;
+    entry->grouped = true;
     group->entries = entry;
     return 0;
 }
@@ -170,8 +172,8 @@ static int get_committed(
 #endif
 }
 
-/* Finds or makes the entry of a row that is about to be written. */
-static int touch(
+/* Finds or makes the entry of a row: who reads one mostly writes it then. */
+static int meet(
     struct state *state, enum table table, struct str key, bool absent, struct entry **out)
 {
     uint64_t hash = hash_key(table, key);
@@ -194,12 +196,17 @@ static int touch(
         return r;
     entry->was_absent = entry->deleted = r == STATE_ABSENT;
     entry->value = entry->committed;
-    r = add_to_group(state, entry);
-    if (r < 0)
-        return r;
     slots_add(&state->entries, entry, hash);
     *out = entry;
     return 0;
+}
+
+/* The entry of a row that is about to be written. */
+static int touch(
+    struct state *state, enum table table, struct str key, bool absent, struct entry **out)
+{
+    int r = meet(state, table, key, absent, out);
+    return r < 0 || (*out)->grouped ? r : add_to_group(state, *out);
 }
 
 int state_new(struct state_backend *backend, struct state **out)
@@ -236,9 +243,10 @@ void state_free(struct state **state)
 int state_get(struct state *state, enum table table, struct str key, struct str *value)
 {
     check(key.size >= GROUP_SIZE);
-    const struct entry *entry = find_entry(state, table, key, hash_key(table, key));
-    if (!entry)
-        return state->backend->get(state->backend, table, key, value);
+    struct entry *entry;
+    int r = meet(state, table, key, false, &entry);
+    if (r < 0)
+        return r;
     if (entry->deleted)
         return STATE_ABSENT;
     *value = entry->value;
@@ -345,8 +353,16 @@ int state_scan_begin(
     int r = arena_dup(&state->arena, prefix, &scan->prefix);
     if (r == 0)
         r = collect_entries(scan);
-    if (r == 0)
-        r = state->backend->scan_begin(state->backend, table, scan->prefix, &scan->cursor);
+    if (r < 0)
+        return r;
+    struct str group = str_make(prefix.data, GROUP_SIZE);
+    scan->cursor_done =
+        state->backend->lacks && state->backend->lacks(state->backend, table, group);
+    if (scan->cursor_done) {
+        *out = scan;
+        return 0;
+    }
+    r = state->backend->scan_begin(state->backend, table, scan->prefix, &scan->cursor);
     if (r < 0)
         return r;
     r = advance_cursor(scan);

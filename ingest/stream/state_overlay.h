@@ -17,6 +17,8 @@
  */
 struct state_backend {
     int (*get)(struct state_backend *backend, enum table table, struct str key, struct str *value);
+    /* Optional. True: no committed row of the table has a key that begins with the group. */
+    bool (*lacks)(struct state_backend *backend, enum table table, struct str group);
     int (*scan_begin)(
         struct state_backend *backend, enum table table, struct str from, void **cursor);
     int (*scan_next)(void *cursor, struct str *key, struct str *value);

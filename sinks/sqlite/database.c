@@ -8,6 +8,7 @@
  */
 #include "sinks/sqlite/database.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -234,9 +235,17 @@ static int prepare_writer(sqlite3 *db, const struct database_options *options)
     return r == 0 && empty ? create(db) : r;
 }
 
+/* Counting its memory costs SQLite a lock for each allocation, and nobody asks for the count. */
+static void configure_library(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int open_with(sqlite3 **out, const char *path, int flags)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     sqlite3 *db = NULL;
+    (void)pthread_once(&once, configure_library);
     int code =
         sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (code != SQLITE_OK) {

@@ -62,6 +62,8 @@ struct standing {
     int64_t occurred_at;
     int64_t sequence;
     int64_t placement;
+    struct str identifiers; /* in the arena */
+    bool may_have_evidence;
 };
 
 static const uint8_t *key_at(const struct result *result, size_t offset)
@@ -124,12 +126,16 @@ static int find(struct writer *writer, const struct result *result, struct stand
         out->occurred_at = sqlite3_column_int64(select, 2);
         out->sequence = sqlite3_column_int64(select, 3);
         out->placement = sqlite3_column_int64(select, 4);
+        out->may_have_evidence = sqlite3_column_int64(select, 6) > 0;
         if (person.size == KEY_SIZE)
             memcpy(out->person, person.data, KEY_SIZE);
         else
             code = SQLITE_CORRUPT;
+        r = arena_dup(&writer->arena, column_text(select, 5), &out->identifiers);
     }
     sqlite3_reset(select);
+    if (r < 0)
+        return r;
     return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? STATE_ABSENT : database_error(code);
 }
 
@@ -259,6 +265,21 @@ static int delete_touch(struct writer *writer, const struct result *result)
     return writer_step(writer, delete);
 }
 
+/* Links follow from identifiers, evidence and time alone, which nearly always stay as they are. */
+static int put_links_anew(
+    struct writer *writer, const struct standing *standing, const struct touchpoint *event)
+{
+    buf_clear(&writer->text);
+    int r = detail_write_identifiers(event, &writer->text);
+    if (r < 0)
+        return r;
+    if (standing->occurred_at == event->occurred_at && !standing->may_have_evidence &&
+        !event->has_evidence && str_equal(standing->identifiers, buf_str(&writer->text)))
+        return 0;
+    r = writer_links_delete(writer, str_make(event->event_key, KEY_SIZE));
+    return r < 0 ? r : writer_links(writer, event);
+}
+
 /* The event is there already: it changed, moved, or this is old news. */
 static int update(struct writer *writer, const struct result *result,
     const struct stitched *stitched, const struct touchpoint *event, int64_t *row)
@@ -282,9 +303,7 @@ static int update(struct writer *writer, const struct result *result,
         *row = standing.row;
     }
     if (r == 0)
-        r = writer_links_delete(writer, key_blob(result, KEY_EVENT));
-    if (r == 0)
-        r = writer_links(writer, event);
+        r = put_links_anew(writer, &standing, event);
     if (r < 0)
         return r;
     return stitched->touch == TOUCH_KIND_NONE ? delete_touch(writer, result)

@@ -71,7 +71,11 @@ int writer_links(struct writer *writer, const struct touchpoint *event)
 int writer_links_delete(struct writer *writer, struct str event_key)
 {
     sqlite3_stmt *delete;
-    int r = writer_statement(writer, STATEMENT_LINK_DELETE, &delete);
+    int r = writer->links_indexed ? 0 : database_run(writer->db, WRITER_LINK_INDEX);
+    if (r < 0)
+        return r;
+    writer->links_indexed = true;
+    r = writer_statement(writer, STATEMENT_LINK_DELETE, &delete);
     if (r < 0)
         return r;
     bind_blob(delete, 1, event_key);

@@ -72,6 +72,7 @@ static void forget_noted(struct sqlite_sink *sqlite)
     sqlite->pending_count = 0;
     sqlite->writer.currencies_count = 0;
     sqlite->writer.credit_next = 0;
+    sqlite->writer.links_indexed = false;
 }
 
 static void close_database(struct sqlite_sink *sqlite)
@@ -258,11 +259,8 @@ static int make_index(struct sqlite_sink *sqlite)
         return 0;
     int r = database_run(sqlite->db,
         "CREATE INDEX IF NOT EXISTS identifier_person ON identifier (person);"
-        "CREATE INDEX IF NOT EXISTS event_link_stronger ON event_link (stronger);"
-        "CREATE INDEX IF NOT EXISTS event_spend ON event (source, channel, occurred_at) "
-        "WHERE type = 'spend_reported';"
-        "CREATE INDEX IF NOT EXISTS event_unlinked ON event (event_key) "
-        "WHERE instr(detail, '\"sign\":-') > 0");
+        "CREATE INDEX IF NOT EXISTS event_link_stronger ON event_link "
+        "(stronger);" WRITER_LINK_INDEX);
     sqlite->indexed = r == 0;
     return r;
 }

@@ -30,7 +30,11 @@ struct writer {
     int64_t credit_next;      /* row that the next credit gets; 0: to be asked for */
     uint64_t *rejected_count; /* of the sink */
     bool any_aside;           /* sink_rejected may hold rows */
+    bool links_indexed;       /* WRITER_LINK_INDEX is there */
 };
+
+/* Made when nobody waits, or when the first event loses its links. */
+#define WRITER_LINK_INDEX "CREATE INDEX IF NOT EXISTS event_link_event ON event_link (event_key)"
 
 /* Finalises all statements and frees the scratch memory. The connection stays open. */
 void writer_fini(struct writer *writer);

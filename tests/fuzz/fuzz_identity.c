@@ -131,7 +131,9 @@ static void run(struct world *world, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct world world = {.backend = {absent, begin, next, end}, .outbox = {send_mail}};
+    struct world world = {
+        .backend = {.get = absent, .scan_begin = begin, .scan_next = next, .scan_end = end},
+        .outbox = {send_mail}};
     world.last = &world.first;
     int r = state_new(&world.backend, &world.state);
     check(r == 0);

@@ -94,6 +94,89 @@ static void test_open_of_another_format_is_refused(void **state)
     assert_null(store);
 }
 
+/* ---- what is surely not there ---- */
+
+#define KNOWN_ROWS 30000 /* more than opening, or one small change, reads */
+
+static struct str numbered_key(uint8_t key[GROUP_SIZE + 4], uint32_t number)
+{
+    memset(key, 0, GROUP_SIZE);
+    memcpy(key, &number, sizeof number); /* a group each */
+    memcpy(key + GROUP_SIZE, &number, sizeof number);
+    return str_make(key, GROUP_SIZE + 4);
+}
+
+static void put_numbered_rows(struct state_lmdb *store, uint32_t first, uint32_t count)
+{
+    static uint8_t keys[KNOWN_ROWS][GROUP_SIZE + 4];
+    static struct state_change changes[KNOWN_ROWS];
+    for (uint32_t i = 0; i < count; i++)
+        changes[i] = (struct state_change){
+            .table = TABLE_SESSION, .key = numbered_key(keys[i], first + i), .value = STR("x")};
+    apply(store, changes, count);
+}
+
+static size_t count_numbered_rows(struct state_lmdb *store, uint32_t first, uint32_t count)
+{
+    uint8_t key[GROUP_SIZE + 4];
+    size_t found = 0;
+    for (uint32_t i = 0; i < count; i++)
+        found += get(store, TABLE_SESSION, numbered_key(key, first + i)) == 0;
+    return found;
+}
+
+/* Groups of which the store says that it has nothing. */
+static size_t count_lacked(struct state_lmdb *store, uint32_t first, uint32_t count)
+{
+    struct state_backend *backend = state_lmdb_backend(store);
+    uint8_t key[GROUP_SIZE + 4];
+    size_t lacked = 0;
+    for (uint32_t i = 0; i < count; i++)
+        lacked += backend->lacks(
+            backend, TABLE_SESSION, str_make(numbered_key(key, first + i).data, GROUP_SIZE));
+    return lacked;
+}
+
+static void test_lacks_of_rows_put_is_false_of_others_mostly_true(void **state)
+{
+    (void)state;
+    struct state_lmdb *store = open_store("one");
+    put_numbered_rows(store, 0, KNOWN_ROWS);
+    assert_int_equal(count_lacked(store, 0, KNOWN_ROWS), 0);
+    assert_true(count_lacked(store, KNOWN_ROWS, 10000) > 9000);
+    state_lmdb_close(&store);
+}
+
+static void test_lacks_after_opening_waits_until_all_keys_are_read(void **state)
+{
+    (void)state;
+    struct state_lmdb *store = open_store("one");
+    put_numbered_rows(store, 0, KNOWN_ROWS);
+    state_lmdb_close(&store);
+    store = open_store("one");
+    assert_int_equal(count_lacked(store, KNOWN_ROWS, 1000), 0);
+    uint32_t next = KNOWN_ROWS;
+    for (; count_lacked(store, 2 * KNOWN_ROWS, 1000) == 0 && next < 2 * KNOWN_ROWS; next++) {
+        put_numbered_rows(store, next, 1);
+        assert_int_equal(count_numbered_rows(store, next - 100, 101), 101);
+    }
+    assert_true(next < KNOWN_ROWS + 100);
+    assert_int_equal(count_numbered_rows(store, 0, next), next);
+    assert_true(count_lacked(store, 2 * KNOWN_ROWS, 1000) > 900);
+    state_lmdb_close(&store);
+}
+
+static void test_lacks_where_another_writes_is_never_true(void **state)
+{
+    (void)state;
+    struct state_lmdb *store = open_store("one"), *reader = NULL;
+    state_lmdb_close(&store);
+    const struct state_lmdb_options options = {.read_only = true, .format = "one"};
+    assert_int_equal(state_lmdb_open(&reader, dir, &options), 0);
+    assert_int_equal(count_lacked(reader, 0, 1000), 0);
+    state_lmdb_close(&reader);
+}
+
 /* ---- large values ---- */
 
 #define LARGE_ROWS 200
@@ -228,6 +311,9 @@ int main(void)
         TEST(test_apply_one_key_twice_keeps_the_last),
         TEST(test_clear_leaves_nothing),
         TEST(test_open_of_another_format_is_refused),
+        TEST(test_lacks_of_rows_put_is_false_of_others_mostly_true),
+        TEST(test_lacks_after_opening_waits_until_all_keys_are_read),
+        TEST(test_lacks_where_another_writes_is_never_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

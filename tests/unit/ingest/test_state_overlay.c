@@ -69,7 +69,10 @@ static int setup(void **state)
 {
     static struct fixture fixture;
     fixture = (struct fixture){
-        .backend = {get, scan_begin, scan_next, scan_end},
+        .backend = {.get = get,
+            .scan_begin = scan_begin,
+            .scan_next = scan_next,
+            .scan_end = scan_end},
         .keys = {GROUP "b", GROUP "d"},
         .values = {"B", "D"},
         .count = 2,

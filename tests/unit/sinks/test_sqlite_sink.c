@@ -112,6 +112,54 @@ static void test_apply_lower_placement_is_dropped(void **state)
     assert_answer(context, "SELECT hex(person) FROM timeline", "02020202020202020202020202020202");
 }
 
+/* Links of one event: pairs, with the time that stands there. */
+#define LINKS                                                                                      \
+    "SELECT count(*) || ' ' || count(DISTINCT hex(stronger)) || ' ' || coalesce(max(occurred_at)," \
+    " 0) FROM event_link"
+
+static void put_identified(struct context *context, const struct made_event *made,
+    const struct touchpoint *event, const char *links)
+{
+    list_touchpoint(&context->list, made, event);
+    flush(context);
+    assert_answer(context, LINKS, links);
+}
+
+static void test_apply_changed_event_its_links_follow(void **state)
+{
+    struct context *context = *state;
+    struct made_event made = {1, 7, 1000, 1, NULL, NULL, {0}, 0, 0};
+    struct identifier identifiers[] = {{.namespace = STR("login"), .value = STR("l1")},
+        {.namespace = STR("email"), .value = STR("e1")},
+        {.namespace = STR("cookie"), .value = STR("c1")}};
+    struct touchpoint event;
+    touchpoint_init(&event);
+    fixture_event_key(made.event, event.event_key);
+    event.occurred_at = 1000;
+    event.type = STR("page_viewed");
+    event.identifiers = identifiers;
+    event.identifiers_count = 3;
+    put_identified(context, &made, &event, "3 2 1000");
+    made.channel = "Email"; /* the same pairs */
+    put_identified(context, &made, &event, "3 2 1000");
+    event.identifiers_count = 2;
+    put_identified(context, &made, &event, "1 1 1000");
+    made.occurred_at = event.occurred_at = 2000;
+    made.placement = 2;
+    put_identified(context, &made, &event, "1 1 2000");
+    event.has_evidence = true;
+    event.evidence.sign = 1;
+    event.evidence.a_namespace = event.evidence.b_namespace = STR("login");
+    event.evidence.a_value = STR("l1");
+    event.evidence.b_value = STR("l2");
+    put_identified(context, &made, &event, "2 2 2000");
+    event.has_evidence = false;
+    put_identified(context, &made, &event, "1 1 2000");
+    list_event_gone(&context->list, &made);
+    flush(context);
+    assert_answer(context, LINKS, "0 0 0");
+}
+
 static void test_apply_tombstone_of_another_person_leaves_row(void **state)
 {
     struct context *context = *state;
@@ -547,6 +595,7 @@ int main(void)
         TEST(test_apply_same_event_twice_is_one_row),
         TEST(test_apply_changed_event_replaces_row_and_touch),
         TEST(test_apply_lower_placement_is_dropped),
+        TEST(test_apply_changed_event_its_links_follow),
         TEST(test_apply_tombstone_of_another_person_leaves_row),
         TEST(test_apply_move_in_any_order_gives_same_rows),
         TEST(test_apply_move_there_and_back_with_late_news_settles),
