@@ -144,6 +144,15 @@ static int check_head(const struct touchpoint *event, struct event_problem *prob
     return 0;
 }
 
+static int check_amount(const struct touchpoint *event, struct event_problem *problem)
+{
+    int64_t minor = event->has_order ? event->order.revenue_minor : 0;
+    if (minor >= -ORDER_MINOR_MAX && minor <= ORDER_MINOR_MAX)
+        return 0;
+    return fail(problem, ERR_NUMBER_RANGE, STR("/order/revenue"),
+        STR("an order is at most 10^15 in minor units"));
+}
+
 /* Spend says for which channel, how much and in what; it stands apart from all customers. */
 static int check_spend(const struct touchpoint *event, struct event_problem *problem)
 {
@@ -291,6 +300,8 @@ int door_accept(const struct door_config *config, struct touchpoint *event, int6
     int r = check_head(event, problem);
     if (r == 0)
         r = check_texts(event, arena, problem);
+    if (r == 0)
+        r = check_amount(event, problem);
     if (r == 0)
         r = check_spend(event, problem);
     if (r == 0)

@@ -13,6 +13,10 @@
  * default largest message. */
 #define REJECTED_PAYLOAD_SIZE_MAX ((size_t)900 << 10)
 
+/* Largest amount of one order, in minor units, either way. Nobody sells for ten trillion yen, and
+ * the sums that analysts ask for stay within 64 bits: one such order may not spoil them for all. */
+#define ORDER_MINOR_MAX INT64_C(1000000000000000)
+
 struct door_config {
     struct identifier_config identifiers;
     int64_t future_max_micros; /* default 24 h: an event time later than now + this is absurd */

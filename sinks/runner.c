@@ -155,10 +155,15 @@ static int apply_one_by_one(struct runner *runner, const struct result_batch *ba
 {
     struct sink *sink = runner->config.sink;
     int r = commit(runner);
+    if (r == 0 && batch->begins_anew) { /* alone: a result that fails may not undo it */
+        r = sink->apply(sink, &(struct result_batch){.begins_anew = true});
+        if (r == 0)
+            r = sink->commit(sink);
+        if (r < 0)
+            return forget_transaction(runner, r);
+    }
     for (size_t i = 0; r == 0 && i < batch->results_count; i++) {
-        struct result_batch one = {.results = &batch->results[i],
-            .results_count = 1,
-            .begins_anew = batch->begins_anew && i == 0};
+        struct result_batch one = {.results = &batch->results[i], .results_count = 1};
         int error = sink->apply(sink, &one);
         if (error == 0)
             error = sink->commit(sink);
@@ -174,7 +179,7 @@ static int apply_one_by_one(struct runner *runner, const struct result_batch *ba
     runner->careful -= count < runner->careful ? count : runner->careful;
     struct result_batch end = *batch;
     end.results_count = 0;
-    end.begins_anew = batch->begins_anew && count == 0;
+    end.begins_anew = false;
     if (r == 0)
         r = sink->apply(sink, &end);
     return r < 0 ? forget_transaction(runner, r) : 0;

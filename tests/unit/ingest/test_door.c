@@ -370,6 +370,21 @@ static void test_door_accept_spend_that_lacks_something_is_refused(void **state)
     assert_int_equal(accept_event(fixture), ERR_MISSING_FIELD);
 }
 
+static void test_door_accept_amount_at_and_over_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->event.has_order = true;
+    fixture->event.order.currency = STR("JPY");
+    fixture->event.order.revenue_minor = ORDER_MINOR_MAX;
+    assert_int_equal(accept_event(fixture), 0);
+    fixture->event.order.revenue_minor = ORDER_MINOR_MAX + 1;
+    assert_refused(fixture, ERR_NUMBER_RANGE, "/order/revenue");
+    fixture->event.order.revenue_minor = -ORDER_MINOR_MAX;
+    assert_int_equal(accept_event(fixture), 0);
+    fixture->event.order.revenue_minor = -ORDER_MINOR_MAX - 1;
+    assert_refused(fixture, ERR_NUMBER_RANGE, "/order/revenue");
+}
+
 static void test_door_accept_spend_of_a_customer_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -412,6 +427,8 @@ int main(void)
             test_door_accept_spend_that_is_whole_passes, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_spend_that_lacks_something_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_amount_at_and_over_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_spend_of_a_customer_is_refused, setup, teardown),
     };

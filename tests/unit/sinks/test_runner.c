@@ -47,6 +47,8 @@ struct world {
         int commits;
         int settles;
         int poison; /* this result is refused for good; -1: none */
+        bool stale; /* rows of before, which go when results begin anew */
+        bool pending_anew;
     } sink;
     int apply_error[SCRIPT_MAX]; /* of the n-th call */
     int commit_error[SCRIPT_MAX];
@@ -58,6 +60,7 @@ struct world {
     int64_t waited_ms;
     int retries;
     bool quiet;
+    bool begins_anew;       /* the source, at its first result */
     bool trailing_position; /* the last batch has a position and no results */
 };
 
@@ -89,8 +92,11 @@ static int sink_apply(struct sink *sink, const struct result_batch *batch)
     }
     if (batch->positions_count)
         world->sink.pending_next = batch->positions[0].next;
-    if (error < 0)
+    world->sink.pending_anew |= batch->begins_anew;
+    if (error < 0) {
         world->sink.pending_count = 0;
+        world->sink.pending_anew = false;
+    }
     return error;
 }
 
@@ -103,6 +109,9 @@ static int sink_commit(struct sink *sink)
     world->sink.pending_count = 0;
     if (error == 0)
         world->sink.next = world->sink.pending_next;
+    if (error == 0 && world->sink.pending_anew)
+        world->sink.stale = false;
+    world->sink.pending_anew = false;
     return error;
 }
 
@@ -135,6 +144,7 @@ static int source_next(struct result_source *source, int timeout_ms, struct resu
     if (error < 0)
         return error;
     int count = 0;
+    bool anew = world->begins_anew && world->source.next == 0;
     while (count < world->batch_max && world->source.next < world->results_count) {
         keys[count] = (char)world->source.next++;
         results[count] = (struct result){.topic = TOPIC_SESSIONS, .key = {&keys[count], 1}};
@@ -145,7 +155,7 @@ static int source_next(struct result_source *source, int timeout_ms, struct resu
     position.next = world->source.next;
     if (!count && world->trailing_position)
         position.next = 1000;
-    *batch = (struct result_batch){results, (size_t)count, &position, 1, false};
+    *batch = (struct result_batch){results, (size_t)count, &position, 1, anew};
     return 0;
 }
 
@@ -339,6 +349,19 @@ static void test_to_quiet_one_bad_result_alone_is_left_out(void **state)
     }
 }
 
+static void test_to_quiet_bad_first_result_of_a_full_reading_old_rows_go(void **state)
+{
+    (void)state;
+    struct world world;
+    struct runner_stats stats;
+    begin(&world, 20, 3);
+    world.begins_anew = world.sink.stale = true;
+    world.sink.poison = 0;
+    assert_int_equal(run(&world, 6, &stats), 0);
+    assert_each_once(&world, 0);
+    assert_false(world.sink.stale);
+}
+
 static void test_to_quiet_fatal_error_ends_without_ack_of_the_lost(void **state)
 {
     (void)state;
@@ -460,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_to_quiet_source_retry_error_keeps_what_came_before),
         cmocka_unit_test(test_to_quiet_waits_longer_each_time_up_to_the_maximum),
         cmocka_unit_test(test_to_quiet_one_bad_result_alone_is_left_out),
+        cmocka_unit_test(test_to_quiet_bad_first_result_of_a_full_reading_old_rows_go),
         cmocka_unit_test(test_to_quiet_fatal_error_ends_without_ack_of_the_lost),
         cmocka_unit_test(test_to_quiet_position_without_results_is_stored),
         cmocka_unit_test(test_to_quiet_waits_for_the_worker),
