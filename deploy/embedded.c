@@ -166,6 +166,8 @@ int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
     embedded->worker_started = r == 0;
     if (r == 0 && !(bulk && embedded->first_load))
         r = start_sink(embedded);
+    if (r == ERR_STATE)
+        settings_tell_damage(settings);
     if (r < 0) {
         embedded_close(&embedded);
         return r;
@@ -217,6 +219,8 @@ int embedded_to_quiet(struct embedded *embedded, embedded_wait_fn *on_wait, void
         r = runner_to_quiet(embedded->runner, worker_quiet, &wait);
     if (r >= 0)
         r = embedded_failure(embedded);
+    if (r == ERR_STATE)
+        settings_tell_damage(embedded->settings);
     return r < 0 ? r : start_sink(embedded);
 }
 

@@ -154,6 +154,16 @@ void settings_close(struct settings *settings)
     arena_free(&settings->arena);
 }
 
+void settings_tell_damage(const struct settings *settings)
+{
+    const char *dir = config_path(settings->config, OPTION_DATA_DIR);
+    (void)fprintf(stderr,
+        "%s/state is damaged, of another version, or older than the tables.\n"
+        "Nothing that was acknowledged is lost while %s/log is whole: move %s/state and the "
+        "database\n(%s/tabiji.db unless configured) away, start again, and both are made anew.\n",
+        dir, dir, dir, dir);
+}
+
 void settings_tell_difference(const struct settings *settings, struct str difference)
 {
     (void)fprintf(stderr,

@@ -147,10 +147,26 @@ static bool documents(int argc, char **argv, int *exit_code)
     return true;
 }
 
+/* Files of the state and the log are mapped: one that is cut short, or whose disk fails, shows so.
+ */
+static void on_bus_error(int number)
+{
+    static const char message[] =
+        "tabiji: a file of the state or the log is shorter than it says, or its disk fails. If it "
+        "is "
+        "in state/,\nmove state/ and the database away and start again: both are made anew from "
+        "the log.\n";
+    (void)number;
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)written;
+    _exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     int exit_code;
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGBUS, on_bus_error);
     (void)setlocale(LC_CTYPE, "C.UTF-8");
     if (documents(argc, argv, &exit_code))
         return exit_code;

@@ -38,10 +38,15 @@ static int64_t now_micros(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / NANOS_PER_MICRO;
 }
 
+static bool on_kafka(const struct verb_call *call)
+{
+    return str_equal(config_text(call->config, OPTION_STREAM_DRIVER), STR("kafka"));
+}
+
 /* The log to append to: Kafka's, or the embedded one with worker and sink behind it. */
 static int open_log(struct importing *importing, struct appender **out)
 {
-    if (str_equal(config_text(importing->call->config, OPTION_STREAM_DRIVER), STR("kafka"))) {
+    if (on_kafka(importing->call)) {
         struct kafka_config kafka;
         int r = serve_kafka(&importing->settings, "", &kafka);
         if (r == 0)
@@ -127,8 +132,10 @@ static int import_all(struct importing *importing)
     struct appender *appender = NULL;
     struct import_progress done = {0};
     int r = open_log(importing, &appender);
+    if (r < 0 && on_kafka(call))
+        return verb_fail(call, r, "Kafka");
     if (r < 0)
-        return verb_fail(call, r, "cannot open the log");
+        return verb_fail(call, r, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
     r = import_files(importing, appender, &done);
     if (r == 0 && importing->embedded) {
         progress_begin(&importing->progress, "tables", 0);
