@@ -10,6 +10,7 @@
 #include "deploy/timeline.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
+#include "schemas/json.h"
 
 #define DATA_DIR_DEFAULT "tabiji-demo"
 #define EVENTS_DEFAULT 10000
@@ -40,12 +41,18 @@ static void on_sent(void *context, int64_t sent)
     progress_at(&demo->progress, sent);
 }
 
+/* Where what is no result is said: JSON stands on standard output alone. */
+static FILE *aside(const struct demo *demo)
+{
+    return demo->call->json ? stderr : stdout;
+}
+
 static int send_week(struct demo *demo, const struct generator *generator)
 {
     int64_t begun = progress_clock();
     int port = collector_port(demo->collector);
     size_t events = generator_count(generator);
-    (void)printf(
+    (void)fprintf(aside(demo),
         "sending %zu events of an invented week to http://127.0.0.1:%d/v1/events\n", events, port);
     (void)fflush(stdout);
     progress_begin(&demo->progress, "events", (int64_t)events);
@@ -54,7 +61,8 @@ static int send_week(struct demo *demo, const struct generator *generator)
     if (r == 0)
         r = embedded_to_quiet(demo->embedded, NULL, NULL);
     if (r == 0)
-        (void)printf("%lld acknowledged, %lld rejected, in the tables after %.1f s\n\n",
+        (void)fprintf(aside(demo),
+            "%lld acknowledged, %lld rejected, in the tables after %.1f s\n\n",
             (long long)demo->counts.accepted, (long long)demo->counts.rejected,
             (double)(progress_clock() - begun) / 1e6);
     return r;
@@ -80,6 +88,36 @@ static int show(struct demo *demo)
     return found < 0 ? found : r;
 }
 
+/* The same as one JSON object. */
+static int show_json(struct demo *demo)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    CLEANUP(buf_free) struct buf database = {0};
+    uint8_t person[KEY_SIZE];
+    const struct timeline_options options = {.json = true, .limit = TIMELINE_LIMIT};
+    int r = reader_open(&reader, embedded_database(demo->embedded));
+    if (r == 0)
+        r = json_write_text(&database, str_of(embedded_database(demo->embedded)));
+    if (r < 0)
+        return r;
+    long long accepted = (long long)demo->counts.accepted;
+    long long rejected = (long long)demo->counts.rejected;
+    (void)printf("{\"events\":{\"sent\":%lld,\"accepted\":%lld,\"rejected\":%lld},"
+                 "\"database\":%.*s,\"channels\":",
+        accepted + rejected, accepted, rejected, (int)database.size, database.data);
+    r = report_channels(reader, true, stdout);
+    if (r < 0)
+        return r;
+    (void)printf(",\"timeline\":");
+    r = reader_telling_person(reader, person);
+    if (r == 0)
+        r = timeline_print(reader, person, &options, stdout);
+    else if (r > 0)
+        (void)printf("[]");
+    (void)printf("}\n");
+    return r < 0 ? r : 0;
+}
+
 static int check_parts(void *context)
 {
     struct demo *demo = context;
@@ -95,15 +133,16 @@ static int run_demo(struct demo *demo, const struct generator *generator)
     if (r == 0)
         r = send_week(demo, generator);
     if (r == 0)
-        r = show(demo);
+        r = demo->call->json ? show_json(demo) : show(demo);
     if (r < 0)
         return verb_fail(demo->call, r, "the demonstration");
-    (void)printf("\ndatabase: %s (sqlite3 %s 'SELECT * FROM v_channel_attribution')\n",
-        embedded_database(demo->embedded), embedded_database(demo->embedded));
+    if (!demo->call->json)
+        (void)printf("\ndatabase: %s (sqlite3 %s 'SELECT * FROM v_channel_attribution')\n",
+            embedded_database(demo->embedded), embedded_database(demo->embedded));
     if (!verb_switch(demo->call, "--keep"))
         return EXIT_OK;
-    (void)printf(
-        "listening on http://127.0.0.1:%d until interrupted\n", collector_port(demo->collector));
+    (void)fprintf(aside(demo), "listening on http://127.0.0.1:%d until interrupted\n",
+        collector_port(demo->collector));
     (void)fflush(stdout);
     r = serve_wait(check_parts, demo);
     return r < 0 ? verb_fail(demo->call, r, "stopped") : EXIT_OK;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """`tabiji demo` as a new user runs it."""
+import json
 import sqlite3
 
 from harness import Workspace, tabiji
@@ -19,6 +20,10 @@ def main():
         assert total > 0 and credited and all(minor == total for _, minor in credited), (credited, total)
         again = tabiji("demo", "--data", space.path / "demo", "--events", "3000")
         assert again.count("\n") == text.count("\n"), "a second run shows something else"
+        shown = json.loads(tabiji("demo", "--data", space.path / "demo", "--events", "3000", "--json"))
+        assert shown["events"] == {"sent": 3000, "accepted": 3000, "rejected": 0}, shown["events"]
+        assert shown["database"].endswith("tabiji.db") and shown["timeline"], shown
+        assert {row["channel"] for row in shown["channels"]} > {"Store", "LINE", "Email"}, shown["channels"]
 
 
 if __name__ == "__main__":
