@@ -228,7 +228,9 @@ static void count(const struct request *request)
     if (request->begun_micros)
         metrics_observe(metrics, METRIC_COLLECTOR_REQUEST_SECONDS,
             clock_micros(CLOCK_MONOTONIC) - request->begun_micros);
-    if (exchange->status != 200 || !exchange->source || intake->dry_run)
+    /* 400 answers a lone event without an id: it is kept as rejected. */
+    bool judged = exchange->status == 200 || exchange->status == 400;
+    if (!judged || !exchange->source || intake->dry_run)
         return;
     int source = exchange->source->metric;
     const size_t results[METRIC_RESULT_COUNT] = {[RESULT_ACCEPTED] = intake->accepted,

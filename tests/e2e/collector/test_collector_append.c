@@ -299,13 +299,21 @@ static void test_collector_metrics_count_what_happened(void **state)
     assert_post(server, "/v1/events", "[" EVENT("e1") "," EVENT("e1") "]", 200,
         "{\"accepted\":1,\"duplicates\":1,\"rejected\":[]}");
     struct client_reply reply;
+    /* Kept as rejected, so counted so, though the answer is 400. */
+    client_post(server->port, "/v1/events", SERVER_BASIC,
+        STR("{\"type\":\"page_viewed\",\"ids\":{\"cookie\":\"c\"}}"), &reply);
+    assert_int_equal(reply.status, 400);
+    client_reply_free(&reply);
     client_ask(server->port, STR("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), &reply);
     assert_int_equal(reply.status, 200);
     static const char *const lines[] = {
         "tabiji_collector_events_total{source=\"ec-web\",result=\"accepted\"} 1\n",
         "tabiji_collector_events_total{source=\"ec-web\",result=\"duplicate\"} 1\n",
+        "tabiji_collector_events_total{source=\"ec-web\",result=\"rejected\"} 1\n",
+        "tabiji_collector_rejected_total{reason=\"bad_id\"} 1\n",
         "tabiji_collector_requests_total{protocol=\"native\",status=\"200\"} 1\n",
-        "tabiji_collector_append_seconds_count 1\n",
+        "tabiji_collector_requests_total{protocol=\"native\",status=\"400\"} 1\n",
+        "tabiji_collector_append_seconds_count 2\n",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_non_null(strstr(reply.body, lines[i]));
