@@ -179,9 +179,9 @@ static int write_store(
         mdb_txn_abort(txn);
         return r;
     }
-    r = mdb_txn_commit(txn);
-    if (r)
-        return state_lmdb_error(r);
+    r = state_lmdb_commit(txn);
+    if (r < 0)
+        return r;
     for (int i = 0; i < TOPIC_COUNT; i++)
         task->changelogs[i].next = task->changelogs[i].now.next;
     return 0;
@@ -324,8 +324,7 @@ int kafka_task_rebuild(struct kafka_task *task)
         mdb_txn_abort(txn);
         return error;
     }
-    r = mdb_txn_commit(txn);
-    return r ? state_lmdb_error(r) : 0;
+    return state_lmdb_commit(txn);
 }
 
 int kafka_task_replay(struct kafka_task *task, const struct state_change *changes, size_t count)

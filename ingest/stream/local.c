@@ -136,8 +136,7 @@ static int read_positions(struct local *local)
         return error;
     }
     local->results_end = local->change_next;
-    r = mdb_txn_commit(txn);
-    return r ? state_lmdb_error(r) : 0;
+    return state_lmdb_commit(txn);
 }
 
 int local_state_open(struct local *local, const char *path, bool read_only)

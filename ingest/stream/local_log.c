@@ -140,9 +140,9 @@ static int commit_requests(struct local *local, const struct append_request *fir
         mdb_txn_abort(txn);
         return error;
     }
-    r = mdb_txn_commit(txn);
-    if (r)
-        return state_lmdb_error(r);
+    error = state_lmdb_commit(txn);
+    if (error < 0)
+        return error;
     *end = position;
     return FAULT_POINT("log_committed");
 }
@@ -319,8 +319,7 @@ static int open_log_databases(struct local *local)
         mdb_txn_abort(txn);
         return error;
     }
-    r = mdb_txn_commit(txn);
-    return r ? state_lmdb_error(r) : 0;
+    return state_lmdb_commit(txn);
 }
 
 int local_log_open(struct local *local, const char *dir)

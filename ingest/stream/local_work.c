@@ -351,9 +351,9 @@ static int commit_batch(struct local *local, int64_t input)
         mdb_txn_abort(txn);
         return error;
     }
-    r = mdb_txn_commit(txn);
-    if (r)
-        return state_lmdb_error(r);
+    error = state_lmdb_commit(txn);
+    if (error < 0)
+        return error;
     local->input_next = input;
     local->change_next = change;
     (void)pthread_mutex_lock(&local->results_mutex);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "ingest/stream/key_filter.h"
 #include "schemas/error.h"
@@ -20,6 +21,7 @@
 /* Keys that an apply() reads for the filter: so many, and so many more for each that it writes. */
 #define LEARN_KEYS_MIN ((size_t)1000)
 #define LEARN_KEYS_A_CHANGE ((size_t)4)
+#define FULL_DISK_BYTES ((uint64_t)1 << 20) /* less is left: a write failed for want of room */
 
 /* A row of a table with large values begins with one of these. */
 enum {
@@ -63,6 +65,23 @@ int state_lmdb_error(int code)
     default:
         return ERR_IO;
     }
+}
+
+static bool disk_is_full(MDB_env *env)
+{
+    mdb_filehandle_t file;
+    struct statvfs disk;
+    return mdb_env_get_fd(env, &file) == 0 && fstatvfs(file, &disk) == 0 &&
+           (uint64_t)disk.f_bavail * disk.f_frsize < FULL_DISK_BYTES;
+}
+
+int state_lmdb_commit(MDB_txn *txn)
+{
+    MDB_env *env = mdb_txn_env(txn);
+    int r = mdb_txn_commit(txn);
+    if (r == EIO && disk_is_full(env))
+        return ERR_FULL;
+    return r ? state_lmdb_error(r) : 0;
 }
 
 static MDB_val to_val(struct str bytes)
@@ -255,8 +274,7 @@ static int open_databases(struct state_lmdb *store, const struct state_lmdb_opti
         mdb_txn_abort(txn);
         return error;
     }
-    r = mdb_txn_commit(txn);
-    return r ? state_lmdb_error(r) : 0;
+    return state_lmdb_commit(txn);
 }
 
 /* Empty tables have been learnt; where another process writes, nothing ever is. */

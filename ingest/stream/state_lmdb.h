@@ -68,3 +68,9 @@ MDB_dbi state_lmdb_extra(struct state_lmdb *store, size_t index);
 /* The ERR_* for an LMDB or errno code: full disk or map ERR_FULL, damage ERR_STATE, else ERR_IO.
  * Never 0 for a failure. */
 int state_lmdb_error(int code);
+
+/* Commits, and tells a full disk from a failing one: LMDB answers EIO for a short write, which is
+ * how a disk says that it has become full in the midst. Nothing of the transaction remains then, as
+ * LMDB writes the page that refers to it last. Consumes the transaction. Errors: of
+ * state_lmdb_error(). */
+MUST_CHECK int state_lmdb_commit(MDB_txn *txn);
