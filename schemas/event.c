@@ -133,18 +133,24 @@ static int hash_encoded(const struct touchpoint *facts, struct buf *bytes, uint6
     return r;
 }
 
-int event_facts_hash(const struct touchpoint *event, uint64_t *hash)
+void event_facts(const struct touchpoint *event, struct touchpoint *out)
 {
-    struct touchpoint facts = *event;
-    memset(facts.event_key, 0, sizeof(facts.event_key));
-    facts.received_at = 0;
+    *out = *event;
+    memset(out->event_key, 0, sizeof(out->event_key));
+    out->received_at = 0;
     if (event->time_quality == TIME_QUALITY_CORRECTED ||
         event->time_quality == TIME_QUALITY_SERVER || event->time_quality == TIME_QUALITY_CLAMPED)
-        facts.occurred_at = 0;
-    facts.time_quality = TIME_QUALITY_UNKNOWN;
-    facts.adapter_version = 0;
-    facts.has_client = false;
-    facts.traceparent = str_make(NULL, 0);
+        out->occurred_at = 0;
+    out->time_quality = TIME_QUALITY_UNKNOWN;
+    out->adapter_version = 0;
+    out->has_client = false;
+    out->traceparent = str_make(NULL, 0);
+}
+
+int event_facts_hash(const struct touchpoint *event, uint64_t *hash)
+{
+    struct touchpoint facts;
+    event_facts(event, &facts);
 
     /* Within the limit nothing is allocated and nothing can fail. */
     char stack[EVENT_SIZE_MAX];

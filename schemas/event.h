@@ -40,10 +40,13 @@ enum event_class event_type_class(struct str type);
 /* The canonical types, sorted, for hints and documents; *count is set. Threads: any. */
 const struct str *event_types(size_t *count);
 
-/* Hash of the facts: all fields but event_key, received_at, time_quality, adapter_version, client
- * and traceparent. Two events of one key with different facts are a conflict. occurred_at counts
- * only where time_quality is not corrected, clamped or server (a resent event gets another such
- * time).
+/* The event without what tells of its transport: event_key, received_at, time_quality,
+ * adapter_version, client and traceparent are as if not said; so is occurred_at where time_quality
+ * is corrected, clamped or server (a resent event gets another such time). *out borrows all text of
+ * *event. Threads: any. */
+void event_facts(const struct touchpoint *event, struct touchpoint *out);
+
+/* Hash of event_facts(). Two events of one key with different facts are a conflict.
  * Errors: ERR_NO_MEMORY, ERR_TOO_LARGE; neither for an event within EVENT_SIZE_MAX. Threads: any.
  */
 MUST_CHECK int event_facts_hash(const struct touchpoint *event, uint64_t *hash);

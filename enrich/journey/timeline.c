@@ -57,9 +57,10 @@ static int reject_bytes(struct timeline *timeline, int error, struct str payload
 static int reject_conflict(struct timeline *timeline, const struct touchpoint *event)
 {
     CLEANUP(buf_free) struct buf payload = {0};
-    struct touchpoint without = *event;
-    without.received_at = 0; /* the same bytes however often it comes */
-    int r = event_json_write(&without, &payload);
+    struct touchpoint facts;
+    event_facts(event, &facts); /* the same bytes however often it comes */
+    memcpy(facts.event_key, event->event_key, KEY_SIZE);
+    int r = event_json_write(&facts, &payload);
     if (r < 0)
         return r;
     return timeline_reject(timeline->task, &(struct timeline_rejection){

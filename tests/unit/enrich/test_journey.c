@@ -269,6 +269,32 @@ static void test_process_other_facts_under_one_key_are_rejected(void **state)
     assert_int_equal(row.position, 5);
 }
 
+/* A resend is another request: what tells of it must not make another row of the same conflict. */
+static void test_process_resent_conflict_is_rejected_with_the_same_bytes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct touchpoint event = event_of(1, "page_viewed", DAY), other = event;
+    struct rejected first, second;
+    char payload[512];
+    event.time_quality = other.time_quality = TIME_QUALITY_SERVER;
+    other.type = STR("searched");
+    put(fixture, A, 0, 5, &event);
+    commit(fixture);
+    put(fixture, A, 0, 6, &other);
+    assert_int_equal(rejected(fixture, &first), 1);
+    assert_true(first.payload.size < sizeof payload);
+    memcpy(payload, first.payload.data, first.payload.size);
+    struct str before = str_make(payload, first.payload.size);
+    commit(fixture);
+    other.occurred_at += 5;
+    other.traceparent = STR("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    other.adapter_version++;
+    put(fixture, A, 0, 7, &other);
+    assert_int_equal(rejected(fixture, &second), 1);
+    assert_true(str_equal(second.payload, before));
+    commit(fixture);
+}
+
 static void test_process_lower_position_takes_the_place(void **state)
 {
     struct fixture *fixture = *state;
@@ -655,6 +681,7 @@ int main(void)
         TEST(test_process_put_leaves_event_session_profile),
         TEST(test_process_event_that_came_again_changes_nothing),
         TEST(test_process_other_facts_under_one_key_are_rejected),
+        TEST(test_process_resent_conflict_is_rejected_with_the_same_bytes),
         TEST(test_process_lower_position_takes_the_place),
         TEST(test_process_lower_position_with_another_time_moves_the_row),
         TEST(test_settle_late_event_corrects_only_what_it_changes),
