@@ -376,14 +376,17 @@ static int credit_row(void *context, sqlite3_stmt *row)
     return listener->found.credit(listener->context, &credit);
 }
 
+/* A sum of money that cannot fail: see views.sql. */
+#define SUM_MINOR(minor) "sum(" minor " >> 32) * 4294967296 + sum(" minor " & 4294967295)"
+
 int reader_channels(struct reader *reader,
     int (*found)(void *context, const struct reader_credit *credit), void *context)
 {
     struct listener listener = {.found.credit = found, .context = context};
     sqlite3_stmt *select = NULL;
     int r = database_prepare(reader->db,
-        "SELECT model, channel, currency, sum(weight_ppb), sum(credited_revenue_minor) "
-        "FROM attribution_credit GROUP BY currency, channel, model",
+        "SELECT model, channel, currency, sum(weight_ppb), " SUM_MINOR(
+            "credited_revenue_minor") " FROM attribution_credit GROUP BY currency, channel, model",
         &select);
     return r < 0 ? r : each(select, credit_row, &listener, NULL);
 }
@@ -438,9 +441,8 @@ int reader_revenue(struct reader *reader,
     struct listener listener = {.found.revenue = found, .context = context};
     sqlite3_stmt *select = NULL;
     int r = database_prepare(reader->db,
-        "SELECT currency, coalesce(sum(revenue_minor) FILTER (WHERE kind <> 'refund'), 0), "
-        "coalesce(sum(revenue_minor) FILTER (WHERE kind = 'refund'), 0) "
-        "FROM conversion GROUP BY currency",
+        "SELECT currency, " SUM_MINOR("(revenue_minor * (kind <> 'refund'))") ", " SUM_MINOR(
+            "(revenue_minor * (kind = 'refund'))") " FROM conversion GROUP BY currency",
         &select);
     return r < 0 ? r : each(select, revenue_row, &listener, NULL);
 }

@@ -1,5 +1,7 @@
 -- What analysts read. The repeated expressions are spelled out, so that each view can be read alone:
 -- times as text in UTC and in Japan's time, keys as text, money in major units beside the exact minor ones.
+-- Money is summed in two halves: sum() of integers fails when it overflows, and two absurd amounts would so
+-- take a view from everybody. The halves are exact wherever the sum fits, and a REAL near it where it does not.
 
 CREATE VIEW v_person AS
 SELECT
@@ -198,7 +200,8 @@ FROM (
         channel,
         currency,
         sum(weight_ppb) / 1e9 AS credited_conversions,
-        sum(credited_revenue_minor) AS credited_revenue_minor
+        sum(credited_revenue_minor >> 32) * 4294967296
+            + sum(credited_revenue_minor & 4294967295) AS credited_revenue_minor
     FROM attribution_credit
     GROUP BY model, channel, currency
 ) AS s
@@ -246,7 +249,8 @@ FROM (
         max(touches) AS touches,
         count(*) AS paths,
         sum(conversions) AS conversions,
-        sum(revenue_minor) AS revenue_minor
+        sum(revenue_minor >> 32) * 4294967296
+            + sum(revenue_minor & 4294967295) AS revenue_minor
     FROM path
     GROUP BY kind, channels, currency
 ) AS s
@@ -265,7 +269,8 @@ FROM (
         (occurred_at - first_touch_at) / 86400000000 AS lag_days,
         currency,
         count(*) AS conversions,
-        sum(revenue_minor) AS revenue_minor,
+        sum(revenue_minor >> 32) * 4294967296
+            + sum(revenue_minor & 4294967295) AS revenue_minor,
         avg(path_length) AS mean_path_length
     FROM conversion
     WHERE kind = 'conversion' AND path_length > 0
@@ -290,10 +295,12 @@ FROM (
         channel,
         currency,
         sum(assists) AS assisted_conversions,
-        sum(assists * revenue_minor) AS assisted_revenue_minor,
+        sum((assists * revenue_minor) >> 32) * 4294967296
+            + sum((assists * revenue_minor) & 4294967295) AS assisted_revenue_minor,
         sum(is_first) AS first_touch_conversions,
         sum(is_last) AS last_touch_conversions,
-        sum(is_last * revenue_minor) AS last_touch_revenue_minor
+        sum((is_last * revenue_minor) >> 32) * 4294967296
+            + sum((is_last * revenue_minor) & 4294967295) AS last_touch_revenue_minor
     FROM (
         SELECT
             t.value AS channel,
@@ -337,7 +344,8 @@ FROM (
         currency,
         count(*) AS paths,
         sum(conversions) AS conversions,
-        sum(revenue_minor) AS revenue_minor
+        sum(revenue_minor >> 32) * 4294967296
+            + sum(revenue_minor & 4294967295) AS revenue_minor
     FROM path
     GROUP BY kind, touches, currency
 ) AS s
@@ -426,7 +434,9 @@ WHERE place = 1;
 -- Months are Japan's. What was spent but earned nothing, and what earned without spend, both stand.
 CREATE VIEW v_roas AS
 WITH cost AS (
-    SELECT channel, currency, substr(day, 1, 7) AS period, sum(cost_minor) AS spend_minor
+    SELECT channel, currency, substr(day, 1, 7) AS period,
+        sum(cost_minor >> 32) * 4294967296
+            + sum(cost_minor & 4294967295) AS spend_minor
     FROM spend
     GROUP BY channel, currency, period
 ),
@@ -437,7 +447,8 @@ earned AS (
         c.currency,
         strftime('%Y-%m', o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS period,
         sum(c.weight_ppb) / 1e9 AS credited_conversions,
-        sum(c.credited_revenue_minor) AS credited_minor
+        sum(c.credited_revenue_minor >> 32) * 4294967296
+            + sum(c.credited_revenue_minor & 4294967295) AS credited_minor
     FROM attribution_credit AS c JOIN conversion AS o USING (person, conversion_id)
     GROUP BY 1, 2, 3, 4
 ),

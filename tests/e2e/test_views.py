@@ -2,6 +2,8 @@
 """Views on paths over the real file, against a plain count in Python: who assisted, how long paths are, what follows what.
 The touches come from the credits of the linear model (one a touch), so from other rows than the views read."""
 import collections
+import contextlib
+import json
 import sqlite3
 
 from harness import ROOT, SHARED, Workspace, need, tabiji
@@ -82,6 +84,23 @@ def check_flow(db, paths):
         assert abs(row[5] - wanted[row[:3]] / leaving[row[:2]]) < 1e-12, row
 
 
+def check_absurd_amounts():
+    """Two orders that no sum can hold are two rows, not the end of the views."""
+    order = {"type": "order_completed", "time": "2026-11-20T00:00:00Z", "ids": {"login": "u-1"}}
+    most = {"revenue": "92233720368547758.07", "currency": "USD"}
+    lines = [json.dumps({"id": f"e-{n}", **order, "order": {"order_id": f"W-{n}", **most}}) for n in (1, 2)]
+    with Workspace() as space:
+        tabiji("import", "--data", space.path / "data", "--mapping", ROOT / "deploy" / "mappings" / "native.ini", "-",
+               stdin="\n".join(lines).encode())
+        with contextlib.closing(sqlite3.connect(f"file:{space.path}/data/tabiji.db?mode=ro", uri=True)) as db:
+            views = [name for name, in db.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
+            assert len(views) > 15, views
+            for view in views:
+                db.execute(f"SELECT * FROM {view}").fetchall()
+            revenue, = db.execute("SELECT credited_revenue FROM v_channel_attribution WHERE model = 'first'").fetchone()
+            assert abs(revenue / 184467440737095516.14 - 1) < 1e-9, revenue
+
+
 def main():
     with Workspace() as space:
         tabiji("import", "--data", space.path / "data", "--mapping", MAPPING, FILE)
@@ -92,6 +111,7 @@ def main():
         check_length(db, paths)
         check_flow(db, paths)
         print(f"{len(paths)} paths agree with v_assisted, v_path_length, v_journey_flow")
+    check_absurd_amounts()
 
 
 if __name__ == "__main__":
