@@ -36,6 +36,20 @@ static inline struct avro_reader avro_reader_of(struct str bytes)
 #define AVRO_INLINE static inline __attribute__((always_inline))
 #define AVRO_SLOW static __attribute__((noinline, unused))
 
+#define AVRO_CLEAR_INLINE_MAX 64
+
+/* memset() behind a call: where the size is known gcc stores large records by `rep stos`, whose
+ * start alone costs more than libc takes for all of one. */
+void avro_clear_large(void *out, size_t size);
+
+AVRO_INLINE void avro_clear(void *out, size_t size)
+{
+    if (size <= AVRO_CLEAR_INLINE_MAX)
+        memset(out, 0, size);
+    else
+        avro_clear_large(out, size);
+}
+
 static inline int64_t avro_zigzag(uint64_t bits)
 {
     return (int64_t)(bits >> 1) ^ -(int64_t)(bits & 1);

@@ -20,9 +20,10 @@ ENUM_NAMES(call_direction, CALL_DIRECTION_COUNT);
 ENUM_NAMES(message_kind, MESSAGE_KIND_COUNT);
 
 #define FIELD(key, type, member, what)                                                             \
-    .text = key, .name = STR_INIT(key), .kind = EVENT_FIELD_##what,                                \
+    .size = sizeof(key) - 1, .text = key, .name = STR_INIT(key), .kind = EVENT_FIELD_##what,       \
     .offset = offsetof(struct type, member)
-#define PLAIN(key, what) .text = key, .name = STR_INIT(key), .kind = EVENT_FIELD_##what
+#define PLAIN(key, what)                                                                           \
+    .size = sizeof(key) - 1, .text = key, .name = STR_INIT(key), .kind = EVENT_FIELD_##what
 #define PART(key)                                                                                  \
     FIELD(#key, touchpoint, key, PART), .has = offsetof(struct touchpoint, has_##key),             \
                                         .part = &part_##key
@@ -37,15 +38,15 @@ static const struct event_field campaign_fields[] = {
     {TEXT(campaign, source)},
     {TEXT(campaign, term)},
 };
-static const struct event_part part_campaign = {campaign_fields, 7, 0, 0, 0x6E789E6AA1B965F4,
-    {[5] = 6, [6] = 1, [18] = 2, [20] = 7, [26] = 5, [43] = 3, [51] = 4}};
+static const struct event_part part_campaign = {campaign_fields, 7, 0, 0, 0, 0xF88BB8A8724C81EC,
+    {[12] = 6, [13] = 0, [26] = 4, [34] = 1, [41] = 5, [46] = 3, [62] = 2}};
 
 static const struct event_field click_fields[] = {
     {TEXT(click, kind)},
     {TEXT(click, value)},
 };
 static const struct event_part part_click = {
-    click_fields, 2, 1u << 0 | 1u << 1, 0, 0xE220A8397B1DCDAF, {[11] = 1, [53] = 2}};
+    click_fields, 2, 1u << 0 | 1u << 1, 0, 0, 0xE220A8397B1DCDAF, {[48] = 1, [61] = 0}};
 
 static const struct event_field page_fields[] = {
     {TEXT(page, host)},
@@ -57,8 +58,8 @@ static const struct event_field page_fields[] = {
     {TEXT(page, title)},
     {PLAIN("url", URL)},
 };
-static const struct event_part part_page = {page_fields, 8, 0, 0, 0x6E789E6AA1B965F4,
-    {[7] = 5, [12] = 6, [16] = 7, [21] = 8, [24] = 1, [30] = 3, [55] = 2, [56] = 4}};
+static const struct event_part part_page = {page_fields, 8, 0, 0, 0, 0x6E789E6AA1B965F4,
+    {[3] = 1, [11] = 0, [14] = 5, [22] = 4, [27] = 3, [42] = 7, [54] = 2, [59] = 6}};
 
 static const struct event_field device_fields[] = {
     {TEXT(device, app)},
@@ -69,8 +70,8 @@ static const struct event_field device_fields[] = {
     {TEXT(device, os)},
     {TEXT(device, screen)},
 };
-static const struct event_part part_device = {device_fields, 7, 0, 0, 0x06C45D188009454F,
-    {[0] = 3, [2] = 4, [7] = 5, [12] = 6, [18] = 1, [19] = 2, [48] = 7}};
+static const struct event_part part_device = {device_fields, 7, 0, 0, 0, 0xE220A8397B1DCDAF,
+    {[2] = 2, [7] = 0, [39] = 4, [46] = 6, [48] = 5, [53] = 1, [61] = 3}};
 
 static const struct event_field geo_fields[] = {
     {TEXT(geo, city)},
@@ -78,7 +79,7 @@ static const struct event_field geo_fields[] = {
     {TEXT(geo, region)},
 };
 static const struct event_part part_geo = {
-    geo_fields, 3, 0, 0, 0xE220A8397B1DCDAF, {[21] = 3, [41] = 2, [49] = 1}};
+    geo_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[18] = 0, [35] = 1, [46] = 2}};
 
 static const struct event_field order_fields[] = {
     {TEXT(order, coupon)},
@@ -91,8 +92,8 @@ static const struct event_field order_fields[] = {
     {FIELD("shipping", order, shipping_minor, MONEY)},
     {FIELD("tax", order, tax_minor, MONEY)},
 };
-static const struct event_part part_order = {order_fields, 9, 0, 0, 0x6E789E6AA1B965F4,
-    {[20] = 9, [21] = 7, [28] = 1, [30] = 8, [31] = 4, [35] = 2, [43] = 5, [45] = 3, [61] = 6}};
+static const struct event_part part_order = {order_fields, 9, 0, 0, 0, 0x6E789E6AA1B965F4,
+    {[1] = 7, [6] = 1, [11] = 4, [15] = 3, [16] = 2, [32] = 5, [36] = 0, [42] = 8, [44] = 6}};
 
 static const struct event_field item_fields[] = {
     {TEXT(order_item, category)},
@@ -101,7 +102,7 @@ static const struct event_field item_fields[] = {
     {TEXT(order_item, sku)},
 };
 const struct event_part event_part_item = {
-    item_fields, 4, 0, 1u << 2, 0xE220A8397B1DCDAF, {[11] = 3, [35] = 1, [44] = 2, [48] = 4}};
+    item_fields, 4, 0, 1u << 2, 0, 0xE220A8397B1DCDAF, {[6] = 2, [16] = 3, [31] = 0, [50] = 1}};
 
 static const struct event_field call_fields[] = {
     {TEXT(call, agent)},
@@ -114,8 +115,8 @@ static const struct event_field call_fields[] = {
     {FIELD("talk_ms", call, talk_ms, LONG)},
     {FIELD("wait_ms", call, wait_ms, LONG)},
 };
-static const struct event_part part_call = {call_fields, 9, 0, 0, 0x06C45D188009454F,
-    {[13] = 2, [19] = 6, [21] = 4, [27] = 7, [35] = 3, [39] = 9, [40] = 5, [48] = 8, [62] = 1}};
+static const struct event_part part_call = {call_fields, 9, 0, 0, 0, 0xE220A8397B1DCDAF,
+    {[0] = 6, [15] = 3, [17] = 2, [21] = 1, [28] = 5, [31] = 7, [34] = 8, [47] = 0, [55] = 4}};
 
 static const struct event_field store_fields[] = {
     {TEXT(store, area)},
@@ -124,7 +125,7 @@ static const struct event_field store_fields[] = {
     {TEXT(store, terminal)},
 };
 static const struct event_part part_store = {
-    store_fields, 4, 0, 0, 0xE220A8397B1DCDAF, {[21] = 3, [31] = 2, [55] = 4, [58] = 1}};
+    store_fields, 4, 0, 0, 0, 0xE220A8397B1DCDAF, {[17] = 2, [37] = 1, [51] = 3, [58] = 0}};
 
 static const struct event_field message_fields[] = {
     {FIELD("kind", message, kind, ENUM), .names = &message_kind_names},
@@ -133,7 +134,7 @@ static const struct event_field message_fields[] = {
     {TEXT(message, template)},
 };
 static const struct event_part part_message = {
-    message_fields, 4, 0, 0, 0xE220A8397B1DCDAF, {[11] = 1, [39] = 3, [40] = 2, [42] = 4}};
+    message_fields, 4, 0, 0, 0, 0xE220A8397B1DCDAF, {[14] = 1, [30] = 2, [38] = 3, [61] = 0}};
 
 static const struct event_field evidence_fields[] = {
     {PLAIN("a", NODE_A)},
@@ -143,7 +144,7 @@ static const struct event_field evidence_fields[] = {
     {FIELD("sign", evidence, sign, INT), .standard = 1},
 };
 static const struct event_part part_evidence = {evidence_fields, 5, 1u << 0 | 1u << 2, 1u << 4,
-    0xE220A8397B1DCDAF, {[28] = 3, [36] = 1, [40] = 4, [57] = 5, [61] = 2}};
+    1u << 1, 0x6E789E6AA1B965F4, {[14] = 3, [18] = 4, [20] = 1, [25] = 0, [52] = 2}};
 
 static const struct event_field client_fields[] = {
     {TEXT(client, address)},
@@ -151,7 +152,7 @@ static const struct event_field client_fields[] = {
     {TEXT(client, user_agent)},
 };
 static const struct event_part part_client = {
-    client_fields, 3, 0, 0, 0xE220A8397B1DCDAF, {[7] = 2, [18] = 1, [20] = 3}};
+    client_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[8] = 0, [13] = 1, [59] = 2}};
 
 static const struct event_field consent_fields[] = {
     {FIELD("ads", consent, ads, CHOICE)},
@@ -159,7 +160,7 @@ static const struct event_field consent_fields[] = {
     {FIELD("personalisation", consent, personalisation, CHOICE)},
 };
 static const struct event_part part_consent = {
-    consent_fields, 3, 0, 0, 0xE220A8397B1DCDAF, {[4] = 3, [38] = 2, [42] = 1}};
+    consent_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[33] = 2, [53] = 1, [58] = 0}};
 
 static const struct event_field touchpoint_fields[] = {
     {FIELD("adapter_version", touchpoint, adapter_version, INT), .trusted = true},
@@ -192,54 +193,49 @@ static const struct event_field touchpoint_fields[] = {
     {FIELD("type", touchpoint, type, TYPE)},
 };
 const struct event_part event_part_touchpoint = {touchpoint_fields, 27, 1u << 26, 0,
-    0x44ADDD817DB8B4DF,
-    {[1] = 26,
-        [4] = 12,
-        [6] = 8,
-        [9] = 16,
-        [11] = 7,
-        [12] = 10,
-        [13] = 17,
-        [15] = 22,
-        [18] = 23,
-        [23] = 27,
-        [25] = 14,
-        [28] = 21,
-        [34] = 4,
-        [37] = 3,
-        [39] = 13,
-        [44] = 15,
-        [45] = 11,
-        [46] = 6,
-        [47] = 9,
-        [49] = 19,
-        [51] = 25,
-        [52] = 1,
-        [53] = 5,
-        [54] = 2,
-        [57] = 20,
-        [58] = 24,
-        [61] = 18}};
+    1u << 0 | 1u << 4 | 1u << 9 | 1u << 18 | 1u << 19 | 1u << 21 | 1u << 24, 0x32F81801A1A8E901,
+    {[2] = 2,
+        [3] = 15,
+        [6] = 21,
+        [7] = 1,
+        [9] = 19,
+        [13] = 26,
+        [20] = 8,
+        [23] = 3,
+        [24] = 22,
+        [26] = 9,
+        [30] = 12,
+        [31] = 6,
+        [34] = 24,
+        [38] = 14,
+        [40] = 5,
+        [42] = 16,
+        [45] = 4,
+        [47] = 17,
+        [50] = 18,
+        [51] = 10,
+        [52] = 0,
+        [55] = 13,
+        [56] = 7,
+        [58] = 25,
+        [59] = 23,
+        [62] = 20,
+        [63] = 11}};
 
-/* What event_field_find() keeps of 16 bytes, by the size of a name. */
-#define WORDS(n)                                                                                   \
-    {                                                                                              \
-        (n) >= 8 ? UINT64_MAX : ((uint64_t)1 << 8 * ((n) % 8)) - 1,                                \
-            (n) <= 8    ? 0                                                                        \
-            : (n) == 16 ? UINT64_MAX                                                               \
-                        : ((uint64_t)1 << 8 * ((n) % 8)) - 1                                       \
-    }
-const uint64_t event_field_masks[EVENT_FIELD_NAME_SIZE_MAX + 1][2] = {WORDS(0), WORDS(1), WORDS(2),
-    WORDS(3), WORDS(4), WORDS(5), WORDS(6), WORDS(7), WORDS(8), WORDS(9), WORDS(10), WORDS(11),
-    WORDS(12), WORDS(13), WORDS(14), WORDS(15), WORDS(16)};
+_Static_assert(offsetof(struct event_field, text) == sizeof(uint32_t), "as texts on a tape");
 
 const struct event_field *event_field_find(const struct event_part *part, struct str name)
 {
-    char padded[EVENT_FIELD_NAME_SIZE_MAX] = {0};
-    if (name.size == 0 || name.size > sizeof(padded))
+    struct {
+        uint32_t size;
+        char text[EVENT_FIELD_NAME_SIZE_MAX];
+    } entry = {.size = (uint32_t)name.size};
+    if (name.size > sizeof(entry.text))
         return NULL;
-    memcpy(padded, name.data, name.size);
-    return event_field_find_padded(part, str_make(padded, name.size));
+    if (name.size)
+        memcpy(entry.text, name.data, name.size);
+    return event_field_find_entry(
+        part, str_make((const char *)&entry + sizeof(uint32_t), name.size));
 }
 
 struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name)

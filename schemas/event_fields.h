@@ -42,10 +42,13 @@ struct event_enum {
 
 struct event_part;
 
+/* Begins as a text on a json_tape does, so that names and keys are read alike: `size`, then `text`.
+ */
 struct event_field {
+    _Alignas(64) uint32_t size;           /* of the name */
     char text[EVENT_FIELD_NAME_SIZE_MAX]; /* the name, filled up with NUL */
-    struct str name;
     enum event_field_kind kind;
+    struct str name;
     uint16_t offset; /* in the struct of its part */
     uint16_t has;    /* EVENT_FIELD_PART: offset of has_x in struct touchpoint */
     bool trusted;    /* only trusted sources may say it */
@@ -59,12 +62,13 @@ struct event_field {
 #define EVENT_FIELD_SLOTS 64
 
 /* Fields sorted by name (memcmp). A name is found by event_field_slot(), in which no two fields of
- * a part meet: slots hold index + 1, or 0. */
+ * a part meet: slots hold the index, or 0 where there is none. */
 struct event_part {
     const struct event_field *fields;
     size_t count;
     uint32_t required;   /* bits of the fields that an object must have */
     uint32_t standards;  /* bits of the numbers whose standard is not zero */
+    uint32_t trusted;    /* bits of the fields that only trusted sources may say */
     uint64_t multiplier; /* what tells the names of this part apart */
     uint8_t slots[EVENT_FIELD_SLOTS];
 };
@@ -72,33 +76,45 @@ struct event_part {
 extern const struct event_part event_part_touchpoint; /* offsets in struct touchpoint */
 extern const struct event_part event_part_item;       /* offsets in struct order_item */
 
-extern const uint64_t event_field_masks[EVENT_FIELD_NAME_SIZE_MAX + 1][2];
-
-static inline size_t event_field_slot(
-    const struct event_part *part, const uint64_t words[2], size_t size)
+/* The last 8 bytes of a name, or what it has of them: names of one size that end alike and differ
+ * are longer. entry: 4 bytes of size, then the name, of up to EVENT_FIELD_NAME_SIZE_MAX bytes. */
+static inline uint64_t event_field_tail(const char *entry, size_t size)
 {
-    return ((words[0] ^ words[1]) + size) * part->multiplier / (UINT64_MAX / EVENT_FIELD_SLOTS + 1);
+    uint64_t tail;
+    uint32_t last;
+    if (__builtin_expect(size >= sizeof(last), 1)) { /* with bytes of the size if shorter than 8 */
+        memcpy(&tail, entry + sizeof(uint32_t) + size - sizeof(tail), sizeof(tail));
+        return tail;
+    }
+    memcpy(&last, entry + size, sizeof(last));
+    return last;
 }
 
-/* event_field_find() of a name behind whose start 16 bytes can be read, as of texts of a json_tape.
+static inline size_t event_field_slot(const struct event_part *part, const char *entry, size_t size)
+{
+    return event_field_tail(entry, size) * part->multiplier / (UINT64_MAX / EVENT_FIELD_SLOTS + 1);
+}
+
+/* event_field_find() of a name that stands behind 4 bytes of its size, as texts of a json_tape do.
  */
-static inline const struct event_field *event_field_find_padded(
+static inline const struct event_field *event_field_find_entry(
     const struct event_part *part, struct str name)
 {
+    const char *entry = name.data - sizeof(uint32_t);
     if (name.size > EVENT_FIELD_NAME_SIZE_MAX)
         return NULL;
-    uint64_t words[2], known[2];
-    memcpy(words, name.data, sizeof(words));
-    words[0] &= event_field_masks[name.size][0];
-    words[1] &= event_field_masks[name.size][1];
-    size_t index = part->slots[event_field_slot(part, words, name.size)];
-    if (index == 0)
+    const struct event_field *field =
+        &part->fields[part->slots[event_field_slot(part, entry, name.size)]];
+    const char *known = (const char *)field;
+    if (field->size != name.size ||
+        event_field_tail(known, name.size) != event_field_tail(entry, name.size))
         return NULL;
-    const struct event_field *field = &part->fields[index - 1];
-    memcpy(known, field->text, sizeof(known));
-    bool same =
-        ((known[0] ^ words[0]) | (known[1] ^ words[1]) | (field->name.size ^ name.size)) == 0;
-    return same ? field : NULL;
+    uint64_t head, known_head;
+    if (name.size <= sizeof(head))
+        return field;
+    memcpy(&head, name.data, sizeof(head));
+    memcpy(&known_head, field->text, sizeof(known_head));
+    return head == known_head ? field : NULL;
 }
 
 /* The field of that name, or NULL. Threads: any. */

@@ -54,7 +54,8 @@ static int append_pointer(const struct reader *reader, struct str key, struct bu
 }
 
 /* Sets the problem at /part/list/index/key and returns its error. */
-static int fail(struct reader *reader, int error, struct str key, struct str hint)
+static __attribute__((cold)) int fail(
+    struct reader *reader, int error, struct str key, struct str hint)
 {
     CLEANUP(buf_free) struct buf pointer = {0};
     if (append_pointer(reader, key, &pointer) < 0)
@@ -76,7 +77,8 @@ static int fail_near(struct reader *reader, int error, struct str key, struct st
     return fail(reader, error, key, buf_str(&hint));
 }
 
-static int fail_unknown(struct reader *reader, const struct event_part *part, struct str key)
+static __attribute__((cold)) int fail_unknown(
+    struct reader *reader, const struct event_part *part, struct str key)
 {
     struct str near = event_field_nearest(part, reader->trusted, key);
     if (near.size == 0 && part == &event_part_touchpoint)
@@ -441,23 +443,53 @@ static int read_value(
     }
 }
 
-/* The next field of an object that says something; seen: bits of those before. Returns 1, 0 at the
- * end, or an error. */
-static inline __attribute__((always_inline)) int next_field(struct reader *reader,
-    const struct event_part *part, struct json_iterator *iterator, uint32_t *seen,
-    const struct event_field **field, struct json *value)
+/* Goes through the members of an object that say something. */
+struct members {
+    const struct event_part *part;
+    const struct json_tape *tape;
+    uint64_t at;
+    uint64_t end;
+    uint32_t refused; /* bits of keys that stood before or are not the sender's to say */
+    uint32_t said;    /* of those that are not null */
+};
+
+static inline struct members members_of(
+    const struct reader *reader, const struct event_part *part, struct json object)
 {
-    struct str key;
-    while (json_next(iterator, &key, value)) {
-        *field = event_field_find_padded(part, key); /* JSON_TEXT_PADDING */
-        if (!*field || ((*field)->trusted && !reader->trusted))
-            return fail_unknown(reader, part, key);
-        uint32_t bit = (uint32_t)1 << (*field - part->fields);
-        if (*seen & bit)
-            return fail(reader, ERR_JSON, key, STR("the key stands twice"));
-        *seen |= bit;
-        if (json_kind(*value) != JSON_NULL)
+    struct json_iterator iterator;
+    json_iterate(object, &iterator);
+    return (struct members){.part = part,
+        .tape = object.tape,
+        .at = iterator.at,
+        .end = iterator.end,
+        .refused = reader->trusted ? 0 : part->trusted};
+}
+
+static __attribute__((cold, noinline)) int fail_refused(struct reader *reader,
+    const struct event_part *part, const struct event_field *field, struct str key)
+{
+    if (!field || (field->trusted && !reader->trusted))
+        return fail_unknown(reader, part, key);
+    return fail(reader, ERR_JSON, key, STR("the key stands twice"));
+}
+
+/* The next one. Returns 1, 0 at the end, or an error. */
+static inline __attribute__((always_inline)) int next_field(struct reader *reader,
+    struct members *members, const struct event_field **field, struct json *value)
+{
+    while (members->at < members->end) {
+        struct str key = json_text((struct json){members->tape, members->at});
+        *value = (struct json){members->tape, members->at + 1};
+        members->at = json_behind_(*value);
+        *field = event_field_find_entry(members->part, key);
+        uint32_t bit = *field ? (uint32_t)1 << (*field - members->part->fields) : UINT32_MAX;
+        if (__builtin_expect(!*field || members->refused & bit, 0))
+            return fail_refused(reader, members->part, *field, key);
+        members->refused |= bit;
+        if (__builtin_expect(json_kind(*value) != JSON_NULL, 1)) {
+            members->said |= bit;
             return 1;
+        }
     }
     return 0;
 }
@@ -490,14 +522,10 @@ static int read_flat(
     if (json_kind(value) != JSON_OBJECT)
         return fail(reader, ERR_FIELD_TYPE, str_make(NULL, 0), STR("an object is wanted here"));
     set_standards(part, base);
-    struct json_iterator iterator;
-    json_iterate(value, &iterator);
+    struct members members = members_of(reader, part, value);
     const struct event_field *field;
-    uint32_t seen = 0; /* bits of keys */
-    uint32_t said = 0; /* of those that are not null */
     int r;
-    while ((r = next_field(reader, part, &iterator, &seen, &field, &value)) > 0) {
-        said |= (uint32_t)1 << (field - part->fields);
+    while ((r = next_field(reader, &members, &field, &value)) > 0) {
         if (field->kind == EVENT_FIELD_ITEMS) /* read_order() reads them */
             continue;
         if (__builtin_expect(field->kind == EVENT_FIELD_TEXT, 1))
@@ -507,7 +535,7 @@ static int read_flat(
         if (r < 0)
             return r;
     }
-    return r < 0 ? r : check_required(reader, part, said);
+    return r < 0 ? r : check_required(reader, part, members.said);
 }
 
 static int read_items(struct reader *reader, struct json value, struct order *order)
@@ -600,16 +628,12 @@ int event_json_read(struct json value, bool trusted, struct arena *arena, struct
     if (json_kind(value) != JSON_OBJECT)
         return fail(&reader, ERR_FIELD_TYPE, str_make(NULL, 0), STR("an event is an object"));
     touchpoint_init(out);
-    uint32_t seen = 0; /* bits of keys */
-    uint32_t said = 0; /* of those that are not null */
-    int r;
-    struct json_iterator iterator;
-    json_iterate(value, &iterator);
+    struct members members = members_of(&reader, part, value);
     const struct event_field *field;
     bool quality_said = false;
     bool time_said = false;
-    while ((r = next_field(&reader, part, &iterator, &seen, &field, &value)) > 0) {
-        said |= (uint32_t)1 << (field - part->fields);
+    int r;
+    while ((r = next_field(&reader, &members, &field, &value)) > 0) {
         if (field->kind == EVENT_FIELD_PART)
             r = read_part(&reader, field, value, out);
         else if (field->kind == EVENT_FIELD_IDS)
@@ -627,5 +651,5 @@ int event_json_read(struct json value, bool trusted, struct arena *arena, struct
         return r;
     if (time_said && !quality_said)
         out->time_quality = TIME_QUALITY_CLIENT;
-    return check_required(&reader, part, said);
+    return check_required(&reader, part, members.said);
 }

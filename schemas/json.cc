@@ -2,10 +2,11 @@
  * The only C++ of this room: simdjson behind extern "C". No exception leaves it (simdjson's error
  * codes are used throughout).
  *
- * simdjson demands readable bytes behind the text, so every document is first copied into a buffer
- * of the parser; then parsed; then one pass over the tape holds each object to JSON_KEYS_MAX and to
- * distinct keys (simdjson itself holds depth, UTF-8 and 64-bit integers). What simdjson 3.0.1 calls
- * a string or number error is looked at again to give it its name: that is the slow path.
+ * simdjson demands readable bytes behind the text, so a document whose caller does not vouch for
+ * them is first copied into a buffer of the parser; then parsed; then one pass over the tape holds
+ * each object to JSON_KEYS_MAX and to distinct keys (simdjson itself holds depth, UTF-8 and 64-bit
+ * integers). What simdjson 3.0.1 calls a string or number error is looked at again to give it its
+ * name: that is the slow path.
  */
 #include "schemas/json.h"
 
@@ -31,6 +32,7 @@ static constexpr size_t SLOTS = 2 * JSON_KEYS_MAX; /* a power of two */
 static constexpr size_t SMALL_OBJECT_KEYS_MAX = 24;
 static constexpr int FRACTION_DIGITS_MAX = 4;
 
+static_assert(JSON_INPUT_PADDING >= simdjson::SIMDJSON_PADDING, "what is promised to simdjson");
 static_assert(JSON_TEXT_SIZE_MAX < UINT32_MAX, "simdjson's tape has 32-bit places");
 static_assert((SLOTS & (SLOTS - 1)) == 0, "slots are masked");
 
@@ -44,6 +46,7 @@ struct json_parser {
     simdjson::dom::parser parser;
     struct json_tape tape {
     };
+    size_t capacity = 0; /* of simdjson's parser: bytes of a document and its padding */
     char *text = nullptr;
     size_t text_capacity = 0;
     uint64_t seed = 0; /* so that nobody can choose keys that meet in one slot */
@@ -384,15 +387,27 @@ static int check_limits(struct json_parser *parser)
     return 0;
 }
 
+/* Makes the parser ready for a document and its padding. */
+static int reserve(struct json_parser *parser, size_t need)
+{
+    if (__builtin_expect(need <= parser->capacity, 1))
+        return 0;
+    size_t capacity = TEXT_CAPACITY_MIN;
+    while (capacity < need)
+        capacity *= 2;
+    if (parser->parser.allocate(capacity, SIMDJSON_DEPTH_MAX) != simdjson::SUCCESS)
+        return ERR_NO_MEMORY;
+    parser->capacity = capacity;
+    return 0;
+}
+
 static int copy_text(struct json_parser *parser, struct str text)
 {
-    size_t need = text.size + simdjson::SIMDJSON_PADDING;
+    size_t need = text.size + JSON_INPUT_PADDING;
     if (need > parser->text_capacity) {
         size_t capacity = TEXT_CAPACITY_MIN;
         while (capacity < need)
             capacity *= 2;
-        if (parser->parser.allocate(capacity, SIMDJSON_DEPTH_MAX) != simdjson::SUCCESS)
-            return ERR_NO_MEMORY;
         auto *bigger = static_cast<char *>(std::realloc(parser->text, capacity));
         if (!bigger)
             return ERR_NO_MEMORY;
@@ -400,20 +415,23 @@ static int copy_text(struct json_parser *parser, struct str text)
         parser->text_capacity = capacity;
     }
     memcpy(parser->text, text.data, text.size);
-    memset(parser->text + text.size, 0, simdjson::SIMDJSON_PADDING);
+    memset(parser->text + text.size, 0, JSON_INPUT_PADDING);
     return 0;
 }
 
-static bool escapes_nul(struct str text)
+static void note_escapes(struct json_tape *tape, struct str text)
 {
     const void *escape = memchr(text.data, '\\', text.size);
-    if (!escape)
-        return false;
-    auto before = static_cast<size_t>(static_cast<const char *>(escape) - text.data);
-    return memmem(escape, text.size - before, "\\u0000", 6) != nullptr;
+    tape->escapes = escape != nullptr;
+    tape->escapes_nul = false;
+    if (__builtin_expect(escape != nullptr, 0)) {
+        auto before = static_cast<size_t>(static_cast<const char *>(escape) - text.data);
+        tape->escapes_nul = memmem(escape, text.size - before, "\\u0000", 6) != nullptr;
+    }
 }
 
-int json_parse_unchecked(struct json_parser *parser, struct str text, struct json *out)
+/* Copies the text first unless it is padded. */
+static inline int parse(struct json_parser *parser, struct str text, bool padded, struct json *out)
 {
     static constexpr struct str mark = {"\xEF\xBB\xBF", 3};
     if (str_starts_with(text, mark))
@@ -422,18 +440,31 @@ int json_parse_unchecked(struct json_parser *parser, struct str text, struct jso
         return ERR_EMPTY;
     if (text.size > JSON_TEXT_SIZE_MAX)
         return ERR_TOO_LARGE;
-    int r = copy_text(parser, text);
+    int r = reserve(parser, text.size + JSON_INPUT_PADDING);
+    if (r == 0 && !padded)
+        r = copy_text(parser, text);
     if (r < 0)
         return r;
     simdjson::dom::element root;
-    auto error = parser->parser.parse(parser->text, text.size, false).get(root);
+    const char *readable = padded ? text.data : parser->text;
+    auto error = parser->parser.parse(readable, text.size, false).get(root);
     if (error)
         return name_error(error, text);
     parser->tape.words = parser->parser.doc.tape.get();
     parser->tape.strings = reinterpret_cast<const char *>(parser->parser.doc.string_buf.get());
-    parser->tape.escapes_nul = escapes_nul(text);
+    note_escapes(&parser->tape, text);
     *out = {&parser->tape, 1};
     return 0;
+}
+
+int json_parse_unchecked(struct json_parser *parser, struct str text, struct json *out)
+{
+    return parse(parser, text, false, out);
+}
+
+int json_parse_padded(struct json_parser *parser, struct str text, struct json *out)
+{
+    return parse(parser, text, true, out);
 }
 
 int json_parse(struct json_parser *parser, struct str text, struct json *out)

@@ -44,6 +44,7 @@ enum json_kind {
 struct json_tape {
     const uint64_t *words;
     const char *strings;
+    bool escapes;     /* the document has a \ somewhere; without, no text needs an escape */
     bool escapes_nul; /* the document has \u0000 somewhere */
 };
 
@@ -64,6 +65,12 @@ MUST_CHECK int json_parse(struct json_parser *parser, struct str text, struct js
  * value: event_json_read() and json_write_canonical() find them themselves. Saves a pass over the
  * keys. */
 MUST_CHECK int json_parse_unchecked(struct json_parser *parser, struct str text, struct json *out);
+
+#define JSON_INPUT_PADDING 64 /* Source: simdjson, SIMDJSON_PADDING */
+
+/* json_parse_unchecked() in place: JSON_INPUT_PADDING bytes behind the text must be readable,
+ * whatever they hold. Saves the copy of the text. */
+MUST_CHECK int json_parse_padded(struct json_parser *parser, struct str text, struct json *out);
 
 static inline uint64_t json_word_(struct json value)
 {
@@ -131,7 +138,7 @@ static inline uint64_t json_behind_(struct json value)
 {
     uint64_t word = json_word_(value);
     uint64_t mark = word >> 56;
-    if (mark == '"')
+    if (__builtin_expect(mark == '"', 1))
         return value.at + 1;
     if (mark == '{' || mark == '[')
         return (uint32_t)word;

@@ -9,9 +9,9 @@
 #define SORT_BY_INSERTION_MAX 24
 #define INTEGER_SIZE_MAX 20
 #define WORD_SIZE sizeof(uint64_t)
-/* What a fast path may write beyond a text's own bytes: quotes, colon or comma, and a whole last
- * word. */
-#define SLACK 16
+/* What a fast path may write beyond a text's own bytes: comma, quotes, colon, and a whole last
+ * piece of JSON_TEXT_PADDING. */
+#define SLACK 20
 
 /* A member of an object that is open: the place of its key, and the key's first 8 bytes,
  * big-endian, filled up with zeros, which mostly decide the order. */
@@ -227,31 +227,47 @@ static inline int write_char(struct buf *out, char c)
     return 0;
 }
 
-/* As json_write_text(), of a text on a tape: bytes behind it can be read (JSON_TEXT_PADDING). */
-static inline int write_tape_text(struct buf *out, struct str text)
+/* Copies a text of a tape in pieces of 16 bytes, which can be read behind it (JSON_TEXT_PADDING)
+ * and must have room in `out`. Returns the place behind the text. */
+static inline char *copy_padded(char *out, struct str text)
 {
-    if (!has_room(out, text.size + SLACK))
+    for (size_t i = 0; i < text.size; i += JSON_TEXT_PADDING)
+        memcpy(out + i, text.data + i, JSON_TEXT_PADDING);
+    return out + text.size;
+}
+
+/* As json_write_text(), of a text on a tape. */
+static inline int write_tape_text(struct buf *out, const struct json_tape *tape, struct str text)
+{
+    if (tape->escapes || !has_room(out, text.size + SLACK))
         return json_write_text(out, text);
     char *at = out->data + out->size;
-    uint64_t found = 0;
-    size_t i = 0;
-    for (; i + WORD_SIZE <= text.size; i += WORD_SIZE) {
-        uint64_t word = load_word(text.data + i);
-        found |= escapes(word);
-        memcpy(at + 1 + i, &word, WORD_SIZE);
-    }
-    if (i < text.size) {
-        uint64_t word = load_word(text.data + i);
-        uint64_t beyond = UINT64_MAX << 8 * (text.size - i);
-        found |= escapes(word) & ~beyond;
-        memcpy(at + 1 + i, &word, WORD_SIZE);
-    }
-    if (found)
-        return json_write_text(out, text);
-    at[0] = '"';
-    at[text.size + 1] = '"';
+    *at = '"';
+    at = copy_padded(at + 1, text);
+    *at = '"';
     out->size += text.size + 2;
     return 0;
+}
+
+/* A key with its colon, and the comma before it unless it is the first. */
+static inline int write_key(
+    struct buf *out, const struct json_tape *tape, struct str key, bool first)
+{
+    if (__builtin_expect(!tape->escapes && has_room(out, key.size + SLACK), 1)) {
+        char *begin = out->data + out->size;
+        char *at = begin;
+        *at = ',';
+        at += !first;
+        *at = '"';
+        at = copy_padded(at + 1, key);
+        memcpy(at, "\":", 2);
+        out->size += (size_t)(at + 2 - begin);
+        return 0;
+    }
+    int r = first ? 0 : write_char(out, ',');
+    if (r == 0)
+        r = write_tape_text(out, tape, key);
+    return r == 0 ? write_char(out, ':') : r;
 }
 
 static int write_scalar(struct buf *out, struct json value)
@@ -259,7 +275,7 @@ static int write_scalar(struct buf *out, struct json value)
     char number[JSON_DOUBLE_SIZE_MAX];
     switch (json_kind(value)) {
     case JSON_TEXT:
-        return write_tape_text(out, json_text(value));
+        return write_tape_text(out, value.tape, json_text(value));
     case JSON_INT:
         return json_write_int(out, json_int(value));
     case JSON_UINT:
@@ -398,19 +414,18 @@ static int step(struct writer *writer)
         writer->depth--;
         return write_char(writer->out, frame->object ? '}' : ']');
     }
-    int r = frame->begun ? write_char(writer->out, ',') : 0;
-    frame->begun = true;
+    int r;
     uint64_t at = frame->next;
-    if (r == 0 && frame->object) {
-        struct str key = key_of(writer->tape, &writer->members[at]);
-        at = writer->members[at].at + 1;
+    if (frame->object) {
+        const struct member *member = &writer->members[at];
+        at = member->at + 1;
         frame->next++;
-        r = write_tape_text(writer->out, key);
-        if (r == 0)
-            r = write_char(writer->out, ':');
+        r = write_key(writer->out, writer->tape, key_of(writer->tape, member), !frame->begun);
     } else {
         frame->next = json_behind_((struct json){writer->tape, at});
+        r = frame->begun ? write_char(writer->out, ',') : 0;
     }
+    frame->begun = true;
     return r < 0 ? r : write_value(writer, at);
 }
 

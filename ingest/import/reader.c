@@ -111,12 +111,12 @@ int reader_resume(struct reader *reader, struct str cursor)
 
 /* ---- reading ---- */
 
-/* Reads until the text has `wanted` bytes or the file ends. */
+/* Reads until the text has `wanted` bytes or the file ends. Keeps JSON_INPUT_PADDING behind it. */
 static int fill(struct reader *reader, struct buf *text, size_t wanted)
 {
     while (text->size < wanted && !reader->eof) {
         size_t room = wanted - text->size;
-        int r = buf_reserve(text, room);
+        int r = buf_reserve(text, room + JSON_INPUT_PADDING);
         if (r < 0)
             return r;
         ssize_t got = read(reader->fd, text->data + text->size, room);
@@ -127,7 +127,7 @@ static int fill(struct reader *reader, struct buf *text, size_t wanted)
         text->size += (size_t)got;
         reader->eof = got == 0;
     }
-    return 0;
+    return buf_reserve(text, JSON_INPUT_PADDING);
 }
 
 /* Drops bytes up to the end of a row that was too long. */

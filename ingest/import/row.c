@@ -300,7 +300,7 @@ static int take_native(struct row_mapper *mapper, struct row *row, struct row_ou
 {
     struct json root = {0};
     struct touchpoint event;
-    int r = json_parse_unchecked(mapper->parser, row->csv->bytes, &root);
+    int r = json_parse_padded(mapper->parser, row->csv->bytes, &root);
     if (r < 0)
         return r == ERR_NO_MEMORY ? r : fail(problem, r, str_make(NULL, 0), str_make(NULL, 0));
     r = event_json_read(root, true, &mapper->scratch, &event, problem);

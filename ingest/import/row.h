@@ -50,6 +50,7 @@ MUST_CHECK int row_mapper_bind(
     struct row_mapper *mapper, const struct csv_row *header, struct buf *message);
 
 /* Maps a row, or rejects it (error: what csv_read() said of it). line: of its start, 1-based.
- * count_only: the row was done by an earlier import. Errors: ERR_NO_MEMORY. */
+ * count_only: the row was done by an earlier import. JSON_INPUT_PADDING bytes behind the row must
+ * be readable: it is parsed where it stands. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int row_mapper_take(struct row_mapper *mapper, const struct csv_row *row, int error,
     int64_t line, bool count_only, struct row_output *output);

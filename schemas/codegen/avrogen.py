@@ -342,7 +342,7 @@ class Writer:
         for field in fields:
             if field.kind == "array" and not field.raw:
                 out += self.array_code(field)
-        out += [f"void {stem}_init(struct {stem} *out)", "{", f"    *out = (struct {stem}){{0}};"]
+        out += [f"void {stem}_init(struct {stem} *out)", "{", "    avro_clear(out, sizeof(*out));"]
         for field in fields:
             out += self.default(field)
         out += ["}", "", f"static size_t bound_{stem}(const struct {stem} *record)", "{"]

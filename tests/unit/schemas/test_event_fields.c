@@ -6,22 +6,18 @@
 
 #include <cmocka.h>
 
-static size_t slot_of(const struct event_part *part, struct str name)
-{
-    uint64_t words[2] = {0, 0};
-    memcpy(words, name.data, name.size);
-    return event_field_slot(part, words, name.size);
-}
-
 /* Fills the slots by the multiplier; false when two names meet in one. */
 static bool place(const struct event_part *part, struct event_part *out)
 {
+    bool taken[EVENT_FIELD_SLOTS] = {false};
     memset(out->slots, 0, sizeof(out->slots));
     for (size_t i = 0; i < part->count; i++) {
-        uint8_t *slot = &out->slots[slot_of(out, part->fields[i].name)];
-        if (*slot)
+        const struct event_field *field = &part->fields[i];
+        size_t slot = event_field_slot(out, (const char *)field, field->size);
+        if (taken[slot])
             return false;
-        *slot = (uint8_t)(i + 1);
+        taken[slot] = true;
+        out->slots[slot] = (uint8_t)i;
     }
     return true;
 }
@@ -56,10 +52,12 @@ static void check_part(const struct event_part *part)
     for (size_t i = 0; i < part->count; i++) {
         const struct event_field *field = &part->fields[i];
         assert_true(field->name.size <= EVENT_FIELD_NAME_SIZE_MAX);
+        assert_int_equal(field->size, field->name.size);
         assert_ptr_equal(event_field_find(part, field->name), field);
         assert_true(str_equal(str_of(field->text), field->name));
         assert_true(i == 0 || str_compare(part->fields[i - 1].name, field->name) < 0);
         assert_int_equal(field->standard != 0, part->standards >> i & 1);
+        assert_int_equal(field->trusted, part->trusted >> i & 1);
         bool detailed = field->kind == EVENT_FIELD_PART || field->kind == EVENT_FIELD_CONSENT ||
                         field->kind == EVENT_FIELD_ENUM;
         assert_int_equal(field->part != NULL, detailed);
@@ -82,7 +80,8 @@ static void test_event_field_find_other_names_are_absent(void **state)
 {
     (void)state;
     static const char *const absent[] = {"", "i", "tzpe", "tIme", "orddr", "properrtes", "idx",
-        "ID", "traceparen", "traceparent_", "zzzzzzzzzz", "a_name_that_is_longer_than_any"};
+        "ID", "traceparen", "traceparent_", "Traceparent", "xxxchannel", "zzzzzzzzzz",
+        "a_name_that_is_longer_than_any"};
     for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
         assert_null(event_field_find(&event_part_touchpoint, str_of(absent[i])));
 }

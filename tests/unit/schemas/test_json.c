@@ -144,6 +144,16 @@ static void test_json_write_canonical_full_buffer_leaves_it(void **state)
         assert_int_equal(r, max < 25 ? ERR_TOO_LARGE : 0);
         assert_int_equal(out.size, max < 25 ? 0 : 25);
     }
+    static const char long_text[] = "{\"a key of more than 16 bytes\":\"a text of more than 16\","
+                                    "\"b\":{\"\":\"sixteen bytes...\",\"c\":[\"\",\"x\"]}}";
+    assert_int_equal(json_parse(*state, str_of(long_text), &root), 0);
+    for (size_t max = 1; max < sizeof(long_text) + 64; max++) {
+        CLEANUP(buf_free) struct buf out = {.data = malloc(max), .capacity = max, .size_max = max};
+        assert_non_null(out.data);
+        int r = json_write_canonical(root, &out);
+        assert_int_equal(r, max < sizeof(long_text) - 1 ? ERR_TOO_LARGE : 0);
+        assert_true(r < 0 ? out.size == 0 : str_equal(buf_str(&out), str_of(long_text)));
+    }
 }
 
 static void test_json_parse_bad_text_has_its_error(void **state)
@@ -243,6 +253,37 @@ static void test_json_parse_every_truncation_is_refused(void **state)
     }
 }
 
+/* What stands behind a text is not part of it, and the same answers come as from a copy. */
+static void test_json_parse_padded_reads_nothing_behind(void **state)
+{
+    static const char *const texts[] = {"12", "-1.5", "true", "null", "\"a\"", "[1]",
+        "{\"a\":\"x\\u65c5\",\"b\":[1,2.5e3]}", "\xEF\xBB\xBF{}", "\xEF\xBB\xBF", "", " ", "[1",
+        "\"a", "tru", "{\"a\":1", "1e400", "\xe6\x97"};
+    static const char *const behind[] = {
+        "", "0", "]", "\"", "}", "e", "\x85", ",\"b\":2}\n{\"c\":3}\n", "\\\\\\\\"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct json root;
+        CLEANUP(buf_free) struct buf want = {0};
+        int error = json_parse_unchecked(*state, str_of(texts[i]), &root);
+        assert_true(error < 0 || json_write_canonical(root, &want) == 0);
+        for (size_t k = 0; k < sizeof(behind) / sizeof(behind[0]); k++) {
+            size_t size = strlen(texts[i]);
+            char *exact = malloc(size + JSON_INPUT_PADDING);
+            assert_non_null(exact);
+            memcpy(exact, texts[i], size);
+            memset(exact + size, '1', JSON_INPUT_PADDING);
+            memcpy(exact + size, behind[k], strlen(behind[k]));
+            CLEANUP(buf_free) struct buf out = {0};
+            int r = json_parse_padded(*state, str_make(exact, size), &root);
+            assert_int_equal(r, error);
+            memset(exact, 'x', size); /* the tape borrows nothing from the text */
+            assert_true(r < 0 || json_write_canonical(root, &out) == 0);
+            assert_true(str_equal(buf_str(&out), buf_str(&want)));
+            free(exact);
+        }
+    }
+}
+
 static void test_json_parse_is_reusable_after_errors_and_growth(void **state)
 {
     CLEANUP(buf_free) struct buf big = {0};
@@ -329,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_json_parse_depth_limit),
         cmocka_unit_test(test_json_parse_key_limit),
         cmocka_unit_test(test_json_parse_every_truncation_is_refused),
+        cmocka_unit_test(test_json_parse_padded_reads_nothing_behind),
         cmocka_unit_test(test_json_parse_is_reusable_after_errors_and_growth),
         cmocka_unit_test(test_json_holds_nul_only_where_it_is),
         cmocka_unit_test(test_json_utf8_valid),
