@@ -234,8 +234,9 @@ const struct event_field *event_field_find(const struct event_part *part, struct
         return NULL;
     if (name.size)
         memcpy(entry.text, name.data, name.size);
-    return event_field_find_entry(
-        part, str_make((const char *)&entry + sizeof(uint32_t), name.size));
+    int index =
+        event_field_index(part, str_make((const char *)&entry + sizeof(uint32_t), name.size));
+    return index < 0 ? NULL : &part->fields[index];
 }
 
 struct str event_field_nearest(const struct event_part *part, bool trusted, struct str name)

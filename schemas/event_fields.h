@@ -95,26 +95,25 @@ static inline size_t event_field_slot(const struct event_part *part, const char 
     return event_field_tail(entry, size) * part->multiplier / (UINT64_MAX / EVENT_FIELD_SLOTS + 1);
 }
 
-/* event_field_find() of a name that stands behind 4 bytes of its size, as texts of a json_tape do.
- */
-static inline const struct event_field *event_field_find_entry(
-    const struct event_part *part, struct str name)
+/* The index of the field of a name that stands behind 4 bytes of its size, as texts of a json_tape
+ * do; -1 when there is none. */
+static inline int event_field_index(const struct event_part *part, struct str name)
 {
     const char *entry = name.data - sizeof(uint32_t);
-    if (name.size > EVENT_FIELD_NAME_SIZE_MAX)
-        return NULL;
-    const struct event_field *field =
-        &part->fields[part->slots[event_field_slot(part, entry, name.size)]];
+    if (__builtin_expect(name.size > EVENT_FIELD_NAME_SIZE_MAX, 0))
+        return -1;
+    int index = part->slots[event_field_slot(part, entry, name.size)];
+    const struct event_field *field = &part->fields[index];
     const char *known = (const char *)field;
-    if (field->size != name.size ||
+    if (__builtin_expect(field->size != name.size, 0) ||
         event_field_tail(known, name.size) != event_field_tail(entry, name.size))
-        return NULL;
+        return -1;
     uint64_t head, known_head;
     if (name.size <= sizeof(head))
-        return field;
+        return index;
     memcpy(&head, name.data, sizeof(head));
     memcpy(&known_head, field->text, sizeof(known_head));
-    return head == known_head ? field : NULL;
+    return __builtin_expect(head == known_head, 1) ? index : -1;
 }
 
 /* The field of that name, or NULL. Threads: any. */

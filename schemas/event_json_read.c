@@ -465,10 +465,10 @@ static inline struct members members_of(
         .refused = reader->trusted ? 0 : part->trusted};
 }
 
-static __attribute__((cold, noinline)) int fail_refused(struct reader *reader,
-    const struct event_part *part, const struct event_field *field, struct str key)
+static __attribute__((cold, noinline)) int fail_refused(
+    struct reader *reader, const struct event_part *part, int index, struct str key)
 {
-    if (!field || (field->trusted && !reader->trusted))
+    if (index < 0 || (part->fields[index].trusted && !reader->trusted))
         return fail_unknown(reader, part, key);
     return fail(reader, ERR_JSON, key, STR("the key stands twice"));
 }
@@ -481,13 +481,14 @@ static inline __attribute__((always_inline)) int next_field(struct reader *reade
         struct str key = json_text((struct json){members->tape, members->at});
         *value = (struct json){members->tape, members->at + 1};
         members->at = json_behind_(*value);
-        *field = event_field_find_entry(members->part, key);
-        uint32_t bit = *field ? (uint32_t)1 << (*field - members->part->fields) : UINT32_MAX;
-        if (__builtin_expect(!*field || members->refused & bit, 0))
-            return fail_refused(reader, members->part, *field, key);
+        int index = event_field_index(members->part, key);
+        uint32_t bit = (uint32_t)1 << (index & 31);
+        if (__builtin_expect(index < 0 || (members->refused & bit), 0))
+            return fail_refused(reader, members->part, index, key);
         members->refused |= bit;
         if (__builtin_expect(json_kind(*value) != JSON_NULL, 1)) {
             members->said |= bit;
+            *field = &members->part->fields[index];
             return 1;
         }
     }
@@ -644,8 +645,10 @@ int event_json_read(struct json value, bool trusted, struct arena *arena, struct
             r = read_value(&reader, field, value, out);
         if (r < 0)
             return r;
-        quality_said |= field->offset == offsetof(struct touchpoint, time_quality);
-        time_said |= field->offset == offsetof(struct touchpoint, occurred_at);
+        if (field->kind == EVENT_FIELD_MICROS)
+            time_said |= field->offset == offsetof(struct touchpoint, occurred_at);
+        else if (field->kind == EVENT_FIELD_ENUM)
+            quality_said |= field->offset == offsetof(struct touchpoint, time_quality);
     }
     if (r < 0)
         return r;

@@ -201,10 +201,18 @@ static char *digits_before(char *end, uint64_t value)
 static int write_uint(struct buf *out, uint64_t value, bool negative)
 {
     char digits[INTEGER_SIZE_MAX + 1];
-    char *at = digits_before(digits + sizeof(digits), value);
+    char *end = digits + sizeof(digits);
+    char *at = digits_before(end, value);
     if (negative)
         *--at = '-';
-    return buf_append(out, at, (size_t)(digits + sizeof(digits) - at));
+    size_t size = (size_t)(end - at);
+    int r = buf_reserve(out, size);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < size; i++) /* mostly a few: a call would cost more */
+        out->data[out->size + i] = at[i];
+    out->size += size;
+    return 0;
 }
 
 int json_write_int(struct buf *out, int64_t value)
@@ -270,12 +278,10 @@ static inline int write_key(
     return r == 0 ? write_char(out, ':') : r;
 }
 
-static int write_scalar(struct buf *out, struct json value)
+static int write_other(struct buf *out, struct json value)
 {
     char number[JSON_DOUBLE_SIZE_MAX];
     switch (json_kind(value)) {
-    case JSON_TEXT:
-        return write_tape_text(out, value.tape, json_text(value));
     case JSON_INT:
         return json_write_int(out, json_int(value));
     case JSON_UINT:
@@ -287,6 +293,13 @@ static int write_scalar(struct buf *out, struct json value)
     default:
         return buf_append_str(out, STR("null"));
     }
+}
+
+static inline int write_scalar(struct buf *out, struct json value)
+{
+    if (__builtin_expect(json_kind(value) == JSON_TEXT, 1))
+        return write_tape_text(out, value.tape, json_text(value));
+    return write_other(out, value);
 }
 
 /* ---- members of an object ---- */
@@ -397,36 +410,72 @@ static int open_container(struct writer *writer, uint64_t at)
     return write_char(writer->out, frame->object ? '{' : '[');
 }
 
-static inline int write_value(struct writer *writer, uint64_t at)
+static int close_container(struct writer *writer, const struct frame *frame)
 {
-    uint64_t mark = writer->tape->words[at] >> 56;
-    if (mark == '{' || mark == '[')
-        return open_container(writer, at);
-    return write_scalar(writer->out, (struct json){writer->tape, at});
+    writer->members_count = frame->first;
+    writer->depth--;
+    return write_char(writer->out, frame->object ? '}' : ']');
 }
 
-/* Writes the next element of the innermost container, or closes it. */
-static int step(struct writer *writer)
+static inline bool is_container(struct json value)
+{
+    uint64_t mark = json_word_(value) >> 56;
+    return mark == '{' || mark == '[';
+}
+
+/* Writes the members of an object up to its end or up to one that is a container, which is opened.
+ */
+static int write_members(struct writer *writer, struct frame *frame)
+{
+    const struct json_tape *tape = writer->tape;
+    struct buf *out = writer->out;
+    size_t end = frame->end;
+    bool first = !frame->begun;
+    for (size_t next = frame->next; next < end; first = false) {
+        const struct member *member = &writer->members[next++];
+        struct json value = {tape, member->at + 1};
+        int r = write_key(out, tape, key_of(tape, member), first);
+        if (r == 0 && is_container(value)) {
+            frame->next = next;
+            frame->begun = true;
+            return open_container(writer, value.at);
+        }
+        if (r == 0)
+            r = write_scalar(out, value);
+        if (r < 0)
+            return r;
+    }
+    return close_container(writer, frame);
+}
+
+/* The same of an array. */
+static int write_elements(struct writer *writer, struct frame *frame)
+{
+    const struct json_tape *tape = writer->tape;
+    struct buf *out = writer->out;
+    uint64_t end = frame->end;
+    bool first = !frame->begun;
+    for (uint64_t at = frame->next; at < end; first = false) {
+        struct json element = {tape, at};
+        at = json_behind_(element);
+        int r = first ? 0 : write_char(out, ',');
+        if (r == 0 && is_container(element)) {
+            frame->next = at;
+            frame->begun = true;
+            return open_container(writer, element.at);
+        }
+        if (r == 0)
+            r = write_scalar(out, element);
+        if (r < 0)
+            return r;
+    }
+    return close_container(writer, frame);
+}
+
+static int write_innermost(struct writer *writer)
 {
     struct frame *frame = &writer->frames[writer->depth - 1];
-    if (frame->next == frame->end) {
-        writer->members_count = frame->first;
-        writer->depth--;
-        return write_char(writer->out, frame->object ? '}' : ']');
-    }
-    int r;
-    uint64_t at = frame->next;
-    if (frame->object) {
-        const struct member *member = &writer->members[at];
-        at = member->at + 1;
-        frame->next++;
-        r = write_key(writer->out, writer->tape, key_of(writer->tape, member), !frame->begun);
-    } else {
-        frame->next = json_behind_((struct json){writer->tape, at});
-        r = frame->begun ? write_char(writer->out, ',') : 0;
-    }
-    frame->begun = true;
-    return r < 0 ? r : write_value(writer, at);
+    return frame->object ? write_members(writer, frame) : write_elements(writer, frame);
 }
 
 int json_write_canonical(struct json value, struct buf *out)
@@ -439,9 +488,9 @@ int json_write_canonical(struct json value, struct buf *out)
     writer.members_capacity = MEMBERS_INLINE;
     writer.depth = 0;
     size_t size_before = out->size;
-    int r = write_value(&writer, value.at);
+    int r = is_container(value) ? open_container(&writer, value.at) : write_scalar(out, value);
     while (r == 0 && writer.depth)
-        r = step(&writer);
+        r = write_innermost(&writer);
     if (r < 0)
         out->size = size_before;
     if (writer.members != writer.inline_members)
