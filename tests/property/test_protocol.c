@@ -402,6 +402,7 @@ static const char *run_case(
 {
     static const int32_t partitions[] = {1, 3, 8};
     static const size_t batches[] = {1, 4, 16};
+    static const unsigned slow[] = {0, 10, 30, 60};
     struct random random = {seed};
     struct identify_config config = {.namespaces = &given->namespaces};
     struct journey_config journey;
@@ -415,6 +416,7 @@ static const char *run_case(
         .partitions = partitions[random_below(&random, 3)],
         .crash_percent = random_once_in(&random, 2) ? 20 : 0,
         .batch_max = batches[random_below(&random, 3)],
+        .slow_percent = slow[random_below(&random, 4)],
     };
     identify_stage(&stages[0], &config);
     journey_config_default(&journey);

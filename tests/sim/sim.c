@@ -40,6 +40,7 @@ struct mail {
 
 struct channel {
     size_t sender;
+    bool slow; /* waits as long as a channel that is not has mail */
     struct mail *first;
     struct mail *last;
 };
@@ -277,8 +278,14 @@ static bool takes(const struct stage *stage, enum topic topic)
     return false;
 }
 
+static bool draw_slow(struct sim *sim)
+{
+    return sim->config.slow_percent && sim_random(&sim->random) % 100 < sim->config.slow_percent;
+}
+
 /* The channel from a sender into a task, made at its first use. */
-static int channel_of(struct task_state *task, size_t sender, struct channel **out)
+static int channel_of(
+    struct sim *sim, struct task_state *task, size_t sender, struct channel **out)
 {
     for (size_t i = 0; i < task->channels_count; i++) {
         if (task->channels[i].sender == sender) {
@@ -295,7 +302,7 @@ static int channel_of(struct task_state *task, size_t sender, struct channel **o
         task->channels_room = room;
     }
     *out = &task->channels[task->channels_count++];
-    **out = (struct channel){.sender = sender};
+    **out = (struct channel){.sender = sender, .slow = draw_slow(sim)};
     return 0;
 }
 
@@ -313,7 +320,7 @@ static int route(struct sim *sim, size_t sender, struct mail *mail)
         if (task->partition != partition || !takes(task->stage, mail->topic))
             continue;
         struct channel *channel;
-        int r = channel_of(task, sender, &channel);
+        int r = channel_of(sim, task, sender, &channel);
         if (r < 0) {
             mail_free(mail);
             return r;
@@ -366,13 +373,15 @@ static int process_taken(struct sim *sim, struct task_state *task, const struct 
     return r;
 }
 
-/* A random non-empty channel of the task, or SIZE_MAX. */
+/* A random channel of the task that has mail and may move, or SIZE_MAX. */
 static size_t pick_channel(struct sim *sim, const struct task_state *task)
 {
     size_t full = 0, found = SIZE_MAX;
-    for (size_t i = 0; i < task->channels_count; i++)
-        if (task->channels[i].first && sim_random(&sim->random) % ++full == 0)
+    for (size_t i = 0; i < task->channels_count; i++) {
+        const struct channel *channel = &task->channels[i];
+        if (channel->first && !channel->slow && sim_random(&sim->random) % ++full == 0)
             found = i;
+    }
     return found;
 }
 
@@ -454,17 +463,49 @@ static int run_batch(struct sim *sim, size_t index, struct taken *taken)
     return r == 0 && crash ? reopen(sim, task) : r;
 }
 
-/* A random task with something to do, or SIZE_MAX. */
-static size_t pick_task(struct sim *sim)
+static bool has_mail(const struct task_state *task, bool slow)
+{
+    for (size_t i = 0; i < task->channels_count; i++)
+        if (task->channels[i].first && task->channels[i].slow == slow)
+            return true;
+    return false;
+}
+
+static size_t pick_task_of(struct sim *sim, bool slow)
 {
     size_t full = 0, found = SIZE_MAX;
-    for (size_t i = 0; i < sim->tasks_count; i++) {
-        bool busy = false;
-        for (size_t k = 0; !busy && k < sim->tasks[i].channels_count; k++)
-            busy = sim->tasks[i].channels[k].first != NULL;
-        if (busy && sim_random(&sim->random) % ++full == 0)
+    for (size_t i = 0; i < sim->tasks_count; i++)
+        if (has_mail(&sim->tasks[i], slow) && sim_random(&sim->random) % ++full == 0)
             found = i;
-    }
+    return found;
+}
+
+/* Another one is slow instead of this, perhaps. */
+static void redraw_slow(struct sim *sim, struct channel *channel)
+{
+    size_t task = (size_t)(sim_random(&sim->random) % sim->tasks_count);
+    size_t count = sim->tasks[task].channels_count;
+    if (count)
+        sim->tasks[task].channels[sim_random(&sim->random) % count].slow = draw_slow(sim);
+    channel->slow = false;
+}
+
+/* A random task with something to do, or SIZE_MAX. When nothing but slow channels has mail, one of
+ * them is slow no more. */
+static size_t pick_task(struct sim *sim)
+{
+    size_t found = pick_task_of(sim, false);
+    if (found != SIZE_MAX)
+        return found;
+    found = pick_task_of(sim, true);
+    if (found == SIZE_MAX)
+        return found;
+    struct task_state *task = &sim->tasks[found];
+    size_t full = 0, channel = 0;
+    for (size_t i = 0; i < task->channels_count; i++)
+        if (task->channels[i].first && sim_random(&sim->random) % ++full == 0)
+            channel = i;
+    redraw_slow(sim, &task->channels[channel]);
     return found;
 }
 
@@ -479,7 +520,10 @@ int sim_run(struct sim *sim, size_t steps)
     free(taken);
     if (r < 0)
         return r;
-    return pick_task(sim) == SIZE_MAX ? 0 : SIM_BUSY;
+    bool busy = false;
+    for (size_t i = 0; !busy && i < sim->tasks_count; i++)
+        busy = has_mail(&sim->tasks[i], false) || has_mail(&sim->tasks[i], true);
+    return busy ? SIM_BUSY : 0;
 }
 
 /* ---- making and reading ---- */

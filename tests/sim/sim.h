@@ -16,6 +16,8 @@ struct sim_config {
     int32_t partitions;     /* of every topic */
     unsigned crash_percent; /* of batches */
     size_t batch_max;       /* records; each batch draws 1..batch_max */
+    unsigned slow_percent;  /* of channels, whose mail waits while any other can move: what takes
+                               many unlikely steps in a row otherwise */
 };
 
 struct sim;
