@@ -191,3 +191,24 @@ int identity_case_add(struct identity_case *out, const struct case_word *word, s
     out->events_count++;
     return r;
 }
+
+int identity_case_copy(
+    struct identity_case *out, const struct case_event *event, size_t leave, struct arena *arena)
+{
+    struct identifier left[EVENT_IDENTIFIERS_MAX];
+    struct touchpoint copy;
+    check(out->events_count < CASE_EVENTS_MAX);
+    out->events[out->events_count] = *event;
+    int r = touchpoint_decode(&copy, event->record.value, arena);
+    if (r < 0)
+        return r;
+    size_t count = 0;
+    for (size_t i = 0; i < copy.identifiers_count; i++)
+        if (i != leave)
+            left[count++] = copy.identifiers[i];
+    copy.identifiers = left;
+    copy.identifiers_count = count;
+    r = encode_event(arena, out, &copy, event->time);
+    out->events_count++;
+    return r;
+}

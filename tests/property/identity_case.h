@@ -60,3 +60,8 @@ struct case_word {
 };
 MUST_CHECK int identity_case_add(
     struct identity_case *out, const struct case_word *word, struct arena *arena);
+
+/* Adds an event of another case, without its identifier `leave` (SIZE_MAX: with all). Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int identity_case_copy(
+    struct identity_case *out, const struct case_event *event, size_t leave, struct arena *arena);

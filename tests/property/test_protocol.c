@@ -6,7 +6,9 @@
  *     property_protocol plain|erase|operator|both [--long] [SEED [COUNT]]
  *
  * plain also compares the meaning used here (meaning.h) with the specification's own answers.
- * A failing case is made as small as it fails, and printed. TABIJI_SEED likewise.
+ * A failing case is made as small as it fails, and printed. TABIJI_SEED likewise. Without a seed,
+ * cases that failed once come first, each under many schedules: which one it failed under, no
+ * number says for long, since any change of the mail changes them all.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +31,9 @@
 
 #define CASES_DEFAULT 2000
 #define CASES_LONG 100000
-#define SHRINK_RUNS 12 /* schedules tried before a smaller case counts as sound */
+#define SHRINK_SCHEDULES 400 /* tried before a smaller case counts as sound */
+#define SHRINK_RUNS 60000    /* of one failing case, all told */
+#define BAD_MAX 3
 #define SKIPPED 77
 #define FORGOTTEN_MAX 1024
 #define TIMES 9
@@ -42,6 +46,29 @@ enum mode {
 };
 static const char *const mode_names[] = {"plain", "erase", "operator", "both"};
 static enum mode mode;
+
+#define AGAIN_SCHEDULES 300
+static const struct {
+    enum mode mode;
+    unsigned seed;
+} failed_once[] = {
+    /* Late chunks that went past the erased person. */
+    {MODE_ERASE, 298},
+    {MODE_ERASE, 355},
+    {MODE_ERASE, 1388},
+    {MODE_ERASE, 30929},
+    {MODE_ERASE, 45746},
+    {MODE_BOTH, 414},
+    {MODE_BOTH, 439},
+    {MODE_BOTH, 573},
+    {MODE_BOTH, 16176},
+    /* A root that was told to a neighbour whom evidence had parted. */
+    {MODE_BOTH, 4666},
+    {MODE_BOTH, 15470},
+    {MODE_BOTH, 16645},
+    {MODE_BOTH, 19270},
+    {MODE_BOTH, 22396},
+};
 
 struct mark {
     uint8_t node[KEY_SIZE];
@@ -154,18 +181,34 @@ static bool is_forgotten(const struct run *run, const struct signature *signatur
     return false;
 }
 
-/* Whether the first node's suppression explains that the event is gone. */
-static bool is_suppressed(const struct run *run, const struct case_event *event)
+static bool is_generic(const struct run *run, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < run->generic_count; i++)
+        if (memcmp(run->generic[i], node, KEY_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* What the mark of the event's first node says of it. */
+enum fate {
+    FATE_STANDS,
+    FATE_EITHER, /* as it came before or after */
+    FATE_VANISHES,
+};
+
+static enum fate fate_of(const struct run *run, const struct case_event *event)
 {
     struct signature_node chain[NODES_MAX];
     (void)signature_chain(&event->signature, chain);
     for (size_t i = 0; i < run->marks_count; i++) {
         const struct mark *mark = &run->marks[i];
-        if (memcmp(mark->node, chain[0].id, KEY_SIZE) == 0)
-            return event->signature.count == 1 || event->time < mark->at ||
-                   erasure_for_good(&run->given->namespaces, mark->node);
+        if (memcmp(mark->node, chain[0].id, KEY_SIZE) != 0)
+            continue;
+        if (event->time < mark->at || erasure_for_good(&run->given->namespaces, mark->node))
+            return is_generic(run, mark->node) ? FATE_EITHER : FATE_VANISHES;
+        return event->signature.count == 1 ? FATE_EITHER : FATE_STANDS;
     }
-    return false;
+    return FATE_STANDS;
 }
 
 static bool share(const struct case_event *a, const struct case_event *b)
@@ -204,9 +247,8 @@ static bool must_vanish(const struct run *run, const struct case_event *event)
     const uint8_t *first = event->signature.members[0];
     if (event->signature.count > 1 && event->signature.members[1][0] == first[0])
         return false; /* a set */
-    for (size_t i = 0; i < run->generic_count; i++)
-        if (memcmp(run->generic[i], first, KEY_SIZE) == 0)
-            return false;
+    if (is_generic(run, first))
+        return false;
     for (size_t i = 0; i < run->given->events_count; i++) {
         const struct case_event *erasure = &run->given->events[i];
         if (erasure->kind == CASE_ERASURE &&
@@ -224,6 +266,7 @@ static void sort_out(struct run *run)
     for (size_t i = 0; i < run->given->events_count; i++) {
         const struct case_event *event = &run->given->events[i];
         bool forgotten = is_forgotten(run, &event->signature);
+        enum fate fate = fate_of(run, event);
         run->kept[i] = run->seen[i] > 0;
         if (run->seen[i] > 1)
             find(run, "an event stands twice");
@@ -236,7 +279,9 @@ static void sort_out(struct run *run)
             find(run, "an event of a forgotten signature stands");
         if (run->seen[i] && must_vanish(run, event))
             find(run, "an event of an erased identifier stands");
-        if (!run->seen[i] && !forgotten && !is_suppressed(run, event))
+        if (run->seen[i] && fate == FATE_VANISHES)
+            find(run, "an event of a suppressed identifier stands");
+        if (!run->seen[i] && !forgotten && fate == FATE_STANDS)
             find(run, "an event is lost");
         if (!run->seen[i] && !reached[i])
             find(run, "an event that no erasure reaches is gone");
@@ -464,64 +509,105 @@ static void print_case(const struct identity_case *given)
     }
 }
 
-/* A part of the case under some schedules: the seed of one that fails likewise, or 0. */
-static uint64_t fails(
-    struct run *run, const struct identity_case *part, const char *wrong, uint64_t seed)
+/* A failing case on its way to a smaller one. */
+struct shrinking {
+    const char *wrong;
+    struct identity_case least;
+    struct identity_case part;
+    struct run run;
+    uint64_t seed; /* of a schedule that fails */
+    size_t runs;   /* left */
+    struct arena *arena;
+};
+
+/* Whether the part fails likewise, under some schedule; if so, it is the least. */
+static bool fails(struct shrinking *shrinking)
 {
     struct sim_counts counts = {0};
-    for (uint64_t i = 0; i < SHRINK_RUNS; i++) {
-        const char *found = run_case(run, part, seed + i, &counts);
-        if (found && strcmp(found, wrong) == 0)
-            return seed + i;
+    for (uint64_t i = 0; i < SHRINK_SCHEDULES && shrinking->runs > 0; i++) {
+        uint64_t seed = shrinking->seed + i;
+        const char *found = run_case(&shrinking->run, &shrinking->part, seed, &counts);
+        shrinking->runs--;
+        if (!found || strcmp(found, shrinking->wrong) != 0)
+            continue;
+        shrinking->seed = seed;
+        shrinking->least = shrinking->part;
+        return true;
     }
-    return 0;
+    return false;
 }
 
 /* The case without `count` events from `leave` on. Keys are indexes, so it numbers them anew. */
-static void remove_events(const struct identity_case *given, size_t leave, size_t count,
-    struct arena *arena, struct identity_case *out)
+static bool fails_without_events(struct shrinking *shrinking, size_t leave, size_t count)
 {
-    *out = *given;
-    out->events_count = 0;
-    for (size_t i = 0; i < given->events_count; i++) {
-        if (i >= leave && i < leave + count)
-            continue;
-        struct case_event *to = &out->events[out->events_count];
-        struct touchpoint event;
-        CLEANUP(buf_free) struct buf value = {0};
-        *to = given->events[i];
-        check(touchpoint_decode(&event, to->record.value, arena) == 0);
-        put_be64(event.event_key, out->events_count++);
-        memcpy(to->key, event.event_key, KEY_SIZE);
-        check(touchpoint_encode(&event, &value) == 0);
-        check(arena_dup(arena, buf_str(&value), &to->record.value) == 0);
-    }
+    const struct identity_case *least = &shrinking->least;
+    struct identity_case *part = &shrinking->part;
+    *part = *least;
+    part->events_count = 0;
+    for (size_t i = 0; i < least->events_count; i++)
+        if (i < leave || i >= leave + count)
+            check(identity_case_copy(part, &least->events[i], SIZE_MAX, shrinking->arena) == 0);
+    return part->events_count < least->events_count && fails(shrinking);
 }
 
-/* Leaves out ever smaller parts as long as it still fails. */
+static bool fails_without_identifier(struct shrinking *shrinking, size_t event, size_t leave)
+{
+    const struct identity_case *least = &shrinking->least;
+    struct identity_case *part = &shrinking->part;
+    *part = *least;
+    part->events_count = 0;
+    for (size_t i = 0; i < least->events_count; i++)
+        check(identity_case_copy(
+                  part, &least->events[i], i == event ? leave : SIZE_MAX, shrinking->arena) == 0);
+    return fails(shrinking);
+}
+
+/* Leaves out ever smaller parts as long as it still fails. Returns whether anything was. */
+static bool shrink_events(struct shrinking *shrinking)
+{
+    bool shrinks = false;
+    for (size_t size = (shrinking->least.events_count + 1) / 2; size > 0; size /= 2)
+        for (size_t i = 0; i < shrinking->least.events_count;) {
+            bool left = fails_without_events(shrinking, i, size);
+            shrinks |= left;
+            i += left ? 0 : size;
+        }
+    return shrinks;
+}
+
+static bool shrink_identifiers(struct shrinking *shrinking)
+{
+    bool shrinks = false;
+    for (size_t i = 0; i < shrinking->least.events_count; i++)
+        for (size_t k = 0; k < shrinking->least.events[i].signature.count;) {
+            bool left = shrinking->least.events[i].signature.count > 1 &&
+                        fails_without_identifier(shrinking, i, k);
+            shrinks |= left;
+            k += left ? 0 : 1;
+        }
+    return shrinks;
+}
+
 static void shrink(
     const struct identity_case *given, const char *wrong, uint64_t seed, struct arena *arena)
 {
-    static struct identity_case least, part;
-    static struct run run;
-    least = *given;
-    for (size_t size = least.events_count / 2; size > 0; size /= 2) {
-        for (size_t i = 0; i < least.events_count;) {
-            remove_events(&least, i, size, arena, &part);
-            uint64_t failing = fails(&run, &part, wrong, seed);
-            if (failing) {
-                seed = failing;
-                least = part;
-            } else {
-                i += size;
-            }
-        }
-    }
+    static struct shrinking shrinking;
     struct sim_counts counts = {0};
-    wrong = run_case(&run, &least, seed, &counts);
-    (void)fprintf(stderr, "made smaller (schedule %llu, %d partitions): %s\n",
-        (unsigned long long)seed, run.sim.partitions, wrong ? wrong : "nothing");
-    print_case(&least);
+    shrinking.wrong = wrong;
+    shrinking.least = *given;
+    shrinking.seed = seed;
+    shrinking.runs = SHRINK_RUNS;
+    shrinking.arena = arena;
+    bool more = true;
+    while (more) {
+        more = shrink_events(&shrinking);
+        more |= shrink_identifiers(&shrinking);
+    }
+    wrong = run_case(&shrinking.run, &shrinking.least, shrinking.seed, &counts);
+    (void)fprintf(stderr, "made smaller (schedule %llu, %d partitions, %zu runs left): %s\n",
+        (unsigned long long)shrinking.seed, shrinking.run.sim.partitions, shrinking.runs,
+        wrong ? wrong : "nothing");
+    print_case(&shrinking.least);
 }
 
 /* ---- cases ---- */
@@ -565,7 +651,8 @@ static bool meaning_agrees(struct run *run, const struct identity_case *given)
     return agrees;
 }
 
-static int run_line(struct str line, struct arena *arena, struct sim_counts *counts)
+static int run_line(
+    struct str line, size_t schedules, struct arena *arena, struct sim_counts *counts)
 {
     static struct identity_case given;
     static struct run run;
@@ -585,29 +672,53 @@ static int run_line(struct str line, struct arena *arena, struct sim_counts *cou
         (void)fprintf(stderr, "seed %lld: %s\n", (long long)given.seed, wrong);
         return 1;
     }
-    wrong = run_case(&run, &given, seed, counts);
+    for (size_t i = 0; !wrong && i < schedules; i++)
+        wrong = run_case(&run, &given, seed++, counts);
     if (!wrong)
         return 0;
+    seed--; /* of the schedule that failed */
     (void)fprintf(stderr, "seed %lld (%d partitions): %s\n", (long long)given.seed,
         run.sim.partitions, wrong);
     shrink(&given, wrong, seed, arena);
     return 1;
 }
 
-static int run_all(FILE *cases, struct sim_counts *counts, size_t *lines)
+/* Reads the specification's cases; returns how many differ, or -1. */
+static int run_cases(const char *spec, unsigned long long seed, unsigned long long count,
+    size_t schedules, struct sim_counts *counts)
 {
     struct arena arena = {0};
-    char *line = NULL;
+    char command[4096], *line = NULL;
     size_t room = 0;
+    unsigned long long lines = 0;
     int bad = 0;
     ssize_t size;
-    while (bad < 3 && (size = getline(&line, &room, cases)) > 0) {
-        bad += run_line(str_make(line, (size_t)size), &arena, counts);
+    (void)snprintf(command, sizeof command, "python3 '%s' cases %llu %llu", spec, seed, count);
+    FILE *cases = popen(command, "r");
+    if (!cases)
+        return -1;
+    while (bad < BAD_MAX && (size = getline(&line, &room, cases)) > 0) {
+        bad += run_line(str_make(line, (size_t)size), schedules, &arena, counts);
         arena_reset(&arena);
-        ++*lines;
+        lines++;
     }
     free(line);
     arena_free(&arena);
+    int failed = pclose(cases);
+    if (bad == 0 && (failed || lines != count)) {
+        (void)fprintf(stderr, "the specification gave %llu of %llu cases\n", lines, count);
+        return -1;
+    }
+    (void)printf("%d of %llu cases differ\n", bad, lines);
+    return bad;
+}
+
+static int run_again(const char *spec, struct sim_counts *counts)
+{
+    int bad = 0;
+    for (size_t i = 0; bad == 0 && i < sizeof failed_once / sizeof *failed_once; i++)
+        if (failed_once[i].mode == mode)
+            bad = run_cases(spec, failed_once[i].seed, 1, AGAIN_SCHEDULES, counts);
     return bad;
 }
 
@@ -616,8 +727,7 @@ int main(int argc, char **argv)
     const char *wanted = getenv("TABIJI_SEED"), *shared = getenv("TABIJI_SHARED");
     unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0, count = CASES_DEFAULT;
     struct sim_counts counts = {0};
-    char command[4096], spec[1024];
-    size_t lines = 0;
+    char spec[1024];
     int at = 2;
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
@@ -626,6 +736,7 @@ int main(int argc, char **argv)
         count = CASES_LONG;
         at++;
     }
+    bool again = !wanted && argc <= at;
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)snprintf(spec, sizeof spec, "%s/spec/identity_spec.py", shared ? shared : "");
@@ -633,23 +744,16 @@ int main(int argc, char **argv)
         (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
         return SKIPPED;
     }
-    (void)snprintf(command, sizeof command, "python3 '%s' cases %llu %llu", spec, seed, count);
     (void)printf("%s, TABIJI_SEED=%llu, %llu cases\n", mode_names[mode], seed, count);
     (void)fflush(stdout);
-    FILE *cases = popen(command, "r");
-    if (!cases)
-        return 1;
-    int bad = run_all(cases, &counts, &lines);
-    int failed = pclose(cases);
-    (void)printf("%d of %zu cases differ; %llu events kept, %llu erased, %llu marks; %llu batches, "
-                 "%llu crashes, %llu identity mails, %llu journey mails\n",
-        bad, lines, (unsigned long long)kept_events, (unsigned long long)erased_events,
+    int bad = again ? run_again(spec, &counts) : 0;
+    if (bad == 0)
+        bad = run_cases(spec, seed, count, 1, &counts);
+    (void)printf("%llu events kept, %llu erased, %llu marks; %llu batches, %llu crashes, "
+                 "%llu identity mails, %llu journey mails\n",
+        (unsigned long long)kept_events, (unsigned long long)erased_events,
         (unsigned long long)vanished_persons, (unsigned long long)counts.batches,
         (unsigned long long)counts.crashes, (unsigned long long)counts.mails[TOPIC_IDENTITY],
         (unsigned long long)counts.mails[TOPIC_JOURNEY]);
-    if (bad == 0 && (failed || lines != count)) {
-        (void)fprintf(stderr, "the specification gave %zu of %llu cases\n", lines, count);
-        return 1;
-    }
-    return bad > 0;
+    return bad != 0;
 }

@@ -284,8 +284,7 @@ static bool draw_slow(struct sim *sim)
 }
 
 /* The channel from a sender into a task, made at its first use. */
-static int channel_of(
-    struct sim *sim, struct task_state *task, size_t sender, struct channel **out)
+static int channel_of(struct sim *sim, struct task_state *task, size_t sender, struct channel **out)
 {
     for (size_t i = 0; i < task->channels_count; i++) {
         if (task->channels[i].sender == sender) {
