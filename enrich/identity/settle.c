@@ -150,7 +150,8 @@ static int change_root(struct actor *actor, struct owner *owner, const uint8_t r
     owner_changed(actor->owners, owner);
     int r = edges_below(actor->owners, owner, &below);
     for (size_t i = 0; r == 0 && i < below.count; i++)
-        r = settle_tell(actor, owner, below.edges[i].node, true);
+        if (edge_linked(&below.edges[i]) || below.edges[i].bridges > 0)
+            r = settle_tell(actor, owner, below.edges[i].node, true);
     return r;
 }
 

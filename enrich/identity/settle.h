@@ -8,7 +8,8 @@
 
 /* Invariants afterwards:
  *  I1 its root is what its live neighbours above say (rule 3), accepted where that is needed;
- *  I2 every neighbour below believes that root, but those below a generic node, who do not ask;
+ *  I2 every neighbour below (linked or bridged) believes that root, but those below a generic node,
+ *     who do not ask; all others believe that it is its own, also those that evidence has parted;
  *  I3 the ends of every pair that it bridges (rule 2) were told so, others not;
  *  I4 its person is that of its root, of a set that of rule 5; the old person was told of the move.
  * Errors: those of state and outbox. */

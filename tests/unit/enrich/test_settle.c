@@ -1,0 +1,147 @@
+/* The stage where two nodes are neighbours no more: nobody may go on believing an old root. */
+#include "enrich/identity/settle.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "enrich/identity/evidence.h"
+#include "enrich/identity/identify.h"
+#include "enrich/identity/person.h"
+#include "schemas/person_of.avro.h"
+#include "tests/sim/solo.h"
+
+static struct identify_config config;
+static struct stage stage;
+
+struct fixture {
+    struct solo *solo;
+    struct arena arena;
+    int64_t position;
+};
+
+static const struct identifier login_2 = {STR_INIT("login"), STR_INIT("2"), 0},
+                               login_3 = {STR_INIT("login"), STR_INIT("3"), 0},
+                               email = {STR_INIT("email"), STR_INIT("e"), 0},
+                               device = {STR_INIT("device"), STR_INIT("d"), 0};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){.position = 0};
+    config = (struct identify_config){
+        .namespaces = namespace_table_default(), .tenant_key = "a key of tests"};
+    identify_stage(&stage, &config);
+    assert_int_equal(solo_new(&stage, &fixture.solo), 0);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    solo_free(&fixture->solo);
+    arena_free(&fixture->arena);
+    return 0;
+}
+
+static void node_of(const struct identifier *identifier, uint8_t id[KEY_SIZE])
+{
+    namespace_node_id(config.namespaces, namespace_rank(config.namespaces, identifier->namespace),
+        identifier->value, id);
+}
+
+static void process(
+    struct fixture *fixture, enum topic topic, const uint8_t key[KEY_SIZE], struct str value)
+{
+    const struct record record = {.topic = topic,
+        .position = fixture->position++,
+        .key = str_make(key, KEY_SIZE),
+        .value = value};
+    assert_int_equal(solo_process(fixture->solo, &record), 0);
+    assert_int_equal(solo_commit(fixture->solo), 0);
+}
+
+/* An event of some identifiers, the strongest first. */
+static void event_of(struct touchpoint *event, struct identifier *identifiers, size_t count)
+{
+    touchpoint_init(event);
+    event->event_id = STR("e-1");
+    event->source = STR("ec-web");
+    event->type = STR("page_viewed");
+    event->identifiers = identifiers;
+    event->identifiers_count = count;
+}
+
+static void send(struct fixture *fixture, const struct touchpoint *event)
+{
+    CLEANUP(buf_free) struct buf bytes = {0};
+    uint8_t key[KEY_SIZE];
+    node_of(&event->identifiers[0], key);
+    assert_int_equal(touchpoint_encode(event, &bytes), 0);
+    process(fixture, TOPIC_EVENTS, key, buf_str(&bytes));
+}
+
+static void retract_word(struct fixture *fixture, const struct touchpoint *event)
+{
+    struct evidence_message retract;
+    CLEANUP(buf_free) struct buf bytes = {0};
+    assert_int_equal(
+        evidence_of_event(config.namespaces, event, IDENTITY_KIND_RETRACT, &retract), 0);
+    memcpy(retract.message.from, retract.message.to, KEY_SIZE);
+    assert_int_equal(identity_message_encode(&retract.message, &bytes), 0);
+    process(fixture, TOPIC_IDENTITY, retract.message.to, buf_str(&bytes));
+}
+
+static void assert_root(
+    struct fixture *fixture, const struct identifier *identifier, const struct identifier *root)
+{
+    uint8_t id[KEY_SIZE], wanted[KEY_SIZE];
+    struct str value;
+    struct person_of row;
+    node_of(identifier, id);
+    node_of(root, wanted);
+    assert_int_equal(solo_row(fixture->solo, TABLE_PERSON_OF, str_make(id, KEY_SIZE), &value), 0);
+    assert_int_equal(person_of_decode(&row, value, &fixture->arena), 0);
+    assert_memory_equal(row.has_root ? row.root : row.node, wanted, KEY_SIZE);
+}
+
+/* The e-mail belongs to login 3 while evidence parts it from the device; that is retracted, and
+ * then the e-mail belongs to nobody. The device must not take it for login 3's when they meet. */
+static void test_settle_parted_neighbour_believes_no_old_root(void **state)
+{
+    struct fixture *fixture = *state;
+    struct touchpoint unlinked, event;
+    event_of(&unlinked, (struct identifier[]){device}, 1);
+    unlinked.type = STR("identity_unlinked");
+    unlinked.has_evidence = true;
+    evidence_init(&unlinked.evidence);
+    unlinked.evidence.a_namespace = device.namespace;
+    unlinked.evidence.a_value = device.value;
+    unlinked.evidence.b_namespace = email.namespace;
+    unlinked.evidence.b_value = email.value;
+    unlinked.evidence.sign = -1;
+    send(fixture, &unlinked);
+    event_of(&event, (struct identifier[]){login_3, email}, 2);
+    send(fixture, &event);
+    assert_root(fixture, &email, &login_3);
+    retract_word(fixture, &unlinked);
+    event_of(&event, (struct identifier[]){login_2, email}, 2);
+    send(fixture, &event);
+    assert_root(fixture, &email, &email);
+    event_of(&event, (struct identifier[]){login_2, email, device}, 3);
+    send(fixture, &event);
+    assert_root(fixture, &device, &login_2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_settle_parted_neighbour_believes_no_old_root, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
