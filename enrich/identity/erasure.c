@@ -83,6 +83,28 @@ static int send_erase(
     return send_journey(actor, &erase);
 }
 
+/* Events that the node has put somewhere, and that its mark would have kept away: the mark follows
+ * them. Some may be on a way that does not lead past the erased person. */
+static int send_mark(struct actor *actor, const struct owner *owner)
+{
+    struct journey_message message;
+    struct suppression since;
+    if ((owner->flags & OWNER_DEAD) || !(owner->flags & OWNER_SEATED))
+        return 0;
+    int r = owner_suppression(actor->owners, owner, &since);
+    if (r)
+        return r < 0 ? r : ERR_STATE;
+    journey_message_init(&message);
+    message.kind = JOURNEY_KIND_SUPPRESS;
+    memcpy(message.person, owner->person, KEY_SIZE);
+    memcpy(message.node, owner->id, KEY_SIZE);
+    message.epoch = owner->epoch;
+    message.has_to = true;
+    memcpy(message.to, since.person, KEY_SIZE);
+    message.at = since.at;
+    return send_journey(actor, &message);
+}
+
 /* Marks the owner; those below hear of its person. The timeline hears it from each of its nodes: so
  * it knows before any of them takes its events away. */
 static int suppress(
@@ -94,6 +116,8 @@ static int suppress(
     if (r <= 0)
         return r;
     r = is_its ? send_erase(actor, owner, owner->root, at) : 0;
+    if (r == 0)
+        r = send_mark(actor, owner);
     if (r < 0)
         return r;
     r = edges_below(actor->owners, owner, &below);
@@ -214,13 +238,22 @@ int erasure_on_suppress(
 int erasure_on_alone(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
+    struct suppression since = {.at = message->at};
     int r = erasure_reach(actor, owner, message->person, message->at);
-    if (r < 0 || (owner->flags & OWNER_ALONE))
-        return r;
+    if (r == 0 && !(owner->flags & OWNER_ALONE))
+        r = owner_suppression(actor->owners, owner, &since);
+    if (r < 0 || (owner->flags & OWNER_ALONE) || since.at > message->at)
+        return r < 0 ? r : 0; /* of an older mark: the newer one follows the event, too */
     owner->flags |= OWNER_ALONE;
     owner->person_due = true;
     owner_changed(actor->owners, owner);
     return 0;
+}
+
+bool erasure_keeps_away(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE],
+    bool is_first, bool is_older)
+{
+    return erasure_for_good(namespaces, node) || (is_first && is_older);
 }
 
 int erasure_pass_on(const struct signature *signature, int32_t chain_index,

@@ -9,6 +9,24 @@
  * where a node is dead), takes them away wherever it meets them, and rests as one row where their
  * node's events would rest. So the cost is one row and a few messages a signature, whatever the
  * number of partitions, and no timeline looks for a signature's events elsewhere than at one node.
+ *
+ * The mark of a suppressed identifier follows its node's events likewise. That the erased person
+ * drops what comes to it is not enough: while a node goes back and forth, a chunk of its events
+ * that is late at one person is passed on to where the node went from there the last time, and so
+ * past persons where it was in between, the erased one among them. The mark rests where the node
+ * is, and there every event of it arrives, whatever its way.
+ *
+ * What an erasure takes. Which identifiers are suppressed, and which signatures forgotten, depends
+ * on who was the person's when the erasure came (and, while events are under way, on how far they
+ * had come): later links cannot be known, and what was taken cannot be asked again. All else is a
+ * function of the set of events, of these marks, and of the generic ones. An event vanishes
+ *  - when its signature is forgotten; or
+ *  - when the first node of its chain is suppressed, if that is no device's, or the event occurred
+ *    before the erasure, unless the node is generic: then what came to it before its mark, and
+ *    stands with a weaker node, stays there;
+ * and no other, but for what a device says alone from the erasure on while it still belongs to an
+ * erased person that is no device's. What stands, with its persons, is what it would be had the
+ * others never come (tests/property/test_protocol.c checks just this).
  */
 #pragma once
 
@@ -18,6 +36,11 @@
 /* Whether identifiers of the namespace are suppressed for good; else (a device's: install, device,
  * cookie, session) for events that occurred before the erasure, since devices are shared. */
 bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE]);
+
+/* Whether a suppressed node's mark keeps an event away that comes to it, as the first node of its
+ * chain or as another. is_older: it occurred before the erasure. */
+bool erasure_keeps_away(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE],
+    bool is_first, bool is_older);
 
 /* Each identifier of an erasure request is told. Errors: ERR_NO_MEMORY, those of outbox_send(). */
 MUST_CHECK int erasure_request(

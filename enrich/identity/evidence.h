@@ -38,7 +38,7 @@
  *    and stands since it is a device's and occurred after the erasure).
  * The result is that of a build without those events, but for generic marks and epochs, which stay.
  * Which events are the person's is what belongs to it when the erasure comes to its timeline, and
- * what comes to it later.
+ * what comes to it later; enrich/identity/erasure.h says what follows from the set of events alone.
  */
 #pragma once
 

@@ -186,11 +186,11 @@ static int suppressed(struct visit *visit)
 {
     struct suppression since;
     struct owners *owners = visit->actor->owners;
-    bool for_good = erasure_for_good(visit->actor->namespaces, visit->owner->id);
     int r = owner_suppression(owners, visit->owner, &since);
     if (r)
         return r < 0 ? r : 0;
-    if (!for_good && (visit->index > 0 || visit->event.occurred_at >= since.at))
+    if (!erasure_keeps_away(visit->actor->namespaces, visit->owner->id, visit->index == 0,
+            visit->event.occurred_at < since.at))
         return 0;
     since.count++;
     r = owner_suppression_put(owners, visit->owner, &since);

@@ -437,8 +437,7 @@ int owner_suppress(
     now.at = at > now.at ? at : now.at;
     memcpy(now.person, person, KEY_SIZE);
     owner->flags |= OWNER_SUPPRESSED | OWNER_LOST;
-    if ((owner->flags & OWNER_DEAD) || memcmp(owner->person, person, KEY_SIZE) == 0)
-        owner->flags &= ~(unsigned)OWNER_ALONE; /* those events are with the erased person */
+    owner->flags &= ~(unsigned)OWNER_ALONE; /* what the mark meets and leaves says so again */
     owner->person_due = true;
     owner_changed(owners, owner);
     r = owner_suppression_put(owners, owner, &now);

@@ -1,6 +1,9 @@
 /*
- * Invariant: a suppressed signature stands once for each node of its chain that its events passed,
- * where events of that node would stand.
+ * Invariants:
+ *  I1 a suppressed signature stands once for each node of its chain that its events passed, where
+ *     events of that node would stand;
+ *  I2 the mark of a suppressed node stands once, there too: an event that went from person to
+ * person by any way comes to where its node is in the end, and so does the mark.
  */
 #include "enrich/journey/erasure.h"
 
@@ -10,7 +13,15 @@
 
 #define ERASED_SIZE (8 + 8 + 1)
 #define STAY_SIZE 1
+#define MARK_SIZE (8 + KEY_SIZE + 1)
 #define RECENT_MAX 64 /* signatures just taken back; more come again, and change nothing */
+
+/* Of a suppressed node: at (8) | erased person | told (1). */
+struct node_mark {
+    int64_t at;
+    uint8_t person[KEY_SIZE];
+    bool told; /* the node knows that an event stands of it alone */
+};
 
 /* ---- erased persons: a row person | marker -> at (8) | count (8) | for good (1) ---- */
 
@@ -37,25 +48,40 @@ static int put_erased(struct timeline *timeline, const struct person *person)
         str_make(value, sizeof value));
 }
 
-/* What an erasure works with: signatures told of just now need not be told again. */
-struct erasing {
-    struct timeline *timeline;
-    struct person *person;
-    uint64_t recent[RECENT_MAX];
-    size_t recent_count;
+static int send(struct timeline *timeline, const struct journey_message *message)
+{
+    buf_clear(timeline->value);
+    int r = journey_message_encode(message, timeline->value);
+    if (r < 0)
+        return r;
+    return outbox_send(timeline->task->outbox, TOPIC_JOURNEY, str_make(message->person, KEY_SIZE),
+        buf_str(timeline->value));
+}
+
+/* Signatures told of just now need not be told again. */
+struct recent {
+    uint64_t hashes[RECENT_MAX];
+    size_t count;
 };
 
-static bool told(struct erasing *erasing, const struct signature *signature)
+static bool told(struct recent *recent, const struct signature *signature)
 {
     uint8_t digest[SHA256_SIZE];
     signature_digest(signature, digest);
     uint64_t hash = get_be64(digest);
-    for (size_t i = 0; i < erasing->recent_count && i < RECENT_MAX; i++)
-        if (erasing->recent[i] == hash)
+    for (size_t i = 0; i < recent->count && i < RECENT_MAX; i++)
+        if (recent->hashes[i] == hash)
             return true;
-    erasing->recent[erasing->recent_count++ % RECENT_MAX] = hash;
+    recent->hashes[recent->count++ % RECENT_MAX] = hash;
     return false;
 }
+
+/* What an erasure works with. */
+struct erasing {
+    struct timeline *timeline;
+    struct person *person;
+    struct recent recent;
+};
 
 static int drop_erased(void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
 {
@@ -73,7 +99,7 @@ static int drop_erased(void *context, const uint8_t node[KEY_SIZE], const struct
     if (alone && event->occurred_at >= person->erased_at)
         return erasure_keep(&erased, event, task->outbox);
     person->erased_count++;
-    if (!event->has_evidence && told(erasing, &signature))
+    if (!event->has_evidence && told(&erasing->recent, &signature))
         return 1;
     r = erasure_take_back(&erased, event, task->scratch, task->outbox);
     return r < 0 ? r : 1;
@@ -92,6 +118,135 @@ int erasure_erase(struct timeline *timeline, const struct journey_message *messa
     person->erased = true;
     r = timeline_drop(timeline, person, NULL, drop_erased, &erasing);
     return r < 0 ? r : put_erased(timeline, person);
+}
+
+/* ---- marks of suppressed nodes ---- */
+
+static void mark_key(
+    uint8_t key[SUPPRESSED_KEY_SIZE], const struct person *person, const uint8_t node[KEY_SIZE])
+{
+    gone_key(key, person->id, node);
+    memset(key + GONE_KEY_SIZE, 0, KEY_SIZE);
+}
+
+static bool is_mark(struct str key)
+{
+    static const uint8_t none[KEY_SIZE];
+    return memcmp(key.data + GONE_KEY_SIZE, none, KEY_SIZE) == 0;
+}
+
+static int mark_decode(struct node_mark *out, struct str value)
+{
+    if (value.size != MARK_SIZE)
+        return ERR_STATE;
+    out->at = get_be64_signed((const uint8_t *)value.data);
+    memcpy(out->person, value.data + 8, KEY_SIZE);
+    out->told = value.data[8 + KEY_SIZE];
+    return 0;
+}
+
+/* Returns STATE_ABSENT where the node has none here. */
+static int get_mark(struct timeline *timeline, const struct person *person,
+    const uint8_t node[KEY_SIZE], struct node_mark *out)
+{
+    uint8_t key[SUPPRESSED_KEY_SIZE];
+    struct str value;
+    mark_key(key, person, node);
+    int r = state_get(timeline->task->state, TABLE_GONE, str_make(key, sizeof key), &value);
+    return r ? r : mark_decode(out, value);
+}
+
+static int put_mark(struct timeline *timeline, const struct person *person,
+    const uint8_t node[KEY_SIZE], const struct node_mark *mark)
+{
+    uint8_t key[SUPPRESSED_KEY_SIZE], value[MARK_SIZE];
+    mark_key(key, person, node);
+    put_be64_signed(value, mark->at);
+    memcpy(value + 8, mark->person, KEY_SIZE);
+    value[8 + KEY_SIZE] = mark->told;
+    return state_put(timeline->task->state, TABLE_GONE, str_make(key, sizeof key),
+        str_make(value, sizeof value));
+}
+
+struct marking {
+    struct timeline *timeline;
+    struct node_mark mark;
+    struct recent recent;
+};
+
+/* Returns 1 when the event, at the mark's node, must not stand. The node hears of the first one
+ * that does, and that shows it though nothing else may. */
+static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
+{
+    struct marking *marking = context;
+    const struct node_mark *mark = &marking->mark;
+    const struct namespace_table *namespaces = marking->timeline->config->namespaces;
+    struct task *task = marking->timeline->task;
+    struct signature signature;
+    struct signature_node chain[NODES_MAX];
+    int r = signature_of_event(namespaces, event, task->scratch, &signature);
+    if (r < 0)
+        return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
+    (void)signature_chain(&signature, chain);
+    bool is_first = memcmp(chain[0].id, node, KEY_SIZE) == 0;
+    struct erased erased = {namespaces, mark->person, mark->at, NULL};
+    if (erasure_keeps_away(namespaces, node, is_first, event->occurred_at < mark->at)) {
+        if (!event->has_evidence && told(&marking->recent, &signature))
+            return 1;
+        r = erasure_take_back(&erased, event, task->scratch, task->outbox);
+        return r < 0 ? r : 1;
+    }
+    if (!is_first || signature.count > 1 || mark->told)
+        return 0;
+    marking->mark.told = true;
+    erased.seat = node;
+    return erasure_keep(&erased, event, task->outbox);
+}
+
+static int drop_marked_arrival(struct timeline *timeline, const struct person *person,
+    const uint8_t node[KEY_SIZE], const struct touchpoint *event)
+{
+    struct marking marking = {.timeline = timeline};
+    int r = get_mark(timeline, person, node, &marking.mark);
+    if (r)
+        return r < 0 ? r : 0;
+    bool before = marking.mark.told;
+    int drops = drop_marked(&marking, node, event);
+    if (drops < 0 || before == marking.mark.told)
+        return drops;
+    r = put_mark(timeline, person, node, &marking.mark);
+    return r < 0 ? r : drops;
+}
+
+/* The mark goes where the node's events went. */
+static int pass_mark_on(
+    struct timeline *timeline, const struct gone_node *gone, const struct node_mark *mark)
+{
+    struct journey_message message;
+    journey_message_init(&message);
+    message.kind = JOURNEY_KIND_SUPPRESS;
+    memcpy(message.person, gone->to, KEY_SIZE);
+    memcpy(message.node, gone->node, KEY_SIZE);
+    message.epoch = gone->epoch;
+    message.has_to = true;
+    memcpy(message.to, mark->person, KEY_SIZE);
+    message.at = mark->at;
+    return send(timeline, &message);
+}
+
+static int take_mark(struct timeline *timeline, struct person *person, const uint8_t node[KEY_SIZE],
+    const struct node_mark *mark)
+{
+    struct marking marking = {.timeline = timeline, .mark = *mark};
+    struct node_mark before;
+    int r = get_mark(timeline, person, node, &before);
+    if (r < 0)
+        return r;
+    if (r == 0 && before.at > mark->at)
+        marking.mark.at = before.at;
+    person->suppresses = true;
+    r = timeline_drop(timeline, person, node, drop_marked, &marking);
+    return r < 0 ? r : put_mark(timeline, person, node, &marking.mark);
 }
 
 /* ---- suppressed signatures ---- */
@@ -123,6 +278,8 @@ int erasure_drops(struct timeline *timeline, struct person *person, const uint8_
     struct signature signature;
     struct str value;
     int r = person->erased ? drop_erased_arrival(timeline, person, node, event) : 0;
+    if (r == 0 && person->suppresses)
+        r = drop_marked_arrival(timeline, person, node, event);
     if (r || !person->suppresses)
         return r;
     r = signature_of_event(
@@ -157,12 +314,7 @@ static int pass_on(
     memcpy(message.node, gone->node, KEY_SIZE);
     message.epoch = gone->epoch;
     message.members = signature_bytes(signature);
-    buf_clear(timeline->value);
-    int r = journey_message_encode(&message, timeline->value);
-    if (r < 0)
-        return r;
-    return outbox_send(timeline->task->outbox, TOPIC_JOURNEY, str_make(message.person, KEY_SIZE),
-        buf_str(timeline->value));
+    return send(timeline, &message);
 }
 
 int erasure_gone(struct timeline *timeline, struct person *person, const struct gone_node *gone)
@@ -179,11 +331,16 @@ int erasure_gone(struct timeline *timeline, struct person *person, const struct 
         return r;
     while ((r = state_scan_next(scan, &key, &value)) == 0) {
         struct signature signature;
-        if (key.size != SUPPRESSED_KEY_SIZE)
-            continue;
-        if (value.size < STAY_SIZE ||
-            !signature_of_bytes(
-                str_make(value.data + STAY_SIZE, value.size - STAY_SIZE), &signature))
+        struct node_mark mark;
+        if (key.size != SUPPRESSED_KEY_SIZE || (is_mark(key) && gone->scattered))
+            continue; /* a mark stays where the last of its node's events may still come by */
+        if (is_mark(key)) {
+            r = mark_decode(&mark, value);
+            if (r == 0)
+                r = pass_mark_on(timeline, gone, &mark);
+        } else if (value.size < STAY_SIZE ||
+                   !signature_of_bytes(
+                       str_make(value.data + STAY_SIZE, value.size - STAY_SIZE), &signature))
             r = ERR_STATE;
         else if (value.data[0])
             continue;
@@ -220,14 +377,14 @@ static int drop_suppressed(
     return r < 0 ? r : 1;
 }
 
-int erasure_suppress(struct timeline *timeline, const struct journey_message *message)
+static int suppress_signature(struct timeline *timeline, const struct journey_message *message)
 {
     uint8_t key[SUPPRESSED_KEY_SIZE];
     struct signature signature;
     struct person *person;
     struct gone_node *gone;
     CLEANUP(buf_free) struct buf value = {0};
-    if (!timeline_epoch_valid(message->epoch) || !signature_of_bytes(message->members, &signature))
+    if (!signature_of_bytes(message->members, &signature))
         return ERR_VALUE;
     int r = timeline_person(timeline, message->person, &person);
     if (r == 0)
@@ -245,4 +402,29 @@ int erasure_suppress(struct timeline *timeline, const struct journey_message *me
     r = state_put(timeline->task->state, TABLE_GONE, str_make(key, sizeof key), buf_str(&value));
     struct following following = {timeline, &signature};
     return r < 0 ? r : timeline_drop(timeline, person, message->node, drop_suppressed, &following);
+}
+
+/* Where the node died, its last events may still come by, and meet the mark. */
+static int suppress_node(struct timeline *timeline, const struct journey_message *message)
+{
+    struct node_mark mark = {.at = message->at};
+    struct person *person;
+    struct gone_node *gone;
+    if (message->stay || message->members.size)
+        return ERR_VALUE;
+    memcpy(mark.person, message->to, KEY_SIZE);
+    int r = timeline_person(timeline, message->person, &person);
+    if (r == 0)
+        r = timeline_admit(timeline, person, message, &gone);
+    if (r == 1 && !gone->scattered)
+        return pass_mark_on(timeline, gone, &mark);
+    return r < 0 ? r : take_mark(timeline, person, message->node, &mark);
+}
+
+int erasure_suppress(struct timeline *timeline, const struct journey_message *message)
+{
+    if (!timeline_epoch_valid(message->epoch))
+        return ERR_VALUE;
+    return message->has_to ? suppress_node(timeline, message)
+                           : suppress_signature(timeline, message);
 }

@@ -1,6 +1,7 @@
 /*
  * The part that timelines have in an erasure: an erased person drops its events and those that
- * still come; signatures that were forgotten are followed to where their events are. Source:
+ * still come; signatures that were forgotten, and identifiers that are suppressed, are followed to
+ * where their events are. Source:
  * IDENTITY, "Erasure"; enrich/identity/evidence.h (what it means), enrich/identity/erasure.h.
  *
  * A person whose root is a device's identifier (not for_good) keeps events that bear this alone and

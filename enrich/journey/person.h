@@ -36,7 +36,7 @@ struct person {
     /* Holds, or held, an event that did not enter at its chain's first node: then one event may
      * stand in two seats for a while (timeline.c). */
     bool mixed;
-    bool suppresses; /* rows of TABLE_GONE name signatures whose events vanish (erasure.c) */
+    bool suppresses; /* rows of TABLE_GONE name signatures, or nodes, whose events vanish */
     bool erased;     /* what came, and still comes, is dropped; erased_for_good: or else what */
     bool erased_for_good; /* occurred before erased_at, and all of several identifiers */
     int64_t erased_at;

@@ -28,7 +28,8 @@ extern const uint8_t gone_mixed[KEY_SIZE];
 extern const uint8_t gone_erased[KEY_SIZE];
 
 /* A signature whose events vanish: TABLE_GONE, person | node | 16 bytes of its digest -> stay (1) |
- * its identifiers. It moves with the node's events, or stays with those that stay. */
+ * its identifiers. It moves with the node's events, or stays with those that stay. With zeros for a
+ * digest: the mark of a suppressed node, which moves likewise. */
 #define SUPPRESSED_KEY_SIZE (3 * KEY_SIZE)
 
 /* An event's seat: that the node's owner placed it with this person. */

@@ -654,12 +654,12 @@ int timeline_gone(struct timeline *timeline, const struct journey_message *messa
 
 /* ---- a message of put ---- */
 
-/* What an erased person would drop is not carried past it. */
+/* What an erased person, or a suppressed node's mark, would drop is not carried past it. */
 static int drops_passing(struct timeline *timeline, struct person *person,
     const uint8_t node[KEY_SIZE], const struct placed_event *placed)
 {
     struct touchpoint event;
-    if (!person->erased)
+    if (!person->erased && !person->suppresses)
         return 0;
     int r = touchpoint_decode(&event, placed->event, timeline->task->scratch);
     if (r < 0) /* whoever seats it rejects it */
