@@ -469,6 +469,7 @@ static bool run_schedule(const struct test_case *test, struct json run, struct b
         .partitions = (int32_t)number(run, "partitions"),
         .crash_percent = (unsigned)number(run, "crash"),
         .batch_max = (size_t)number(run, "batch"),
+        .slow_percent = (unsigned)number(run, "slow"),
     };
     CLEANUP(arena_free) struct arena arena = {0};
     struct writer writer = {.out = out, .arena = &arena};

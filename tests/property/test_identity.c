@@ -210,6 +210,7 @@ static int run_case(struct run *run, uint64_t seed, struct sim_counts *counts)
 {
     static const int32_t partitions[] = {1, 3, 7, 8, 31};
     static const size_t batches[] = {1, 4, 16};
+    static const unsigned slow[] = {0, 10, 30, 60};
     struct random random = {seed};
     struct identify_config config = {.namespaces = &run->given->namespaces};
     struct journey_config journey;
@@ -222,6 +223,7 @@ static int run_case(struct run *run, uint64_t seed, struct sim_counts *counts)
         .partitions = partitions[random_below(&random, 5)],
         .crash_percent = random_once_in(&random, 2) ? 20 : 0,
         .batch_max = batches[random_below(&random, 3)],
+        .slow_percent = slow[random_below(&random, 4)],
     };
     identify_stage(&stages[0], &config);
     journey_config_default(&journey);

@@ -152,7 +152,7 @@ def random_run(rng, count, pairs, number):
         if rng.random() < .15:
             log.append([-1, rng.randint(1, 30)])
     return {"seed": rng.randrange(1 << 62), "partitions": [1, 3, 7][number % 3], "crash": rng.choice([0, 10, 30]),
-            "batch": rng.choice([1, 3, 20, 1000]), "order": log}
+            "batch": rng.choice([1, 3, 20, 1000]), "slow": rng.choice([0, 10, 30, 60]), "order": log}
 
 
 def random_case(seed, spec):
