@@ -1,7 +1,6 @@
 /*
- * Invariants: 1. at most half of the places are used, so that every search ends; 2. between the
- * start of a search and the first free place stands every key of that hash: a place that gets free
- * is filled from behind; 3. places with nothing in them exist as used ones only within a call.
+ * Invariants: 1. at most half of the slots are used, so that every search ends; 2. an entry of a
+ * label and channels exists once.
  */
 #include "enrich/attribution/counts.h"
 
@@ -10,236 +9,252 @@
 #include "schemas/error.h"
 #include "schemas/hash.h"
 
-#define SIZE_FIRST ((size_t)64)
+#define SLOTS_MIN ((size_t)256)
+#define SPARSE 64 /* a table that large for what was in it is given back */
+#define ENTRIES_MAX ((size_t)1 << 31)
 #define KEY_MAX ((size_t)2 * MARKOV_ORDER_MAX)
-
-/* One transition of a path. */
-struct step {
-    uint32_t key[KEY_MAX];
-    struct counts_cell add;
-};
 
 void counts_free(struct counts *counts)
 {
-    free(counts->cells);
-    free(counts->keys);
-    *counts = (struct counts){.order = counts->order};
+    arena_free(&counts->arena);
+    free(counts->entries);
+    free(counts->slots);
+    free(counts->distinct);
+    *counts = (struct counts){.entries_count = 0};
 }
 
-static size_t key_length(const struct counts *counts)
+void counts_clear(struct counts *counts)
 {
-    return 2 * (size_t)counts->order;
+    bool sparse = counts->entries_count * SPARSE < counts->slots_size;
+    counts->entries_count = 0;
+    arena_reset(&counts->arena);
+    if (sparse) {
+        free(counts->slots);
+        counts->slots = NULL;
+        counts->slots_size = 0;
+    } else if (counts->slots_size)
+        memset(counts->slots, 0, counts->slots_size * sizeof *counts->slots);
 }
 
-static struct str key_bytes(const struct counts *counts, const uint32_t *key)
+/* ---- entries ---- */
+
+static struct str bytes_of(const struct counts_entry *entry)
 {
-    return str_make(key, key_length(counts) * sizeof *key);
+    return str_make(
+        entry->channels, ((size_t)entry->from_count + entry->to_count) * sizeof *entry->channels);
 }
 
-static uint32_t *key_at(const struct counts *counts, size_t place)
+static uint64_t hash_entry(const struct counts_entry *entry)
 {
-    return counts->keys + place * key_length(counts);
+    uint64_t label = (uint64_t)entry->label.model << 32 | entry->label.group;
+    uint64_t mixed = (label + 1) * 0x9e3779b97f4a7c15 + entry->from_count;
+    return hash64(bytes_of(entry)) ^ (mixed ^ mixed >> 29);
 }
 
-static size_t home_of(const struct counts *counts, const uint32_t *key)
+static bool is_same(const struct counts_entry *a, const struct counts_entry *b)
 {
-    return (size_t)hash64(key_bytes(counts, key)) & (counts->size - 1);
+    return a->hash == b->hash && a->label.model == b->label.model &&
+           a->label.group == b->label.group && a->from_count == b->from_count &&
+           str_equal(bytes_of(a), bytes_of(b));
 }
 
-/* A used place names a state that is gone to: no such tuple begins with COUNTS_NONE. */
-static bool used(const struct counts *counts, size_t place)
+static int grow_slots(struct counts *counts)
 {
-    return key_at(counts, place)[counts->order] != COUNTS_NONE;
-}
-
-static size_t place_of(const struct counts *counts, const uint32_t *key)
-{
-    size_t at = home_of(counts, key);
-    while (used(counts, at) &&
-           !str_equal(key_bytes(counts, key_at(counts, at)), key_bytes(counts, key)))
-        at = (at + 1) & (counts->size - 1);
-    return at;
-}
-
-static int grow(struct counts *counts)
-{
-    if (counts->used * 2 < counts->size)
+    if (counts->entries_count * 2 < counts->slots_size)
         return 0;
-    struct counts more = {.order = counts->order, .used = counts->used};
-    more.size = counts->size ? counts->size * 2 : SIZE_FIRST;
-    size_t key_size = key_length(counts) * sizeof *more.keys;
-    more.cells = calloc(more.size, sizeof *more.cells);
-    more.keys = calloc(more.size, key_size);
-    if (!more.cells || !more.keys) {
-        counts_free(&more);
+    size_t size = counts->slots_size ? counts->slots_size * 2 : SLOTS_MIN;
+    uint32_t *slots = calloc(size, sizeof *slots);
+    if (!slots)
         return ERR_NO_MEMORY;
+    for (size_t i = 0; i < counts->entries_count; i++) {
+        size_t at = (size_t)counts->entries[i].hash & (size - 1);
+        while (slots[at])
+            at = (at + 1) & (size - 1);
+        slots[at] = (uint32_t)i + 1;
     }
-    memset(more.keys, 0xff, more.size * key_size); /* COUNTS_NONE */
-    for (size_t i = 0; i < counts->size; i++) {
-        if (!used(counts, i))
-            continue;
-        size_t at = place_of(&more, key_at(counts, i));
-        memcpy(key_at(&more, at), key_at(counts, i), key_size);
-        more.cells[at] = counts->cells[i];
-    }
-    counts_free(counts);
-    *counts = more;
+    free(counts->slots);
+    counts->slots = slots;
+    counts->slots_size = size;
     return 0;
 }
 
-static void release(struct counts *counts, size_t hole)
+static int grow_entries(struct counts *counts)
 {
-    size_t mask = counts->size - 1;
-    size_t key_size = key_length(counts) * sizeof *counts->keys;
-    for (size_t at = (hole + 1) & mask; used(counts, at); at = (at + 1) & mask) {
-        size_t home = home_of(counts, key_at(counts, at));
-        if (((at - home) & mask) < ((at - hole) & mask))
-            continue; /* its search does not come by the hole */
-        memcpy(key_at(counts, hole), key_at(counts, at), key_size);
-        counts->cells[hole] = counts->cells[at];
-        hole = at;
-    }
-    memset(key_at(counts, hole), 0xff, key_size);
-    counts->cells[hole] = (struct counts_cell){0};
-    counts->used--;
+    if (counts->entries_count < counts->entries_room)
+        return 0;
+    size_t room = counts->entries_room ? counts->entries_room * 2 : SLOTS_MIN / 2;
+    struct counts_entry *more =
+        room < ENTRIES_MAX ? realloc(counts->entries, room * sizeof *more) : NULL;
+    if (!more)
+        return room < ENTRIES_MAX ? ERR_NO_MEMORY : ERR_TOO_LARGE;
+    counts->entries = more;
+    counts->entries_room = room;
+    return 0;
 }
 
-/* ---- steps of a path ---- */
-
-/* Start, states, conversion, null. */
-static size_t steps_of(const struct counts *counts, size_t length)
+/* The entry like `wanted`, whose channels are copied where it is new. */
+static int entry_of(
+    struct counts *counts, const struct counts_entry *wanted, struct counts_entry **out)
 {
-    size_t order = (size_t)counts->order;
-    return (length > order ? length - order : 0) + 3;
-}
-
-static void put_state(const struct counts *counts, struct str path, size_t number, uint32_t *tuple)
-{
-    size_t length = path.size / sizeof *tuple;
-    size_t order = (size_t)counts->order;
-    size_t known = length < order ? length : order;
-    memcpy(tuple, path.data + number * sizeof *tuple, known * sizeof *tuple);
-}
-
-/* Step `number`; false where it counts for nothing. */
-static bool step_of(const struct counts *counts, struct str path, size_t number,
-    const struct counts_amount *amount, struct step *out)
-{
-    size_t order = (size_t)counts->order;
-    size_t last = steps_of(counts, path.size / sizeof(uint32_t)) - 3;
-    memset(out->key, 0xff, sizeof out->key);
-    out->add = (struct counts_cell){.count = amount->conversions + amount->nulls};
-    if (number > 0)
-        put_state(counts, path, number > last ? last : number - 1, out->key);
-    if (number <= last)
-        put_state(counts, path, number, out->key + order);
-    else if (number == last + 1) {
-        out->key[order] = COUNTS_CONVERSION;
-        out->add = (struct counts_cell){amount->conversions, amount->value};
-    } else {
-        out->key[order] = COUNTS_NULL;
-        out->add.count = amount->nulls;
-    }
-    bool stays = number > 0 && number <= last &&
-                 memcmp(out->key, out->key + order, order * sizeof *out->key) == 0;
-    return !stays && (out->add.count || out->add.value);
-}
-
-/* Adds; leaves places with nothing in them. */
-static int apply(struct counts *counts, const struct step *step)
-{
-    int r = grow(counts);
+    int r = grow_slots(counts);
+    if (r == 0)
+        r = grow_entries(counts);
     if (r < 0)
         return r;
-    size_t at = place_of(counts, step->key);
-    struct counts_cell sum;
-    if (__builtin_add_overflow(counts->cells[at].count, step->add.count, &sum.count) ||
-        __builtin_add_overflow(counts->cells[at].value, step->add.value, &sum.value))
-        return ERR_TOO_LARGE;
-    if (sum.count < 0)
-        return ERR_VALUE;
-    if (!used(counts, at)) {
-        memcpy(key_at(counts, at), step->key, key_length(counts) * sizeof *step->key);
-        counts->used++;
+    size_t at = (size_t)wanted->hash & (counts->slots_size - 1);
+    for (; counts->slots[at]; at = (at + 1) & (counts->slots_size - 1)) {
+        *out = &counts->entries[counts->slots[at] - 1];
+        if (is_same(*out, wanted))
+            return 0;
     }
-    counts->cells[at] = sum;
+    struct str bytes = bytes_of(wanted);
+    uint32_t *channels = arena_alloc(&counts->arena, bytes.size + sizeof *channels);
+    if (!channels)
+        return ERR_NO_MEMORY;
+    if (bytes.size)
+        memcpy(channels, bytes.data, bytes.size);
+    *out = &counts->entries[counts->entries_count++];
+    **out = *wanted;
+    (*out)->channels = channels;
+    counts->slots[at] = (uint32_t)counts->entries_count;
     return 0;
 }
 
-static void sweep(
-    struct counts *counts, struct str path, size_t steps, const struct counts_amount *amount)
+/* Without undefined overflow: modulo 2^64. */
+static int64_t sum_of(int64_t a, int64_t b)
 {
-    struct step step;
-    for (size_t i = 0; i < steps; i++) {
-        if (!step_of(counts, path, i, amount, &step))
-            continue;
-        size_t at = place_of(counts, step.key);
-        if (used(counts, at) && !counts->cells[at].count && !counts->cells[at].value)
-            release(counts, at);
-    }
+    return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-static int change(struct counts *counts, struct str path, const struct counts_amount *amount)
+static int add(struct counts *counts, struct counts_entry *wanted, struct counts_amount amount)
 {
-    size_t steps = steps_of(counts, path.size / sizeof(uint32_t));
-    size_t done = 0;
-    struct step step;
+    struct counts_entry *entry = NULL;
+    wanted->hash = hash_entry(wanted);
+    int r = entry_of(counts, wanted, &entry);
+    if (r < 0)
+        return r;
+    entry->paths = sum_of(entry->paths, amount.paths);
+    entry->value = sum_of(entry->value, amount.value);
+    return 0;
+}
+
+/* ---- transitions ---- */
+
+static size_t states_of(size_t order, size_t length)
+{
+    return length > order ? length - order + 1 : length > 0;
+}
+
+/* Transition `number`: the first enters state 0, the last leaves the last state. False where a state
+ * would follow itself. */
+static bool transition_of(struct counts_path path, size_t order, size_t number,
+    uint32_t room[KEY_MAX], struct counts_entry *out)
+{
+    size_t states = states_of(order, path.length);
+    size_t size = path.length < order ? path.length : order;
+    out->from_count = number > 0 ? (uint32_t)size : 0;
+    out->to_count = number < states ? (uint32_t)size : 0;
+    const uint32_t *from = path.channels + (number > 0 ? number - 1 : 0);
+    const uint32_t *to = path.channels + number;
+    if (out->from_count && out->to_count && memcmp(from, to, size * sizeof *from) == 0)
+        return false;
+    if (out->from_count)
+        memcpy(room, from, size * sizeof *from);
+    if (out->to_count)
+        memcpy(room + out->from_count, to, size * sizeof *to);
+    out->channels = room;
+    return true;
+}
+
+static int add_transitions(struct counts *counts, size_t order, struct counts_label label,
+    struct counts_path path, size_t skip, struct counts_amount amount)
+{
+    uint32_t room[KEY_MAX];
+    size_t states = states_of(order, path.length);
     int r = 0;
-    for (; r == 0 && done < steps; done++)
-        if (step_of(counts, path, done, amount, &step))
-            r = apply(counts, &step);
-    /* The step that failed did nothing; those before it are there, and go back whence they came. */
-    for (size_t i = 0; r < 0 && i + 1 < done; i++) {
-        if (!step_of(counts, path, i, amount, &step))
+    for (size_t i = skip; r == 0 && i <= states; i++) {
+        struct counts_entry wanted = {.label = label};
+        if (!transition_of(path, order, i, room, &wanted))
             continue;
-        struct counts_cell *cell = &counts->cells[place_of(counts, step.key)];
-        cell->count -= step.add.count;
-        cell->value -= step.add.value;
+        int64_t value = i < states ? 0 : amount.value;
+        r = add(counts, &wanted, (struct counts_amount){amount.paths, value});
     }
-    if (counts->size)
-        sweep(counts, path, done, amount);
     return r;
 }
 
-static bool countable(int64_t count)
+size_t counts_shared(const struct counts_shape *shape, struct counts_path a, struct counts_path b)
 {
-    return count >= 0 && count <= (int64_t)PATH_SET_TOTAL_MAX;
+    size_t order = (size_t)shape->order, least = a.length < b.length ? a.length : b.length;
+    size_t same = 0;
+    while (same < least && a.channels[same] == b.channels[same])
+        same++;
+    return shape->form == COUNTS_TRANSITIONS && same >= order ? same - order + 1 : 0;
 }
 
-static int usable(const struct counts *counts, const uint32_t *channels, size_t length,
-    const struct counts_amount *amount)
+/* ---- coalitions ---- */
+
+/* Where `channel` stands, or would, among those that are sorted. */
+static size_t place_in(const uint32_t *sorted, size_t count, uint32_t channel)
 {
-    if (counts->order < 1 || counts->order > MARKOV_ORDER_MAX || !countable(amount->conversions) ||
-        !countable(amount->nulls) || amount->value == INT64_MIN)
-        return ERR_VALUE;
-    if (length > PATH_LENGTH_MAX)
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (sorted[middle] < channel)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* room: twice the path's length. The distinct channels stand at its beginning, or, in the order in
+ * which they first come, in its second half. */
+static size_t distinct_of(struct counts_path path, uint32_t *room)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < path.length; i++) {
+        size_t at = place_in(room, count, path.channels[i]);
+        if (at < count && room[at] == path.channels[i])
+            continue;
+        memmove(room + at + 1, room + at, (count - at) * sizeof *room);
+        room[at] = path.channels[i];
+        room[path.length + count++] = path.channels[i];
+    }
+    return count;
+}
+
+static int add_coalition(struct counts *counts, enum counts_form form, struct counts_label label,
+    struct counts_path path, struct counts_amount amount)
+{
+    if (counts->distinct_room < 2 * path.length) {
+        uint32_t *more = realloc(counts->distinct, 2 * path.length * sizeof *more);
+        if (!more)
+            return ERR_NO_MEMORY;
+        counts->distinct = more;
+        counts->distinct_room = 2 * path.length;
+    }
+    size_t count = distinct_of(path, counts->distinct);
+    struct counts_entry wanted = {
+        .label = label,
+        .channels = count ? counts->distinct : path.channels,
+        .to_count = (uint32_t)count,
+    };
+    if (form == COUNTS_SEQUENCES && count)
+        wanted.channels = counts->distinct + path.length;
+    return add(counts, &wanted, amount);
+}
+
+int counts_add(struct counts *counts, const struct counts_shape *shape, struct counts_label label,
+    struct counts_path path, size_t skip, struct counts_amount amount)
+{
+    static const uint32_t none[1];
+    if (path.length > PATH_LENGTH_MAX)
         return ERR_TOO_LARGE;
-    for (size_t i = 0; i < length; i++)
-        if (channels[i] >= COUNTS_CHANNELS_MAX)
-            return ERR_VALUE;
-    return 0;
-}
-
-int counts_add(struct counts *counts, const uint32_t *channels, size_t length,
-    const struct counts_amount *amount)
-{
-    int r = usable(counts, channels, length, amount);
-    if (r < 0 || length == 0)
-        return r;
-    return change(counts, str_make(channels, length * sizeof *channels), amount);
-}
-
-int counts_remove(struct counts *counts, const uint32_t *channels, size_t length,
-    const struct counts_amount *amount)
-{
-    int r = usable(counts, channels, length, amount);
-    if (r < 0 || length == 0)
-        return r;
-    struct counts_amount taken = {-amount->conversions, -amount->nulls, -amount->value};
-    return change(counts, str_make(channels, length * sizeof *channels), &taken);
-}
-
-struct counts_cell counts_of(const struct counts *counts, const uint32_t *key)
-{
-    return counts->size ? counts->cells[place_of(counts, key)] : (struct counts_cell){0};
+    if (path.length == 0)
+        path.channels = none;
+    if (shape->form != COUNTS_TRANSITIONS)
+        return add_coalition(counts, shape->form, label, path, amount);
+    if (shape->order < 1 || shape->order > MARKOV_ORDER_MAX)
+        return ERR_VALUE;
+    return add_transitions(counts, (size_t)shape->order, label, path, skip, amount);
 }

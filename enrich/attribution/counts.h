@@ -1,54 +1,80 @@
 /*
- * Transitions of a Markov order as integer counts that follow their paths: a path that appears,
- * changes or vanishes is added or taken back, and the counts are those of the paths that stand,
- * whatever the history. Memory follows the most transitions that ever stood at once.
+ * Integer counts that follow their paths: a path that appears, changes or vanishes is added or taken
+ * back, and the counts are those of the paths that stand, whatever the history. Markov models count
+ * the transitions of their order, coalition models the channels of a path.
+ *
+ * Counts are sums, so they may also be kept of a batch's changes alone: what was taken back and not
+ * added is then negative. Amounts add up modulo 2^64: any history that ends in the same paths ends in
+ * the same numbers, and a sum that fits is exact.
  *
  * Source: ATTRIBUTION, "Streaming"; states as in "Markov, order k, closed form".
  */
 #pragma once
 
 #include "enrich/attribution/markov.h"
+#include "schemas/arena.h"
 
-/* Tuples of `order` channels; a shorter path is one state that is filled up with COUNTS_NONE. The
- * start is all COUNTS_NONE; an end is its mark, then COUNTS_NONE. Channels are below
- * COUNTS_CHANNELS_MAX. */
-#define COUNTS_NONE UINT32_MAX
-#define COUNTS_CONVERSION (UINT32_MAX - 1)
-#define COUNTS_NULL (UINT32_MAX - 2)
-#define COUNTS_CHANNELS_MAX (UINT32_MAX - 2)
-
-/* Of one transition. */
-struct counts_cell {
-    int64_t count; /* never negative; 0 in a place that is free, or where only value stands */
-    int64_t value; /* minor units; of transitions to the conversion, else 0 */
+enum counts_form {
+    COUNTS_TRANSITIONS, /* from state to state; a state has `order` channels, of a shorter path all */
+    COUNTS_SETS,        /* the distinct channels of a path, in the order of their numbers */
+    COUNTS_SEQUENCES,   /* the same in the order in which they first come */
 };
 
-/* {.order = 1 to MARKOV_ORDER_MAX} is empty; end with counts_free(). */
+struct counts_shape {
+    enum counts_form form;
+    int order; /* of transitions: 1 to MARKOV_ORDER_MAX */
+};
+
+/* Who counts: entries of different labels have nothing to do with each other. */
+struct counts_label {
+    uint32_t model;
+    uint32_t group;
+};
+
+struct counts_entry {
+    struct counts_label label;
+    /* Channels of the state that is left, then of the one that is entered. None left: the start;
+     * none entered: the end. A coalition is entered from the start; one of an empty path, as an empty
+     * path's only transition, goes from the start to the end. */
+    const uint32_t *channels;
+    uint32_t from_count, to_count;
+    uint64_t hash;
+    int64_t paths;
+    int64_t value; /* minor units; of what ends a path, else 0 */
+};
+
+/* {0} is empty; end with counts_free(). */
 struct counts {
-    int order;
-    struct counts_cell *cells; /* a hash table: places with count and value 0 are free */
-    uint32_t *keys;            /* of each place: from, then to */
-    size_t size;               /* places */
-    size_t used;               /* transitions that stand */
+    struct arena arena;
+    struct counts_entry *entries; /* in the order in which they came; some may stand at 0 */
+    size_t entries_count, entries_room;
+    uint32_t *slots; /* index + 1 */
+    size_t slots_size;
+    uint32_t *distinct; /* of one path */
+    size_t distinct_room;
 };
 
-/* What a path counts; of a conversion's change, the amounts to add or take back. */
+struct counts_path {
+    const uint32_t *channels;
+    size_t length; /* to PATH_LENGTH_MAX */
+};
+
+/* So many paths of that value together; a negative number takes back. */
 struct counts_amount {
-    int64_t conversions; /* 0 to PATH_SET_TOTAL_MAX */
-    int64_t nulls;       /* likewise */
-    int64_t value;       /* minor units, of any sign: corrections are values without conversions */
+    int64_t paths;
+    int64_t value;
 };
 
-/* An empty path has no transition: it counts for nothing. After an error the counts are as before.
- * Errors: ERR_VALUE (order, channel or amount out of range; taking back what is not there),
- * ERR_TOO_LARGE (a path over PATH_LENGTH_MAX, or a count that overflows), ERR_NO_MEMORY.
- * Threads: one a struct counts. */
-MUST_CHECK int counts_add(struct counts *counts, const uint32_t *channels, size_t length,
-    const struct counts_amount *amount);
-MUST_CHECK int counts_remove(struct counts *counts, const uint32_t *channels, size_t length,
-    const struct counts_amount *amount);
+/* Adds a path from transition `skip` on (0: all). After an error some of it may be counted. Errors:
+ * ERR_VALUE (order out of range), ERR_TOO_LARGE (a path over PATH_LENGTH_MAX, over 2^31 entries),
+ * ERR_NO_MEMORY. Threads: one a struct counts. */
+MUST_CHECK int counts_add(struct counts *counts, const struct counts_shape *shape,
+    struct counts_label label, struct counts_path path, size_t skip, struct counts_amount amount);
 
-/* Of the transition `key` (from, then to); all 0 where there is none. */
-struct counts_cell counts_of(const struct counts *counts, const uint32_t *key);
+/* How many transitions both paths begin with: taking back one and adding the other may skip them. Of
+ * coalitions 0. */
+size_t counts_shared(const struct counts_shape *shape, struct counts_path a, struct counts_path b);
 
+/* Forgets all entries, keeps the memory. */
+void counts_clear(struct counts *counts);
 void counts_free(struct counts *counts);

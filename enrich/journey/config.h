@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "enrich/attribution/model.h"
 #include "enrich/attribution/rules.h"
 #include "ingest/normalise/namespace.h"
 
@@ -25,6 +26,8 @@ struct journey_config {
     struct str store_channel;  /* of the visit that a purchase implies; "Store" */
     struct str call_channel;   /* of the call that an order implies; "Call Center" */
     size_t cache_bytes_max;    /* persons kept in memory between batches; 64 MiB */
+    const struct model *models; /* whose counts are kept; none */
+    size_t models_count;        /* to MODELS_CONFIGURED_MAX */
 };
 
 #define JOURNEY_CONVERSION_TYPES_MAX ((size_t)64)

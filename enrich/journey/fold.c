@@ -34,7 +34,8 @@ static bool valid(const struct journey_config *config)
            position_valid(&config->rules.j_shape) && position_valid(&config->rules.inverse_j) &&
            config->session_timeout_micros >= 1 && config->lookback_micros >= 0 &&
            config->lookback_impression_micros >= 0 &&
-           config->conversion_types_count <= JOURNEY_CONVERSION_TYPES_MAX;
+           config->conversion_types_count <= JOURNEY_CONVERSION_TYPES_MAX &&
+           config->models_count <= MODELS_CONFIGURED_MAX;
 }
 
 int folder_init(struct folder *folder, const struct journey_config *config)

@@ -20,6 +20,7 @@ struct journey {
     struct arena batch;
     struct buf value;
     struct settle_room room;
+    struct model_counter models;
 };
 
 static const enum topic inputs[] = {TOPIC_JOURNEY};
@@ -32,6 +33,7 @@ static void stage_close(void *instance)
     arena_free(&journey->batch);
     buf_free(&journey->value);
     settle_fini(&journey->room);
+    model_counter_fini(&journey->models);
     free(journey);
 }
 
@@ -49,6 +51,8 @@ static int stage_open(const void *config, void **instance)
         stage_close(journey);
         return r;
     }
+    journey->models =
+        (struct model_counter){.config = journey->config, .intern = journey->folder.intern};
     *instance = journey;
     return 0;
 }
@@ -100,6 +104,13 @@ static int stage_process(void *instance, struct task *task, const struct record 
     return r;
 }
 
+/* All counts begin at nothing; persons are counted as they are derived. */
+static int stage_rederive_begin(void *instance, struct task *task)
+{
+    (void)instance;
+    return model_counter_forget(task);
+}
+
 /* Derives the person's rows again, from the first event on. */
 static int stage_rederive(void *instance, struct task *task, struct str key)
 {
@@ -111,6 +122,7 @@ static int stage_rederive(void *instance, struct task *task, struct str key)
     if (r < 0)
         return r;
     person->broken = true;
+    person->uncounted = true;
     return persons_mark(timeline.persons, person);
 }
 
@@ -124,8 +136,10 @@ static int stage_settle(void *instance, struct task *task)
     struct journey *journey = instance;
     struct persons *persons = &journey->persons;
     struct timeline timeline = timeline_of(journey, task);
-    struct settle settle = {
-        .timeline = &timeline, .folder = &journey->folder, .room = &journey->room};
+    struct settle settle = {.timeline = &timeline,
+        .folder = &journey->folder,
+        .room = &journey->room,
+        .models = &journey->models};
     /* In the order of their rows, which lie side by side in the store. */
     if (persons->dirty_count > 1)
         qsort(persons->dirty, persons->dirty_count, sizeof *persons->dirty, compare_persons);
@@ -134,6 +148,9 @@ static int stage_settle(void *instance, struct task *task)
         if (r < 0)
             return error_class(r) == ERROR_CLASS_REJECT ? ERR_INTERNAL : r;
     }
+    int flushed = model_counter_flush(&journey->models, task);
+    if (flushed < 0)
+        return flushed;
     persons_settled(persons, journey->config->cache_bytes_max);
     arena_reset(&journey->batch);
     if (intern_size(journey->folder.intern) > INTERN_BYTES_MAX) {
@@ -148,6 +165,7 @@ static void stage_reset(void *instance)
     struct journey *journey = instance;
     persons_clear(&journey->persons);
     arena_reset(&journey->batch);
+    model_counter_reset(&journey->models);
 }
 
 void journey_stage(struct stage *out, const struct journey_config *config)
@@ -163,6 +181,7 @@ void journey_stage(struct stage *out, const struct journey_config *config)
         .reset = stage_reset,
         .close = stage_close,
         .rederive = stage_rederive,
+        .rederive_begin = stage_rederive_begin,
         .rederive_table = TABLE_PROFILE,
     };
 }

@@ -49,6 +49,8 @@ struct person {
     struct pending_event **pending_slots; /* by event key, once there are many; in the arena too */
     size_t pending_slots_size;
 
+    bool uncounted; /* no model has counted what its rows say */
+
     bool folded; /* `fold` is that of the rows, but for the pending ones */
     struct fold fold;
     int64_t skipped; /* rows before the fold's first: the person has more than journeys look at */

@@ -25,6 +25,7 @@ struct run {
     bool anew;
     struct kept_key *conversions; /* anew: keys that must stay */
     size_t conversions_count;
+    struct kept_key *stood; /* anew: keys of all conversions that stood before */
 };
 
 /* An event of the run: a stored row, or a pending one. */
@@ -75,15 +76,20 @@ static struct str conversion_row_key(
     return str_make(out, KEY_SIZE + key.size);
 }
 
-static int keep_conversion(struct run *run, struct str key)
+static int keep_key(struct run *run, struct kept_key **list, struct str key)
 {
     struct kept_key *kept = arena_alloc(run->settle->timeline->batch, sizeof *kept);
     if (!kept)
         return ERR_NO_MEMORY;
-    kept->next = run->conversions;
-    run->conversions = kept;
-    run->conversions_count++;
+    kept->next = *list;
+    *list = kept;
     return arena_dup(run->settle->timeline->batch, key, &kept->key);
+}
+
+static int keep_conversion(struct run *run, struct str key)
+{
+    run->conversions_count++;
+    return keep_key(run, &run->conversions, key);
 }
 
 static int put_conversion(void *context, const struct conversion *conversion)
@@ -99,6 +105,8 @@ static int put_conversion(void *context, const struct conversion *conversion)
     int r = conversion_encode(&row, value);
     if (r == 0)
         r = put_fresh(run, TABLE_CONVERSION, key);
+    if (r == 0)
+        r = model_counter_conversion(run->settle->models, &row, 1);
     return r < 0 || !run->anew ? r : keep_conversion(run, key);
 }
 
@@ -359,16 +367,55 @@ static int delete_other_sessions(struct run *run)
     return delete_others(run, TABLE_SESSION, keys, count);
 }
 
+/* What stood before the run: its conversions' keys, and what models counted of them and of the open
+ * path. */
+static int take_standing(struct run *run, struct str profile_row)
+{
+    struct settle_room *room = run->settle->room;
+    bool counted = run->settle->timeline->config->models_count && !run->person->uncounted;
+    struct state_scan *scan;
+    struct profile profile;
+    struct str key, value;
+    arena_reset(&room->row);
+    int r = counted ? damaged(profile_decode(&profile, profile_row, &room->row)) : 0;
+    if (r == 0 && counted)
+        r = model_counter_before_stored(run->settle->models, &profile);
+    if (r == 0)
+        r = state_scan_begin(
+            state_of(run), TABLE_CONVERSION, str_make(run->person->id, KEY_SIZE), &scan);
+    if (r < 0)
+        return r;
+    while ((r = state_scan_next(scan, &key, &value)) == 0) {
+        struct conversion conversion;
+        arena_reset(&room->row);
+        r = keep_key(run, &run->stood, key);
+        if (r == 0 && counted)
+            r = damaged(conversion_decode(&conversion, value, &room->row));
+        if (r == 0 && counted)
+            r = model_counter_conversion(run->settle->models, &conversion, -1);
+        if (r < 0)
+            break;
+    }
+    state_scan_end(&scan);
+    return r < 0 ? r : 0;
+}
+
 static int delete_other_conversions(struct run *run)
 {
     size_t count = 0;
+    int r = 0;
     struct str *keys =
         arena_alloc(run->settle->timeline->batch, (run->conversions_count + 1) * sizeof *keys);
     if (!keys)
         return ERR_NO_MEMORY;
     for (const struct kept_key *kept = run->conversions; kept; kept = kept->next)
         keys[count++] = kept->key;
-    return delete_others(run, TABLE_CONVERSION, keys, count);
+    if (count)
+        qsort(keys, count, sizeof *keys, compare_keys);
+    for (const struct kept_key *stood = run->stood; r == 0 && stood; stood = stood->next)
+        if (!count || !bsearch(&stood->key, keys, count, sizeof *keys, compare_keys))
+            r = state_delete(state_of(run), TABLE_CONVERSION, stood->key);
+    return r;
 }
 
 /* ---- the profile ---- */
@@ -411,20 +458,28 @@ static int fill_revenue(struct run *run, struct profile *profile)
     return r;
 }
 
-static int fill_open_path(struct run *run, struct profile *profile)
+/* Touches behind the last conversion, of which the newest count. */
+static const struct fold_touch *open_touches(const struct run *run, size_t *count)
 {
     const struct fold *fold = &run->person->fold;
     size_t max = run->settle->timeline->config->path_touches_max;
     size_t from = fold->open_from;
     if (fold->touches_count - from > max)
         from = fold->touches_count - max;
-    size_t count = fold->touches_count - from;
+    *count = fold->touches_count - from;
+    return *count ? fold->touches + from : NULL;
+}
+
+static int fill_open_path(struct run *run, struct profile *profile)
+{
+    size_t count;
+    const struct fold_touch *touches = open_touches(run, &count);
     profile->open_path =
         arena_alloc(run->settle->timeline->batch, (count + 1) * sizeof *profile->open_path);
     if (!profile->open_path)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        const struct fold_touch *touch = &fold->touches[from + i];
+        const struct fold_touch *touch = &touches[i];
         struct open_touch *row = &profile->open_path[i];
         *row = (struct open_touch){
             .touched_at = touch->at,
@@ -464,6 +519,13 @@ static int put_profile(struct run *run)
                  : state_put(state_of(run), TABLE_PROFILE, key, buf_str(&run->settle->room->value));
 }
 
+static int count_open_path(struct run *run)
+{
+    size_t count;
+    const struct fold_touch *touches = open_touches(run, &count);
+    return model_counter_after(run->settle->models, touches, count);
+}
+
 /* ---- a person ---- */
 
 static int compare_pending(const void *a, const void *b)
@@ -487,7 +549,9 @@ static bool may_append(const struct settle *settle, const struct person *person)
 static int append(struct run *run)
 {
     struct person *person = run->person;
-    int r = 0;
+    size_t count;
+    const struct fold_touch *touches = open_touches(run, &count);
+    int r = model_counter_before(run->settle->models, touches, count);
     for (size_t i = 0; r == 0 && i < person->pending_count; i++)
         r = step_pending(run, person->pending[i]);
     return r < 0 ? r : put_sessions(run);
@@ -503,7 +567,9 @@ static int derive_anew(struct run *run)
     if (known < 0)
         return known;
     fold_clear(&run->person->fold);
-    int r = collect_rows(run, &rows);
+    int r = known == STATE_ABSENT ? 0 : take_standing(run, profile);
+    if (r == 0)
+        r = collect_rows(run, &rows);
     if (r == 0)
         r = step_all(run, &rows);
     if (r == 0)
@@ -528,9 +594,12 @@ int settle_person(struct settle *settle, struct person *person)
     int r = run.anew ? derive_anew(&run) : append(&run);
     if (r == 0)
         r = put_profile(&run);
+    if (r == 0)
+        r = count_open_path(&run);
     if (r < 0)
         return r;
     person->folded = true;
+    person->uncounted = false;
     person->broken = false;
     person_pending_clear(person);
     return 0;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "enrich/journey/model_counter.h"
 #include "enrich/journey/timeline.h"
 
 /* Memory used again and again. {0} is empty; end with settle_fini(). */
@@ -18,6 +19,7 @@ struct settle {
     struct timeline *timeline;
     struct folder *folder; /* its output is set here */
     struct settle_room *room;
+    struct model_counter *models; /* counts what changes; the caller flushes it */
 };
 
 /*

@@ -4,6 +4,7 @@
 #include "schemas/conversion.avro.h"
 #include "schemas/identity_message.avro.h"
 #include "schemas/journey_message.avro.h"
+#include "schemas/model_count.avro.h"
 #include "schemas/person_of.avro.h"
 #include "schemas/profile.avro.h"
 #include "schemas/rejected.avro.h"
@@ -25,6 +26,7 @@ static const uint32_t schema_ids[TOPIC_COUNT] = {
     [TOPIC_SESSIONS] = SESSION_SCHEMA_ID,
     [TOPIC_CONVERSIONS] = CONVERSION_SCHEMA_ID,
     [TOPIC_PROFILES] = PROFILE_SCHEMA_ID,
+    [TOPIC_MODELS] = MODEL_COUNT_SCHEMA_ID,
 };
 
 size_t kafka_frame_size(enum topic topic)

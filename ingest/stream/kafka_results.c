@@ -43,7 +43,7 @@ struct kafka_results {
 };
 
 static const enum topic topics[] = {TOPIC_REJECTED, TOPIC_PERSONS, TOPIC_TOUCHPOINTS,
-    TOPIC_SESSIONS, TOPIC_CONVERSIONS, TOPIC_PROFILES};
+    TOPIC_SESSIONS, TOPIC_CONVERSIONS, TOPIC_PROFILES, TOPIC_MODELS};
 #define TOPICS (sizeof topics / sizeof topics[0])
 
 static int64_t now_ms(void)

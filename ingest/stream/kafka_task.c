@@ -363,7 +363,10 @@ int kafka_task_process(struct kafka_task *task, const struct record *record, str
     int r = begin(task);
     if (r < 0)
         return r;
-    struct task lent = {.state = task->state, .outbox = &task->outbox, .scratch = scratch};
+    struct task lent = {.state = task->state,
+        .outbox = &task->outbox,
+        .scratch = scratch,
+        .partition = task->partition};
     r = task->stage->process(task->instance, &lent, record);
     arena_reset(scratch);
     return r;
@@ -393,7 +396,10 @@ static int send_change(struct kafka_task *task, const struct state_change *chang
 int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
 {
     check(task->begun);
-    struct task lent = {.state = task->state, .outbox = &task->outbox, .scratch = scratch};
+    struct task lent = {.state = task->state,
+        .outbox = &task->outbox,
+        .scratch = scratch,
+        .partition = task->partition};
     int r = task->stage->settle ? task->stage->settle(task->instance, &lent) : 0;
     arena_reset(scratch);
     if (r == 0)

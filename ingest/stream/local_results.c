@@ -19,7 +19,7 @@
 
 /* What a full reading goes through, in this order. */
 static const enum topic published[] = {TOPIC_PERSONS, TOPIC_TOUCHPOINTS, TOPIC_SESSIONS,
-    TOPIC_CONVERSIONS, TOPIC_PROFILES, TOPIC_REJECTED};
+    TOPIC_CONVERSIONS, TOPIC_PROFILES, TOPIC_MODELS, TOPIC_REJECTED};
 #define PUBLISHED_COUNT (sizeof published / sizeof *published)
 
 struct local_source {

@@ -441,11 +441,25 @@ static int mark_keys(
     return r < 0 ? r : 0;
 }
 
+/* From now on rows of two meanings stand side by side: no settings fit until all are made anew. */
+static int rederive_begin(struct local *local, const struct local_stage *one)
+{
+    struct task task = {
+        .state = local->state, .outbox = &local->outbox, .scratch = &local->scratch};
+    if (local->rederived_size)
+        return 0;
+    int r = meaning_unfinished(local->state, one->stage);
+    return r < 0 || !one->stage->rederive_begin ? r
+                                                : one->stage->rederive_begin(one->instance, &task);
+}
+
 static int rederive(struct local *local, size_t index, size_t keys_max)
 {
     const struct local_stage *one = &local->stages[index];
     bool done = false;
     int r = state_lmdb_begin(local->store);
+    if (r == 0)
+        r = rederive_begin(local, one);
     if (r == 0)
         r = mark_keys(local, one, keys_max, &done);
     if (r == 0)

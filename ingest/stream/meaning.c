@@ -51,6 +51,12 @@ int meaning_put(struct state *state, const struct stage *stage)
     return state_put(state, stage->meaning_table, str_make(group, sizeof group), stage->meaning);
 }
 
+int meaning_unfinished(struct state *state, const struct stage *stage)
+{
+    return state_put(state, stage->meaning_table, str_make(group, sizeof group),
+        STR("being made anew: tabiji replay was not ended"));
+}
+
 int meaning_keep(struct state *state, const struct stage *stage)
 {
     struct str was;

@@ -34,6 +34,7 @@ struct task {
     struct state *state;
     struct outbox *outbox;
     struct arena *scratch; /* reset by the driver after each process() and after settle() */
+    int32_t partition;     /* the task's; of the local driver 0 */
 };
 
 /*
@@ -63,6 +64,9 @@ struct stage {
     /* Marks the derived rows of one key of rederive_table to be made anew by settle(): when the
      * meaning changed, all can be had from what is stored. NULL: they cannot. */
     int (*rederive)(void *instance, struct task *task, struct str key);
+    /* Called before the first key, in the same batch: nothing is derived by the new meaning yet.
+     * NULL: nothing to do then. */
+    int (*rederive_begin)(void *instance, struct task *task);
     enum table rederive_table;
 };
 
@@ -97,7 +101,7 @@ struct appender {
 
 /* The current value of a keyed row, or its end. Slices are valid until the next call of next(). */
 struct result {
-    enum topic topic; /* TOPIC_PERSONS .. TOPIC_PROFILES, TOPIC_REJECTED */
+    enum topic topic; /* TOPIC_PERSONS .. TOPIC_MODELS, TOPIC_REJECTED */
     bool tombstone;
     struct str key; /* the row's key, as in its table */
     struct str value;

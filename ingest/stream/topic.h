@@ -19,7 +19,7 @@
     X(TOPIC_SESSIONS, "sessions")             /* published TABLE_SESSION */                        \
     X(TOPIC_CONVERSIONS, "conversions")       /* published TABLE_CONVERSION */                     \
     X(TOPIC_PROFILES, "profiles")             /* published TABLE_PROFILE */                        \
-    X(TOPIC_MODELS, "models")
+    X(TOPIC_MODELS, "models")                 /* published TABLE_MODEL_COUNT */
 
 enum topic {
 #define X(symbol, name) symbol,
@@ -47,7 +47,8 @@ enum topic {
     X(TABLE_CONVERSION, "conversion", TOPIC_CONVERSIONS)                                           \
     X(TABLE_PROFILE, "profile", TOPIC_PROFILES)                                                    \
     X(TABLE_IDENTITY_MEANING, "identity_meaning", TOPIC_IDENTITY_STATE)                            \
-    X(TABLE_JOURNEY_MEANING, "journey_meaning", TOPIC_JOURNEY_STATE)
+    X(TABLE_JOURNEY_MEANING, "journey_meaning", TOPIC_JOURNEY_STATE)                               \
+    X(TABLE_MODEL_COUNT, "model_count", TOPIC_MODELS)
 
 enum table {
 #define X(symbol, name, topic) symbol,

@@ -73,7 +73,7 @@ static int send_mail(struct outbox *outbox, enum topic topic, struct str key, st
 static void deliver(
     struct world *world, const struct stage *stage, void *instance, const struct record *record)
 {
-    struct task task = {world->state, &world->outbox, &world->scratch};
+    struct task task = {world->state, &world->outbox, &world->scratch, 0};
     int r = stage->process(instance, &task, record);
     check(r == 0);
     arena_reset(&world->scratch);
@@ -92,7 +92,7 @@ static void deliver(
 /* The stage forgets what it has in memory now and then, so that it reads its rows. */
 static void settle(struct world *world, const struct stage *stage, void *instance)
 {
-    struct task task = {world->state, &world->outbox, &world->scratch};
+    struct task task = {world->state, &world->outbox, &world->scratch, 0};
     int r = stage->settle(instance, &task);
     check(r == 0);
     stage->reset(instance);

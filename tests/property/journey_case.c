@@ -13,6 +13,7 @@
 #include "enrich/journey/journey.h"
 #include "schemas/error.h"
 #include "schemas/event_json.h"
+#include "schemas/model_count.avro.h"
 #include "schemas/profile.avro.h"
 #include "schemas/rejected.avro.h"
 #include "schemas/session.avro.h"
@@ -21,12 +22,15 @@
 
 #define EVENTS_MAX 1000
 #define HASHES_MAX 64
+#define TYPES_MAX 4
 #define HOUR_MICROS ((int64_t)3600 * 1000000)
 
 struct test_case {
     int64_t number;
     struct namespace_table namespaces;
     struct journey_config journey;
+    struct model models[MODELS_CONFIGURED_MAX];
+    struct str types[MODELS_CONFIGURED_MAX][TYPES_MAX];
     struct touchpoint events[EVENTS_MAX];
     size_t events_count;
 };
@@ -61,6 +65,38 @@ static int64_t number(struct json object, const char *name)
     return json_int(member(object, name));
 }
 
+static void read_model(struct json json, struct str *types, struct model *out)
+{
+    struct json_iterator iterator;
+    struct json type;
+    struct str key;
+    *out = (struct model){.name = json_text(member(json, "name")),
+        .kind = model_kind_of(json_text(member(json, "kind"))),
+        .order = (int)number(json, "order"),
+        .ignore_nulls = number(json, "ignore"),
+        .conversion_types = types,
+        .lookback_micros = number(json, "lookback_h") * HOUR_MICROS};
+    json_iterate(member(json, "types"), &iterator);
+    for (; json_next(&iterator, &key, &type); out->conversion_types_count++) {
+        check(out->conversion_types_count < TYPES_MAX);
+        types[out->conversion_types_count] = json_text(type);
+    }
+    require(model_set_version(out, STR("")), "version");
+}
+
+static void read_models(struct json config, struct test_case *out)
+{
+    struct json_iterator iterator;
+    struct json model;
+    struct str key;
+    size_t count = 0;
+    json_iterate(member(config, "models"), &iterator);
+    for (; json_next(&iterator, &key, &model); count++)
+        read_model(model, out->types[count], &out->models[count]);
+    out->journey.models = out->models;
+    out->journey.models_count = count;
+}
+
 static void read_config(struct json json, struct test_case *out)
 {
     struct json config = member(json, "config");
@@ -74,6 +110,7 @@ static void read_config(struct json json, struct test_case *out)
     out->journey.path_touches_max = (size_t)number(config, "path_max");
     out->journey.timeline_events_max = number(config, "events_max");
     out->journey.cache_bytes_max = (size_t)number(config, "cache");
+    read_models(config, out);
     out->namespaces = *namespace_table_default();
     for (size_t i = 0; i < out->namespaces.count; i++) {
         struct namespace_rule *rule = &out->namespaces.rules[i];
@@ -331,6 +368,35 @@ static int write_profile(void *context, struct str key, struct str value)
     return 0;
 }
 
+static void write_names(
+    struct writer *writer, const char *name, const struct str *names, size_t count)
+{
+    put_name(writer, name);
+    put(writer, "[");
+    for (size_t i = 0; i < count; i++) {
+        put(writer, i ? "," : "");
+        require(json_write_text(writer->out, names[i]), "write");
+    }
+    put(writer, "]");
+}
+
+static int write_count(void *context, struct str key, struct str value)
+{
+    struct writer *writer = context;
+    struct model_count row;
+    require(model_count_decode(&row, value, writer->arena), "model_count");
+    begin_row(writer, "count", key);
+    put_text(writer, "model", row.model);
+    put_text(writer, "outcome", str_of(path_outcome_name(row.outcome)));
+    put_text(writer, "currency", row.currency);
+    write_names(writer, "from", row.from, row.from_count);
+    write_names(writer, "to", row.to, row.to_count);
+    put_int(writer, "paths", row.paths);
+    put_int(writer, "minor", row.revenue_minor);
+    put(writer, "}");
+    return 0;
+}
+
 static int write_rejected(void *context, struct str key, struct str value)
 {
     struct writer *writer = context;
@@ -357,6 +423,7 @@ static void write_tables(struct sim *sim, struct writer *writer)
         {TOPIC_SESSIONS, write_session},
         {TOPIC_CONVERSIONS, write_conversion},
         {TOPIC_PROFILES, write_profile},
+        {TOPIC_MODELS, write_count},
         {TOPIC_REJECTED, write_rejected},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {

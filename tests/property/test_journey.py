@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The published tables of random event sets equal a plain batch computation (oracle.py), however the events come: shuffled,
+"""The published tables of random event sets equal a plain batch computation (oracle.py, model_oracle.py), however the events come: shuffled,
 twice, on 1, 3 or 7 partitions, with crashes, in small and large batches.
 
     test_journey.py PROGRAM [--seed N] [--cases N] [--verbose]
@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
+import model_oracle  # noqa: E402
 import oracle  # noqa: E402
 
 SKIP = 77
@@ -137,6 +138,14 @@ def variants(rng, events):
     return found
 
 
+def random_models(rng):
+    """What an operator may configure; counts of all partitions together must be those of the final paths."""
+    kinds = ["markov"] * 4 + ["shapley"] * 2 + ["shapley_ordered", "shapley_rate", "shapley_paths", "shapley_paths_ordered", "shao_li"]
+    return [{"name": f"m{n}", "kind": rng.choice(kinds), "order": rng.choice([1, 1, 2, 3, 6]), "ignore": int(rng.random() < .3),
+             "types": rng.choice([[], [], ["order_completed"], ["store_purchase", "order_completed"]]),
+             "lookback_h": rng.choice([0, 0, 0, 4])} for n in range(rng.randint(0, 4))]
+
+
 # ---- schedules ------------------------------------------------------------------------------------------------------------------
 
 def random_run(rng, count, pairs, number):
@@ -162,6 +171,7 @@ def random_case(seed, spec):
     config = {"session_s": 1800, "lookback_h": rng.choice([2160, 24]), "lookback_impression_h": rng.choice([24, 4]),
               "reset": int(rng.random() < .3), "impressions": int(rng.random() < .3), "path_max": rng.choice([1000, 1000, 2, 5]),
               "events_max": rng.choice([100000, 100000, 30, 12, 3]), "cache": rng.choice([1 << 28, 0, 5000])}
+    config["models"] = [dict(m, ignore=int(m["ignore"] and m["kind"] == "markov")) for m in random_models(rng)]
     return {"case": seed, "up": rng.choice([1, 2, 5]), "down": rng.choice([2, 3, 1000]), "config": config, "events": events,
             "runs": [random_run(rng, len(events), pairs, n) for n in range(RUNS)]}
 
@@ -194,11 +204,29 @@ def near(found, wanted):
     return rest(found) == rest(wanted)
 
 
+def count_differences(case, rows, wanted):
+    """Counts of all partitions add up to those of the final paths, exactly."""
+    found = collections.defaultdict(lambda: [0, 0])
+    bad = []
+    for row in rows:
+        if row["table"] != "count":
+            continue
+        cell = found[row["model"], row["outcome"], row["currency"], tuple(row["from"]), tuple(row["to"])]
+        cell[0] += row["paths"]
+        cell[1] += row["minor"]
+        if row["paths"] <= 0:
+            bad.append(f"a count that stands at {row['paths']}")
+    scratch = model_oracle.counts(wanted, case["config"]["models"])
+    bad += [f"count {key}: wanted {scratch.get(key)}, found {found.get(key)}" for key in sorted({*scratch, *found})
+            if scratch.get(key) != found.get(key)]
+    return bad
+
+
 def differences(spec, case, run, rows):
     log = [case["events"][i] for i, _ in run["order"] if i >= 0]
     wanted, rejected = oracle.tables(spec, log, {"up_limit": case["up"], "down_limit": case["down"]}, case["config"])
     bad = []
-    ours = [r for r in rows if r["table"] != "rejected"]
+    ours = [r for r in rows if r["table"] not in ("rejected", "count")]
     found = {(r["table"], r["key"]): r for r in ours}
     if len(found) != len(ours):
         bad.append("a row stands in two partitions")
@@ -207,6 +235,7 @@ def differences(spec, case, run, rows):
         if other is None or not near(other, row):
             bad.append(f"wanted {json.dumps(row, sort_keys=True)}\n found {json.dumps(other, sort_keys=True)}")
     bad += [f"too much: {json.dumps(row)}" for row in found.values()]
+    bad += count_differences(case, rows, wanted)
     said = {(json.loads(r.get("payload", "{}")).get("event_key"), r["id"], r["reason"], r["stage"]) for r in rows
             if r["table"] == "rejected"}
     if said != {(key.hex(), e["id"], "id_conflict", "journey") for key, e in rejected}:

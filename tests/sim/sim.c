@@ -361,7 +361,10 @@ struct taken {
 
 static int process_taken(struct sim *sim, struct task_state *task, const struct mail *mail)
 {
-    struct task context = {.state = task->state, .outbox = &sim->outbox, .scratch = &sim->scratch};
+    struct task context = {.state = task->state,
+        .outbox = &sim->outbox,
+        .scratch = &sim->scratch,
+        .partition = task->partition};
     const struct record record = {.topic = mail->topic,
         .partition = task->partition,
         .position = mail->position,
@@ -441,8 +444,10 @@ static int run_batch(struct sim *sim, size_t index, struct taken *taken)
         r = process_taken(sim, task, taken[count++].mail);
     }
     if (r == 0) {
-        struct task context = {
-            .state = task->state, .outbox = &sim->outbox, .scratch = &sim->scratch};
+        struct task context = {.state = task->state,
+            .outbox = &sim->outbox,
+            .scratch = &sim->scratch,
+            .partition = task->partition};
         r = task->stage->settle(task->instance, &context);
         arena_reset(&sim->scratch);
     }

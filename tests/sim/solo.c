@@ -219,7 +219,7 @@ static int drain(struct solo *solo, struct task *task)
 
 int solo_process(struct solo *solo, const struct record *record)
 {
-    struct task task = {solo->state, &solo->outbox, &solo->scratch};
+    struct task task = {solo->state, &solo->outbox, &solo->scratch, 0};
     int r = begin(solo);
     if (r == 0)
         r = solo->stage->process(solo->instance, &task, record);
@@ -251,7 +251,7 @@ static int apply(struct solo *solo)
 
 int solo_commit(struct solo *solo)
 {
-    struct task task = {solo->state, &solo->outbox, &solo->scratch};
+    struct task task = {solo->state, &solo->outbox, &solo->scratch, 0};
     int r = begin(solo);
     while (r == 0) {
         r = solo->stage->settle(solo->instance, &task);
