@@ -5,6 +5,7 @@
 
 #include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
+#include "schemas/nearest.h"
 #include "schemas/time.h"
 
 #define MICROS_PER_MS 1000
@@ -82,6 +83,64 @@ static void set_journey(struct settings *settings)
         config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &journey->conversion_types);
 }
 
+/* A model looks at conversions of the journey, so its types are among those. */
+static int check_types(const struct settings *settings, const struct config_model *model)
+{
+    const struct journey_config *journey = &settings->journey;
+    for (size_t i = 0; i < model->conversion_types_count; i++) {
+        struct str type = model->conversion_types[i];
+        size_t at = 0;
+        while (at < journey->conversion_types_count &&
+               !str_equal(journey->conversion_types[at], type))
+            at++;
+        if (at < journey->conversion_types_count)
+            continue;
+        struct str near =
+            nearest_name(type, journey->conversion_types, journey->conversion_types_count);
+        (void)fprintf(stderr,
+            "tabiji: [model %.*s]: \"%.*s\" is no conversion type of [journey]%s%.*s%s\n",
+            (int)model->name.size, model->name.data, (int)type.size, type.data,
+            near.size ? ": did you mean \"" : "", (int)near.size, near.size ? near.data : "",
+            near.size ? "\"?" : "");
+        return ERR_CONFIG;
+    }
+    return 0;
+}
+
+static int set_models(struct settings *settings)
+{
+    const struct config_model *configured;
+    size_t count = config_models(settings->config, &configured);
+    int r = 0;
+    check(count <= MODELS_CONFIGURED_MAX); /* kinds and sections are fewer */
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        settings->models[i] = (struct model){
+            .name = configured[i].name,
+            .kind = model_kind_of(configured[i].kind),
+            .order = configured[i].order,
+            .ignore_nulls = configured[i].ignore_nulls,
+            .conversion_types = configured[i].conversion_types,
+            .conversion_types_count = configured[i].conversion_types_count,
+            .lookback_micros = configured[i].lookback_days * TIME_MICROS_PER_DAY,
+        };
+        r = check_types(settings, &configured[i]);
+    }
+    settings->journey.models = settings->models;
+    settings->journey.models_count = count;
+    return r;
+}
+
+/* Their versions follow from the settings of all paths, and from their own. */
+static int set_models_meaning(struct settings *settings, struct buf *out)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < settings->journey.models_count; i++)
+        r = model_set_version(&settings->models[i], buf_str(out));
+    for (size_t i = 0; r == 0 && i < settings->journey.models_count; i++)
+        r = model_text(&settings->models[i], out);
+    return r;
+}
+
 /* What persons follow from: the table of namespaces and the key of person ids, told by its hash. */
 static int set_identity_meaning(struct settings *settings)
 {
@@ -124,6 +183,8 @@ static int set_journey_meaning(struct settings *settings)
             journey->conversion_types[i].data);
     if (r == 0)
         r = buf_append(out, "\n", 1);
+    if (r == 0)
+        r = set_models_meaning(settings, out);
     settings->stages[1].meaning = buf_str(out);
     settings->stages[1].meaning_table = TABLE_JOURNEY_MEANING;
     return r;
@@ -137,7 +198,9 @@ int settings_open(struct settings *settings, const struct config *config)
     if (r < 0)
         return r;
     set_journey(settings);
-    r = set_steps(settings);
+    r = set_models(settings);
+    if (r == 0)
+        r = set_steps(settings);
     if (r < 0)
         return r;
     identify_stage(&settings->stages[0], &settings->identify);
@@ -168,7 +231,7 @@ void settings_tell_difference(const struct settings *settings, struct str differ
 {
     (void)fprintf(stderr,
         "%s was built with other settings:\n%.*s"
-        "Put the old settings back. Or, of [journey]: tabiji replay --from timelines; of "
+        "Put the old settings back. Or, of [journey] and models: tabiji replay --from timelines; of "
         "[identity]: "
         "give --data a\nnew directory and import the events again.\n",
         config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);

@@ -21,6 +21,7 @@ struct settings {
     struct steps *steps;
     struct identify_config identify;
     struct journey_config journey;
+    struct model models[MODELS_CONFIGURED_MAX]; /* those of journey */
     struct stage stages[SETTINGS_STAGES];
     struct buf meanings[SETTINGS_STAGES];
     bool rederive; /* stored rows of another meaning are made anew, where they can */

@@ -14,7 +14,6 @@
 #define ENVIRONMENT_PREFIX "TABIJI_"
 #define ORIGIN_SIZE_MAX 300
 #define NAME_SIZE_MAX 200
-#define SOURCE_SECTION "source"
 
 static const struct option options[OPTION_COUNT] = {
 #define X(id, section, key, type, default_text, min, max, choices, doc)                            \
@@ -23,11 +22,23 @@ static const struct option options[OPTION_COUNT] = {
 #undef X
 };
 
-const struct option source_options[SOURCE_OPTION_COUNT] = {
+static const struct option source_options[SOURCE_OPTION_COUNT] = {
 #define X(id, section, key, type, default_text, min, max, choices, doc)                            \
     {section, key, OPTION_TYPE_##type, default_text, min, max, choices, doc},
 #include "ingest/config/source.def"
 #undef X
+};
+
+static const struct option model_options[MODEL_OPTION_COUNT] = {
+#define X(id, section, key, type, default_text, min, max, choices, doc)                            \
+    {section, key, OPTION_TYPE_##type, default_text, min, max, choices, doc},
+#include "ingest/config/model.def"
+#undef X
+};
+
+const struct named_section named_sections[NAMED_COUNT] = {
+    [NAMED_SOURCE] = {"source", source_options, SOURCE_OPTION_COUNT, CONFIG_SOURCES_MAX},
+    [NAMED_MODEL] = {"model", model_options, MODEL_OPTION_COUNT, CONFIG_MODELS_MAX},
 };
 
 const struct str config_verbatim_sections[CONFIG_VERBATIM_COUNT] = {
@@ -103,9 +114,9 @@ static int complain_key(const struct assignment *what, const struct option *tabl
 {
     struct str known[OPTION_COUNT + SOURCE_OPTION_COUNT];
     size_t known_count = 0;
-    bool source = table == source_options;
+    bool named = table != options;
     for (size_t i = 0; i < count; i++)
-        if (source || str_equal(str_of(table[i].section), what->section))
+        if (named || str_equal(str_of(table[i].section), what->section))
             known[known_count++] = str_of(table[i].key);
     struct str near = nearest_name(what->key, known, known_count);
     const char *lead = near.size ? ": did you mean \"" : "";
@@ -117,13 +128,14 @@ static int complain_key(const struct assignment *what, const struct option *tabl
 
 static int complain_section(const struct assignment *what, struct config_problem *problem)
 {
-    struct str known[OPTION_COUNT + CONFIG_VERBATIM_COUNT + 1];
+    struct str known[OPTION_COUNT + CONFIG_VERBATIM_COUNT + NAMED_COUNT];
     size_t count = 0;
     for (size_t i = 0; i < OPTION_COUNT; i++)
         known[count++] = str_of(options[i].section);
     for (size_t i = 0; i < CONFIG_VERBATIM_COUNT; i++)
         known[count++] = config_verbatim_sections[i];
-    known[count++] = STR(SOURCE_SECTION " NAME");
+    known[count++] = STR("source NAME");
+    known[count++] = STR("model NAME");
     struct str near = nearest_name(what->section, known, count);
     const char *lead = near.size ? ": did you mean [" : "";
     return config_complain(problem, "%.*s: unknown section [%.*s]%s%.*s%s", (int)what->origin.size,
@@ -221,7 +233,7 @@ static int assign_verbatim(struct config *config, size_t which, const struct ass
     return 0;
 }
 
-static bool source_name_valid(struct str name)
+static bool name_valid(struct str name)
 {
     if (name.size == 0 || name.size > SOURCE_NAME_SIZE_MAX)
         return false;
@@ -234,47 +246,77 @@ static bool source_name_valid(struct str name)
     return true;
 }
 
-/* The source of that name, made when it is new. */
-static int take_source(struct config *config, const struct assignment *what, struct str name,
-    struct source **out, struct config_problem *problem)
+static int new_named(struct config *config, enum named_kind kind, struct str name,
+    struct named **out)
 {
-    for (size_t i = 0; i < config->sources_count; i++)
-        if (str_equal(config->sources[i]->name, name)) {
-            *out = config->sources[i];
-            return 0;
-        }
-    if (!source_name_valid(name))
-        return config_complain(problem,
-            "%.*s: \"%.*s\" is no name of a source: a to z, 0 to 9, - and _, at most 64",
-            (int)what->origin.size, what->origin.data, (int)name.size, name.data);
-    if (config->sources_count == CONFIG_SOURCES_MAX)
-        return config_complain(
-            problem, "%.*s: too many sources", (int)what->origin.size, what->origin.data);
-    struct source *source = arena_alloc(&config->arena, sizeof *source);
-    if (!source)
+    const struct named_section *section = &named_sections[kind];
+    struct named_list *list = &config->named[kind];
+    struct named *named = arena_alloc(&config->arena, sizeof *named);
+    if (!named)
         return ERR_NO_MEMORY;
-    *source = (struct source){0};
-    int r = value_copy(&config->arena, name, &source->name);
+    size_t size = section->options_count * sizeof *named->settings;
+    named->settings = arena_alloc(&config->arena, size);
+    if (!named->settings)
+        return ERR_NO_MEMORY;
+    memset(named->settings, 0, size);
+    int r = value_copy(&config->arena, name, &named->name);
     if (r == 0)
-        r = set_defaults(config, source->settings, source_options, SOURCE_OPTION_COUNT);
+        r = set_defaults(config, named->settings, section->options, section->options_count);
     if (r < 0)
         return r;
-    config->sources[config->sources_count++] = source;
-    *out = source;
+    list->items[list->count++] = named;
+    *out = named;
     return 0;
 }
 
-static int assign_source(struct config *config, struct str name, const struct assignment *what,
+/* The section of that name, made when it is new. */
+static int take_named(struct config *config, enum named_kind kind, const struct assignment *what,
+    struct str name, struct named **out, struct config_problem *problem)
+{
+    const struct named_section *section = &named_sections[kind];
+    const struct named_list *list = &config->named[kind];
+    for (size_t i = 0; i < list->count; i++)
+        if (str_equal(list->items[i]->name, name)) {
+            *out = list->items[i];
+            return 0;
+        }
+    if (!name_valid(name))
+        return config_complain(problem,
+            "%.*s: \"%.*s\" is no name of a %s: a to z, 0 to 9, - and _, at most 64",
+            (int)what->origin.size, what->origin.data, (int)name.size, name.data, section->word);
+    if (list->count == section->max)
+        return config_complain(problem, "%.*s: too many %ss", (int)what->origin.size,
+            what->origin.data, section->word);
+    return new_named(config, kind, name, out);
+}
+
+static int assign_named(struct config *config, enum named_kind kind, const struct assignment *what,
     struct config_problem *problem)
 {
-    struct source *source = NULL;
-    int r = take_source(config, what, name, &source, problem);
+    const struct named_section *section = &named_sections[kind];
+    size_t lead = strlen(section->word) + 1;
+    struct str name = str_make(what->section.data + lead, what->section.size - lead);
+    struct named *named = NULL;
+    int r = take_named(config, kind, what, name, &named, problem);
     if (r < 0 || what->key.size == 0)
         return r;
-    for (size_t i = 0; i < SOURCE_OPTION_COUNT; i++)
-        if (str_equal(str_of(source_options[i].key), what->key))
-            return assign_setting(config, &source_options[i], &source->settings[i], what, problem);
-    return complain_key(what, source_options, SOURCE_OPTION_COUNT, problem);
+    for (size_t i = 0; i < section->options_count; i++)
+        if (str_equal(str_of(section->options[i].key), what->key))
+            return assign_setting(
+                config, &section->options[i], &named->settings[i], what, problem);
+    return complain_key(what, section->options, section->options_count, problem);
+}
+
+/* The kind whose word and `mark` the text begins with, or NAMED_COUNT. */
+static enum named_kind kind_of(struct str text, char mark)
+{
+    size_t kind = 0;
+    for (; kind < NAMED_COUNT; kind++) {
+        struct str word = str_of(named_sections[kind].word);
+        if (str_starts_with(text, word) && text.size > word.size && text.data[word.size] == mark)
+            break;
+    }
+    return (enum named_kind)kind;
 }
 
 static int assign(
@@ -284,11 +326,9 @@ static int assign(
     for (size_t i = 0; i < CONFIG_VERBATIM_COUNT; i++)
         if (str_equal(config_verbatim_sections[i], what->section))
             return what->key.size ? assign_verbatim(config, i, what, problem) : 0;
-    if (str_starts_with(what->section, STR(SOURCE_SECTION " "))) {
-        size_t at = sizeof SOURCE_SECTION;
-        return assign_source(
-            config, str_make(what->section.data + at, what->section.size - at), what, problem);
-    }
+    enum named_kind kind = kind_of(what->section, ' ');
+    if (kind < NAMED_COUNT)
+        return assign_named(config, kind, what, problem);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (!str_equal(str_of(options[i].section), what->section))
             continue;
@@ -434,17 +474,17 @@ int config_environment(
 }
 
 /* Splits "source.NAME.key": section "source NAME". */
-static bool split_source(struct str name, char *section, struct assignment *what)
+static bool split_named(struct str name, char *section, struct assignment *what)
 {
-    const char *lead = SOURCE_SECTION ".";
-    if (!str_starts_with(name, str_of(lead)) || name.size >= NAME_SIZE_MAX)
+    enum named_kind kind = kind_of(name, '.');
+    if (kind == NAMED_COUNT || name.size >= NAME_SIZE_MAX)
         return false;
     const char *dot = memrchr(name.data, '.', name.size);
-    size_t at = (size_t)(dot - name.data);
-    if (at < sizeof SOURCE_SECTION)
+    size_t at = (size_t)(dot - name.data), word = strlen(named_sections[kind].word);
+    if (at <= word)
         return false;
     memcpy(section, name.data, at);
-    section[sizeof SOURCE_SECTION - 1] = ' ';
+    section[word] = ' ';
     what->section = str_make(section, at);
     what->key = str_make(dot + 1, name.size - at - 1);
     return true;
@@ -470,7 +510,7 @@ int config_set(struct config *config, const char *name, const char *value, const
     char section[NAME_SIZE_MAX];
     struct str whole = str_of(name);
     struct assignment what = {.value = str_of(value), .origin = str_of(origin)};
-    if (!split_source(whole, section, &what) && !split_verbatim(whole, &what)) {
+    if (!split_named(whole, section, &what) && !split_verbatim(whole, &what)) {
         const char *dot = whole.size ? memrchr(whole.data, '.', whole.size) : NULL;
         if (!dot || dot == whole.data || dot == whole.data + whole.size - 1)
             return config_complain(problem, "%s: \"%s\" is not section.key", origin, name);

@@ -72,12 +72,12 @@ MUST_CHECK int config_load_text(
 MUST_CHECK int config_environment(
     struct config *config, char *const *environment, struct config_problem *problem);
 
-/* Sets "section.key" ("source.NAME.key", "kafka.bootstrap.servers"); origin is told by dumps
+/* Sets "section.key" ("source.NAME.key", "model.NAME.key", "kafka.bootstrap.servers"); origin is told by dumps
  * ("--data"). Errors as config_load(). */
 MUST_CHECK int config_set(struct config *config, const char *name, const char *value,
     const char *origin, struct config_problem *problem);
 
-/* Reads secret files, makes sources ready. Errors as config_load(). */
+/* Reads secret files, makes sources and models ready. Errors as config_load(). */
 MUST_CHECK int config_finish(struct config *config, struct config_problem *problem);
 
 /* ---- reading; borrowed until config_free() ---- */
@@ -134,10 +134,24 @@ size_t config_sources(const struct config *config, const struct config_source **
 /* The source of that name, or NULL. */
 const struct config_source *config_source(const struct config *config, struct str name);
 
+/* A model that is kept: of [attribution] models by its kind, or a [model NAME]. */
+#define CONFIG_MODELS_MAX 25 /* sections */
+struct config_model {
+    struct str name; /* as of a source; none of a rule model */
+    struct str kind;
+    int order;
+    bool ignore_nulls;
+    const struct str *conversion_types;
+    size_t conversion_types_count;
+    int64_t lookback_days; /* 0: the journey's */
+};
+/* Those of [attribution], then sections in the order of the file. Valid after config_finish(). */
+size_t config_models(const struct config *config, const struct config_model **models);
+
 /* One effective value, for dumps. Secrets show as their file's path, passwords in place as
  * "(hidden)". */
 struct config_entry {
-    struct str section; /* "source ec-web" for a source */
+    struct str section; /* "source ec-web" for a source, "model NAME" for a model */
     struct str key;
     struct str value;
     struct str origin; /* "default", "FILE:LINE", "environment NAME", "--flag" */

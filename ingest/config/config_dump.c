@@ -19,14 +19,15 @@ static int visit_option(const struct option *option, const struct setting *setti
     return visit(context, &entry);
 }
 
-static int visit_source(const struct source *source, config_entry_fn visit, void *context)
+static int visit_named(const struct named_section *section, const struct named *named,
+    config_entry_fn visit, void *context)
 {
     char text[SOURCE_NAME_SIZE_MAX + sizeof "source "];
-    int size =
-        snprintf(text, sizeof text, "source %.*s", (int)source->name.size, source->name.data);
-    for (size_t i = 0; i < SOURCE_OPTION_COUNT; i++) {
-        int r = visit_option(
-            &source_options[i], &source->settings[i], str_make(text, (size_t)size), visit, context);
+    int size = snprintf(
+        text, sizeof text, "%s %.*s", section->word, (int)named->name.size, named->name.data);
+    for (size_t i = 0; i < section->options_count; i++) {
+        int r = visit_option(&section->options[i], &named->settings[i],
+            str_make(text, (size_t)size), visit, context);
         if (r < 0)
             return r;
     }
@@ -71,8 +72,9 @@ int config_visit(const struct config *config, config_entry_fn visit, void *conte
         const struct option *option = config_option((enum option_id)i);
         r = visit_option(option, &config->settings[i], str_of(option->section), visit, context);
     }
-    for (size_t i = 0; r == 0 && i < config->sources_count; i++)
-        r = visit_source(config->sources[i], visit, context);
+    for (size_t kind = 0; kind < NAMED_COUNT; kind++)
+        for (size_t i = 0; r == 0 && i < config->named[kind].count; i++)
+            r = visit_named(&named_sections[kind], config->named[kind].items[i], visit, context);
     for (size_t which = 0; which < CONFIG_VERBATIM_COUNT; which++)
         for (size_t i = 0; r == 0 && i < config->pairs_count[which]; i++)
             r = visit_pair(
@@ -120,20 +122,23 @@ static int write_entry(void *context, const struct config_entry *entry)
     return ferror(dumping->out) ? ERR_IO : 0;
 }
 
-/* How a source is written, for a configuration that has none. */
-static void write_source_template(FILE *out)
+/* How such a section is written, for a configuration that has none. */
+static void write_template(const struct named_section *section, FILE *out)
 {
-    (void)fputs("\n# [source NAME]\n", out);
-    for (size_t i = 0; i < SOURCE_OPTION_COUNT; i++)
-        (void)fprintf(out, "# # %s\n# %s =%s%s\n", source_options[i].doc, source_options[i].key,
-            *source_options[i].default_text ? " " : "", source_options[i].default_text);
+    (void)fprintf(out, "\n# [%s NAME]\n", section->word);
+    for (size_t i = 0; i < section->options_count; i++) {
+        const struct option *option = &section->options[i];
+        (void)fprintf(out, "# # %s\n# %s =%s%s\n", option->doc, option->key,
+            *option->default_text ? " " : "", option->default_text);
+    }
 }
 
 int config_dump(const struct config *config, bool origin, bool doc, FILE *out)
 {
     struct dumping dumping = {.out = out, .origin = origin, .doc = doc};
     int r = config_visit(config, write_entry, &dumping);
-    if (r == 0 && doc && config->sources_count == 0)
-        write_source_template(out);
+    for (size_t kind = 0; r == 0 && doc && kind < NAMED_COUNT; kind++)
+        if (config->named[kind].count == 0)
+            write_template(&named_sections[kind], out);
     return r < 0 ? r : ferror(out) ? ERR_IO : 0;
 }

@@ -5,6 +5,7 @@
 
 #include "ingest/config/config_private.h"
 #include "ingest/config/ini.h"
+#include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/money.h"
@@ -117,7 +118,7 @@ static int read_verbatim_secrets(struct config *config, struct config_problem *p
     return 0;
 }
 
-static int read_keys(struct config *config, const struct source *source, struct config_source *out,
+static int read_keys(struct config *config, const struct named *source, struct config_source *out,
     struct config_problem *problem)
 {
     const struct setting *setting = &source->settings[SOURCE_OPTION_KEY_SHA256];
@@ -144,14 +145,14 @@ static unsigned protocols_of(const struct value *value)
     return protocols;
 }
 
-static int make_ready(struct config *config, struct config_problem *problem)
+static int make_sources(struct config *config, struct config_problem *problem)
 {
-    struct config_source *ready =
-        arena_alloc(&config->arena, (config->sources_count + 1) * sizeof *ready);
+    const struct named_list *sources = &config->named[NAMED_SOURCE];
+    struct config_source *ready = arena_alloc(&config->arena, (sources->count + 1) * sizeof *ready);
     if (!ready)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < config->sources_count; i++) {
-        const struct source *source = config->sources[i];
+    for (size_t i = 0; i < sources->count; i++) {
+        const struct named *source = sources->items[i];
         const struct setting *settings = source->settings;
         ready[i] = (struct config_source){
             .name = source->name,
@@ -177,25 +178,98 @@ static int make_ready(struct config *config, struct config_problem *problem)
     return 0;
 }
 
+/* ---- models ---- */
+
+static int check_model(
+    const struct named *section, const struct config_model *model, struct config_problem *problem)
+{
+    bool markov = str_equal(model->kind, STR("markov"));
+    const struct setting *order = &section->settings[MODEL_OPTION_ORDER];
+    const struct setting *null = &section->settings[MODEL_OPTION_NULL];
+    if (!markov && model->order != 1)
+        return config_complain(problem, "%.*s: order is of markov, not of %.*s",
+            (int)order->origin.size, order->origin.data, (int)model->kind.size, model->kind.data);
+    if (!markov && model->ignore_nulls)
+        return config_complain(problem, "%.*s: null is of markov, not of %.*s",
+            (int)null->origin.size, null->origin.data, (int)model->kind.size, model->kind.data);
+    if (rule_model_from_name(model->name) >= 0)
+        return config_complain(problem, "[model %.*s]: that is the name of a rule model",
+            (int)model->name.size, model->name.data);
+    return 0;
+}
+
+/* One of [attribution] models: its kind's defaults, unless a section has its name. */
+static int add_default(struct config *config, struct str kind, struct config_problem *problem)
+{
+    const struct named_list *sections = &config->named[NAMED_MODEL];
+    const struct setting *setting = &config->settings[OPTION_ATTRIBUTION_MODELS];
+    for (size_t i = 0; i < sections->count; i++)
+        if (str_equal(sections->items[i]->name, kind))
+            return 0;
+    for (size_t i = 0; i < config->models_count; i++)
+        if (str_equal(config->models[i].name, kind))
+            return config_complain(problem, "%.*s: \"%.*s\" stands twice in attribution.models",
+                (int)setting->origin.size, setting->origin.data, (int)kind.size, kind.data);
+    config->models[config->models_count++] =
+        (struct config_model){.name = kind, .kind = kind, .order = 1};
+    return 0;
+}
+
+static int make_models(struct config *config, struct config_problem *problem)
+{
+    const struct named_list *sections = &config->named[NAMED_MODEL];
+    const struct value *defaults = &config->settings[OPTION_ATTRIBUTION_MODELS].value;
+    config->models_count = 0;
+    config->models = arena_alloc(&config->arena,
+        (defaults->items_count + sections->count + 1) * sizeof *config->models);
+    int r = config->models ? 0 : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < defaults->items_count; i++)
+        r = add_default(config, defaults->items[i], problem);
+    for (size_t i = 0; r == 0 && i < sections->count; i++) {
+        const struct named *section = sections->items[i];
+        const struct setting *settings = section->settings;
+        struct config_model *model = &config->models[config->models_count++];
+        *model = (struct config_model){
+            .name = section->name,
+            .kind = settings[MODEL_OPTION_KIND].value.text,
+            .order = (int)settings[MODEL_OPTION_ORDER].value.number,
+            .ignore_nulls = str_equal(settings[MODEL_OPTION_NULL].value.text, STR("ignore")),
+            .conversion_types = settings[MODEL_OPTION_CONVERSION_TYPES].value.items,
+            .conversion_types_count = settings[MODEL_OPTION_CONVERSION_TYPES].value.items_count,
+            .lookback_days = settings[MODEL_OPTION_LOOKBACK_DAYS].value.number,
+        };
+        r = check_model(section, model, problem);
+    }
+    return r;
+}
+
+size_t config_models(const struct config *config, const struct config_model **models)
+{
+    *models = config->models;
+    return config->models_count;
+}
+
 int config_finish(struct config *config, struct config_problem *problem)
 {
     int r = read_option_secrets(config, problem);
     if (r == 0)
         r = read_verbatim_secrets(config, problem);
     if (r == 0)
-        r = make_ready(config, problem);
+        r = make_sources(config, problem);
+    if (r == 0)
+        r = make_models(config, problem);
     return r;
 }
 
 size_t config_sources(const struct config *config, const struct config_source **sources)
 {
     *sources = config->ready;
-    return config->ready ? config->sources_count : 0;
+    return config->ready ? config->named[NAMED_SOURCE].count : 0;
 }
 
 const struct config_source *config_source(const struct config *config, struct str name)
 {
-    for (size_t i = 0; config->ready && i < config->sources_count; i++)
+    for (size_t i = 0; config->ready && i < config->named[NAMED_SOURCE].count; i++)
         if (str_equal(config->ready[i].name, name))
             return &config->ready[i];
     return NULL;

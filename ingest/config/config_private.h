@@ -14,6 +14,13 @@ enum source_option_id {
     SOURCE_OPTION_COUNT,
 };
 
+enum model_option_id {
+#define X(id, ...) MODEL_OPTION_##id,
+#include "ingest/config/model.def"
+#undef X
+    MODEL_OPTION_COUNT,
+};
+
 #define CONFIG_PAIRS_MAX 500    /* of one verbatim section */
 #define CONFIG_KEY_SIZE_MAX 200 /* of a key in one */
 
@@ -25,10 +32,30 @@ struct setting {
     int load;          /* number of the file that set it; 0: none */
 };
 
-struct source {
+/* A section that has a name: [source NAME], [model NAME]. */
+struct named {
     struct str name;
-    struct setting settings[SOURCE_OPTION_COUNT];
+    struct setting *settings; /* one an option of its kind */
 };
+
+enum named_kind {
+    NAMED_SOURCE,
+    NAMED_MODEL,
+    NAMED_COUNT,
+};
+
+struct named_list {
+    struct named *items[CONFIG_SOURCES_MAX];
+    size_t count;
+};
+
+struct named_section {
+    const char *word;
+    const struct option *options;
+    size_t options_count;
+    size_t max; /* to CONFIG_SOURCES_MAX */
+};
+extern const struct named_section named_sections[NAMED_COUNT];
 
 struct config {
     struct arena arena;
@@ -36,13 +63,13 @@ struct config {
     struct config_pair pairs[CONFIG_VERBATIM_COUNT][CONFIG_PAIRS_MAX];
     int pair_loads[CONFIG_VERBATIM_COUNT][CONFIG_PAIRS_MAX];
     size_t pairs_count[CONFIG_VERBATIM_COUNT];
-    struct source *sources[CONFIG_SOURCES_MAX];
-    size_t sources_count;
-    struct config_source *ready; /* sources_count of them; by config_finish() */
+    struct named_list named[NAMED_COUNT];
+    struct config_source *ready; /* one a source; by config_finish() */
+    struct config_model *models;
+    size_t models_count;
     int loads;
 };
 
-extern const struct option source_options[SOURCE_OPTION_COUNT];
 extern const struct str config_verbatim_sections[CONFIG_VERBATIM_COUNT];
 
 /* Formats the sentence; returns ERR_CONFIG. */

@@ -6,8 +6,10 @@
 #include <stdio.h>
 
 #include "schemas/error.h"
+#include "schemas/nearest.h"
 
 #define WHY_SIZE_MAX 256
+#define CHOICES_MAX ((size_t)16)
 
 struct unit {
     struct str name;
@@ -147,7 +149,17 @@ static int check_choice(
 {
     if (!*option->choices || is_choice(option->choices, text))
         return 0;
-    *why = explain(arena, "is none of %s", option->choices);
+    struct str known[CHOICES_MAX];
+    size_t count = 0;
+    for (const char *at = option->choices; *at && count < CHOICES_MAX;) {
+        size_t size = strcspn(at, "|");
+        known[count++] = str_make(at, size);
+        at += at[size] ? size + 1 : size;
+    }
+    struct str near = nearest_name(text, known, count);
+    *why = explain(arena, "is none of %s%s%.*s%s", option->choices,
+        near.size ? ": did you mean \"" : "", (int)near.size, near.size ? near.data : "",
+        near.size ? "\"?" : "");
     return ERR_CONFIG;
 }
 

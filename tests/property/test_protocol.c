@@ -27,6 +27,7 @@
 #include "schemas/stitched.avro.h"
 #include "tests/property/meaning.h"
 #include "tests/property/random.h"
+#include "tests/property/recount.h"
 #include "tests/sim/sim.h"
 
 #define CASES_DEFAULT 2000
@@ -97,7 +98,16 @@ struct run {
 };
 
 static const uint8_t tenant_key[32] = "a key of tests, not of tenants";
-static uint64_t erased_events, kept_events, vanished_persons;
+static uint64_t erased_events, kept_events, vanished_persons, counts_compared;
+
+static const struct model models[] = {
+    {.name = STR_INIT("markov"), .kind = MODEL_KIND_MARKOV, .order = 1},
+    {.name = STR_INIT("third"), .kind = MODEL_KIND_MARKOV, .order = 3, .ignore_nulls = true},
+    {.name = STR_INIT("shapley"), .kind = MODEL_KIND_SHAPLEY, .order = 1},
+    {.name = STR_INIT("rate"), .kind = MODEL_KIND_SHAPLEY_RATE, .order = 1},
+    {.name = STR_INIT("ordered"), .kind = MODEL_KIND_SHAPLEY_PATHS_ORDERED, .order = 1},
+};
+#define MODELS (sizeof models / sizeof *models)
 
 static void find(struct run *run, const char *wrong)
 {
@@ -395,6 +405,11 @@ static int compare(struct run *run, struct sim *sim)
     r = sim_results(sim, TOPIC_PERSONS, visit_person, run);
     check_places(run);
     vanished_persons += run->marks_count;
+    bool agrees = true;
+    if (r == 0)
+        r = recount_agrees(sim, models, MODELS, &agrees, &counts_compared);
+    if (!agrees)
+        find(run, "counts of models are not those of the paths that stand");
     return r;
 }
 
@@ -466,6 +481,8 @@ static const char *run_case(
     identify_stage(&stages[0], &config);
     journey_config_default(&journey);
     journey.namespaces = &given->namespaces;
+    journey.models = models;
+    journey.models_count = MODELS;
     journey_stage(&stages[1], &journey);
     int r = sim_new(&run->sim, stages, 2, &sim);
     if (r < 0)
@@ -749,10 +766,11 @@ int main(int argc, char **argv)
     int bad = again ? run_again(spec, &counts) : 0;
     if (bad == 0)
         bad = run_cases(spec, seed, count, 1, &counts);
-    (void)printf("%llu events kept, %llu erased, %llu marks; %llu batches, %llu crashes, "
-                 "%llu identity mails, %llu journey mails\n",
+    (void)printf("%llu events kept, %llu erased, %llu marks; %llu counts of models; %llu batches, "
+                 "%llu crashes, %llu identity mails, %llu journey mails\n",
         (unsigned long long)kept_events, (unsigned long long)erased_events,
-        (unsigned long long)vanished_persons, (unsigned long long)counts.batches,
+        (unsigned long long)vanished_persons, (unsigned long long)counts_compared,
+        (unsigned long long)counts.batches,
         (unsigned long long)counts.crashes, (unsigned long long)counts.mails[TOPIC_IDENTITY],
         (unsigned long long)counts.mails[TOPIC_JOURNEY]);
     return bad != 0;

@@ -133,6 +133,61 @@ static void test_config_load_values_of_each_type(void **state)
     assert_string_equal(items[3].data, "y");
 }
 
+static void test_config_models_default_and_sections(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_model *models = NULL;
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    assert_int_equal(config_models(fixture->config, &models), 2);
+    assert_string_equal(models[0].name.data, "markov");
+    assert_string_equal(models[1].kind.data, "shapley");
+    assert_int_equal(models[1].order, 1);
+    assert_int_equal(
+        load(fixture, "[model second]\norder = 2\nnull = ignore\nlookback_days = 7\n"
+                      "conversion_types = a, b\n[model shapley]\nkind = shapley_rate\n"),
+        0);
+    assert_int_equal(config_set(fixture->config, "model.second.order", "3", "--set",
+                         &fixture->problem),
+        0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    assert_int_equal(config_models(fixture->config, &models), 3);
+    assert_string_equal(models[0].name.data, "markov");
+    assert_string_equal(models[1].name.data, "second");
+    assert_string_equal(models[1].kind.data, "markov");
+    assert_int_equal(models[1].order, 3);
+    assert_true(models[1].ignore_nulls);
+    assert_int_equal(models[1].lookback_days, 7);
+    assert_int_equal(models[1].conversion_types_count, 2);
+    assert_string_equal(models[2].kind.data, "shapley_rate");
+    assert_int_equal(load(fixture, "[attribution]\nmodels =\n"), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    assert_int_equal(config_models(fixture->config, &models), 2);
+}
+
+static void assert_unfinished(struct fixture *fixture, const char *text, const char *wanted)
+{
+    assert_int_equal(load(fixture, text), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+    assert_non_null(strstr(fixture->problem.text, wanted));
+}
+
+static void test_config_models_that_cannot_be_are_named(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_complaint(fixture, "[model a]\nkind = shaply\n", "did you mean \"shapley\"?");
+    assert_complaint(fixture, "[attribution]\nmodels = markow\n", "did you mean \"markov\"?");
+    assert_complaint(fixture, "[model a]\nordr = 2\n", "did you mean \"order\"?");
+    assert_complaint(fixture, "[model a]\norder = 7\n", "not within 1 and 6");
+    assert_complaint(fixture, "[model A]\norder = 2\n", "is no name of a model");
+    assert_complaint(fixture, "[modle a]\n", "unknown section [modle a]");
+    assert_unfinished(fixture, "[model a]\nkind = shapley\norder = 2\n",
+        "t.ini:3: order is of markov, not of shapley");
+    assert_unfinished(
+        fixture, "[model a]\norder = 1\nkind = shao_li\nnull = ignore\n", "null is of markov");
+    assert_unfinished(fixture, "[model a]\nkind = markov\n[model linear]\n",
+        "[model linear]: that is the name of a rule model");
+}
+
 static void test_config_load_bad_value_says_what_was_wanted(void **state)
 {
     struct fixture *fixture = *state;
@@ -324,6 +379,8 @@ int main(void)
         CASE(test_config_load_same_key_in_two_files_later_wins),
         CASE(test_config_load_values_of_each_type),
         CASE(test_config_load_bad_value_says_what_was_wanted),
+        CASE(test_config_models_default_and_sections),
+        CASE(test_config_models_that_cannot_be_are_named),
         CASE(test_config_environment_unknown_key_of_known_section_is_an_error),
         CASE(test_config_set_names),
         CASE(test_config_finish_makes_sources_ready),
