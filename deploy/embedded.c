@@ -94,6 +94,13 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
         LOG_INT("wait_ms", wait_ms));
 }
 
+static void on_unsolved(void *context, int models)
+{
+    struct embedded *embedded = context;
+    log_write(&embedded->settings->log, LOG_LEVEL_WARNING, "models_unsolved",
+        LOG_INT("models", models));
+}
+
 static int rederive_all(struct local *local)
 {
     int r = 0;
@@ -133,7 +140,9 @@ static int open_parts(struct embedded *embedded, bool bulk)
         .open_source = open_source,
         .rejected = on_rejected,
         .retrying = on_retrying,
+        .unsolved = on_unsolved,
         .context = embedded,
+        .solve_interval_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
     };
     return runner_new(&embedded->runner, &config);
 }

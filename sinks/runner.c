@@ -32,6 +32,8 @@ struct runner {
     bool unsynced;                /* something was committed since the last sync */
     bool settled;                 /* the sink knows that there is no more */
     int64_t synced_at;
+    bool solved; /* solve() was called */
+    int64_t solved_at;
     uint64_t positions_hash; /* of the last batch applied */
     size_t careful;          /* so many results go one by one */
     int64_t backoff_ms;
@@ -223,6 +225,24 @@ static int rest(struct runner *runner, bool more_comes)
     return r;
 }
 
+/* Between transactions, when it is time or `at_once`. */
+static int solve(struct runner *runner, bool at_once)
+{
+    const struct runner_config *config = &runner->config;
+    struct sink *sink = config->sink;
+    if (!config->solve_interval_ms || !sink->solve || runner->transaction ||
+        (!at_once && now(runner) - runner->solved_at < config->solve_interval_ms))
+        return 0;
+    int r = sink->solve(sink);
+    if (r < 0)
+        return forget_transaction(runner, r);
+    if (r > 0 && config->unsolved)
+        config->unsolved(config->context, r);
+    runner->solved = true;
+    runner->solved_at = now(runner);
+    return 0;
+}
+
 /* One turn. more_comes: what the source does not have yet is known to come. *idle: the source had
  * no more. */
 static int turn(struct runner *runner, bool more_comes, bool *idle)
@@ -243,10 +263,14 @@ static int turn(struct runner *runner, bool more_comes, bool *idle)
         r = apply(runner, &batch);
     if (r == 0 && *idle)
         r = rest(runner, more_comes);
+    if (r == 0 && *idle && !more_comes)
+        r = solve(runner, !runner->solved);
     if (r < 0 || now(runner) - runner->synced_at < runner->config.sync_interval_ms)
         return r;
     r = commit(runner);
-    return r == 0 ? sync_and_ack(runner) : r;
+    if (r == 0)
+        r = sync_and_ack(runner);
+    return r == 0 ? solve(runner, false) : r;
 }
 
 static void back_off(struct runner *runner, int error)
@@ -271,6 +295,8 @@ static void back_off(struct runner *runner, int error)
 static int loop(struct runner *runner, bool (*quiet)(void *context), void *quiet_context)
 {
     runner->synced_at = now(runner);
+    if (!runner->solved)
+        runner->solved_at = now(runner);
     while (!stopping(runner)) {
         bool idle = false;
         bool was_quiet = quiet && quiet(quiet_context);
@@ -290,6 +316,8 @@ static int finish(struct runner *runner, int outcome)
     int r = commit(runner);
     if (r == 0)
         r = sync_and_ack(runner);
+    if (r == 0 && outcome == 0)
+        r = solve(runner, true);
     drop_source(runner);
     return outcome < 0 || r == 0 ? outcome : r;
 }

@@ -27,8 +27,11 @@ struct runner_config {
     void (*rejected)(void *context, const struct result *result, int error);
     /* Something failed and will be tried again after wait_ms; may be NULL. */
     void (*retrying)(void *context, int error, int64_t wait_ms);
+    /* So many models could not be solved; they are tried again. May be NULL. */
+    void (*unsolved)(void *context, int models);
     void *context;
 
+    int64_t solve_interval_ms;        /* between two calls of the sink's solve(); 0: none */
     size_t commit_results_max;        /* results in one transaction; 0: 200,000 */
     int64_t commit_delay_max_ms;      /* age of an uncommitted result; 0: 3 s */
     int64_t sync_interval_ms;         /* between two syncs; 0: 5 s */

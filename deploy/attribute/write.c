@@ -5,15 +5,13 @@
 
 #include "deploy/attribute/attribute.h"
 #include "deploy/render.h"
-#include "enrich/attribution/markov.h"
-#include "enrich/attribution/shapley.h"
+#include "enrich/attribution/model_solve.h"
 #include "enrich/attribution/transform.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
 
 #define INTERVAL_LOW 0.025
 #define INTERVAL_HIGH 0.975
-#define INTERVAL_ERRORS 1.959963984540054 /* standard errors of a normal number to the same */
 #define STATE_SEPARATOR " > "
 
 struct answers {
@@ -37,59 +35,31 @@ static int add_answer(struct answers *answers, const struct attribute_answer *an
 
 /* ---- solving ---- */
 
-static int solve_markov(const struct attribute_options *options, int order, struct path_set *set,
-    struct attribute_answer *out)
-{
-    const struct markov_options how = {.order = order, .ignore_nulls = options->ignore_nulls};
-    struct markov markov;
-    int r = markov_solve(set, &how, &markov);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < set->channels_count; i++) {
-        out[i].conversions = markov.credits[i].conversions;
-        out[i].value = markov.credits[i].value;
-        out[i].effect = markov.credits[i].effect;
-        out[i].value_effect = markov.credits[i].value_effect;
-    }
-    markov_free(&markov);
-    return 0;
-}
-
-static int solve_coalition(const struct attribute_options *options, int model, struct path_set *set,
-    struct attribute_answer *out)
-{
-    struct coalition_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
-    const struct shapley_options how = {.seed = options->seed, .samples = options->samples};
-    if (!credits)
-        return ERR_NO_MEMORY;
-    int r;
-    if (model == ATTRIBUTE_SHAPLEY_RATE)
-        r = shapley_rate(set, &how, credits);
-    else if (model == ATTRIBUTE_SHAPLEY_PATHS || model == ATTRIBUTE_SHAPLEY_PATHS_ORDERED)
-        r = shapley_paths(set, model == ATTRIBUTE_SHAPLEY_PATHS_ORDERED, credits);
-    else if (model == ATTRIBUTE_SHAO_LI)
-        r = shao_li(set, credits);
-    else
-        r = shapley_additive(set, credits);
-    for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
-        const struct coalition_credit *credit = &credits[i];
-        out[i].conversions = credit->conversions;
-        out[i].value = credit->value;
-        if (credit->error > 0) { /* sampled */
-            double unit = credit->effect != 0 ? credit->conversions / credit->effect : 0;
-            out[i].low = credit->conversions - INTERVAL_ERRORS * fabs(credit->error * unit);
-            out[i].high = credit->conversions + INTERVAL_ERRORS * fabs(credit->error * unit);
-        }
-    }
-    free(credits);
-    return r;
-}
+_Static_assert(ATTRIBUTE_SHAO_LI - ATTRIBUTE_MARKOV == MODEL_KIND_SHAO_LI - MODEL_KIND_MARKOV,
+    "solved models stand in one order");
 
 static int solve_model(const struct attribute_options *options, int model, int order,
     struct path_set *set, struct attribute_answer *out)
 {
-    return model == ATTRIBUTE_MARKOV ? solve_markov(options, order, set, out)
-                                     : solve_coalition(options, model, set, out);
+    const struct model_options how = {
+        .kind = (enum model_kind)(model - ATTRIBUTE_MARKOV + MODEL_KIND_MARKOV),
+        .order = order,
+        .ignore_nulls = options->ignore_nulls,
+        .seed = options->seed,
+        .samples = options->samples,
+    };
+    struct model_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
+    int r = credits ? model_solve_paths(&how, set, credits) : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
+        out[i].conversions = credits[i].conversions;
+        out[i].value = credits[i].value;
+        out[i].effect = credits[i].effect;
+        out[i].value_effect = credits[i].value_effect;
+        out[i].low = credits[i].low;
+        out[i].high = credits[i].high;
+    }
+    free(credits);
+    return r;
 }
 
 static int compare_doubles(const void *a, const void *b)

@@ -38,6 +38,13 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
         LOG_INT("wait_ms", wait_ms));
 }
 
+static void on_unsolved(void *context, int models)
+{
+    struct sinking *sinking = context;
+    log_write(&sinking->settings->log, LOG_LEVEL_WARNING, "models_unsolved",
+        LOG_INT("models", models));
+}
+
 static int check_runner(void *context)
 {
     return runner_ended(context) ? 1 : 0;
@@ -78,7 +85,9 @@ static int serve(struct verb_call *call, struct settings *settings)
         .open_source = open_source,
         .rejected = on_rejected,
         .retrying = on_retrying,
+        .unsolved = on_unsolved,
         .context = &sinking,
+        .solve_interval_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
     };
     r = runner_new(&runner, &config);
     if (r == 0)

@@ -1,5 +1,6 @@
 #include "enrich/attribution/chain.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "schemas/error.h"
@@ -205,6 +206,88 @@ int chain_build(struct path_set *set, const struct markov_options *options, stru
     int r = 0;
     for (size_t i = 0; r == 0 && i < set->paths_count; i++)
         r = add_path(out, set->paths[i], options->ignore_nulls);
+    if (r < 0)
+        chain_free(out);
+    return r;
+}
+
+/* ---- counts ---- */
+
+static int counted_state(
+    struct chain *chain, const uint32_t *channels, size_t count, uint32_t *out)
+{
+    uint32_t tuple[MARKOV_ORDER_MAX];
+    for (size_t i = 0; i < (size_t)chain->order; i++)
+        tuple[i] = i < count ? channels[i] : CHAIN_NO_CHANNEL;
+    return state_of(chain, tuple, out);
+}
+
+static void add_end(struct chain *chain, uint32_t from, const struct markov_count *count)
+{
+    struct chain_state *state = &chain->states[from];
+    state->out += count->paths;
+    if (!count->converts) {
+        state->nulls += count->paths;
+        return;
+    }
+    state->conversions += count->paths;
+    state->value += count->value;
+    chain->conversions += count->paths;
+    chain->value += count->value;
+}
+
+static int add_count(struct chain *chain, const struct markov_count *count)
+{
+    uint32_t from = 0, to = 0;
+    size_t order = (size_t)chain->order;
+    if (count->from_count > order || count->to_count > order || !(count->paths >= 0) ||
+        !isfinite(count->value))
+        return ERR_VALUE;
+    if (!(count->paths > 0) || (!count->from_count && !count->to_count))
+        return 0;
+    int r = count->from_count ? counted_state(chain, count->channels, count->from_count, &from) : 0;
+    if (r == 0 && count->to_count)
+        r = counted_state(chain, count->channels + count->from_count, count->to_count, &to);
+    if (r < 0)
+        return r;
+    if (count->from_count && count->to_count)
+        return add_edge(chain, from, to, count->paths);
+    if (count->from_count) {
+        add_end(chain, from, count);
+        return 0;
+    }
+    chain->states[to].start += count->paths;
+    chain->start += count->paths;
+    return 0;
+}
+
+/* Whole paths leave every state that they enter. Sums of whole numbers are exact here. */
+static int check_flow(const struct chain *chain)
+{
+    double *in = calloc(chain->states_count + 1, sizeof *in);
+    if (!in)
+        return ERR_NO_MEMORY;
+    int r = 0;
+    for (size_t i = 0; i < chain->edges_count; i++)
+        in[chain->edges[i].to] += chain->edges[i].weight;
+    for (size_t i = 0; r == 0 && i < chain->states_count; i++)
+        if (in[i] + chain->states[i].start != chain->states[i].out)
+            r = ERR_STATE;
+    free(in);
+    return r;
+}
+
+int chain_build_counts(
+    const struct markov_count *counts, size_t counts_count, int order, struct chain *out)
+{
+    if (order < 1 || order > MARKOV_ORDER_MAX)
+        return ERR_VALUE;
+    *out = (struct chain){.order = order};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < counts_count; i++)
+        r = add_count(out, &counts[i]);
+    if (r == 0)
+        r = check_flow(out);
     if (r < 0)
         chain_free(out);
     return r;

@@ -40,6 +40,9 @@ struct chain {
 /* Counts; sets last_state of every path that counts. Errors as markov_solve(). */
 MUST_CHECK int chain_build(
     struct path_set *set, const struct markov_options *options, struct chain *out);
+/* The same from counts. Errors as markov_solve_counts(). */
+MUST_CHECK int chain_build_counts(
+    const struct markov_count *counts, size_t counts_count, int order, struct chain *out);
 void chain_free(struct chain *chain);
 
 bool chain_state_has(const struct chain *chain, size_t state, uint32_t channel);

@@ -36,13 +36,10 @@ static void solving_free(struct solving *solving)
     free(solving->out);
 }
 
-static int solving_begin(
-    struct solving *solving, struct path_set *set, const struct markov_options *options)
+/* The chain is there. */
+static int solving_begin(struct solving *solving)
 {
-    *solving = (struct solving){0};
-    int r = chain_build(set, options, &solving->chain);
-    if (r == 0)
-        r = linear_new(&solving->chain, &solving->linear);
+    int r = linear_new(&solving->chain, &solving->linear);
     if (r < 0)
         return r;
     size_t n = solving->chain.states_count + 1;
@@ -156,28 +153,41 @@ static void share(struct markov *markov, double conversions, double value)
     }
 }
 
-int markov_solve(struct path_set *set, const struct markov_options *options, struct markov *out)
+/* Solves and frees the chain. */
+static int solve_chain(struct solving *solving, size_t channels_count, struct markov *out)
 {
-    struct solving solving;
-    *out = (struct markov){.credits_count = set->channels_count};
-    out->credits = calloc(set->channels_count + 1, sizeof *out->credits);
-    int r = solving_begin(&solving, set, options);
-    if (r == 0 && !out->credits)
-        r = ERR_NO_MEMORY;
-    bool any = r == 0 && solving.chain.conversions > 0;
+    *out = (struct markov){.credits_count = channels_count};
+    out->credits = calloc(channels_count + 1, sizeof *out->credits);
+    int r = out->credits ? solving_begin(solving) : ERR_NO_MEMORY;
+    bool any = r == 0 && solving->chain.conversions > 0;
     if (any)
-        r = solve_whole(&solving);
-    for (uint32_t i = 0; r == 0 && any && i < set->channels_count; i++)
-        r = effect_of_channel(&solving, i, &out->credits[i]);
+        r = solve_whole(solving);
+    for (uint32_t i = 0; r == 0 && any && i < channels_count; i++)
+        r = effect_of_channel(solving, i, &out->credits[i]);
     if (r == 0) {
-        out->states = solving.chain.states_count;
-        out->chance = solving.chance;
-        share(out, solving.chain.conversions, solving.chain.value);
+        out->states = solving->chain.states_count;
+        out->chance = solving->chance;
+        share(out, solving->chain.conversions, solving->chain.value);
     } else {
         markov_free(out);
     }
-    solving_free(&solving);
+    solving_free(solving);
     return r;
+}
+
+int markov_solve(struct path_set *set, const struct markov_options *options, struct markov *out)
+{
+    struct solving solving = {.linear = NULL};
+    int r = chain_build(set, options, &solving.chain);
+    return r < 0 ? r : solve_chain(&solving, set->channels_count, out);
+}
+
+int markov_solve_counts(const struct markov_count *counts, size_t counts_count, int order,
+    size_t channels_count, struct markov *out)
+{
+    struct solving solving = {.linear = NULL};
+    int r = chain_build_counts(counts, counts_count, order, &solving.chain);
+    return r < 0 ? r : solve_chain(&solving, channels_count, out);
 }
 
 /* ---- transitions ---- */

@@ -41,6 +41,22 @@ MUST_CHECK int markov_solve(
     struct path_set *set, const struct markov_options *options, struct markov *out);
 void markov_free(struct markov *markov);
 
+/* So many paths make a transition: from a state, or (no channels) from the start, to a state, or to
+ * the end, a conversion or none. Neither: a path without a touch, which is nothing here. */
+struct markov_count {
+    const uint32_t *channels; /* of the state that is left, then of the one that is entered */
+    uint32_t from_count, to_count;
+    bool converts; /* the paths did */
+    double paths;
+    double value; /* of transitions to a conversion */
+};
+
+/* The same from counts; a transition may stand in several. Errors: ERR_VALUE (a state of more
+ * channels than the order, a count that is none), ERR_STATE (more enters a state than leaves it),
+ * else as markov_solve(). */
+MUST_CHECK int markov_solve_counts(const struct markov_count *counts, size_t counts_count, int order,
+    size_t channels_count, struct markov *out);
+
 /* The states' transition. from or to: MARKOV_START, MARKOV_CONVERSION, MARKOV_NULL, or a state. */
 enum {
     MARKOV_START = -1,

@@ -23,6 +23,12 @@ static const struct {
     {"event", "event AS t", "event_key"},
     {"event_link", "event_link AS t", "weaker, stronger, occurred_at, event_key"},
     {"identifier", "identifier AS t", "node"},
+    /* Of all partitions together: how many there are is no matter of the events. */
+    {"model_transition",
+        "(SELECT model, model_kind, model_order, model_version, outcome, currency, from_channels, "
+        "to_channels, sum(paths) AS paths, sum(revenue_minor) AS revenue_minor "
+        "FROM model_transition GROUP BY 1, 2, 3, 4, 5, 6, 7, 8) AS t",
+        "model, outcome, currency, from_channels, to_channels"},
     {"path", "path AS t", "person, kind, path_key"},
     {"person", "person AS t", "person"},
     {"rejected", "rejected AS t", "rejected_key"},

@@ -220,19 +220,40 @@ CREATE TABLE path (
     PRIMARY KEY (person, kind, path_key)
 ) WITHOUT ROWID, STRICT;
 
--- What models that are solved said when they were last solved (tabiji attribute --data DIR --save).
+-- What algorithmic models count, a row a partition of the journeys: values of one transition or
+-- coalition add up over partitions (v_model_transition).
+CREATE TABLE model_transition (
+    transition_key BLOB PRIMARY KEY,
+    partition INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    model_kind TEXT NOT NULL,
+    model_order INTEGER NOT NULL,
+    model_version TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    from_channels TEXT NOT NULL,
+    to_channels TEXT NOT NULL,
+    paths INTEGER NOT NULL,
+    revenue_minor INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- What algorithmic models said when they were solved: by the sink ([attribution] solve_interval) or by
+-- tabiji attribute --data DIR --save. The newest runs are kept; v_model_channel shows the last.
 CREATE TABLE model_channel (
     model TEXT NOT NULL,
     currency TEXT NOT NULL,
+    run_id INTEGER NOT NULL,
     channel TEXT NOT NULL,
+    model_kind TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    as_of INTEGER NOT NULL,
     credited_conversions REAL NOT NULL,
     credited_value REAL NOT NULL,
     removal_effect_conversions REAL,
     removal_effect_value REAL,
     low REAL,
     high REAL,
-    solved_at INTEGER NOT NULL,
-    PRIMARY KEY (model, currency, channel)
+    PRIMARY KEY (model, currency, run_id, channel)
 ) WITHOUT ROWID, STRICT;
 
 -- What spend earns and how to share it out, as last computed (tabiji budget --save). Amounts are in

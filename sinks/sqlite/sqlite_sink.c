@@ -10,9 +10,11 @@
 #include "sinks/sqlite/sqlite_sink.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "schemas/error.h"
 #include "sinks/sqlite/loading.h"
+#include "sinks/sqlite/model_table.h"
 #include "sinks/sqlite/writer.h"
 
 #define SETTLED_WAL_PAGES_MAX 256 /* a log longer than this is moved when nobody waits */
@@ -29,6 +31,7 @@ struct sqlite_sink {
     int loading_syncs;
     bool open;                      /* a transaction is */
     bool indexed;                   /* settle() has made its index */
+    bool counts_changed;            /* of models, since solve() */
     int wal_pages;                  /* in the log after the last commit */
     int wal_pages_max;              /* then it is moved at once */
     struct result_position *stored; /* what positions() returned */
@@ -171,6 +174,8 @@ static int apply_result(struct writer *writer, const struct result *result)
         return writer_identifier(writer, result);
     case TOPIC_REJECTED:
         return writer_rejected(writer, result);
+    case TOPIC_MODELS:
+        return writer_model_count(writer, result);
     default:
         return ERR_UNSUPPORTED;
     }
@@ -204,7 +209,7 @@ static int clear(struct sqlite_sink *sqlite)
         "DELETE FROM person;"
         "DELETE FROM identifier; DELETE FROM session; DELETE FROM conversion;"
         "DELETE FROM attribution_credit; DELETE FROM path; DELETE FROM rejected;"
-        "DELETE FROM currency; DELETE FROM sink_position; DELETE FROM sink_rejected;");
+        "DELETE FROM model_transition; DELETE FROM currency; DELETE FROM sink_position; DELETE FROM sink_rejected;");
 }
 
 static int apply(struct sink *sink, const struct result_batch *batch)
@@ -217,6 +222,9 @@ static int apply(struct sink *sink, const struct result_batch *batch)
         sqlite->open = true;
     }
     int r = batch->begins_anew ? clear(sqlite) : 0;
+    sqlite->counts_changed |= batch->begins_anew;
+    for (size_t i = 0; i < batch->results_count; i++)
+        sqlite->counts_changed |= batch->results[i].topic == TOPIC_MODELS;
     if (r == 0)
         r = apply_results(&sqlite->writer, batch);
     if (r == 0)
@@ -313,6 +321,46 @@ static int settle(struct sink *sink)
     return (code & 0xff) == SQLITE_BUSY ? 0 : database_error(code);
 }
 
+static int keep_answers(struct sqlite_sink *sqlite, const struct model_answers *answers)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    int r = database_run(sqlite->db, "BEGIN IMMEDIATE");
+    if (r < 0)
+        return r;
+    sqlite->open = true;
+    r = model_table_save(
+        sqlite->db, answers, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    if (r == 0)
+        r = database_run(sqlite->db, "COMMIT");
+    if (r < 0)
+        return roll_back(sqlite, r);
+    sqlite->open = false;
+    return 0;
+}
+
+/* Counts of which only half of a change is there are tried again: the other half is on its way. */
+static int solve(struct sink *sink)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    struct model_answers answers = {.count = 0};
+    if (!sqlite->counts_changed || sqlite->open || sqlite->is_loading)
+        return 0;
+    int r = model_table_solve(sqlite->db, &answers);
+    if (r < 0 && error_class(r) != ERROR_CLASS_RETRY) {
+        model_answers_free(&answers);
+        return 1; /* rows go on, whatever the counts are */
+    }
+    if (r == 0)
+        r = keep_answers(sqlite, &answers);
+    size_t unsolved = answers.failures_count;
+    model_answers_free(&answers);
+    if (r < 0)
+        return r;
+    sqlite->counts_changed = unsolved > 0;
+    return (int)unsolved;
+}
+
 static void close_sink(struct sink *sink)
 {
     struct sqlite_sink *sqlite = self(sink);
@@ -350,6 +398,7 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
         .commit = commit,
         .sync = sync_to_disk,
         .settle = settle,
+        .solve = solve,
         .close = close_sink};
     sqlite->stored = calloc(POSITIONS_MAX, sizeof(*sqlite->stored));
     sqlite->pending = calloc(POSITIONS_MAX, sizeof(*sqlite->pending));
@@ -358,6 +407,7 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
         sqlite->options = *options;
     int wal_pages = sqlite->options.wal_pages;
     sqlite->wal_pages_max = wal_pages ? wal_pages : DATABASE_WAL_PAGES_DEFAULT;
+    sqlite->counts_changed = true;
     sqlite->writer.rejected_count = &sqlite->base.rejected_count;
     sqlite->writer.namespaces =
         sqlite->options.namespaces ? sqlite->options.namespaces : namespace_table_default();

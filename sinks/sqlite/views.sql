@@ -207,6 +207,77 @@ FROM (
 ) AS s
 LEFT JOIN currency AS u ON u.currency = s.currency;
 
+-- Algorithmic models as last solved.
+CREATE VIEW v_model_channel AS
+SELECT
+    c.model,
+    c.model_kind,
+    c.channel,
+    c.credited_conversions,
+    c.credited_value,
+    c.removal_effect_conversions,
+    c.removal_effect_value,
+    c.low,
+    c.high,
+    c.currency,
+    c.model_version,
+    c.run_id,
+    strftime('%Y-%m-%d %H:%M:%S', c.as_of / 1000000, 'unixepoch', '+9 hours') AS as_of_jst
+FROM model_channel AS c
+WHERE c.run_id = (
+    SELECT max(l.run_id) FROM model_channel AS l WHERE l.model = c.model AND l.currency = c.currency
+);
+
+-- Transitions of Markov models over all partitions, a matrix a model and currency: paths that convert
+-- in it, and those that do not convert.
+CREATE VIEW v_model_transition AS
+WITH counted AS (
+    SELECT
+        model,
+        outcome,
+        currency,
+        from_channels,
+        to_channels,
+        sum(paths) AS paths,
+        sum(revenue_minor) AS revenue_minor
+    FROM model_transition
+    WHERE model_kind = 'markov' AND (from_channels <> '[]' OR to_channels <> '[]')
+    GROUP BY model, outcome, currency, from_channels, to_channels
+),
+matrix AS (
+    SELECT DISTINCT model, currency FROM counted WHERE outcome = 'converting'
+),
+cell AS (
+    SELECT
+        m.model,
+        m.currency,
+        c.from_channels,
+        c.to_channels,
+        CASE WHEN c.to_channels = '[]' THEN c.outcome END AS ends,
+        sum(c.paths) AS paths,
+        sum(c.revenue_minor) AS revenue_minor
+    FROM matrix AS m
+    JOIN counted AS c
+        ON c.model = m.model AND (c.outcome = 'open' OR c.currency = m.currency)
+    GROUP BY 1, 2, 3, 4, 5
+)
+SELECT
+    model,
+    currency,
+    CASE from_channels
+        WHEN '[]' THEN '(start)'
+        ELSE (SELECT group_concat(f.value, ' > ') FROM json_each(from_channels) AS f)
+    END AS from_state,
+    CASE
+        WHEN ends = 'converting' THEN '(conversion)'
+        WHEN ends = 'open' THEN '(null)'
+        ELSE (SELECT group_concat(t.value, ' > ') FROM json_each(to_channels) AS t)
+    END AS to_state,
+    paths,
+    paths * 1.0 / sum(paths) OVER (PARTITION BY model, currency, from_channels) AS probability,
+    revenue_minor
+FROM cell;
+
 CREATE VIEW v_model_comparison AS
 SELECT
     channel,
@@ -227,8 +298,18 @@ SELECT
     sum(credited_conversions) FILTER (WHERE model = 'j_shape') AS j_shape_conversions,
     sum(credited_revenue) FILTER (WHERE model = 'j_shape') AS j_shape_revenue,
     sum(credited_conversions) FILTER (WHERE model = 'inverse_j') AS inverse_j_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'inverse_j') AS inverse_j_revenue
-FROM v_channel_attribution
+    sum(credited_revenue) FILTER (WHERE model = 'inverse_j') AS inverse_j_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'markov') AS markov_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'markov') AS markov_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'shapley') AS shapley_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'shapley') AS shapley_revenue
+FROM (
+    SELECT channel, currency, model, credited_conversions, credited_revenue
+    FROM v_channel_attribution
+    UNION ALL
+    SELECT channel, nullif(currency, ''), model, credited_conversions, credited_value
+    FROM v_model_channel
+)
 GROUP BY channel, currency;
 
 CREATE VIEW v_paths AS

@@ -70,4 +70,5 @@ MUST_CHECK int writer_session(struct writer *writer, const struct result *result
 MUST_CHECK int writer_conversion(struct writer *writer, const struct result *result);
 MUST_CHECK int writer_profile(struct writer *writer, const struct result *result);
 MUST_CHECK int writer_identifier(struct writer *writer, const struct result *result);
+MUST_CHECK int writer_model_count(struct writer *writer, const struct result *result);
 MUST_CHECK int writer_rejected(struct writer *writer, const struct result *result);

@@ -1,0 +1,340 @@
+/* Counts are read sorted by model, then open paths, then currencies: each model's stand together. */
+#include "sinks/sqlite/model_table.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "schemas/error.h"
+#include "schemas/json.h"
+#include "sinks/sqlite/database.h"
+
+#define SAMPLES 2000 /* of values that are not exact */
+
+/* One count, of all partitions. */
+struct row {
+    struct str model, version, currency;
+    enum model_kind kind;
+    int order;
+    int64_t minor_per_major;
+    struct markov_count count;
+};
+
+struct reading {
+    struct model_answers *out;
+    struct json_parser *parser;
+    struct path_set channels; /* their names only */
+    struct row *rows;
+    size_t count, room;
+    struct markov_count *counts; /* of one solving */
+    struct model_credit *credits;
+    size_t credits_room;
+};
+
+static int grow(void **items, size_t *room, size_t count, size_t size)
+{
+    if (count < *room)
+        return 0;
+    size_t more = *room ? *room * 2 : 64;
+    void *larger = realloc(*items, more * size);
+    if (!larger)
+        return ERR_NO_MEMORY;
+    *items = larger;
+    *room = more;
+    return 0;
+}
+
+void model_answers_free(struct model_answers *answers)
+{
+    arena_free(&answers->arena);
+    free(answers->items);
+    free(answers->failures);
+    *answers = (struct model_answers){.count = 0};
+}
+
+int model_answers_add(struct model_answers *answers, const struct model_answer *answer)
+{
+    int r = grow((void **)&answers->items, &answers->room, answers->count, sizeof *answers->items);
+    if (r == 0)
+        answers->items[answers->count++] = *answer;
+    return r;
+}
+
+static int add_failure(struct model_answers *answers, const struct model_failure *failure)
+{
+    int r = grow((void **)&answers->failures, &answers->failures_room, answers->failures_count,
+        sizeof *answers->failures);
+    if (r == 0)
+        answers->failures[answers->failures_count++] = *failure;
+    return r;
+}
+
+/* ---- reading ---- */
+
+static int read_names(
+    struct reading *reading, struct str text, uint32_t *channels, size_t max, uint32_t *count)
+{
+    struct json array, name;
+    struct json_iterator iterator;
+    struct str key;
+    int r = json_parse(reading->parser, text, &array);
+    if (r < 0 || json_kind(array) != JSON_ARRAY)
+        return r == ERR_NO_MEMORY ? r : ERR_STATE;
+    json_iterate(array, &iterator);
+    for (*count = 0; r == 0 && json_next(&iterator, &key, &name); ++*count) {
+        if (json_kind(name) != JSON_TEXT || *count == max)
+            return ERR_STATE;
+        r = path_set_channel(&reading->channels, json_text(name), &channels[*count]);
+    }
+    return r;
+}
+
+/* Both lists of a row into the arena. */
+static int read_channels(
+    struct reading *reading, struct str from, struct str to, struct markov_count *count)
+{
+    size_t max = from.size / 2 + to.size / 2 + 2; /* a name takes two bytes at least */
+    uint32_t *channels = arena_alloc(&reading->out->arena, max * sizeof *channels);
+    if (!channels)
+        return ERR_NO_MEMORY;
+    int r = read_names(reading, from, channels, max, &count->from_count);
+    if (r == 0)
+        r = read_names(
+            reading, to, channels + count->from_count, max - count->from_count, &count->to_count);
+    count->channels = channels;
+    return r;
+}
+
+static int read_row(struct reading *reading, sqlite3_stmt *select)
+{
+    struct arena *arena = &reading->out->arena;
+    int r = grow((void **)&reading->rows, &reading->room, reading->count, sizeof *reading->rows);
+    if (r < 0)
+        return r;
+    struct row *row = &reading->rows[reading->count];
+    *row = (struct row){
+        .kind = model_kind_of(column_text(select, 1)),
+        .order = sqlite3_column_int(select, 2),
+        .minor_per_major = sqlite3_column_int64(select, 8),
+        .count = {.converts = str_equal(column_text(select, 4), STR("converting")),
+            .paths = (double)sqlite3_column_int64(select, 9),
+            .value = (double)sqlite3_column_int64(select, 10) /
+                     (double)sqlite3_column_int64(select, 8)},
+    };
+    r = arena_dup(arena, column_text(select, 0), &row->model);
+    if (r == 0)
+        r = arena_dup(arena, column_text(select, 3), &row->version);
+    if (r == 0)
+        r = arena_dup(arena, column_text(select, 5), &row->currency);
+    if (r == 0)
+        r = read_channels(
+            reading, column_text(select, 6), column_text(select, 7), &row->count);
+    if (r == 0)
+        reading->count++;
+    return r;
+}
+
+static int read_rows(struct reading *reading, sqlite3 *db)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(db,
+        "SELECT t.model, t.model_kind, t.model_order, t.model_version, t.outcome, t.currency, "
+        "t.from_channels, t.to_channels, coalesce(max(u.minor_per_major), 1), sum(t.paths), "
+        "sum(t.revenue_minor) FROM model_transition AS t "
+        "LEFT JOIN currency AS u ON u.currency = t.currency "
+        "GROUP BY t.model, t.model_version, t.outcome, t.currency, t.from_channels, t.to_channels "
+        "ORDER BY t.model, t.model_version, t.outcome DESC, t.currency, t.from_channels, "
+        "t.to_channels",
+        &select);
+    if (r < 0)
+        return r;
+    int code = SQLITE_DONE;
+    while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW)
+        r = read_row(reading, select);
+    if (r == 0)
+        r = database_error(code);
+    sqlite3_finalize(select);
+    return r;
+}
+
+/* ---- solving ---- */
+
+static int answer(struct reading *reading, const struct row *row, struct str channel,
+    const struct model_credit *credit)
+{
+    struct model_answer made = {.model = row->model,
+        .kind = row->kind,
+        .version = row->version,
+        .currency = row->currency,
+        .credit = *credit};
+    int r = arena_dup(&reading->out->arena, channel, &made.channel);
+    return r == 0 ? model_answers_add(reading->out, &made) : r;
+}
+
+/* Channels that the counts name get a row, though they earned nothing. */
+static int answer_all(struct reading *reading, const struct row *row, size_t counts)
+{
+    size_t channels = reading->channels.channels_count;
+    bool *named = calloc(channels + 1, sizeof *named);
+    int r = named ? 0 : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < counts; i++)
+        for (size_t k = 0; k < reading->counts[i].from_count + reading->counts[i].to_count; k++)
+            named[reading->counts[i].channels[k]] = true;
+    for (size_t i = 0; r == 0 && i < channels; i++)
+        if (named[i])
+            r = answer(reading, row, reading->channels.channels[i], &reading->credits[i]);
+    free(named);
+    const struct model_credit *rest = &reading->credits[channels];
+    if (r == 0 && (rest->conversions != 0 || rest->value != 0))
+        r = answer(reading, row, STR(MODEL_UNATTRIBUTED), rest);
+    return r;
+}
+
+static int solve(struct reading *reading, const struct row *row, size_t counts)
+{
+    size_t channels = reading->channels.channels_count;
+    const struct model_options options = {
+        .kind = row->kind, .order = row->order, .samples = SAMPLES};
+    if (reading->credits_room < channels + 1) {
+        struct model_credit *more =
+            realloc(reading->credits, (channels + 1) * sizeof *reading->credits);
+        if (!more)
+            return ERR_NO_MEMORY;
+        reading->credits = more;
+        reading->credits_room = channels + 1;
+    }
+    int r = model_solve_counts(&options, reading->counts, counts, channels, reading->credits,
+        &reading->credits[channels]);
+    if (r == 0)
+        return answer_all(reading, row, counts);
+    if (r == ERR_NO_MEMORY)
+        return r;
+    return add_failure(reading->out, &(struct model_failure){row->model, row->currency, r});
+}
+
+static bool same_model(const struct row *a, const struct row *b)
+{
+    return str_equal(a->model, b->model) && str_equal(a->version, b->version);
+}
+
+/* A model's counts from `at` on: its open paths count with the conversions of each currency. *next:
+ * behind them. */
+static int solve_model(struct reading *reading, size_t at, size_t *next)
+{
+    const struct row *first = &reading->rows[at];
+    size_t open = 0;
+    int r = 0;
+    for (; at < reading->count && same_model(first, &reading->rows[at]) &&
+           !reading->rows[at].count.converts;
+         at++)
+        reading->counts[open++] = reading->rows[at].count;
+    while (r == 0 && at < reading->count && same_model(first, &reading->rows[at])) {
+        const struct row *row = &reading->rows[at];
+        size_t counts = open;
+        for (; at < reading->count && same_model(first, &reading->rows[at]) &&
+               str_equal(row->currency, reading->rows[at].currency);
+             at++)
+            reading->counts[counts++] = reading->rows[at].count;
+        r = solve(reading, row, counts);
+    }
+    *next = at;
+    return r;
+}
+
+int model_table_solve(sqlite3 *db, struct model_answers *out)
+{
+    struct reading reading = {.out = out};
+    int r = json_parser_new(&reading.parser);
+    if (r == 0)
+        r = read_rows(&reading, db);
+    reading.counts = calloc(reading.count + 1, sizeof *reading.counts);
+    if (r == 0 && !reading.counts)
+        r = ERR_NO_MEMORY;
+    for (size_t at = 0; r == 0 && at < reading.count;)
+        r = solve_model(&reading, at, &at);
+    json_parser_free(&reading.parser);
+    path_set_free(&reading.channels);
+    free(reading.rows);
+    free(reading.counts);
+    free(reading.credits);
+    return r;
+}
+
+/* ---- keeping ---- */
+
+static int next_run(sqlite3 *db, int64_t *run)
+{
+    sqlite3_stmt *select = NULL;
+    int r =
+        database_prepare(db, "SELECT coalesce(max(run_id), 0) + 1 FROM model_channel", &select);
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        *run = sqlite3_column_int64(select, 0);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}
+
+static void bind_number(sqlite3_stmt *put, int index, double number)
+{
+    if (isfinite(number))
+        sqlite3_bind_double(put, index, number);
+    else
+        sqlite3_bind_null(put, index);
+}
+
+static int put_answer(
+    sqlite3_stmt *put, int64_t run, int64_t as_of, const struct model_answer *answer)
+{
+    bind_text(put, 1, answer->model);
+    bind_text(put, 2, answer->currency);
+    sqlite3_bind_int64(put, 3, run);
+    bind_text(put, 4, answer->channel);
+    bind_text(put, 5, str_of(model_kind_name(answer->kind)));
+    bind_text(put, 6, answer->version);
+    sqlite3_bind_int64(put, 7, as_of);
+    bind_number(put, 8, answer->credit.conversions);
+    bind_number(put, 9, answer->credit.value);
+    bind_number(put, 10, answer->credit.effect);
+    bind_number(put, 11, answer->credit.value_effect);
+    bind_number(put, 12, answer->credit.low);
+    bind_number(put, 13, answer->credit.high);
+    int code = sqlite3_step(put);
+    sqlite3_reset(put);
+    return database_error(code);
+}
+
+static int put_answers(
+    sqlite3 *db, const struct model_answers *answers, int64_t run, int64_t as_of)
+{
+    sqlite3_stmt *put = NULL;
+    int r = database_prepare(db,
+        "INSERT OR REPLACE INTO model_channel VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+        "?11, ?12, ?13)",
+        &put);
+    for (size_t i = 0; r == 0 && i < answers->count; i++)
+        r = put_answer(put, run, as_of, &answers->items[i]);
+    sqlite3_finalize(put);
+    return r;
+}
+
+int model_table_save(sqlite3 *db, const struct model_answers *answers, int64_t as_of)
+{
+    sqlite3_stmt *forget = NULL;
+    int64_t run = 0;
+    int r = next_run(db, &run);
+    if (r == 0)
+        r = put_answers(db, answers, run, as_of);
+    if (r == 0)
+        r = database_prepare(db,
+            "DELETE FROM model_channel WHERE model_version <> '' AND (run_id <= ?1 OR NOT EXISTS "
+            "(SELECT 1 FROM model_transition AS t WHERE t.model = model_channel.model "
+            "AND t.outcome = 'converting' AND t.currency = model_channel.currency))",
+            &forget);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(forget, 1, run - MODEL_RUNS_KEPT);
+    int code = sqlite3_step(forget);
+    sqlite3_finalize(forget);
+    return database_error(code);
+}

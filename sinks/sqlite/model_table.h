@@ -1,0 +1,51 @@
+/*
+ * Algorithmic models of a database: solved from what was counted (model_transition, all partitions),
+ * kept in model_channel, a version a run.
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "enrich/attribution/model_solve.h"
+
+/* Runs that model_channel keeps; those of `tabiji attribute --model` stay besides. */
+#define MODEL_RUNS_KEPT 100
+
+#define MODEL_UNATTRIBUTED "(unattributed)"
+
+/* Slices are of the answers' arena. */
+struct model_answer {
+    struct str model;
+    enum model_kind kind;
+    struct str version; /* empty: not solved from counts */
+    struct str currency;
+    struct str channel;
+    struct model_credit credit;
+};
+
+/* A model that could not be solved; the others are. */
+struct model_failure {
+    struct str model;
+    struct str currency;
+    int error; /* ERR_TOO_LARGE (too many channels or paths), ERR_STATE (only half of a change is
+                * there yet), ERR_VALUE */
+};
+
+/* {0} is empty. */
+struct model_answers {
+    struct arena arena;
+    struct model_answer *items; /* by model, then currency, then channel in the order of its counts */
+    size_t count, room;
+    struct model_failure *failures;
+    size_t failures_count, failures_room;
+};
+void model_answers_free(struct model_answers *answers);
+MUST_CHECK int model_answers_add(struct model_answers *answers, const struct model_answer *answer);
+
+/* Reads in the transaction that is open, or each table for itself. Errors: ERR_NO_MEMORY, ERR_STATE (a
+ * row that is none), as database_error(). */
+MUST_CHECK int model_table_solve(sqlite3 *db, struct model_answers *out);
+
+/* Adds a run in the transaction that is open, and forgets old ones, and models of earlier runs that
+ * count nothing any more. as_of: the clock's microseconds. Errors: as database_error(). */
+MUST_CHECK int model_table_save(sqlite3 *db, const struct model_answers *answers, int64_t as_of);
