@@ -8,9 +8,10 @@
 
 #include "enrich/attribution/path_rules.h"
 #include "enrich/attribution/path_set.h"
+#include "sinks/sqlite/model_table.h"
 
 #define ATTRIBUTE_MODELS_MAX 64
-#define ATTRIBUTE_UNATTRIBUTED "(unattributed)"
+#define ATTRIBUTE_UNATTRIBUTED MODEL_UNATTRIBUTED
 
 enum attribute_model {
     /* rules first, with the numbers of enum path_rule */
@@ -132,9 +133,17 @@ MUST_CHECK int attribute_solve(
 #define ATTRIBUTE_CURRENCY_SIZE 8
 MUST_CHECK int attribute_read_database(
     struct attribute_input *input, const char *path, char currency[ATTRIBUTE_CURRENCY_SIZE]);
-/* Keeps rows in model_channel, instead of those that the models had there in that currency. */
+/* Keeps rows in model_channel as a run, instead of those that were last kept so. */
 MUST_CHECK int attribute_save(
     const char *path, const char *currency, const struct attribute_answer *answers, size_t count);
+
+/* Solves the configured models from what the pipeline counted, all currencies, and keeps them as a run
+ * like the sink's. *out is freed by model_answers_free(). Errors: as the database's. */
+MUST_CHECK int attribute_save_counted(const char *path, struct model_answers *out);
+
+/* Writes rows. Errors: ERR_IO, ERR_NO_MEMORY. */
+MUST_CHECK int attribute_write_answers(enum attribute_format format,
+    const struct attribute_answer *answers, size_t count, FILE *out);
 
 /* Solves and writes. Errors: ERR_CONFIG (named), ERR_TOO_LARGE, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int attribute_write(struct attribute_input *input, FILE *out);

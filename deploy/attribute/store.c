@@ -1,5 +1,4 @@
 /* Journeys come from tabiji.db as its path table has them; solved models go back into it. */
-#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -120,71 +119,53 @@ int attribute_read_database(
 
 /* ---- solved models ---- */
 
-static void bind_number(sqlite3_stmt *put, int index, double number)
-{
-    if (isfinite(number))
-        sqlite3_bind_double(put, index, number);
-    else
-        sqlite3_bind_null(put, index);
-}
-
-static int put_answer(
-    sqlite3_stmt *put, const char *currency, int64_t now, const struct attribute_answer *answer)
-{
-    bind_text(put, 1, str_of(answer->model));
-    bind_text(put, 2, str_of(currency));
-    bind_text(put, 3, answer->channel);
-    bind_number(put, 4, answer->conversions);
-    bind_number(put, 5, answer->value);
-    bind_number(put, 6, answer->effect);
-    bind_number(put, 7, answer->value_effect);
-    bind_number(put, 8, answer->low);
-    bind_number(put, 9, answer->high);
-    sqlite3_bind_int64(put, 10, now);
-    int code = sqlite3_step(put);
-    sqlite3_reset(put);
-    return database_error(code);
-}
-
-static int delete_model(sqlite3_stmt *delete, const char *model, const char *currency)
-{
-    bind_text(delete, 1, str_of(model));
-    bind_text(delete, 2, str_of(currency));
-    int code = sqlite3_step(delete);
-    sqlite3_reset(delete);
-    return database_error(code);
-}
-
-static int save_all(
-    sqlite3 *db, const char *currency, const struct attribute_answer *answers, size_t count)
+static int64_t now_micros(void)
 {
     struct timespec now;
-    sqlite3_stmt *put = NULL, *delete = NULL;
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    int64_t micros = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    int r = database_prepare(
-        db, "INSERT INTO model_channel VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", &put);
-    if (r == 0)
-        r = database_prepare(
-            db, "DELETE FROM model_channel WHERE model = ?1 AND currency = ?2", &delete);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        if (i == 0 || answers[i].model != answers[i - 1].model)
-            r = delete_model(delete, answers[i].model, currency);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = put_answer(put, currency, micros, &answers[i]);
-    sqlite3_finalize(put);
-    sqlite3_finalize(delete);
-    return r;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int take_answer(const char *currency, const struct attribute_answer *answer,
+    struct model_answers *out)
+{
+    const struct model_answer made = {
+        .model = str_of(answer->model),
+        .kind = model_kind_of(str_of(answer->model)),
+        .currency = str_of(currency),
+        .channel = answer->channel,
+        .credit = {answer->conversions, answer->value, answer->effect, answer->value_effect,
+            answer->low, answer->high},
+    };
+    return model_answers_add(out, &made);
+}
+
+static int begin(sqlite3 **db, const char *path)
+{
+    int r = database_open(db, path, NULL);
+    return r < 0 ? r : database_run(*db, "BEGIN IMMEDIATE");
 }
 
 int attribute_save(
     const char *path, const char *currency, const struct attribute_answer *answers, size_t count)
 {
     CLEANUP(database_close) sqlite3 *db = NULL;
-    int r = database_open(&db, path, NULL);
+    CLEANUP(model_answers_free) struct model_answers rows = {.count = 0};
+    int r = begin(&db, path);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = take_answer(currency, &answers[i], &rows);
     if (r == 0)
-        r = database_run(db, "BEGIN IMMEDIATE");
+        r = model_table_save(db, &rows, now_micros());
+    return r == 0 ? database_run(db, "COMMIT") : r;
+}
+
+int attribute_save_counted(const char *path, struct model_answers *out)
+{
+    CLEANUP(database_close) sqlite3 *db = NULL;
+    int r = begin(&db, path);
     if (r == 0)
-        r = save_all(db, currency, answers, count);
+        r = model_table_solve(db, out);
+    if (r == 0)
+        r = model_table_save(db, out, now_micros());
     return r == 0 ? database_run(db, "COMMIT") : r;
 }

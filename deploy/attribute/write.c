@@ -19,6 +19,11 @@ struct answers {
     size_t count, room;
 };
 
+static void free_answers(struct answers *answers)
+{
+    free(answers->items);
+}
+
 static int add_answer(struct answers *answers, const struct attribute_answer *answer)
 {
     if (answers->count == answers->room) {
@@ -480,6 +485,22 @@ int attribute_solve(struct attribute_input *input, struct attribute_answer **out
     return 0;
 }
 
+static int write_answers(enum attribute_format format, const struct answers *answers, FILE *out)
+{
+    return format == ATTRIBUTE_TABLE ? write_table(answers, out)
+                                     : write_lines(answers, format == ATTRIBUTE_JSON, out);
+}
+
+int attribute_write_answers(enum attribute_format format, const struct attribute_answer *answers,
+    size_t count, FILE *out)
+{
+    CLEANUP(free_answers) struct answers rows = {0};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = add_answer(&rows, &answers[i]);
+    return r < 0 ? r : write_answers(format, &rows, out);
+}
+
 int attribute_write(struct attribute_input *input, FILE *out)
 {
     const struct attribute_options *options = input->options;
@@ -488,9 +509,7 @@ int attribute_write(struct attribute_input *input, FILE *out)
     if (!options->transitions) {
         int r = attribute_solve(input, &answers.items, &answers.count);
         if (r == 0)
-            r = options->format == ATTRIBUTE_TABLE
-                    ? write_table(&answers, out)
-                    : write_lines(&answers, options->format == ATTRIBUTE_JSON, out);
+            r = write_answers(options->format, &answers, out);
         free(answers.items);
         return r;
     }

@@ -270,6 +270,73 @@ static int attribute_database(
     return r < 0 ? verb_fail(call, r, "%s", path) : EXIT_OK;
 }
 
+/* Whether the flags ask for nothing but what the pipeline counts. */
+static int wants_counted(const struct verb_call *call, bool *wants)
+{
+    static const char *const flags[] = {"--order", "--null", "--bootstrap", "--lookback",
+        "--journey", "--half-life", "--weights", "--samples", "--seed"};
+    *wants = verb_switch(call, "--save") && !verb_value(call, "--model");
+    for (size_t i = 0; *wants && i < sizeof flags / sizeof *flags; i++)
+        if (verb_value(call, flags[i]))
+            return verb_usage(call,
+                "%s goes with --model; --save alone solves the configured models ([model NAME])",
+                flags[i]);
+    return *wants && verb_switch(call, "--transitions")
+               ? verb_usage(call, "--transitions and --save: see the view v_model_transition")
+               : 0;
+}
+
+static int say_failure(const char *path, const struct model_failure *failure)
+{
+    const char *why = failure->error == ERR_TOO_LARGE ? "too many channels or paths"
+                                                      : error_text(failure->error);
+    (void)fprintf(stderr, "%s: %.*s cannot be solved%s%.*s: %s\n", path, (int)failure->model.size,
+        failure->model.data, failure->currency.size ? " in " : "", (int)failure->currency.size,
+        failure->currency.data, why);
+    return 0;
+}
+
+/* Prints those in the currency that was asked for, or all, a currency after the other. */
+static int write_counted(struct verb_call *call, const struct attribute_options *options,
+    const struct model_answers *answers)
+{
+    const char *wanted = verb_value(call, "--currency");
+    struct attribute_answer *rows = calloc(answers->count + 1, sizeof *rows);
+    size_t count = 0;
+    if (!rows)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < answers->count; i++) {
+        const struct model_answer *answer = &answers->items[i];
+        char *name = wanted && !str_equal(answer->currency, str_of(wanted))
+                         ? NULL
+                         : strndup(answer->model.data, answer->model.size);
+        if (!name)
+            continue;
+        rows[count++] = (struct attribute_answer){answer->channel, name,
+            answer->credit.conversions, answer->credit.value, answer->credit.effect,
+            answer->credit.value_effect, answer->credit.low, answer->credit.high};
+    }
+    int r = attribute_write_answers(options->format, rows, count, stdout);
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)rows[i].model);
+    free(rows);
+    return r;
+}
+
+static int save_counted(
+    struct verb_call *call, const struct attribute_options *options, const char *path)
+{
+    CLEANUP(model_answers_free) struct model_answers answers = {.count = 0};
+    int r = attribute_save_counted(path, &answers);
+    if (r == 0)
+        r = write_counted(call, options, &answers);
+    for (size_t i = 0; r == 0 && i < answers.failures_count; i++)
+        r = say_failure(path, &answers.failures[i]);
+    if (r < 0)
+        return verb_fail(call, r, "%s", path);
+    return answers.failures_count ? EXIT_PARTIAL : EXIT_OK;
+}
+
 static int run_database(struct verb_call *call, struct attribute_options *options)
 {
     struct settings settings;
@@ -278,7 +345,11 @@ static int run_database(struct verb_call *call, struct attribute_options *option
     if (r == 0)
         r = settings_database(&settings, &path);
     options->name = path;
-    r = r < 0 ? verb_fail(call, r, "configuration") : attribute_database(call, options, path);
+    bool counted = false;
+    if (r < 0)
+        r = verb_fail(call, r, "configuration");
+    else if ((r = wants_counted(call, &counted)) == 0)
+        r = counted ? save_counted(call, options, path) : attribute_database(call, options, path);
     settings_close(&settings);
     return r;
 }
@@ -314,7 +385,10 @@ static const struct verb_option options[] = {
     {"--data", "DIR", "instead of FILE: the journeys of this data directory", "data.dir", false},
     {"--database", "FILE", "the same of this SQLite file", "sink.sqlite.path", false},
     {"--currency", "CODE", "of the conversions that count, where there are several", NULL, false},
-    {"--save", NULL, "keep the rows in the database's table model_channel", NULL, false},
+    {"--save", NULL,
+        "keep the rows in model_channel; without --model: solve the configured models from what was "
+        "counted",
+        NULL, false},
     {"--model", "NAME", "credit by this model; several: again, or in commas", NULL, true},
     {"--order", "K|auto", "order of markov, 1 to 6, or the one that tells journeys apart best (1)",
         NULL, false},
@@ -363,7 +437,8 @@ const struct verb verb_attribute = {
         "  tabiji attribute paths.csv\n"
         "  tabiji attribute --model markov --order auto --bootstrap 200 paths.csv\n"
         "  tabiji attribute --model time_decay,shapley --journey reset --format csv touches.csv\n"
-        "  tabiji attribute --data shop --model markov,shapley --save\n"
+        "  tabiji attribute --data shop --save\n"
+        "  tabiji attribute --data shop --model markov --order 3 --save\n"
         "  tabiji attribute --column path=route --separator '|' --format json - <routes.csv",
     .options = options,
     .options_count = sizeof options / sizeof *options,

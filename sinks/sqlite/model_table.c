@@ -290,7 +290,9 @@ static int put_answer(
     bind_text(put, 2, answer->currency);
     sqlite3_bind_int64(put, 3, run);
     bind_text(put, 4, answer->channel);
-    bind_text(put, 5, str_of(model_kind_name(answer->kind)));
+    bind_text(put, 5,
+        answer->kind == MODEL_KIND_UNKNOWN ? answer->model
+                                           : str_of(model_kind_name(answer->kind)));
     bind_text(put, 6, answer->version);
     sqlite3_bind_int64(put, 7, as_of);
     bind_number(put, 8, answer->credit.conversions);
@@ -302,6 +304,28 @@ static int put_answer(
     int code = sqlite3_step(put);
     sqlite3_reset(put);
     return database_error(code);
+}
+
+/* What was kept before of a model that was not solved from counts: only its last run stands. */
+static int forget_saved(sqlite3 *db, const struct model_answers *answers)
+{
+    sqlite3_stmt *forget = NULL;
+    int r = database_prepare(db,
+        "DELETE FROM model_channel WHERE model = ?1 AND currency = ?2 AND model_version = ''",
+        &forget);
+    for (size_t i = 0; r == 0 && i < answers->count; i++) {
+        const struct model_answer *answer = &answers->items[i];
+        if (answer->version.size || (i && str_equal(answer->model, answers->items[i - 1].model) &&
+                                        str_equal(answer->currency, answers->items[i - 1].currency)))
+            continue;
+        bind_text(forget, 1, answer->model);
+        bind_text(forget, 2, answer->currency);
+        int code = sqlite3_step(forget);
+        sqlite3_reset(forget);
+        r = database_error(code);
+    }
+    sqlite3_finalize(forget);
+    return r;
 }
 
 static int put_answers(
@@ -323,6 +347,8 @@ int model_table_save(sqlite3 *db, const struct model_answers *answers, int64_t a
     sqlite3_stmt *forget = NULL;
     int64_t run = 0;
     int r = next_run(db, &run);
+    if (r == 0)
+        r = forget_saved(db, answers);
     if (r == 0)
         r = put_answers(db, answers, run, as_of);
     if (r == 0)

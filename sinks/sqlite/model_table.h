@@ -16,8 +16,8 @@
 /* Slices are of the answers' arena. */
 struct model_answer {
     struct str model;
-    enum model_kind kind;
-    struct str version; /* empty: not solved from counts */
+    enum model_kind kind; /* unknown: a rule model, as the model says */
+    struct str version;   /* empty: not solved from counts */
     struct str currency;
     struct str channel;
     struct model_credit credit;

@@ -309,6 +309,7 @@ FROM (
     UNION ALL
     SELECT channel, nullif(currency, ''), model, credited_conversions, credited_value
     FROM v_model_channel
+    WHERE model IN ('markov', 'shapley')
 )
 GROUP BY channel, currency;
 

@@ -233,6 +233,39 @@ void list_profile(struct list *list, uint8_t person, int64_t events, const char 
     buf_free(&value);
 }
 
+void list_count(struct list *list, const struct made_count *made)
+{
+    struct model_count count;
+    struct str names[2][8];
+    struct buf value = {0}, text = {0};
+    uint64_t hash[2];
+    uint8_t key[32] = {0};
+    model_count_init(&count);
+    count.model = str_of(made->model);
+    count.version = STR("0123456789abcdef");
+    count.kind = made->kind;
+    count.partition = made->partition;
+    count.outcome = made->currency ? PATH_OUTCOME_CONVERTING : PATH_OUTCOME_OPEN;
+    count.currency = str_of(made->currency);
+    count.from = names[0];
+    count.to = names[1];
+    for (; made->from[count.from_count]; count.from_count++)
+        names[0][count.from_count] = str_make(made->from + count.from_count, 1);
+    for (; made->to[count.to_count]; count.to_count++)
+        names[1][count.to_count] = str_make(made->to + count.to_count, 1);
+    count.paths = made->paths;
+    count.revenue_minor = made->revenue_minor;
+    check(buf_appendf(&text, "%s %s %s %s", made->model, made->currency ? made->currency : "open",
+              made->from, made->to) == 0);
+    hash128(buf_str(&text), hash);
+    key[15] = (uint8_t)made->partition;
+    memcpy(key + 16, hash, sizeof(hash));
+    check(model_count_encode(&count, &value) == 0);
+    list_add(list, TOPIC_MODELS, str_make(key, sizeof(key)), made->paths ? &value : NULL);
+    buf_free(&value);
+    buf_free(&text);
+}
+
 void list_profile_gone(struct list *list, uint8_t person)
 {
     uint8_t key[KEY_SIZE];

@@ -6,6 +6,7 @@
 #include "ingest/stream/stream.h"
 #include "schemas/conversion.avro.h"
 #include "schemas/hash.h"
+#include "schemas/model_count.avro.h"
 #include "schemas/stitched.avro.h"
 #include "sinks/sink.h"
 
@@ -58,6 +59,19 @@ void list_profile_gone(struct list *list, uint8_t person);
 void list_identifier(
     struct list *list, const char *namespace, const char *value, uint8_t person, int64_t epoch);
 void list_rejected(struct list *list, uint8_t key, const char *reason, struct str payload);
+
+/* What a partition counts; each letter of from and to is a channel. 0 paths: nothing any more. */
+struct made_count {
+    const char *model;
+    enum model_kind kind;
+    int32_t partition;
+    const char *currency; /* NULL: of paths that did not convert */
+    const char *from;
+    const char *to;
+    int64_t paths;
+    int64_t revenue_minor;
+};
+void list_count(struct list *list, const struct made_count *made);
 
 void fixture_event_key(uint32_t event, uint8_t out[KEY_SIZE]);
 void fixture_person(uint8_t person, uint8_t out[KEY_SIZE]);

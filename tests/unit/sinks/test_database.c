@@ -58,7 +58,7 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
                                                "ORDER BY name)"),
         "identity_link person_alias spend v_assisted v_budget "
         "v_channel_attribution v_conversion v_credit v_event v_identifier v_journey_flow "
-        "v_model_comparison v_path_length v_paths v_person v_rejected v_roas v_session v_time_lag "
+        "v_model_channel v_model_comparison v_model_transition v_path_length v_paths v_person v_rejected v_roas v_session v_time_lag "
         "v_timeline v_touch v_unattributed");
 }
 
@@ -115,7 +115,7 @@ static void test_open_again_changes_nothing(void **state)
 static void test_open_other_version_is_refused_and_left_alone(void **state)
 {
     struct scratch *scratch = *state;
-    static const char *const versions[] = {"PRAGMA user_version = 2", "PRAGMA user_version = 0"};
+    static const char *const versions[] = {"PRAGMA user_version = 3", "PRAGMA user_version = 0"};
     for (int i = 0; i < 2; i++) {
         sqlite3 *db = NULL;
         make(scratch);
@@ -123,7 +123,7 @@ static void test_open_other_version_is_refused_and_left_alone(void **state)
         assert_int_equal(database_open(&db, scratch->database, NULL), ERR_STATE);
         assert_int_equal(database_open_reader(&db, scratch->database), ERR_STATE);
         assert_null(db);
-        run_raw(scratch, "PRAGMA user_version = 3");
+        run_raw(scratch, "PRAGMA user_version = 4");
         make(scratch);
     }
 }

@@ -31,6 +31,13 @@ static void fill(struct list *list, int64_t arrival)
         list_identifier(list, "cookie", (const char[]){(char)('a' + i), '\0'}, i, 1 + arrival);
         list_rejected(list, i, "bad_json", STR("{\xff"));
     }
+    /* Two partitions have counted it, or one has: the same. */
+    const struct made_count count = {"markov", MODEL_KIND_MARKOV, 2, "JPY", "", "A", 2, 10};
+    const struct made_count half = {"markov", MODEL_KIND_MARKOV, 0, "JPY", "", "A", 1, 5};
+    const struct made_count other = {"markov", MODEL_KIND_MARKOV, 1, "JPY", "", "A", 1, 5};
+    list_count(list, arrival ? &half : &count);
+    if (arrival)
+        list_count(list, &other);
 }
 
 static void make(struct scratch *scratch, struct list *list, bool backwards, size_t batches)
@@ -114,6 +121,7 @@ static void test_make_any_fact_changes_its_table_and_the_whole(void **state)
         {"session", "UPDATE session SET events = 9"},
         {"conversion", "UPDATE conversion SET revenue_minor = 1"},
         {"attribution_credit", "UPDATE attribution_credit SET weight_ppb = weight_ppb + 1"},
+        {"model_transition", "UPDATE model_transition SET paths = paths + 1"},
         {"path", "UPDATE path SET channels = channels || ' '"},
         {"rejected", "UPDATE rejected SET payload = x'00'"},
     };

@@ -46,6 +46,7 @@ struct world {
         int applies;
         int commits;
         int settles;
+        int solves;
         int poison; /* this result is refused for good; -1: none */
         bool stale; /* rows of before, which go when results begin anew */
         bool pending_anew;
@@ -61,6 +62,10 @@ struct world {
     int retries;
     bool quiet;
     bool begins_anew;       /* the source, at its first result */
+    int64_t solve_interval_ms;
+    int64_t turn_ms;     /* that pass when the source is asked */
+    int unsolved_models; /* what solve() returns */
+    int unsolved;        /* what was told of it */
     bool trailing_position; /* the last batch has a position and no results */
 };
 
@@ -123,6 +128,19 @@ static int sink_sync(struct sink *sink)
     return 0;
 }
 
+static int sink_solve(struct sink *sink)
+{
+    struct world *world = of_sink(sink);
+    assert_int_equal(world->sink.pending_count, 0);
+    world->sink.solves++;
+    return world->unsolved_models;
+}
+
+static void note_unsolved(void *context, int models)
+{
+    ((struct world *)context)->unsolved += models;
+}
+
 static int sink_settle(struct sink *sink)
 {
     of_sink(sink)->sink.settles++;
@@ -150,6 +168,7 @@ static int source_next(struct result_source *source, int timeout_ms, struct resu
         results[count] = (struct result){.topic = TOPIC_SESSIONS, .key = {&keys[count], 1}};
         count++;
     }
+    world->now_ms += world->turn_ms;
     if (!count)
         world->now_ms += timeout_ms + 1;
     position.next = world->source.next;
@@ -226,7 +245,8 @@ static void begin(struct world *world, int results_count, int batch_max)
         .apply = sink_apply,
         .commit = sink_commit,
         .sync = sink_sync,
-        .settle = sink_settle};
+        .settle = sink_settle,
+        .solve = sink_solve};
     world->fake.world = world;
     world->sink.next = -1;
     world->sink.synced_next = -1;
@@ -240,7 +260,9 @@ static int run(struct world *world, size_t commit_results_max, struct runner_sta
         .open_source = open_source,
         .rejected = note_rejected,
         .retrying = note_retry,
+        .unsolved = note_unsolved,
         .context = world,
+        .solve_interval_ms = world->solve_interval_ms,
         .commit_results_max = commit_results_max,
         .clock = &fake_clock};
     assert_int_equal(runner_new(&runner, &config), 0);
@@ -272,6 +294,36 @@ static void test_to_quiet_commits_all_then_syncs_then_acks(void **state)
     assert_int_equal(world.sink.settles, 1);
     assert_int_equal(stats.results, 20);
     assert_int_equal(stats.retries, 0);
+}
+
+static void test_to_quiet_solves_when_all_is_there(void **state)
+{
+    (void)state;
+    struct world world;
+    struct runner_stats stats;
+    begin(&world, 20, 3);
+    assert_int_equal(run(&world, 6, &stats), 0);
+    assert_int_equal(world.sink.solves, 0); /* no interval: never */
+    begin(&world, 20, 3);
+    world.solve_interval_ms = 1000000;
+    world.unsolved_models = 2;
+    assert_int_equal(run(&world, 6, &stats), 0);
+    assert_each_once(&world, -1);
+    assert_int_equal(world.sink.solves, 2); /* at rest, and once more at the end */
+    assert_int_equal(world.unsolved, 4);
+}
+
+static void test_to_quiet_solves_at_intervals_while_more_comes(void **state)
+{
+    (void)state;
+    struct world world;
+    struct runner_stats stats;
+    begin(&world, 60, 1);
+    world.solve_interval_ms = 7000;
+    world.turn_ms = 1000; /* of the clock, each time the source is asked */
+    assert_int_equal(run(&world, 0, &stats), 0);
+    assert_each_once(&world, -1);
+    assert_true(world.sink.solves >= 60 / 10 && world.sink.solves <= 60 / 5);
 }
 
 static void test_to_quiet_commits_when_a_transaction_is_full(void **state)
@@ -478,6 +530,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_to_quiet_commits_all_then_syncs_then_acks),
+        cmocka_unit_test(test_to_quiet_solves_when_all_is_there),
+        cmocka_unit_test(test_to_quiet_solves_at_intervals_while_more_comes),
         cmocka_unit_test(test_to_quiet_commits_when_a_transaction_is_full),
         cmocka_unit_test(test_to_quiet_sink_retry_error_reads_again_where_it_stands),
         cmocka_unit_test(test_to_quiet_source_retry_error_keeps_what_came_before),
