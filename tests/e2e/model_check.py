@@ -1,0 +1,101 @@
+"""Whether a database's models are those of its paths: counts from scratch exactly, solutions as `tabiji attribute` gives them for the
+exported paths."""
+import csv
+import io
+import json
+import pathlib
+import sqlite3
+import subprocess
+import sys
+
+from harness import PROGRAM
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "property"))
+import model_oracle  # noqa: E402
+
+DEFAULTS = [{"name": "markov", "kind": "markov", "order": 1, "ignore": 0, "types": [], "lookback_h": 0},
+            {"name": "shapley", "kind": "shapley", "order": 1, "ignore": 0, "types": [], "lookback_h": 0}]
+COLUMNS = ("credited_conversions", "credited_value", "removal_effect_conversions", "removal_effect_value")
+TOLERANCE = 1e-12
+
+
+def connect(data):
+    return sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
+
+
+def path_rows(db):
+    """Paths as model_oracle.py wants them; a database's have no times, so models have no lookback here."""
+    for kind, conversion, channels, minor, currency in db.execute(
+            "SELECT p.kind, c.type, p.channels, p.revenue_minor, coalesce(p.currency, '') FROM path AS p "
+            "LEFT JOIN conversion AS c ON c.person = p.person AND c.conversion_id = p.path_key AND p.kind = 'converting'"):
+        touches = [{"channel": name, "at": 0} for name in channels.split(" > ")] if channels else []
+        if kind == "converting":
+            yield {"table": "conversion", "kind": "conversion", "type": conversion, "currency": currency, "touches": touches, "at": 0,
+                   "minor": minor}
+        else:
+            yield {"table": "profile", "open_path": touches}
+
+
+def check_counts(db, models):
+    found = {(model, outcome, currency, tuple(json.loads(left)), tuple(json.loads(entered))): [paths, minor]
+             for model, outcome, currency, left, entered, paths, minor in db.execute(
+                 "SELECT model, outcome, currency, from_channels, to_channels, sum(paths), sum(revenue_minor) FROM model_transition "
+                 "GROUP BY 1, 2, 3, 4, 5")}
+    wanted = model_oracle.counts(list(path_rows(db)), models)
+    assert found == wanted, sorted({k: (found.get(k), wanted.get(k)) for k in found.keys() | wanted.keys()
+                                    if found.get(k) != wanted.get(k)}.items())[:5]
+    return len(found)
+
+
+def exported(db, model, currency):
+    """The paths that the model sees, as a file for tabiji attribute."""
+    unit = (db.execute("SELECT minor_per_major FROM currency WHERE currency = ?", (currency,)).fetchone() or [1])[0]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["path", "total_conversions", "total_conversion_value", "total_null"])
+    for row in path_rows(db):
+        touches = row["touches"] if row["table"] == "conversion" else row["open_path"]
+        path = " > ".join(t["channel"] for t in touches)
+        if row["table"] == "profile":
+            writer.writerow([path, 0, 0, 1])
+        elif row["currency"] == currency and (not model["types"] or row["type"] in model["types"]):
+            writer.writerow([path, 1, row["minor"] / unit, 0])
+    return out.getvalue()
+
+
+def attribute(text, model):
+    flags = ["--order", str(model["order"]), "--null", "ignore" if model["ignore"] else "use"] if model["kind"] == "markov" else []
+    run = subprocess.run([PROGRAM, "attribute", "--format", "csv", "--model", model["kind"], *flags, "-"], input=text.encode(),
+                         capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()
+    return {row["channel"]: row for row in csv.DictReader(io.StringIO(run.stdout.decode()))}
+
+
+def check_solutions(db, models):
+    compared = 0
+    for model in models:
+        currencies = [c for c, in db.execute("SELECT DISTINCT currency FROM v_model_channel WHERE model = ?", (model["name"],))]
+        for currency in currencies:
+            wanted = attribute(exported(db, model, currency), model)
+            db.row_factory = sqlite3.Row
+            for row in db.execute("SELECT * FROM v_model_channel WHERE model = ? AND currency = ?", (model["name"], currency)):
+                for column in COLUMNS:
+                    other = wanted[row["channel"]][column]
+                    assert (row[column] is None) == (other == ""), (model, currency, row["channel"], column, row[column], other)
+                    if other:
+                        near = abs(row[column] - float(other)) <= TOLERANCE * max(1.0, abs(float(other)))
+                        assert near, (model, currency, row["channel"], column, row[column], other)
+                        compared += 1
+            db.row_factory = None
+    return compared
+
+
+def check(data, models=None, solutions=True):
+    """Returns how many counts and figures were compared; solutions: those of v_model_channel are of now."""
+    models = DEFAULTS if models is None else models
+    db = connect(data)
+    counts = check_counts(db, models)
+    figures = check_solutions(db, models) if solutions else 0
+    db.close()
+    assert counts or not models, "nothing was counted"
+    return counts, figures

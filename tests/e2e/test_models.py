@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Algorithmic models beside the stream: counts equal those from scratch over the final paths, solutions those of `tabiji attribute` on
+the exported paths; by schedule and on demand; after merges, refunds, erasures and kills; and after their configuration changed."""
+import csv
+import io
+import json
+import random
+import signal
+import subprocess
+import time
+
+import model_check
+from harness import PROGRAM, ROOT, SHARED, Workspace, free_port, same, stop, tabiji, wait_until
+from test_http import post, ready, rows
+
+MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
+MODELS = [
+    {"name": "markov", "kind": "markov", "order": 1, "ignore": 0, "types": []},
+    {"name": "second", "kind": "markov", "order": 2, "ignore": 0, "types": []},
+    {"name": "bold", "kind": "markov", "order": 3, "ignore": 1, "types": []},
+    {"name": "store", "kind": "markov", "order": 1, "ignore": 0, "types": ["store_purchase"]},
+    {"name": "shapley", "kind": "shapley", "order": 1, "ignore": 0, "types": []},
+    {"name": "web", "kind": "shapley_ordered", "order": 1, "ignore": 0, "types": ["order_completed"]},
+    {"name": "rate", "kind": "shapley_rate", "order": 1, "ignore": 0, "types": []},
+    {"name": "own", "kind": "shapley_paths", "order": 1, "ignore": 0, "types": []},
+    {"name": "own_ordered", "kind": "shapley_paths_ordered", "order": 1, "ignore": 0, "types": []},
+    {"name": "shao", "kind": "shao_li", "order": 1, "ignore": 0, "types": []},
+]
+for model in MODELS:
+    model["lookback_h"] = 0
+
+
+def configuration(models):
+    lines = ["[attribution]", "models ="]
+    for model in models:
+        lines += [f"[model {model['name']}]", f"kind = {model['kind']}"]
+        if model["kind"] == "markov":
+            lines += [f"order = {model['order']}", f"null = {'ignore' if model['ignore'] else 'use'}"]
+        if model["types"]:
+            lines.append(f"conversion_types = {', '.join(model['types'])}")
+    return "\n".join(lines) + "\n"
+
+
+def run(*arguments, code=0):
+    found = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stdout[-500:], found.stderr[-2000:])
+    return found
+
+
+def dump(data, *arguments):
+    return tabiji("state", "dump", "--data", data, *arguments)
+
+
+def runs(data):
+    return rows(data, "SELECT count(DISTINCT run_id), coalesce(max(run_id), 0), count(*) FROM model_channel")[0]
+
+
+def histories(space, config):
+    """The same events in another order, twice, in parts, killed: the same counts, and those of the final paths."""
+    lines = tabiji("generate", "--events", 6000, "--seed", 9).splitlines()
+    events = space.path / "events.ndjson"
+    events.write_text("\n".join(lines) + "\n")
+    once = space.path / "once"
+    run("import", "--data", once, "--config", config, "--mapping", MAPPING, events)
+    counts, figures = model_check.check(once, MODELS)
+    assert counts > 300 and figures > 100, (counts, figures)
+    print(f"{counts} counts and {figures} figures of {len(MODELS)} models compared")
+    rough, rng = space.path / "rough", random.Random(4)
+    shuffled = lines + rng.sample(lines, 2000)
+    rng.shuffle(shuffled)
+    for part in range(4):
+        piece = space.path / f"part-{part}.ndjson"
+        piece.write_text("\n".join(shuffled[part::4]) + "\n")
+        arguments = ["import", "--data", rough, "--config", config, "--mapping", MAPPING, "--set", "worker.batch_records=200", piece]
+        process = space.start(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.random() / 4)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        run(*arguments)
+    model_check.check(rough, MODELS)
+    for table in ("model_transition", "path"):
+        same(f"{table}: shuffled, a third twice, in parts, killed", dump(rough, table), dump(once, table))
+    return once
+
+
+def erased(data, config):
+    """A person's paths go from the counts."""
+    login, paths = rows(data, "SELECT i.value, count(*) FROM identifier AS i JOIN path AS p USING (person) WHERE i.namespace = 'login' "
+                              "GROUP BY 1 ORDER BY 2 DESC LIMIT 1")[0]
+    before = dump(data, "model_transition")
+    run("erase", "--data", data, "--config", config, "--confirm", f"login:{login}")
+    assert paths > 1 and dump(data, "model_transition") != before
+    model_check.check(data, MODELS)
+
+
+def on_demand(data, config):
+    """--save solves what was counted, again, and prints what it keeps."""
+    before = runs(data)
+    out = run("attribute", "--data", data, "--config", config, "--save", "--format", "csv").stdout
+    printed = {(r["model"], r["channel"]): float(r["credited_conversions"]) for r in csv.DictReader(io.StringIO(out))}
+    kept = {(m, c): n for m, c, n in rows(data, "SELECT model, channel, credited_conversions FROM v_model_channel")}
+    assert printed == kept and {m for m, _ in kept} == {m["name"] for m in MODELS}
+    assert runs(data)[:2] == (before[0] + 1, before[1] + 1)
+    assert len(rows(data, "SELECT DISTINCT model_version FROM v_model_channel")) == len(MODELS)
+    assert "--order goes with --model" in run("attribute", "--data", data, "--save", "--order", "2", code=2).stderr
+    version = "SELECT model_version FROM v_model_channel WHERE model = 'markov' LIMIT 1"
+    run("attribute", "--data", data, "--save", "--model", "markov")
+    assert rows(data, version) == [("",)], "of the path table, as asked for last"
+    run("attribute", "--data", data, "--save")
+    assert rows(data, version) != [("",)]
+    for channel, markov, shapley in rows(data, "SELECT channel, markov_conversions, shapley_conversions FROM v_model_comparison"):
+        assert markov == kept["markov", channel] and shapley == kept.get(("shapley", channel)), (channel, markov, shapley)
+
+
+def changed(space, data, config):
+    """Another configuration is refused until tabiji replay, which may be killed; half made anew it fits no settings."""
+    fewer = space.path / "fewer.ini"
+    models = [dict(MODELS[1], order=4), MODELS[4], dict(MODELS[2], name="new")]
+    fewer.write_text(configuration(models))
+    events = space.path / "events.ndjson"
+    fresh = space.path / "fresh"
+    run("import", "--data", fresh, "--config", fewer, "--mapping", MAPPING, events)
+    wanted = dump(fresh)
+    said = run("import", "--data", data, "--config", fewer, "--mapping", MAPPING, events, code=2).stderr
+    assert "is:  model second: markov of order 4, null use" in said and "replay --from timelines" in said, said
+    kills = 0
+    for moment in (0.02, 0.05, 0.1, 0.15, 0.2):
+        process = space.start("replay", "--from", "timelines", "--data", data, "--config", fewer, stdout=subprocess.DEVNULL)
+        time.sleep(moment)
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert kills, "each kill came too late"
+    run("replay", "--from", "timelines", "--data", data, "--config", fewer)
+    same(f"counts after another configuration, killed {kills} times", dump(data), wanted)
+    model_check.check(data, models)
+    assert {m for m, in rows(data, "SELECT DISTINCT model FROM v_model_channel")} == {m["name"] for m in models}, "old models have gone"
+    run("replay", "--from", "timelines", "--data", data, "--config", config)
+    model_check.check(data, MODELS)
+
+
+def by_schedule(space):
+    """`tabiji run` solves at intervals, while counts change; 0 s: never."""
+    data, port = space.path / "live", free_port()
+    start = ["run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.open_source=dev"]
+    process = space.start(*start, "--set", "attribution.solve_interval=1 s")
+    wait_until(lambda: ready(port), "the collector")
+
+    def sell(number):
+        ids = {"cookie": f"c-{number}"}
+        page = {"url": "https://shop.example.jp/?utm_source=line&utm_medium=social"}
+        order = {"order_id": f"W-{number}", "revenue": "1200", "currency": "JPY"}
+        post(port, "/v1/events", [
+            {"id": f"v-{number}", "type": "page_viewed", "time": "2026-11-20T10:00:00+09:00", "ids": ids, "page": page},
+            {"id": f"o-{number}", "type": "order_completed", "time": "2026-11-20T10:05:00+09:00", "ids": ids, "order": order}])
+
+    def sold(count):
+        found = rows(data, "SELECT sum(credited_conversions) FROM v_model_channel WHERE model = 'markov'")
+        return found and found[0][0] is not None and abs(found[0][0] - count) < 1e-9
+
+    sell(1)
+    wait_until(lambda: sold(1), "a first run")
+    for number in range(2, 5):
+        sell(number)
+    wait_until(lambda: sold(4), "a later run")
+    seen = runs(data)
+    assert seen[0] >= 2
+    time.sleep(2.5)
+    assert runs(data) == seen, "nothing changed, nothing to solve"
+    assert stop(process) == 0
+    model_check.check(data)
+    process = space.start(*start, "--set", "attribution.solve_interval=0 s")
+    wait_until(lambda: ready(port), "the collector")
+    sell(5)
+    wait_until(lambda: rows(data, "SELECT count(*) FROM conversion") == [(5,)], "the order")
+    time.sleep(1.5)
+    assert runs(data) == seen and stop(process) == 0
+    run("attribute", "--data", data, "--save")
+    assert sold(5)
+
+
+def real_file(space):
+    """All models of the default, of the main job's real file."""
+    source = SHARED / "data" / "journeys" / "attribution_data.csv"
+    if not source.exists():
+        print(f"without the real file: {source} is absent")
+        return
+    data = space.path / "real"
+    run("import", "--data", data, "--mapping", ROOT / "deploy" / "mappings" / "touch-log.ini", source)
+    model_check.check(data)
+    totals = rows(data, "SELECT sum(markov_conversions), sum(markov_revenue), sum(shapley_conversions), sum(shapley_revenue) FROM v_model_comparison")[0]
+    assert all(abs(found - wanted) < 1e-6 for found, wanted in zip(totals, (1838, 11423.5, 1838, 11423.5))), totals
+
+
+def refused(space):
+    bad = space.path / "bad.ini"
+    for text, wanted in (("[model a]\nkind = shaply\n", 'did you mean "shapley"?'), ("[attribution]\nmodels = markow\n", 'did you mean "markov"?'),
+                         ("[model a]\nkind = shapley\norder = 2\n", "bad.ini:3: order is of markov"),
+                         ("[model a]\nconversion_types = order_complete\n", 'did you mean "order_completed"?'),
+                         ("[model linear]\nkind = markov\n", "name of a rule model")):
+        bad.write_text(text)
+        said = run("replay", "--from", "timelines", "--data", space.path / "none", "--config", bad, code=2).stderr
+        assert wanted in said, (text, said)
+
+
+def main():
+    with Workspace() as space:
+        config = space.path / "models.ini"
+        config.write_text(configuration(MODELS))
+        refused(space)
+        data = histories(space, config)
+        erased(data, config)
+        on_demand(data, config)
+        data = space.path / "rough"
+        changed(space, data, config)
+        by_schedule(space)
+        real_file(space)
+        assert json.loads(dump(data, "model_transition").splitlines()[0])["paths"] > 0
+
+
+if __name__ == "__main__":
+    main()
