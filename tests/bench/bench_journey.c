@@ -1,8 +1,9 @@
 /*
  * What journeys cost: credits a touch by path length; deriving a whole timeline, an event; the
- * stage over LMDB, an event, when events come in time order and when they come shuffled.
+ * stage over LMDB, an event, when events come in time order and when they come shuffled; what
+ * keeping the counts of models adds to it, by the size of batches.
  *
- *     bench_journey [credits|timeline|stage|shuffled]
+ *     bench_journey [credits|timeline|stage|shuffled|models]
  *
  * Events are page views of about 800 bytes, every 8th begins a session, every 25th is an order.
  */
@@ -180,10 +181,15 @@ struct input {
     struct str value;
 };
 
-static void make_input(struct arena *arena, struct input *out, size_t person, size_t n)
+static void make_input(
+    struct arena *arena, struct input *out, size_t person, size_t n, bool many_channels)
 {
+    static const struct str channels[] = {STR_INIT("Paid Search"), STR_INIT("Organic Search"),
+        STR_INIT("Email"), STR_INIT("LINE"), STR_INIT("Display"), STR_INIT("Direct"),
+        STR_INIT("Referral"), STR_INIT("Organic Social"), STR_INIT("Push"), STR_INIT("Affiliate")};
+    size_t visit = (person + n / 8) * 2654435761 >> 7;
     struct placed_event placed = {.position = (int64_t)(n * STAGE_PERSONS + person),
-        .channel = STR("Paid Search"),
+        .channel = channels[many_channels ? visit % (sizeof channels / sizeof *channels) : 0],
         .event = encode_event(arena, person, n, time_of(n))};
     struct journey_message message;
     CLEANUP(buf_free) struct buf bytes = {0};
@@ -228,7 +234,7 @@ static void bench_stage(const char *what, bool shuffled, size_t cache_bytes)
     config.cache_bytes_max = cache_bytes;
     journey_stage(&stage, &config);
     for (size_t i = 0; i < STAGE_EVENTS; i++)
-        make_input(&arena, &inputs[i], i % STAGE_PERSONS, i / STAGE_PERSONS);
+        make_input(&arena, &inputs[i], i % STAGE_PERSONS, i / STAGE_PERSONS, false);
     if (shuffled)
         shuffle(inputs, STAGE_EVENTS);
     require(solo_new(&stage, &solo), "solo");
@@ -253,6 +259,87 @@ static void bench_stage(const char *what, bool shuffled, size_t cache_bytes)
     free(inputs);
 }
 
+/* ---- counts of models ---- */
+
+struct model_cost {
+    double ns, gets, scans, changes; /* an event */
+    size_t rows, bytes;              /* of counts */
+};
+
+static struct model_cost run_models(const struct input *inputs, size_t events, size_t batch,
+    const struct model *models, size_t models_count)
+{
+    struct journey_config config;
+    struct stage stage;
+    struct solo *solo;
+    struct model_cost cost = {0};
+    journey_config_default(&config);
+    config.models = models;
+    config.models_count = models_count;
+    journey_stage(&stage, &config);
+    require(solo_new(&stage, &solo), "solo");
+    double begin = now_s();
+    for (size_t i = 0; i < events;) {
+        for (size_t end = i + batch; i < end && i < events; i++) {
+            const struct record record = {
+                .topic = TOPIC_JOURNEY, .key = inputs[i].key, .value = inputs[i].value};
+            require(solo_process(solo, &record), "process");
+        }
+        require(solo_commit(solo), "commit");
+    }
+    const double all = (double)events;
+    cost.ns = (now_s() - begin) * 1e9 / all;
+    cost.gets = (double)solo_counts(solo)->gets / all;
+    cost.scans = (double)solo_counts(solo)->scans / all;
+    cost.changes = (double)solo_counts(solo)->changes / all;
+    require(solo_table_size(solo, TABLE_MODEL_COUNT, &cost.rows, &cost.bytes), "table");
+    solo_free(&solo);
+    return cost;
+}
+
+/* Beside the stage without models, on the same events. */
+static void bench_models(void)
+{
+    static const struct model models[] = {
+        {.name = STR_INIT("markov"), .kind = MODEL_KIND_MARKOV, .order = 1},
+        {.name = STR_INIT("shapley"), .kind = MODEL_KIND_SHAPLEY, .order = 1},
+        {.name = STR_INIT("third"), .kind = MODEL_KIND_MARKOV, .order = 3},
+        {.name = STR_INIT("rate"), .kind = MODEL_KIND_SHAPLEY_RATE, .order = 1},
+    };
+    static const struct {
+        const char *what;
+        bool shuffled;
+        size_t batch, events, models;
+    } runs[] = {
+        {"default, batches of 1", false, 1, 20000, 2},
+        {"default, batches of 100", false, 100, 200000, 2},
+        {"default, batches of 20,000", false, BATCH, 200000, 2},
+        {"default, shuffled", true, BATCH, 200000, 2},
+        {"4 models, batches of 100", false, 100, 200000, 4},
+        {"4 models, batches of 20,000", false, BATCH, 200000, 4},
+    };
+    CLEANUP(arena_free) struct arena arena = {.size_max = (size_t)1 << 34};
+    struct input *inputs = calloc(STAGE_EVENTS, sizeof *inputs);
+    struct input *mixed = calloc(STAGE_EVENTS, sizeof *mixed);
+    check(inputs && mixed);
+    for (size_t i = 0; i < STAGE_EVENTS; i++)
+        make_input(&arena, &inputs[i], i % STAGE_PERSONS, i / STAGE_PERSONS, true);
+    memcpy(mixed, inputs, STAGE_EVENTS * sizeof *mixed);
+    shuffle(mixed, STAGE_EVENTS);
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        const struct input *given = runs[i].shuffled ? mixed : inputs;
+        struct model_cost without = run_models(given, runs[i].events, runs[i].batch, NULL, 0);
+        struct model_cost with =
+            run_models(given, runs[i].events, runs[i].batch, models, runs[i].models);
+        printf("models    %-28s look-ups %.3f -> %.3f, scans %.3f -> %.3f, rows written %.3f -> "
+               "%.3f an event; CPU %.0f -> %.0f ns (x %.3f); %zu counts of %zu bytes\n",
+            runs[i].what, without.gets, with.gets, without.scans, with.scans, without.changes,
+            with.changes, without.ns, with.ns, with.ns / without.ns, with.rows, with.bytes);
+    }
+    free(inputs);
+    free(mixed);
+}
+
 /* With an argument: that part alone. */
 int main(int argc, char **argv)
 {
@@ -268,5 +355,7 @@ int main(int argc, char **argv)
         bench_stage("in time order, no cache:", false, 0);
     if (!only || strcmp(only, "shuffled") == 0)
         bench_stage("shuffled:", true, CACHE_BYTES);
+    if (!only || strcmp(only, "models") == 0)
+        bench_models();
     return 0;
 }

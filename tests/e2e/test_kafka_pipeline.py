@@ -11,6 +11,7 @@ import sys
 import time
 
 import kafka_broker
+import model_check
 from harness import LONG, PROGRAM, ROOT, SHARED, Workspace, free_port, same, skip, stop, tabiji, wait_until
 from test_http import ready
 
@@ -46,7 +47,7 @@ class Cluster:
         self.path.mkdir()
         self.options = ["--set", f"data.dir={self.path}/data", "--set", "stream.driver=kafka", "--set", f"kafka.bootstrap.servers={bootstrap}",
                         "--set", f"stream.prefix={name}", "--set", f"stream.group={name}",
-                        "--set", "stream.partitions=4", "--set", "worker.batch_records=1000", "--set", "kafka.consumer.session.timeout.ms=2000",
+                        "--set", "stream.partitions=4", "--set", "worker.batch_records=1000", "--set", "attribution.solve_interval=1 s", "--set", "kafka.consumer.session.timeout.ms=2000",
                         "--set", "kafka.consumer.heartbeat.interval.ms=500"]
         self.database = self.path / "sink"
         self.started = 0
@@ -88,6 +89,21 @@ class Cluster:
         while digest(self.database) != wanted_digest and time.monotonic() < end:
             time.sleep(0.5)
         same(what, dump(self.database), wanted_dump)
+        self.check_models()
+
+    def check_models(self):
+        """Counts of all partitions add up to those of the paths; the sink solves them at its next interval."""
+        partitions = len({p for p, in sqlite3.connect(self.database / "tabiji.db").execute("SELECT partition FROM model_transition")})
+        assert partitions > 1, "all persons in one partition"
+        end, solved = time.monotonic() + 60, None
+        while not solved:
+            try:
+                solved = model_check.check(self.database)
+            except (AssertionError, KeyError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
+        print(f"models: {solved[0]} counts of {partitions} partitions, {solved[1]} figures")
 
 
 def embedded(space, lines):

@@ -241,6 +241,7 @@ static int apply(struct solo *solo)
         return r;
     if (mdb_txn_begin(state_lmdb_env(solo->store), NULL, 0, &txn))
         return ERR_IO;
+    solo->counts.changes += count;
     r = state_lmdb_apply(solo->store, txn, changes, count);
     if (r < 0)
         mdb_txn_abort(txn);

@@ -9,6 +9,7 @@
 struct solo_counts {
     uint64_t gets;               /* look-ups in the committed store */
     uint64_t scans;              /* likewise */
+    uint64_t changes;            /* rows put or deleted, as committed */
     uint64_t mails[TOPIC_COUNT]; /* sent */
     uint64_t bytes[TOPIC_COUNT]; /* in them */
 };
