@@ -97,8 +97,8 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
 static void on_unsolved(void *context, int models)
 {
     struct embedded *embedded = context;
-    log_write(&embedded->settings->log, LOG_LEVEL_WARNING, "models_unsolved",
-        LOG_INT("models", models));
+    log_write(
+        &embedded->settings->log, LOG_LEVEL_WARNING, "models_unsolved", LOG_INT("models", models));
 }
 
 static int rederive_all(struct local *local)

@@ -90,8 +90,8 @@ static int check_types(const struct settings *settings, const struct config_mode
     for (size_t i = 0; i < model->conversion_types_count; i++) {
         struct str type = model->conversion_types[i];
         size_t at = 0;
-        while (at < journey->conversion_types_count &&
-               !str_equal(journey->conversion_types[at], type))
+        while (
+            at < journey->conversion_types_count && !str_equal(journey->conversion_types[at], type))
             at++;
         if (at < journey->conversion_types_count)
             continue;
@@ -231,7 +231,8 @@ void settings_tell_difference(const struct settings *settings, struct str differ
 {
     (void)fprintf(stderr,
         "%s was built with other settings:\n%.*s"
-        "Put the old settings back. Or, of [journey] and models: tabiji replay --from timelines; of "
+        "Put the old settings back. Or, of [journey] and models: tabiji replay --from timelines; "
+        "of "
         "[identity]: "
         "give --data a\nnew directory and import the events again.\n",
         config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);

@@ -38,9 +38,9 @@ struct sink {
      * be NULL. */
     int (*settle)(struct sink *sink);
 
-    /* Solves what follows from all rows together, where they have changed since, in a transaction of
-     * its own; does nothing while one is open. Returns how many models could not be solved. May be
-     * NULL. */
+    /* Solves what follows from all rows together, where they have changed since, in a transaction
+     * of its own; does nothing while one is open. Returns how many models could not be solved. May
+     * be NULL. */
     int (*solve)(struct sink *sink);
 
     /* Frees the sink; an open transaction is rolled back. */

@@ -137,13 +137,13 @@ MUST_CHECK int attribute_read_database(
 MUST_CHECK int attribute_save(
     const char *path, const char *currency, const struct attribute_answer *answers, size_t count);
 
-/* Solves the configured models from what the pipeline counted, all currencies, and keeps them as a run
- * like the sink's. *out is freed by model_answers_free(). Errors: as the database's. */
+/* Solves the configured models from what the pipeline counted, all currencies, and keeps them as a
+ * run like the sink's. *out is freed by model_answers_free(). Errors: as the database's. */
 MUST_CHECK int attribute_save_counted(const char *path, struct model_answers *out);
 
 /* Writes rows. Errors: ERR_IO, ERR_NO_MEMORY. */
-MUST_CHECK int attribute_write_answers(enum attribute_format format,
-    const struct attribute_answer *answers, size_t count, FILE *out);
+MUST_CHECK int attribute_write_answers(
+    enum attribute_format format, const struct attribute_answer *answers, size_t count, FILE *out);
 
 /* Solves and writes. Errors: ERR_CONFIG (named), ERR_TOO_LARGE, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int attribute_write(struct attribute_input *input, FILE *out);

@@ -126,8 +126,8 @@ static int64_t now_micros(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static int take_answer(const char *currency, const struct attribute_answer *answer,
-    struct model_answers *out)
+static int take_answer(
+    const char *currency, const struct attribute_answer *answer, struct model_answers *out)
 {
     const struct model_answer made = {
         .model = str_of(answer->model),

@@ -491,8 +491,8 @@ static int write_answers(enum attribute_format format, const struct answers *ans
                                      : write_lines(answers, format == ATTRIBUTE_JSON, out);
 }
 
-int attribute_write_answers(enum attribute_format format, const struct attribute_answer *answers,
-    size_t count, FILE *out)
+int attribute_write_answers(
+    enum attribute_format format, const struct attribute_answer *answers, size_t count, FILE *out)
 {
     CLEANUP(free_answers) struct answers rows = {0};
     int r = 0;

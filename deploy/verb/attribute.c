@@ -288,8 +288,8 @@ static int wants_counted(const struct verb_call *call, bool *wants)
 
 static int say_failure(const char *path, const struct model_failure *failure)
 {
-    const char *why = failure->error == ERR_TOO_LARGE ? "too many channels or paths"
-                                                      : error_text(failure->error);
+    const char *why =
+        failure->error == ERR_TOO_LARGE ? "too many channels or paths" : error_text(failure->error);
     (void)fprintf(stderr, "%s: %.*s cannot be solved%s%.*s: %s\n", path, (int)failure->model.size,
         failure->model.data, failure->currency.size ? " in " : "", (int)failure->currency.size,
         failure->currency.data, why);
@@ -312,9 +312,9 @@ static int write_counted(struct verb_call *call, const struct attribute_options 
                          : strndup(answer->model.data, answer->model.size);
         if (!name)
             continue;
-        rows[count++] = (struct attribute_answer){answer->channel, name,
-            answer->credit.conversions, answer->credit.value, answer->credit.effect,
-            answer->credit.value_effect, answer->credit.low, answer->credit.high};
+        rows[count++] = (struct attribute_answer){answer->channel, name, answer->credit.conversions,
+            answer->credit.value, answer->credit.effect, answer->credit.value_effect,
+            answer->credit.low, answer->credit.high};
     }
     int r = attribute_write_answers(options->format, rows, count, stdout);
     for (size_t i = 0; i < count; i++)
@@ -386,7 +386,8 @@ static const struct verb_option options[] = {
     {"--database", "FILE", "the same of this SQLite file", "sink.sqlite.path", false},
     {"--currency", "CODE", "of the conversions that count, where there are several", NULL, false},
     {"--save", NULL,
-        "keep the rows in model_channel; without --model: solve the configured models from what was "
+        "keep the rows in model_channel; without --model: solve the configured models from what "
+        "was "
         "counted",
         NULL, false},
     {"--model", "NAME", "credit by this model; several: again, or in commas", NULL, true},

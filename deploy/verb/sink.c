@@ -41,8 +41,8 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
 static void on_unsolved(void *context, int models)
 {
     struct sinking *sinking = context;
-    log_write(&sinking->settings->log, LOG_LEVEL_WARNING, "models_unsolved",
-        LOG_INT("models", models));
+    log_write(
+        &sinking->settings->log, LOG_LEVEL_WARNING, "models_unsolved", LOG_INT("models", models));
 }
 
 static int check_runner(void *context)

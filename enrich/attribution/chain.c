@@ -213,8 +213,7 @@ int chain_build(struct path_set *set, const struct markov_options *options, stru
 
 /* ---- counts ---- */
 
-static int counted_state(
-    struct chain *chain, const uint32_t *channels, size_t count, uint32_t *out)
+static int counted_state(struct chain *chain, const uint32_t *channels, size_t count, uint32_t *out)
 {
     uint32_t tuple[MARKOV_ORDER_MAX];
     for (size_t i = 0; i < (size_t)chain->order; i++)

@@ -145,8 +145,8 @@ static size_t states_of(size_t order, size_t length)
     return length > order ? length - order + 1 : length > 0;
 }
 
-/* Transition `number`: the first enters state 0, the last leaves the last state. False where a state
- * would follow itself. */
+/* Transition `number`: the first enters state 0, the last leaves the last state. False where a
+ * state would follow itself. */
 static bool transition_of(struct counts_path path, size_t order, size_t number,
     uint32_t room[KEY_MAX], struct counts_entry *out)
 {

@@ -1,11 +1,11 @@
 /*
- * Integer counts that follow their paths: a path that appears, changes or vanishes is added or taken
- * back, and the counts are those of the paths that stand, whatever the history. Markov models count
- * the transitions of their order, coalition models the channels of a path.
+ * Integer counts that follow their paths: a path that appears, changes or vanishes is added or
+ * taken back, and the counts are those of the paths that stand, whatever the history. Markov models
+ * count the transitions of their order, coalition models the channels of a path.
  *
  * Counts are sums, so they may also be kept of a batch's changes alone: what was taken back and not
- * added is then negative. Amounts add up modulo 2^64: any history that ends in the same paths ends in
- * the same numbers, and a sum that fits is exact.
+ * added is then negative. Amounts add up modulo 2^64: any history that ends in the same paths ends
+ * in the same numbers, and a sum that fits is exact.
  *
  * Source: ATTRIBUTION, "Streaming"; states as in "Markov, order k, closed form".
  */
@@ -15,7 +15,8 @@
 #include "schemas/arena.h"
 
 enum counts_form {
-    COUNTS_TRANSITIONS, /* from state to state; a state has `order` channels, of a shorter path all */
+    COUNTS_TRANSITIONS, /* from state to state; a state has `order` channels, of a shorter path all
+                         */
     COUNTS_SETS,        /* the distinct channels of a path, in the order of their numbers */
     COUNTS_SEQUENCES,   /* the same in the order in which they first come */
 };
@@ -34,8 +35,8 @@ struct counts_label {
 struct counts_entry {
     struct counts_label label;
     /* Channels of the state that is left, then of the one that is entered. None left: the start;
-     * none entered: the end. A coalition is entered from the start; one of an empty path, as an empty
-     * path's only transition, goes from the start to the end. */
+     * none entered: the end. A coalition is entered from the start; one of an empty path, as an
+     * empty path's only transition, goes from the start to the end. */
     const uint32_t *channels;
     uint32_t from_count, to_count;
     uint64_t hash;
@@ -71,8 +72,8 @@ struct counts_amount {
 MUST_CHECK int counts_add(struct counts *counts, const struct counts_shape *shape,
     struct counts_label label, struct counts_path path, size_t skip, struct counts_amount amount);
 
-/* How many transitions both paths begin with: taking back one and adding the other may skip them. Of
- * coalitions 0. */
+/* How many transitions both paths begin with: taking back one and adding the other may skip them.
+ * Of coalitions 0. */
 size_t counts_shared(const struct counts_shape *shape, struct counts_path a, struct counts_path b);
 
 /* Forgets all entries, keeps the memory. */

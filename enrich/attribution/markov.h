@@ -54,8 +54,8 @@ struct markov_count {
 /* The same from counts; a transition may stand in several. Errors: ERR_VALUE (a state of more
  * channels than the order, a count that is none), ERR_STATE (more enters a state than leaves it),
  * else as markov_solve(). */
-MUST_CHECK int markov_solve_counts(const struct markov_count *counts, size_t counts_count, int order,
-    size_t channels_count, struct markov *out);
+MUST_CHECK int markov_solve_counts(const struct markov_count *counts, size_t counts_count,
+    int order, size_t channels_count, struct markov *out);
 
 /* The states' transition. from or to: MARKOV_START, MARKOV_CONVERSION, MARKOV_NULL, or a state. */
 enum {

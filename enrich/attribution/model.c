@@ -58,8 +58,8 @@ int model_text(const struct model *model, struct buf *out)
         r = buf_appendf(
             out, " of order %d, null %s", model->order, model->ignore_nulls ? "ignore" : "use");
     if (r == 0 && model->lookback_micros)
-        r = buf_appendf(out, ", lookback %lld days",
-            (long long)(model->lookback_micros / TIME_MICROS_PER_DAY));
+        r = buf_appendf(
+            out, ", lookback %lld days", (long long)(model->lookback_micros / TIME_MICROS_PER_DAY));
     for (size_t i = 0; r == 0 && i < model->conversion_types_count; i++)
         r = buf_appendf(out, "%s %.*s", i ? "" : ", conversions are",
             (int)model->conversion_types[i].size, model->conversion_types[i].data);

@@ -42,5 +42,6 @@ bool model_counts_type(const struct model *model, struct str type);
 /* Appends what the model says, one line: what its counts follow from. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int model_text(const struct model *model, struct buf *out);
 
-/* Sets the version: a hash of that line and of what all paths follow from. Errors: ERR_NO_MEMORY. */
+/* Sets the version: a hash of that line and of what all paths follow from. Errors: ERR_NO_MEMORY.
+ */
 MUST_CHECK int model_set_version(struct model *model, struct str paths);

@@ -1,4 +1,5 @@
-/* Coalitions become a path set of their own: coalition models do not tell a path from its channels. */
+/* Coalitions become a path set of their own: coalition models do not tell a path from its channels.
+ */
 #include "enrich/attribution/model_solve.h"
 
 #include <math.h>
@@ -12,8 +13,7 @@
 static void clear(struct model_credit *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = (struct model_credit){
-            .effect = NAN, .value_effect = NAN, .low = NAN, .high = NAN};
+        out[i] = (struct model_credit){.effect = NAN, .value_effect = NAN, .low = NAN, .high = NAN};
 }
 
 static void take_markov(struct markov *markov, struct model_credit *out)
@@ -85,9 +85,8 @@ int model_solve_paths(
     return r;
 }
 
-static int solve_coalitions(const struct model_options *options,
-    const struct markov_count *counts, size_t counts_count, size_t channels_count,
-    struct model_credit *out)
+static int solve_coalitions(const struct model_options *options, const struct markov_count *counts,
+    size_t counts_count, size_t channels_count, struct model_credit *out)
 {
     struct path_set set = {0};
     int r = 0;

@@ -22,10 +22,10 @@ struct journey_config {
      * nine tenths of it. They drop out a tenth at a time, so that appending to a long timeline does
      * not derive it anew each time. 100,000. */
     int64_t timeline_events_max;
-    struct str direct_channel; /* passed over by last_non_direct; "Direct" */
-    struct str store_channel;  /* of the visit that a purchase implies; "Store" */
-    struct str call_channel;   /* of the call that an order implies; "Call Center" */
-    size_t cache_bytes_max;    /* persons kept in memory between batches; 64 MiB */
+    struct str direct_channel;  /* passed over by last_non_direct; "Direct" */
+    struct str store_channel;   /* of the visit that a purchase implies; "Store" */
+    struct str call_channel;    /* of the call that an order implies; "Call Center" */
+    size_t cache_bytes_max;     /* persons kept in memory between batches; 64 MiB */
     const struct model *models; /* whose counts are kept; none */
     size_t models_count;        /* to MODELS_CONFIGURED_MAX */
 };

@@ -103,8 +103,8 @@ int model_counter_after(
     return r;
 }
 
-/* Touches of the conversion that the model looks at, all of which are numbered in counter->path: the
- * last ones, since touches stand in the order of time. */
+/* Touches of the conversion that the model looks at, all of which are numbered in counter->path:
+ * the last ones, since touches stand in the order of time. */
 static struct counts_path seen_by(const struct model_counter *counter, const struct model *model,
     const struct conversion *conversion)
 {
@@ -177,8 +177,7 @@ static int name_entry(struct model_counter *counter, const struct counts_entry *
     row->to_count = entry->to_count;
     int r = name_channels(counter, entry->channels, entry->from_count, &row->from);
     if (r == 0)
-        r = name_channels(
-            counter, entry->channels + entry->from_count, entry->to_count, &row->to);
+        r = name_channels(counter, entry->channels + entry->from_count, entry->to_count, &row->to);
     /* Numbers are this instance's own; a set of names has one order. */
     if (r == 0 && row->to_count > 1 && model_shape(model->kind, 1).form == COUNTS_SETS)
         qsort(row->to, row->to_count, sizeof *row->to, compare_names);
@@ -255,8 +254,7 @@ static int put_entry(
         return state_delete(task->state, TABLE_MODEL_COUNT, key);
     buf_clear(&counter->value);
     r = model_count_encode(&row, &counter->value);
-    return r < 0 ? r
-                 : state_put(task->state, TABLE_MODEL_COUNT, key, buf_str(&counter->value));
+    return r < 0 ? r : state_put(task->state, TABLE_MODEL_COUNT, key, buf_str(&counter->value));
 }
 
 int model_counter_flush(struct model_counter *counter, struct task *task)
@@ -277,8 +275,7 @@ int model_counter_forget(struct task *task)
     struct state_scan *scan;
     struct str key, value;
     group_key(group, task->partition);
-    int r = state_scan_begin(
-        task->state, TABLE_MODEL_COUNT, str_make(group, sizeof group), &scan);
+    int r = state_scan_begin(task->state, TABLE_MODEL_COUNT, str_make(group, sizeof group), &scan);
     if (r < 0)
         return r;
     while ((r = state_scan_next(scan, &key, &value)) == 0) {

@@ -246,8 +246,8 @@ static bool name_valid(struct str name)
     return true;
 }
 
-static int new_named(struct config *config, enum named_kind kind, struct str name,
-    struct named **out)
+static int new_named(
+    struct config *config, enum named_kind kind, struct str name, struct named **out)
 {
     const struct named_section *section = &named_sections[kind];
     struct named_list *list = &config->named[kind];
@@ -302,8 +302,7 @@ static int assign_named(struct config *config, enum named_kind kind, const struc
         return r;
     for (size_t i = 0; i < section->options_count; i++)
         if (str_equal(str_of(section->options[i].key), what->key))
-            return assign_setting(
-                config, &section->options[i], &named->settings[i], what, problem);
+            return assign_setting(config, &section->options[i], &named->settings[i], what, problem);
     return complain_key(what, section->options, section->options_count, problem);
 }
 

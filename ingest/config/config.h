@@ -72,7 +72,8 @@ MUST_CHECK int config_load_text(
 MUST_CHECK int config_environment(
     struct config *config, char *const *environment, struct config_problem *problem);
 
-/* Sets "section.key" ("source.NAME.key", "model.NAME.key", "kafka.bootstrap.servers"); origin is told by dumps
+/* Sets "section.key" ("source.NAME.key", "model.NAME.key", "kafka.bootstrap.servers"); origin is
+ * told by dumps
  * ("--data"). Errors as config_load(). */
 MUST_CHECK int config_set(struct config *config, const char *name, const char *value,
     const char *origin, struct config_problem *problem);

@@ -220,8 +220,8 @@ static int make_models(struct config *config, struct config_problem *problem)
     const struct named_list *sections = &config->named[NAMED_MODEL];
     const struct value *defaults = &config->settings[OPTION_ATTRIBUTION_MODELS].value;
     config->models_count = 0;
-    config->models = arena_alloc(&config->arena,
-        (defaults->items_count + sections->count + 1) * sizeof *config->models);
+    config->models = arena_alloc(
+        &config->arena, (defaults->items_count + sections->count + 1) * sizeof *config->models);
     int r = config->models ? 0 : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < defaults->items_count; i++)
         r = add_default(config, defaults->items[i], problem);

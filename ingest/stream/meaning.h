@@ -15,8 +15,8 @@ MUST_CHECK int meaning_check(
 /* Puts the stage's meaning, whatever stood there. Errors: those of state_put(). */
 MUST_CHECK int meaning_put(struct state *state, const struct stage *stage);
 
-/* Puts what no stage means: rows of two meanings stand side by side until meaning_put(). Errors: those
- * of state_put(). */
+/* Puts what no stage means: rows of two meanings stand side by side until meaning_put(). Errors:
+ * those of state_put(). */
 MUST_CHECK int meaning_unfinished(struct state *state, const struct stage *stage);
 
 /* Puts the meaning where the state has none: before a batch's changes are taken. Errors: those of

@@ -1,4 +1,5 @@
-/* Counts are read sorted by model, then open paths, then currencies: each model's stand together. */
+/* Counts are read sorted by model, then open paths, then currencies: each model's stand together.
+ */
 #include "sinks/sqlite/model_table.h"
 
 #include <math.h>
@@ -117,8 +118,8 @@ static int read_row(struct reading *reading, sqlite3_stmt *select)
         .minor_per_major = sqlite3_column_int64(select, 8),
         .count = {.converts = str_equal(column_text(select, 4), STR("converting")),
             .paths = (double)sqlite3_column_int64(select, 9),
-            .value = (double)sqlite3_column_int64(select, 10) /
-                     (double)sqlite3_column_int64(select, 8)},
+            .value =
+                (double)sqlite3_column_int64(select, 10) / (double)sqlite3_column_int64(select, 8)},
     };
     r = arena_dup(arena, column_text(select, 0), &row->model);
     if (r == 0)
@@ -126,8 +127,7 @@ static int read_row(struct reading *reading, sqlite3_stmt *select)
     if (r == 0)
         r = arena_dup(arena, column_text(select, 5), &row->currency);
     if (r == 0)
-        r = read_channels(
-            reading, column_text(select, 6), column_text(select, 7), &row->count);
+        r = read_channels(reading, column_text(select, 6), column_text(select, 7), &row->count);
     if (r == 0)
         reading->count++;
     return r;
@@ -202,8 +202,8 @@ static int solve(struct reading *reading, const struct row *row, size_t counts)
         reading->credits = more;
         reading->credits_room = channels + 1;
     }
-    int r = model_solve_counts(&options, reading->counts, counts, channels, reading->credits,
-        &reading->credits[channels]);
+    int r = model_solve_counts(
+        &options, reading->counts, counts, channels, reading->credits, &reading->credits[channels]);
     if (r == 0)
         return answer_all(reading, row, counts);
     if (r == ERR_NO_MEMORY)
@@ -264,8 +264,7 @@ int model_table_solve(sqlite3 *db, struct model_answers *out)
 static int next_run(sqlite3 *db, int64_t *run)
 {
     sqlite3_stmt *select = NULL;
-    int r =
-        database_prepare(db, "SELECT coalesce(max(run_id), 0) + 1 FROM model_channel", &select);
+    int r = database_prepare(db, "SELECT coalesce(max(run_id), 0) + 1 FROM model_channel", &select);
     if (r < 0)
         return r;
     int code = sqlite3_step(select);
@@ -291,8 +290,7 @@ static int put_answer(
     sqlite3_bind_int64(put, 3, run);
     bind_text(put, 4, answer->channel);
     bind_text(put, 5,
-        answer->kind == MODEL_KIND_UNKNOWN ? answer->model
-                                           : str_of(model_kind_name(answer->kind)));
+        answer->kind == MODEL_KIND_UNKNOWN ? answer->model : str_of(model_kind_name(answer->kind)));
     bind_text(put, 6, answer->version);
     sqlite3_bind_int64(put, 7, as_of);
     bind_number(put, 8, answer->credit.conversions);
@@ -315,8 +313,9 @@ static int forget_saved(sqlite3 *db, const struct model_answers *answers)
         &forget);
     for (size_t i = 0; r == 0 && i < answers->count; i++) {
         const struct model_answer *answer = &answers->items[i];
-        if (answer->version.size || (i && str_equal(answer->model, answers->items[i - 1].model) &&
-                                        str_equal(answer->currency, answers->items[i - 1].currency)))
+        if (answer->version.size ||
+            (i && str_equal(answer->model, answers->items[i - 1].model) &&
+                str_equal(answer->currency, answers->items[i - 1].currency)))
             continue;
         bind_text(forget, 1, answer->model);
         bind_text(forget, 2, answer->currency);
@@ -328,8 +327,7 @@ static int forget_saved(sqlite3 *db, const struct model_answers *answers)
     return r;
 }
 
-static int put_answers(
-    sqlite3 *db, const struct model_answers *answers, int64_t run, int64_t as_of)
+static int put_answers(sqlite3 *db, const struct model_answers *answers, int64_t run, int64_t as_of)
 {
     sqlite3_stmt *put = NULL;
     int r = database_prepare(db,

@@ -1,6 +1,6 @@
 /*
- * Algorithmic models of a database: solved from what was counted (model_transition, all partitions),
- * kept in model_channel, a version a run.
+ * Algorithmic models of a database: solved from what was counted (model_transition, all
+ * partitions), kept in model_channel, a version a run.
  */
 #pragma once
 
@@ -34,7 +34,8 @@ struct model_failure {
 /* {0} is empty. */
 struct model_answers {
     struct arena arena;
-    struct model_answer *items; /* by model, then currency, then channel in the order of its counts */
+    struct model_answer
+        *items; /* by model, then currency, then channel in the order of its counts */
     size_t count, room;
     struct model_failure *failures;
     size_t failures_count, failures_room;
@@ -42,8 +43,8 @@ struct model_answers {
 void model_answers_free(struct model_answers *answers);
 MUST_CHECK int model_answers_add(struct model_answers *answers, const struct model_answer *answer);
 
-/* Reads in the transaction that is open, or each table for itself. Errors: ERR_NO_MEMORY, ERR_STATE (a
- * row that is none), as database_error(). */
+/* Reads in the transaction that is open, or each table for itself. Errors: ERR_NO_MEMORY, ERR_STATE
+ * (a row that is none), as database_error(). */
 MUST_CHECK int model_table_solve(sqlite3 *db, struct model_answers *out);
 
 /* Adds a run in the transaction that is open, and forgets old ones, and models of earlier runs that

@@ -209,7 +209,8 @@ static int clear(struct sqlite_sink *sqlite)
         "DELETE FROM person;"
         "DELETE FROM identifier; DELETE FROM session; DELETE FROM conversion;"
         "DELETE FROM attribution_credit; DELETE FROM path; DELETE FROM rejected;"
-        "DELETE FROM model_transition; DELETE FROM currency; DELETE FROM sink_position; DELETE FROM sink_rejected;");
+        "DELETE FROM model_transition; DELETE FROM currency; DELETE FROM sink_position; DELETE "
+        "FROM sink_rejected;");
 }
 
 static int apply(struct sink *sink, const struct result_batch *batch)
@@ -329,8 +330,7 @@ static int keep_answers(struct sqlite_sink *sqlite, const struct model_answers *
     if (r < 0)
         return r;
     sqlite->open = true;
-    r = model_table_save(
-        sqlite->db, answers, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    r = model_table_save(sqlite->db, answers, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
     if (r == 0)
         r = database_run(sqlite->db, "COMMIT");
     if (r < 0)

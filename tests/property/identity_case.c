@@ -45,7 +45,8 @@ static int read_limits(struct json json, struct identity_case *out)
 /* What the event is on a journey: nothing that persons depend on. */
 static void set_journey(struct touchpoint *event, size_t number)
 {
-    static const struct str channels[] = {STR_INIT("Search"), STR_INIT("Display"), STR_INIT("Mail")};
+    static const struct str channels[] = {
+        STR_INIT("Search"), STR_INIT("Display"), STR_INIT("Mail")};
     event->type = number % 4 == 3 ? STR("order_completed") : STR("page_viewed");
     if (number % 2 == 0)
         event->channel = channels[number / 2 % 3];

@@ -82,8 +82,7 @@ static int count_markov(struct recount *recount, const struct model *model, stru
     for (size_t i = 0; r == 0 && i < last; i++)
         if (!same_states(path, i, i + 1, size))
             r = add_count(recount, model, currency, open, path + i, size, path + i + 1, size, 0);
-    return r < 0 ? r
-                 : add_count(recount, model, currency, open, path + last, size, path, 0, minor);
+    return r < 0 ? r : add_count(recount, model, currency, open, path + last, size, path, 0, minor);
 }
 
 static int compare_names(const void *a, const void *b)

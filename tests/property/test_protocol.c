@@ -770,8 +770,8 @@ int main(int argc, char **argv)
                  "%llu crashes, %llu identity mails, %llu journey mails\n",
         (unsigned long long)kept_events, (unsigned long long)erased_events,
         (unsigned long long)vanished_persons, (unsigned long long)counts_compared,
-        (unsigned long long)counts.batches,
-        (unsigned long long)counts.crashes, (unsigned long long)counts.mails[TOPIC_IDENTITY],
+        (unsigned long long)counts.batches, (unsigned long long)counts.crashes,
+        (unsigned long long)counts.mails[TOPIC_IDENTITY],
         (unsigned long long)counts.mails[TOPIC_JOURNEY]);
     return bad != 0;
 }

@@ -63,8 +63,8 @@ static int take(
         (struct counts_amount){-path->amount.paths, -path->amount.value});
 }
 
-static const struct counts_entry *find(const struct counts *counts, enum group group,
-    const uint32_t *channels, size_t from, size_t to)
+static const struct counts_entry *find(
+    const struct counts *counts, enum group group, const uint32_t *channels, size_t from, size_t to)
 {
     for (size_t i = 0; i < counts->entries_count; i++) {
         const struct counts_entry *entry = &counts->entries[i];
@@ -95,8 +95,8 @@ static size_t tuple_length(const struct chain *chain, size_t state)
     return length;
 }
 
-static double paths_of(const struct counts *counts, enum group group, const uint32_t *channels,
-    size_t from, size_t to)
+static double paths_of(
+    const struct counts *counts, enum group group, const uint32_t *channels, size_t from, size_t to)
 {
     const struct counts_entry *entry = find(counts, group, channels, from, to);
     return entry ? (double)entry->paths : 0;
@@ -171,9 +171,9 @@ static void run_history(struct random *random, const struct counts_shape *shape)
             assert_int_equal(add(&counts, shape, path), 0);
         }
         if (i % COMPARE_EVERY == 0)
-            assert_int_equal(standing_in(&counts),
-                compare_group(paths, &counts, shape->order, OPEN) +
-                    compare_group(paths, &counts, shape->order, CONVERTING));
+            assert_int_equal(
+                standing_in(&counts), compare_group(paths, &counts, shape->order, OPEN) +
+                                          compare_group(paths, &counts, shape->order, CONVERTING));
     }
     for (size_t i = 0; i < PATHS; i++)
         if (paths[i].there)
@@ -234,14 +234,14 @@ static void test_counts_add_of_a_coalition_counts_each_channel_once(void **state
     const struct counts_shape sets = {COUNTS_SETS, 1}, sequences = {COUNTS_SEQUENCES, 1};
     const struct counts_label label = {0, CONVERTING};
     struct counts counts = {0};
-    assert_int_equal(
-        counts_add(&counts, &sets, label, (struct counts_path){path, 5}, 0, (struct counts_amount){1, 30}),
+    assert_int_equal(counts_add(&counts, &sets, label, (struct counts_path){path, 5}, 0,
+                         (struct counts_amount){1, 30}),
         0);
-    assert_int_equal(
-        counts_add(&counts, &sets, label, (struct counts_path){other, 3}, 0, (struct counts_amount){2, -7}),
+    assert_int_equal(counts_add(&counts, &sets, label, (struct counts_path){other, 3}, 0,
+                         (struct counts_amount){2, -7}),
         0);
-    assert_int_equal(
-        counts_add(&counts, &sets, label, (struct counts_path){NULL, 0}, 0, (struct counts_amount){4, 1}),
+    assert_int_equal(counts_add(&counts, &sets, label, (struct counts_path){NULL, 0}, 0,
+                         (struct counts_amount){4, 1}),
         0);
     assert_int_equal(standing_in(&counts), 2);
     assert_int_equal(find(&counts, CONVERTING, set, 0, 3)->paths, 3);
@@ -249,11 +249,11 @@ static void test_counts_add_of_a_coalition_counts_each_channel_once(void **state
     assert_int_equal(find(&counts, CONVERTING, NULL, 0, 0)->paths, 4);
     counts_clear(&counts);
     assert_int_equal(standing_in(&counts), 0);
-    assert_int_equal(
-        counts_add(&counts, &sequences, label, (struct counts_path){path, 5}, 0, (struct counts_amount){1, 30}),
+    assert_int_equal(counts_add(&counts, &sequences, label, (struct counts_path){path, 5}, 0,
+                         (struct counts_amount){1, 30}),
         0);
-    assert_int_equal(
-        counts_add(&counts, &sequences, label, (struct counts_path){other, 3}, 0, (struct counts_amount){2, 0}),
+    assert_int_equal(counts_add(&counts, &sequences, label, (struct counts_path){other, 3}, 0,
+                         (struct counts_amount){2, 0}),
         0);
     assert_int_equal(standing_in(&counts), 2);
     assert_int_equal(find(&counts, CONVERTING, sequence, 0, 3)->paths, 1);

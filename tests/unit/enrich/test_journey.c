@@ -39,11 +39,18 @@ static const struct identifier all_ids[NODES] = {
     {STR_INIT("cookie"), STR_INIT("c"), 0},
 };
 
+static const struct model models[] = {
+    {.name = STR_INIT("markov"), .kind = MODEL_KIND_MARKOV, .order = 1},
+    {.name = STR_INIT("shapley"), .kind = MODEL_KIND_SHAPLEY, .order = 1},
+};
+
 static int setup(void **state)
 {
     static struct fixture fixture;
     fixture = (struct fixture){.solo = NULL};
     journey_config_default(&config);
+    config.models = models;
+    config.models_count = sizeof models / sizeof *models;
     journey_stage(&stage, &config);
     assert_int_equal(solo_new(&stage, &fixture.solo), 0);
     solo_keep_sent(fixture.solo, true);
@@ -766,6 +773,10 @@ static void test_process_and_settle_without_memory_fail_whole(void **state)
         commit(fixture);
         assert_int_equal(rows_in(fixture, TABLE_TIMELINE), 2);
         assert_int_equal(rows_in(fixture, TABLE_CONVERSION), 1);
+        assert_int_equal(rows_in(fixture, TABLE_MODEL_COUNT), 3); /* in, out, and a coalition */
+        gone(fixture, A, 0, 1, NULL);
+        commit(fixture);
+        assert_int_equal(rows_in(fixture, TABLE_MODEL_COUNT), 0); /* each was counted once */
         assert_int_equal(teardown(state), 0);
         assert_int_equal(setup(state), 0);
     }

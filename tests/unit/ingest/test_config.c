@@ -146,9 +146,8 @@ static void test_config_models_default_and_sections(void **state)
         load(fixture, "[model second]\norder = 2\nnull = ignore\nlookback_days = 7\n"
                       "conversion_types = a, b\n[model shapley]\nkind = shapley_rate\n"),
         0);
-    assert_int_equal(config_set(fixture->config, "model.second.order", "3", "--set",
-                         &fixture->problem),
-        0);
+    assert_int_equal(
+        config_set(fixture->config, "model.second.order", "3", "--set", &fixture->problem), 0);
     assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
     assert_int_equal(config_models(fixture->config, &models), 3);
     assert_string_equal(models[0].name.data, "markov");

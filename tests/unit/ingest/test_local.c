@@ -99,6 +99,37 @@ static const struct stage toy_stage = {
     .close = toy_close,
 };
 
+/* ---- the same with a meaning: its profiles can be made anew ---- */
+
+static int begun; /* how often all of them were begun */
+
+static int toy_rederive(void *instance, struct task *task, struct str key)
+{
+    struct toy *toy = instance;
+    (void)task;
+    memcpy(toy->dirty[toy->dirty_count++], key.data, GROUP_SIZE);
+    return 0;
+}
+
+static int toy_rederive_begin(void *instance, struct task *task)
+{
+    (void)instance;
+    (void)task;
+    begun++;
+    return 0;
+}
+
+static struct stage meant(const char *meaning)
+{
+    struct stage stage = toy_stage;
+    stage.meaning = str_of(meaning);
+    stage.meaning_table = TABLE_JOURNEY_MEANING;
+    stage.rederive = toy_rederive;
+    stage.rederive_begin = toy_rederive_begin;
+    stage.rederive_table = TABLE_PROFILE;
+    return stage;
+}
+
 static char dir[64];
 
 static int make_dir(void **state)
@@ -205,6 +236,48 @@ static void test_work_counts_and_mails(void **state)
     assert_int_equal(count_of("b"), 15);
     assert_int_equal(count_of("m"), 10);
     local_close(&local);
+}
+
+/* Opens with that meaning, makes so many steps of a replay, closes; what opening said. */
+static int open_meant(const char *meaning, int steps, const char *difference)
+{
+    struct local *local = NULL;
+    const struct stage stage = meant(meaning);
+    assert_int_equal(local_open(&local, dir, &fast), 0);
+    int r = local_set_stages(local, &stage, 1);
+    if (r == ERR_MEANING) {
+        CLEANUP(buf_free) struct buf said = {0};
+        assert_int_equal(buf_append_str(&said, local_difference(local)), 0);
+        assert_int_equal(buf_append(&said, "", 1), 0);
+        assert_non_null(strstr(said.data, difference));
+    }
+    for (int i = 0; i < steps; i++)
+        assert_int_equal(local_rederive(local, 1), 0);
+    local_close(&local);
+    return r;
+}
+
+static void test_rederive_that_was_not_ended_fits_no_meaning(void **state)
+{
+    (void)state;
+    const struct stage stage = meant("one");
+    struct local *local = NULL;
+    assert_int_equal(local_open(&local, dir, &fast), 0);
+    assert_int_equal(local_set_stages(local, &stage, 1), 0);
+    append_text(local, "a", "x");
+    append_text(local, "b", "x");
+    append_text(local, "c", "x");
+    work_to_quiet(local);
+    local_close(&local);
+    begun = 0;
+    assert_int_equal(open_meant("two", 2, "was: one"), ERR_MEANING);
+    assert_int_equal(begun, 1); /* with the first key alone */
+    /* Rows of two meanings: neither goes on with them. */
+    assert_int_equal(open_meant("one", 0, "replay was not ended"), ERR_MEANING);
+    assert_int_equal(open_meant("two", 4, "replay was not ended"), ERR_MEANING);
+    assert_int_equal(begun, 2);
+    assert_int_equal(open_meant("two", 0, ""), 0);
+    assert_int_equal(open_meant("one", 0, "was: two"), ERR_MEANING);
 }
 
 static void test_open_twice_is_refused(void **state)
@@ -520,6 +593,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         TEST(test_work_counts_and_mails),
+        TEST(test_rederive_that_was_not_ended_fits_no_meaning),
         TEST(test_open_twice_is_refused),
         TEST(test_work_bad_record_goes_to_rejected),
         TEST(test_work_fatal_error_undoes_the_batch),

@@ -83,7 +83,8 @@ static void test_solve_adds_partitions_up(void **state)
 static void test_solve_unchanged_counts_makes_no_run(void **state)
 {
     struct context *context = *state;
-    const char *const runs = "SELECT count(DISTINCT run_id) || ' ' || max(run_id) FROM model_channel";
+    const char *const runs =
+        "SELECT count(DISTINCT run_id) || ' ' || max(run_id) FROM model_channel";
     list_path(&context->list, 0, "USD", 500);
     apply(context);
     for (int i = 0; i < 3; i++)
@@ -134,9 +135,10 @@ static void test_solve_what_is_gone_leaves_no_rows(void **state)
         list_count(&context->list, &gone[i]);
     apply(context);
     assert_int_equal(context->sink->solve(context->sink), 0);
-    assert_string_equal(ask(context->scratch.database, CHANNELS),
-        "markov A 0.5 2.5 USD;markov B 0.5 2.5 USD");
-    assert_string_equal(ask(context->scratch.database, "SELECT count(*) FROM model_transition"), "3");
+    assert_string_equal(
+        ask(context->scratch.database, CHANNELS), "markov A 0.5 2.5 USD;markov B 0.5 2.5 USD");
+    assert_string_equal(
+        ask(context->scratch.database, "SELECT count(*) FROM model_transition"), "3");
 }
 
 /* One model cannot be solved; the others are, and it is tried again. */
@@ -155,8 +157,8 @@ static void test_solve_half_of_a_change_leaves_the_model_out(void **state)
     list_count(&context->list, &rest);
     apply(context);
     assert_int_equal(context->sink->solve(context->sink), 0);
-    assert_string_equal(ask(context->scratch.database, CHANNELS),
-        "markov A 1.0 0.0 USD;shapley A 1.0 1.0 USD");
+    assert_string_equal(
+        ask(context->scratch.database, CHANNELS), "markov A 1.0 0.0 USD;shapley A 1.0 1.0 USD");
 }
 
 static void test_solve_within_a_transaction_waits(void **state)
@@ -186,8 +188,9 @@ static void test_save_keeps_so_many_runs(void **state)
         assert_int_equal(model_table_save(db, &answers, i), 0);
     model_answers_free(&answers);
     database_close(&db);
-    assert_string_equal(ask(context->scratch.database,
-                            "SELECT count(DISTINCT run_id) || ' ' || min(as_of) FROM model_channel"),
+    assert_string_equal(
+        ask(context->scratch.database,
+            "SELECT count(DISTINCT run_id) || ' ' || min(as_of) FROM model_channel"),
         "100 5");
 }
 

@@ -63,9 +63,9 @@ struct world {
     bool quiet;
     bool begins_anew;       /* the source, at its first result */
     int64_t solve_interval_ms;
-    int64_t turn_ms;     /* that pass when the source is asked */
-    int unsolved_models; /* what solve() returns */
-    int unsolved;        /* what was told of it */
+    int64_t turn_ms;        /* that pass when the source is asked */
+    int unsolved_models;    /* what solve() returns */
+    int unsolved;           /* what was told of it */
     bool trailing_position; /* the last batch has a position and no results */
 };
 
