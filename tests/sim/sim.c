@@ -432,25 +432,96 @@ static int reopen(struct sim *sim, struct task_state *task)
     return task->stage->open(task->stage->config, &task->instance);
 }
 
+/* The random next batch of the task, off its channels. */
+static size_t take_batch(struct sim *sim, struct task_state *task, struct taken *taken)
+{
+    size_t size = 1 + sim_random(&sim->random) % sim->config.batch_max, count = 0, channel;
+    while (count < size && (channel = pick_channel(sim, task)) != SIZE_MAX)
+        taken[count++] = (struct taken){channel_pop(&task->channels[channel]), channel};
+    return count;
+}
+
+static int process_batch(
+    struct sim *sim, struct task_state *task, const struct taken *taken, size_t count)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = process_taken(sim, task, taken[i].mail);
+    if (r < 0)
+        return r;
+    struct task context = {.state = task->state,
+        .outbox = &sim->outbox,
+        .scratch = &sim->scratch,
+        .partition = task->partition};
+    r = task->stage->settle(task->instance, &context);
+    arena_reset(&sim->scratch);
+    return r;
+}
+
+static void drop_batch(struct sim *sim, struct task_state *task)
+{
+    while (sim->sent.first)
+        mail_free(channel_pop(&sim->sent));
+    state_reset(task->state);
+}
+
+static int write_bytes(struct buf *out, struct str bytes)
+{
+    int r = buf_appendf(out, "%zu:", bytes.size);
+    return r < 0 ? r : buf_append_str(out, bytes);
+}
+
+/* All that the batch would do, as bytes. */
+static int write_effect(struct sim *sim, struct task_state *task, struct buf *out)
+{
+    const struct state_change *changes;
+    size_t count;
+    int r = state_changes(task->state, &changes, &count);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = buf_appendf(out, "%d%d", (int)changes[i].table, changes[i].deleted);
+        if (r == 0)
+            r = write_bytes(out, changes[i].key);
+        if (r == 0 && !changes[i].deleted)
+            r = write_bytes(out, changes[i].value);
+    }
+    for (const struct mail *mail = sim->sent.first; r == 0 && mail; mail = mail->next) {
+        r = buf_appendf(out, "%d", (int)mail->topic);
+        if (r == 0)
+            r = write_bytes(out, mail->key);
+        if (r == 0)
+            r = write_bytes(out, mail->value);
+    }
+    return r;
+}
+
+/* Throws the processed batch away and processes it again with a new instance. */
+static int replay_batch(
+    struct sim *sim, struct task_state *task, const struct taken *taken, size_t count)
+{
+    CLEANUP(buf_free) struct buf first = {0};
+    CLEANUP(buf_free) struct buf second = {0};
+    int r = write_effect(sim, task, &first);
+    drop_batch(sim, task);
+    if (r == 0)
+        r = reopen(sim, task);
+    if (r == 0)
+        r = process_batch(sim, task, taken, count);
+    if (r == 0)
+        r = write_effect(sim, task, &second);
+    sim->counts.replays++;
+    sim->counts.replays_differ += r == 0 && !str_equal(buf_str(&first), buf_str(&second));
+    return r;
+}
+
 static int run_batch(struct sim *sim, size_t index, struct taken *taken)
 {
     struct task_state *task = &sim->tasks[index];
-    size_t size = 1 + sim_random(&sim->random) % sim->config.batch_max, count = 0, channel;
+    size_t count = take_batch(sim, task, taken);
     bool crash = sim_random(&sim->random) % 100 < sim->config.crash_percent;
     bool crash_after = crash && sim_random(&sim->random) % 4 == 0;
-    int r = 0;
-    while (r == 0 && count < size && (channel = pick_channel(sim, task)) != SIZE_MAX) {
-        taken[count] = (struct taken){channel_pop(&task->channels[channel]), channel};
-        r = process_taken(sim, task, taken[count++].mail);
-    }
-    if (r == 0) {
-        struct task context = {.state = task->state,
-            .outbox = &sim->outbox,
-            .scratch = &sim->scratch,
-            .partition = task->partition};
-        r = task->stage->settle(task->instance, &context);
-        arena_reset(&sim->scratch);
-    }
+    int r = process_batch(sim, task, taken, count);
+    if (r == 0 && sim->config.replay)
+        r = replay_batch(sim, task, taken, count);
     bool keep = r == 0 && (!crash || crash_after);
     if (keep)
         r = commit(sim, task, index);
@@ -460,9 +531,7 @@ static int run_batch(struct sim *sim, size_t index, struct taken *taken)
         else
             channel_push_front(&task->channels[taken[i].channel], taken[i].mail);
     }
-    while (sim->sent.first)
-        mail_free(channel_pop(&sim->sent));
-    state_reset(task->state);
+    drop_batch(sim, task);
     sim->counts.batches++;
     return r == 0 && crash ? reopen(sim, task) : r;
 }
@@ -627,30 +696,44 @@ int sim_results(struct sim *sim, enum topic topic, sim_visit_fn *visit, void *co
     return r;
 }
 
-/* A random task of which rows of that topic wait to be read, or SIZE_MAX. */
-static size_t pick_publisher(struct sim *sim, enum topic topic)
+/* A random task whose changed rows wait to be read, or SIZE_MAX. */
+static size_t pick_publisher(struct sim *sim)
 {
     size_t full = 0, found = SIZE_MAX;
-    for (size_t i = 0; i < sim->tasks_count; i++) {
-        struct channel *published = &sim->tasks[i].published;
-        while (published->first && published->first->topic != topic)
-            mail_free(channel_pop(published));
-        if (published->first && sim_random(&sim->random) % ++full == 0)
+    for (size_t i = 0; i < sim->tasks_count; i++)
+        if (sim->tasks[i].published.first && sim_random(&sim->random) % ++full == 0)
             found = i;
-    }
     return found;
+}
+
+int sim_changes(struct sim *sim, sim_change_fn *visit, void *context)
+{
+    int r = 0;
+    size_t task;
+    while (r == 0 && (task = pick_publisher(sim)) != SIZE_MAX) {
+        struct mail *mail = channel_pop(&sim->tasks[task].published);
+        r = visit(context, mail->topic, mail->key, mail->value);
+        mail_free(mail);
+    }
+    return r;
+}
+
+struct published {
+    enum topic topic;
+    sim_visit_fn *visit;
+    void *context;
+};
+
+static int visit_published(void *context, enum topic topic, struct str key, struct str value)
+{
+    const struct published *published = context;
+    return topic == published->topic ? published->visit(published->context, key, value) : 0;
 }
 
 int sim_published(struct sim *sim, enum topic topic, sim_visit_fn *visit, void *context)
 {
-    int r = 0;
-    size_t task;
-    while (r == 0 && (task = pick_publisher(sim, topic)) != SIZE_MAX) {
-        struct mail *mail = channel_pop(&sim->tasks[task].published);
-        r = visit(context, mail->key, mail->value);
-        mail_free(mail);
-    }
-    return r;
+    struct published published = {topic, visit, context};
+    return sim_changes(sim, visit_published, &published);
 }
 
 const struct sim_counts *sim_counts(const struct sim *sim)

@@ -18,6 +18,10 @@ struct sim_config {
     size_t batch_max;       /* records; each batch draws 1..batch_max */
     unsigned slow_percent;  /* of channels, whose mail waits while any other can move: what takes
                                many unlikely steps in a row otherwise */
+    /* Each batch is processed, thrown away as by a crash just before its commit, and processed
+     * again by a new instance: it must do the same, byte for byte (sim_counts). What is drawn
+     * otherwise stays the same. */
+    bool replay;
 };
 
 struct sim;
@@ -49,11 +53,17 @@ MUST_CHECK int sim_table(struct sim *sim, enum table table, sim_visit_fn *visit,
  * all changes up to now, those of other topics too. */
 MUST_CHECK int sim_published(struct sim *sim, enum topic topic, sim_visit_fn *visit, void *context);
 
+/* The same of all published topics. */
+typedef int sim_change_fn(void *context, enum topic topic, struct str key, struct str value);
+MUST_CHECK int sim_changes(struct sim *sim, sim_change_fn *visit, void *context);
+
 /* What happened so far. */
 struct sim_counts {
     uint64_t batches;
     uint64_t crashes;
     uint64_t mails[TOPIC_COUNT];
+    uint64_t replays;
+    uint64_t replays_differ;
 };
 const struct sim_counts *sim_counts(const struct sim *sim);
 

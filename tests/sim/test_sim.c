@@ -103,35 +103,67 @@ static int collect(void *context, struct str key, struct str value)
     return 0;
 }
 
-/* Runs one seed; true when both tables hold what the events say. */
-static bool exact(uint64_t seed, int32_t partitions, unsigned crash_percent, const void *config,
-    uint64_t *crashes)
+struct change_counts {
+    size_t topics[TOPIC_COUNT];
+};
+
+static int count_change(void *context, enum topic topic, struct str key, struct str value)
 {
-    const struct sim_config sim_config = {seed, partitions, crash_percent, 9};
+    struct change_counts *counts = context;
+    assert_int_equal(key.size, GROUP_SIZE);
+    assert_int_equal(value.size, sizeof(uint64_t));
+    counts->topics[topic]++;
+    return 0;
+}
+
+/* What run() found. */
+struct outcome {
+    uint64_t wanted[KEYS];
+    uint64_t events[KEYS];
+    uint64_t mails[KEYS];
+    struct sim_counts counts;
+    struct change_counts changes;
+};
+
+static void run(const struct sim_config *sim_config, const void *config, struct outcome *out)
+{
     struct stage stage = make_stage(config);
     struct sim *sim;
-    uint64_t random = seed, wanted[KEYS] = {0}, events[KEYS] = {0}, mails[KEYS] = {0};
-    assert_int_equal(sim_new(&sim_config, &stage, 1, &sim), 0);
+    uint64_t random = sim_config->seed;
+    *out = (struct outcome){.wanted = {0}};
+    assert_int_equal(sim_new(sim_config, &stage, 1, &sim), 0);
     for (int i = 0; i < EVENTS; i++) {
         uint32_t key = (uint32_t)(sim_random(&random) % KEYS);
         char bytes[GROUP_SIZE] = {0};
         memcpy(bytes, &key, sizeof key);
         const struct append_record record = {
             TOPIC_EVENTS, str_make(bytes, GROUP_SIZE), STR("event")};
-        wanted[key]++;
+        out->wanted[key]++;
         assert_int_equal(sim_append(sim, &record), 0);
         if (i % 50 == 0)
             assert_true(sim_run(sim, 3) >= 0);
     }
     assert_int_equal(sim_run(sim, SIZE_MAX), 0);
-    assert_int_equal(sim_results(sim, TOPIC_PROFILES, collect, mails), 0);
-    assert_int_equal(sim_table(sim, TABLE_RECORD, collect, events), 0);
-    *crashes += sim_counts(sim)->crashes;
+    assert_int_equal(sim_results(sim, TOPIC_PROFILES, collect, out->mails), 0);
+    assert_int_equal(sim_table(sim, TABLE_RECORD, collect, out->events), 0);
+    assert_int_equal(sim_changes(sim, count_change, &out->changes), 0);
+    out->counts = *sim_counts(sim);
     sim_free(&sim);
+}
+
+/* Runs one seed; true when both tables hold what the events say. */
+static bool exact(uint64_t seed, int32_t partitions, unsigned crash_percent, const void *config,
+    uint64_t *crashes)
+{
+    const struct sim_config sim_config = {seed, partitions, crash_percent, 9, false};
+    struct outcome out;
+    run(&sim_config, config, &out);
+    *crashes += out.counts.crashes;
     bool same = true;
     for (size_t i = 0; i < KEYS; i++)
-        same = same && (config ? mails[i] == wanted[i]
-                               : events[i] == wanted[i] && mails[(i + 1) % KEYS] == wanted[i]);
+        same = same && (config ? out.mails[i] == out.wanted[i]
+                               : out.events[i] == out.wanted[i] &&
+                                     out.mails[(i + 1) % KEYS] == out.wanted[i]);
     return same;
 }
 
@@ -157,11 +189,41 @@ static void test_run_broken_stage_is_caught(void **state)
     assert_true(exact(1, 3, 0, "broken", &crashes));
 }
 
+static void test_run_replaying_same_schedule_same_rows(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct sim_config config = {seed, 3, 0, 9, false};
+        struct outcome plain, replaying;
+        run(&config, NULL, &plain);
+        config.replay = true;
+        run(&config, NULL, &replaying);
+        assert_int_equal(plain.counts.replays, 0);
+        assert_int_equal(replaying.counts.replays, plain.counts.batches);
+        assert_int_equal(replaying.counts.replays_differ, 0);
+        assert_memory_equal(plain.mails, replaying.mails, sizeof plain.mails);
+        assert_memory_equal(&plain.changes, &replaying.changes, sizeof plain.changes);
+        assert_true(plain.changes.topics[TOPIC_PROFILES] >= KEYS);
+        assert_int_equal(plain.changes.topics[TOPIC_PERSONS], 0);
+    }
+}
+
+static void test_run_replaying_broken_stage_is_caught(void **state)
+{
+    (void)state;
+    const struct sim_config config = {1, 3, 0, 9, true};
+    struct outcome out;
+    run(&config, "broken", &out);
+    assert_true(out.counts.replays_differ > out.counts.replays / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run_under_crashes_is_exact),
         cmocka_unit_test(test_run_broken_stage_is_caught),
+        cmocka_unit_test(test_run_replaying_same_schedule_same_rows),
+        cmocka_unit_test(test_run_replaying_broken_stage_is_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
