@@ -256,7 +256,7 @@ static int apply_evidence(struct actor *actor, struct owner *owner, const uint8_
     message.kind = IDENTITY_KIND_ATTACH;
     message.on = true;
     message.number = stands->sign;
-    message.value = stands->sign > 0 ? stands->other_value : (struct str){0};
+    message.value = stands->other_value;
     if (r == 0)
         r = actor_send(actor, owner, other, &message);
     owner_lost(actor->owners, owner);
@@ -270,8 +270,7 @@ static int on_evidence(
     int r = evidence_take(actor->owners, owner, message, &stands);
     if (r <= 0)
         return r;
-    if (stands.sign > 0)
-        r = owner_name(actor->owners, owner, stands.value);
+    r = owner_name(actor->owners, owner, stands.value);
     return r < 0 ? r : apply_evidence(actor, owner, message->other, &stands);
 }
 

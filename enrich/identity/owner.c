@@ -520,7 +520,7 @@ static bool shows(const struct edge_list *edges)
 {
     bool shown = false;
     for (size_t i = 0; i < edges->count; i++)
-        shown |= edges->edges[i].links > 0 || (edges->edges[i].flags & EDGE_SAID);
+        shown |= edges->edges[i].links > 0 || (edges->edges[i].flags & (EDGE_SAID | EDGE_CUT));
     return shown;
 }
 

@@ -83,8 +83,8 @@ static void add_evidence(
         size_t weak = meaning_find(meaning, event->weak),
                strong = meaning_find(meaning, event->strong);
         said[weak][strong] = event->sign > 0;
-        meaning->shown[weak] |= event->sign > 0;
-        meaning->shown[strong] |= event->sign > 0;
+        meaning->shown[weak] = true;
+        meaning->shown[strong] = true;
         cut[weak][strong] = event->sign < 0;
     }
 }

@@ -14,7 +14,7 @@ struct meaning {
     uint8_t nodes[MEANING_NODES_MAX][KEY_SIZE]; /* ascending */
     size_t count;
     bool generic[MEANING_NODES_MAX];
-    bool shown[MEANING_NODES_MAX];  /* by an event, or by evidence that links */
+    bool shown[MEANING_NODES_MAX];  /* by an event, or by evidence that stands */
     size_t root[MEANING_NODES_MAX]; /* index of a node */
 };
 
