@@ -1,61 +1,198 @@
-/* `tabiji keys new [FILE]`: the tenant key, from which persons and pseudonyms are made. */
+/*
+ * `tabiji keys`: the file of the tenant's keys, from which persons and pseudonyms are made.
+ *
+ * A file is changed by writing another beside it and renaming that: whoever reads it, and whatever
+ * stops the change midway, finds the old text or the new one, whole. Changes exclude each other by
+ * a lock on the file that is changed.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "deploy/render.h"
 #include "deploy/verb/verbs.h"
-#include "schemas/bytes.h"
+#include "ingest/config/config.h"
+#include "ingest/normalise/key_file.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/json.h"
 
 #define FILE_DEFAULT "tabiji.key"
-#define TENANT_KEY_SIZE 32
+#define BESIDE ".new"
+#define PATH_SIZE_MAX 4096
 
-/* A file that exists is never touched: a lost key cannot be made again. */
-static int write_key(const char *path)
+/* A key file that is open, locked and read. */
+struct opened {
+    struct verb_call *call;
+    const char *path;
+    int fd;
+    struct key_file file;
+};
+
+static int64_t now_micros(void)
 {
-    uint8_t key[TENANT_KEY_SIZE];
-    char text[2 * TENANT_KEY_SIZE + 1];
-    if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
-        return errno;
-    hex_encode(key, sizeof key, text);
-    text[2 * TENANT_KEY_SIZE] = '\n';
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (file < 0)
-        return errno;
-    bool written = write(file, text, sizeof text) == (ssize_t)sizeof text && fsync(file) == 0;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000; /* seconds are enough for people */
+}
+
+static int fail_system(const char *path, int error)
+{
+    (void)fprintf(stderr, "tabiji keys: %s: %s\n", path, strerror(error));
+    return EXIT_FAILED;
+}
+
+static int refuse(const char *path, const char *what, int code)
+{
+    (void)fprintf(stderr, "tabiji keys: %s %s\n", path, what);
+    return code;
+}
+
+/* ---- writing ---- */
+
+/* Returns an errno. */
+static int write_whole(int fd, struct str text)
+{
+    bool written = write(fd, text.data, text.size) == (ssize_t)text.size && fsync(fd) == 0;
     int error = written ? 0 : errno ? errno : EIO;
-    if (close(file) != 0 && !error)
+    if (close(fd) != 0 && !error)
         error = errno;
-    if (error)
-        (void)unlink(path);
-    explicit_bzero(key, sizeof key);
-    explicit_bzero(text, sizeof text);
     return error;
 }
 
-static int run(struct verb_call *call)
+/* The name of a file is durable when its directory is. Returns an errno. */
+static int sync_directory(const char *path)
 {
-    const char *path = call->arguments_count > 1 ? call->arguments[1] : FILE_DEFAULT;
-    if (strcmp(call->arguments[0], "new") != 0)
-        return verb_usage(call, "knows \"new\", not \"%s\"", call->arguments[0]);
-    int error = write_key(path);
-    if (error == EEXIST) {
-        (void)fprintf(stderr,
-            "tabiji keys: %s exists; it is left as it is, since a key that is lost cannot be made "
-            "again\n",
-            path);
-        return EXIT_USAGE;
-    }
-    if (error) {
-        (void)fprintf(stderr, "tabiji keys: %s: %s\n", path, strerror(error));
-        return EXIT_FAILED;
-    }
+    char copy[PATH_SIZE_MAX];
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = fsync(fd) == 0 ? 0 : errno;
+    (void)close(fd);
+    return error;
+}
+
+/* Returns an errno. A file beside that was left by a change cut off is written over. */
+static int replace(const char *path, struct str text)
+{
+    char beside[PATH_SIZE_MAX];
+    int size = snprintf(beside, sizeof beside, "%s" BESIDE, path);
+    if (size < 0 || size >= PATH_SIZE_MAX)
+        return ENAMETOOLONG;
+    (void)unlink(beside);
+    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int error = write_whole(fd, text);
+    if (!error && rename(beside, path) != 0)
+        error = errno;
+    if (error)
+        (void)unlink(beside);
+    return error ? error : sync_directory(path);
+}
+
+/* A file that exists is never touched: a lost key cannot be made again. Returns an errno. */
+static int create(const char *path, struct str text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int error = write_whole(fd, text);
+    if (error)
+        (void)unlink(path);
+    return error ? error : sync_directory(path);
+}
+
+/* Writes the file's text where `put` says. */
+static int save(const struct key_file *file, const char *path, int (*put)(const char *, struct str))
+{
+    struct buf text = {0};
+    int r = key_file_write(file, &text);
+    int error = r < 0 ? ENOMEM : put(path, buf_str(&text));
+    if (text.size)
+        explicit_bzero(text.data, text.size);
+    buf_free(&text);
+    if (error == EEXIST)
+        return refuse(path,
+            "exists; it is left as it is, since a key that is lost cannot be made again",
+            EXIT_USAGE);
+    return error ? fail_system(path, error) : EXIT_OK;
+}
+
+/* ---- reading ---- */
+
+static int read_text(struct opened *opened)
+{
+    char text[KEY_FILE_SIZE_MAX + 1];
+    struct str legacy_id = config_text(opened->call->config, OPTION_IDENTITY_KEY_ID);
+    ssize_t size = read(opened->fd, text, sizeof text);
+    if (size < 0)
+        return fail_system(opened->path, errno);
+    int r = (size_t)size > KEY_FILE_SIZE_MAX
+                ? ERR_CONFIG
+                : key_file_read(str_make(text, (size_t)size), legacy_id, &opened->file);
+    explicit_bzero(text, sizeof text);
+    if (r == ERR_NO_MEMORY)
+        return fail_system(opened->path, ENOMEM);
+    return r < 0 ? refuse(opened->path, "is no key file, or was cut: restore it from its copy",
+                       EXIT_USAGE)
+                 : EXIT_OK;
+}
+
+/* Refuses what others may read, and what is being changed. */
+static int judge(const struct opened *opened, bool change)
+{
+    struct stat by_fd, by_path;
+    if (fstat(opened->fd, &by_fd) != 0)
+        return fail_system(opened->path, errno);
+    if (!S_ISREG(by_fd.st_mode))
+        return refuse(opened->path, "is no file", EXIT_USAGE);
+    if (by_fd.st_mode & (S_IRWXG | S_IRWXO))
+        return refuse(opened->path, "may be read by others: chmod 600 it", EXIT_USAGE);
+    if (!change)
+        return EXIT_OK;
+    bool locked = flock(opened->fd, LOCK_EX | LOCK_NB) == 0;
+    bool same = stat(opened->path, &by_path) == 0 && by_path.st_ino == by_fd.st_ino &&
+                by_path.st_dev == by_fd.st_dev;
+    return locked && same ? EXIT_OK
+                          : refuse(opened->path, "is being changed by another", EXIT_RETRYABLE);
+}
+
+static int open_file(struct opened *opened, bool change)
+{
+    opened->fd = open(opened->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (opened->fd < 0)
+        return fail_system(opened->path, errno);
+    int r = judge(opened, change);
+    return r ? r : read_text(opened);
+}
+
+static void close_file(struct opened *opened)
+{
+    if (opened->fd >= 0)
+        (void)close(opened->fd);
+    explicit_bzero(&opened->file, sizeof opened->file);
+}
+
+/* ---- the verbs ---- */
+
+static int draw(uint8_t secret[TENANT_KEY_SIZE])
+{
+    return getrandom(secret, TENANT_KEY_SIZE, 0) == TENANT_KEY_SIZE ? 0 : errno;
+}
+
+static int print_made(const struct verb_call *call, const char *path)
+{
+    CLEANUP(buf_free) struct buf text = {0};
     if (call->json) {
-        CLEANUP(buf_free) struct buf text = {0};
         if (json_write_text(&text, str_of(path)) == 0)
             (void)printf("{\"key_file\":%.*s}\n", (int)text.size, text.data);
         return EXIT_OK;
@@ -67,17 +204,170 @@ static int run(struct verb_call *call)
     return EXIT_OK;
 }
 
+static int run_new(struct verb_call *call, const char *path)
+{
+    uint8_t person_key[TENANT_KEY_SIZE], secret[TENANT_KEY_SIZE];
+    struct key_file file;
+    int error = draw(person_key);
+    if (!error)
+        error = draw(secret);
+    if (error)
+        return fail_system(path, error);
+    key_file_new(&file, person_key, secret, now_micros());
+    int r = save(&file, path, create);
+    explicit_bzero(person_key, sizeof person_key);
+    explicit_bzero(secret, sizeof secret);
+    explicit_bzero(&file, sizeof file);
+    return r ? r : print_made(call, path);
+}
+
+static int run_list(struct opened *opened)
+{
+    static const struct render_column columns[] = {
+        {"key", "key", RENDER_LEFT, 0},
+        {"state", "state", RENDER_LEFT, 0},
+        {"created_at", "created", RENDER_LEFT, 0},
+    };
+    CLEANUP(render_free) struct render_table *table = NULL;
+    int r = render_new(&table, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; r == 0 && i < opened->file.keys_count; i++) {
+        const struct tenant_key *key = &opened->file.keys[i];
+        render_text(table, str_of(key->id));
+        render_text(table, i ? STR("next") : STR("active"));
+        if (key->created_at == KEY_FILE_TIME_UNKNOWN)
+            render_nothing(table);
+        else
+            render_time(table, key->created_at);
+    }
+    if (r == 0)
+        r = render_write(table, opened->call->json, stdout);
+    return r < 0 ? verb_fail(opened->call, r, "%s", opened->path) : EXIT_OK;
+}
+
+static int run_rotate(struct opened *opened)
+{
+    uint8_t secret[TENANT_KEY_SIZE];
+    struct key_file *file = &opened->file;
+    bool plain = memcmp(file->person_key, file->keys[0].secret, TENANT_KEY_SIZE) == 0;
+    int error = draw(secret);
+    if (error)
+        return fail_system(opened->path, error);
+    int r = key_file_rotate(file, secret, now_micros());
+    explicit_bzero(secret, sizeof secret);
+    if (r == ERR_TOO_MANY)
+        return refuse(
+            opened->path, "has two live keys: retire one first (tabiji keys list)", EXIT_USAGE);
+    if (r < 0)
+        return verb_fail(opened->call, r, "%s", opened->path);
+    r = save(file, opened->path, replace);
+    if (r)
+        return r;
+    if (opened->call->json)
+        (void)printf("{\"next\":\"%s\",\"active\":\"%s\"}\n", file->keys[1].id, file->keys[0].id);
+    else
+        (void)printf("%s is next, %s is active. Restart every collector and import with this file; "
+                     "retire %s when every\nvalue that is to be known further on has been seen, "
+                     "and no producer resends older events.\n",
+            file->keys[1].id, file->keys[0].id, file->keys[0].id);
+    if (plain)
+        (void)fprintf(stderr,
+            "tabiji keys: this file's first key is also that of person ids: its secret stays in "
+            "the file when the\nkey is retired, and so must the file stay secret\n");
+    return EXIT_OK;
+}
+
+static int run_retire(struct opened *opened)
+{
+    const struct verb_call *call = opened->call;
+    const char *id = call->arguments[2];
+    struct key_file changed = opened->file;
+    int r = key_file_retire(&changed, str_of(id));
+    if (r == ERR_NOT_FOUND) {
+        (void)fprintf(stderr, "tabiji keys: %s has no key \"%s\"\n", opened->path, id);
+        r = EXIT_NOT_FOUND;
+    } else if (r < 0) {
+        r = refuse(opened->path, "has one key only: rotate first", EXIT_USAGE);
+    } else if (!verb_switch(call, "--confirm")) {
+        (void)fprintf(stderr,
+            "tabiji keys: %s would be removed for ever; nothing was done: --confirm does it\n", id);
+        r = EXIT_USAGE;
+    } else {
+        r = save(&changed, opened->path, replace);
+        if (r == EXIT_OK)
+            (void)printf(call->json ? "{\"retired\":\"%s\",\"active\":\"%s\"}\n"
+                                    : "%s is removed, %s is active\n",
+                id, changed.keys[0].id);
+    }
+    explicit_bzero(&changed, sizeof changed);
+    return r;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct opened *opened);
+    size_t arguments; /* with the name */
+    bool changes;
+} verbs[] = {
+    {"list", run_list, 2, false},
+    {"rotate", run_rotate, 2, true},
+    {"retire", run_retire, 3, true},
+};
+
+static int run(struct verb_call *call)
+{
+    const char *name = call->arguments[0];
+    const char *path = call->arguments_count > 1 ? call->arguments[1] : FILE_DEFAULT;
+    if (strcmp(name, "new") == 0)
+        return call->arguments_count > 2 ? verb_usage(call, "new takes one FILE")
+                                         : run_new(call, path);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(name, verbs[i].name) != 0)
+            continue;
+        if (call->arguments_count != verbs[i].arguments)
+            return verb_usage(
+                call, "%s needs FILE%s", name, verbs[i].arguments > 2 ? " and a key's id" : "");
+        struct opened opened = {.call = call, .path = path, .fd = -1};
+        int r = open_file(&opened, verbs[i].changes);
+        if (r == EXIT_OK)
+            r = verbs[i].run(&opened);
+        close_file(&opened);
+        return r;
+    }
+    return verb_usage(call, "knows new, list, rotate and retire, not \"%s\"", name);
+}
+
+static const struct verb_option options[] = {
+    {"--confirm", NULL, "retire: do it; without it nothing is done", NULL, false},
+};
+
 const struct verb verb_keys = {
     .name = "keys",
-    .summary = "make the key that persons and pseudonyms are made from",
-    .arguments = "new [FILE]",
+    .summary = "make, rotate and list the keys that persons and pseudonyms are made from",
+    .arguments = "new [FILE] | list FILE | rotate FILE | retire FILE KEY --confirm",
     .detail =
-        "Writes a random key of 32 bytes, as hex, to FILE (tabiji.key), readable by its owner "
-        "only. A file that\n"
-        "exists is never touched. A key file that others may read is refused wherever it is "
-        "used.",
-    .examples = "  tabiji keys new /etc/tabiji/tenant.key",
+        "new writes a file with a random key of person ids, which never changes, and a first key "
+        "(k1) of pseudonyms\n"
+        "of e-mail and phone, readable by its owner only. A file that exists is never touched. A "
+        "key file that others\n"
+        "may read is refused wherever it is used.\n"
+        "rotate adds the next key. While two keys live, events bear pseudonyms of the old one, and "
+        "of each value that\n"
+        "is seen the log is told which pseudonym the new key gives it: so persons stay who they "
+        "are when retire has\n"
+        "removed the old key. Values not seen while both lived cannot be translated, for raw "
+        "values are kept nowhere:\n"
+        "for those the new pseudonym begins anew. And events sent again after retire that were "
+        "first sent before are\n"
+        "new events where an e-mail or phone is their strongest identifier: keep two keys longer "
+        "than any producer\n"
+        "resends. Retiring the next key ends the rotation without a change.\n"
+        "list shows ids, states and times, never the secrets. Exit 4: no key of that id.",
+    .examples = "  tabiji keys new /etc/tabiji/tenant.key\n"
+                "  tabiji keys rotate /etc/tabiji/tenant.key\n"
+                "  tabiji keys retire /etc/tabiji/tenant.key k1 --confirm",
+    .options = options,
+    .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,
-    .arguments_max = 2,
+    .arguments_max = 3,
     .run = run,
 };

@@ -55,7 +55,7 @@ def main():
         key = space.path / "tenant.key"
         tabiji("keys", "new", str(key))
         first = key.read_text()
-        assert key.stat().st_mode & 0o777 == 0o600 and len(bytes.fromhex(first.strip())) == 32, first
+        assert key.stat().st_mode & 0o777 == 0o600 and first.startswith("tabiji keys 1\n") and "\nk1 active " in first, first
         fails(2, "exists", "keys", "new", str(key))
         assert key.read_text() == first
         fails(2, "knows", "keys", "nwe")
