@@ -12,7 +12,7 @@
 #include "schemas/json.h"
 
 #define ATTEMPTS 8
-#define KEY_FILE_SIZE_MAX 512
+#define WRITE_KEY_SIZE_MAX 512
 #define SOURCE "operator"
 #define ADAPTER_VERSION 1
 
@@ -48,13 +48,30 @@ int say_identifier(struct settings *settings, struct str spelling, struct identi
 
 /* ---- into the log ---- */
 
+/* The event, after what is to be told of a rotation of the key. */
+static int append_out(
+    struct settings *settings, const struct door_out *out, struct appender *appender)
+{
+    size_t count = out->pairs.count;
+    struct append_record *records = arena_alloc(&settings->arena, (count + 1) * sizeof *records);
+    if (!records)
+        return ERR_NO_MEMORY;
+    if (count)
+        memcpy(records, out->pairs.records, count * sizeof *records);
+    records[count] = out->record;
+    int r = appender->append(appender, records, count + 1, NULL);
+    if (r == 0)
+        rotation_told(settings->door.told, &out->pairs);
+    return r;
+}
+
 static int append(struct settings *settings, struct str json, struct appender *appender)
 {
     struct json_parser *parser;
     struct json value;
     struct touchpoint event;
     struct event_problem problem = {0};
-    struct append_record record;
+    struct door_out out;
     struct timespec now;
     int r = json_parser_new(&parser);
     if (r < 0)
@@ -69,11 +86,11 @@ static int append(struct settings *settings, struct str json, struct appender *a
         event.adapter_version = ADAPTER_VERSION;
         if (event.has_evidence)
             event.evidence.authority = EVENT_AUTHORITY_OPERATOR;
-        r = door_accept(&settings->door, &event, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
-            &settings->arena, &record, &problem);
+        r = door_take(&settings->door, &event, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
+            &settings->arena, &out, &problem);
     }
     if (r == 0)
-        r = appender->append(appender, &record, 1, NULL);
+        r = append_out(settings, &out, appender);
     else if (problem.hint.size)
         (void)fprintf(stderr, "%.*s: %.*s\n", (int)problem.pointer.size, problem.pointer.data,
             (int)problem.hint.size, problem.hint.data);
@@ -97,10 +114,10 @@ static int say_embedded(struct verb_call *call, struct settings *settings, struc
 
 /* ---- through a collector ---- */
 
-static int read_key(const char *path, char key[KEY_FILE_SIZE_MAX])
+static int read_key(const char *path, char key[WRITE_KEY_SIZE_MAX])
 {
     FILE *file = fopen(path, "re");
-    bool read = file && fgets(key, KEY_FILE_SIZE_MAX, file);
+    bool read = file && fgets(key, WRITE_KEY_SIZE_MAX, file);
     if (file)
         (void)fclose(file);
     key[read ? strcspn(key, "\r\n") : 0] = 0;
@@ -119,7 +136,7 @@ static int judge(struct verb_call *call, long status, struct str reply)
 static int say_http(struct verb_call *call, const char *url, struct str json)
 {
     const char *key_file = verb_value(call, "--key-file");
-    char key[KEY_FILE_SIZE_MAX] = "";
+    char key[WRITE_KEY_SIZE_MAX] = "";
     CLEANUP(buf_free) struct buf endpoint = {0};
     CLEANUP(buf_free) struct buf reply = {0};
     struct http_client *client = NULL;

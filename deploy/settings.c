@@ -21,14 +21,12 @@ static void set_log(struct settings *settings)
             settings->log.level = (enum log_level)i;
 }
 
-/* The tenant key itself: door_configure() has judged it. */
+/* Person ids: by the key that a rotation leaves as it is. */
 static void set_identify(struct settings *settings)
 {
-    struct str secret = config_secret(settings->config, OPTION_IDENTITY_KEY_FILE);
     settings->identify.namespaces = settings->door.identifiers.namespaces;
-    if (!hex_decode(secret, settings->identify.tenant_key, sizeof settings->identify.tenant_key))
-        memcpy(settings->identify.tenant_key, IDENTIFIER_PUBLIC_KEY,
-            sizeof settings->identify.tenant_key);
+    memcpy(settings->identify.tenant_key, settings->door.person_key,
+        sizeof settings->identify.tenant_key);
 }
 
 static int set_door(struct settings *settings)
@@ -141,7 +139,8 @@ static int set_models_meaning(struct settings *settings, struct buf *out)
     return r;
 }
 
-/* What persons follow from: the table of namespaces and the key of person ids, told by its hash. */
+/* What persons follow from: the table of namespaces and the key of person ids, told by its hash.
+ * That key is one for all files that rotations made of one: so those are accepted, others not. */
 static int set_identity_meaning(struct settings *settings)
 {
     uint8_t digest[SHA256_SIZE];

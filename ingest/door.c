@@ -141,6 +141,8 @@ static int check_head(const struct touchpoint *event, struct event_problem *prob
     if (!event_type_valid(event->type))
         return fail(problem, ERR_EVENT_TYPE, STR("/type"),
             STR("a canonical type, or [a-z][a-z0-9_]{0,63}"));
+    if (str_equal(event->type, STR(ROTATION_EVENT_TYPE)))
+        return fail(problem, ERR_EVENT_TYPE, STR("/type"), STR("only the door itself says this"));
     return 0;
 }
 
@@ -233,7 +235,7 @@ static struct str namespace_hint(const struct door_config *config, struct str na
 
 /* Normalises identifiers and says in *problem what was wrong or dropped. */
 static int settle_identifiers(const struct door_config *config, struct touchpoint *event,
-    struct arena *arena, struct event_problem *problem)
+    struct arena *arena, struct rotation_list *pairs, struct event_problem *problem)
 {
     struct identifier_report report;
     int r = identifier_normalise(&config->identifiers, arena, event, &report);
@@ -257,7 +259,9 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
     *problem = (struct event_problem){0};
     if (report.dropped_count)
         *problem = (struct event_problem){.pointer = pointer, .hint = hint};
-    return 0;
+    for (size_t i = 0; r == 0 && i < report.pairs_count; i++)
+        r = rotation_add(pairs, &config->identifiers, &report.pairs[i], config->told, arena);
+    return r;
 }
 
 /* Encodes into the arena without a copy. */
@@ -297,6 +301,17 @@ static int seal(const struct door_config *config, struct touchpoint *event, stru
 int door_accept(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
     struct arena *arena, struct append_record *out, struct event_problem *problem)
 {
+    struct door_out taken;
+    int r = door_take(config, event, now_micros, arena, &taken, problem);
+    if (r == 0)
+        *out = taken.record;
+    return r;
+}
+
+int door_take(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
+    struct arena *arena, struct door_out *out, struct event_problem *problem)
+{
+    struct rotation_list pairs = {.count = 0};
     int r = check_head(event, problem);
     if (r == 0)
         r = check_texts(event, arena, problem);
@@ -305,13 +320,14 @@ int door_accept(const struct door_config *config, struct touchpoint *event, int6
     if (r == 0)
         r = check_spend(event, problem);
     if (r == 0)
-        r = settle_identifiers(config, event, arena, problem);
+        r = settle_identifiers(config, event, arena, &pairs, problem);
     if (r < 0)
         return r;
     judge_time(config, event, now_micros);
-    r = seal(config, event, arena, out);
+    r = seal(config, event, arena, &out->record);
     if (r < 0)
         return fail(problem, r, STR(""), STR(""));
+    out->pairs = pairs;
     return 0;
 }
 
@@ -377,4 +393,5 @@ void door_config_default(struct door_config *config)
         .past_min_micros = PAST_MIN_DEFAULT,
     };
     identifier_config_default(&config->identifiers);
+    memcpy(config->person_key, IDENTIFIER_PUBLIC_KEY, TENANT_KEY_SIZE);
 }

@@ -6,6 +6,8 @@
 
 #include "ingest/config/config.h"
 #include "ingest/normalise/identifier.h"
+#include "ingest/normalise/key_file.h"
+#include "ingest/rotation.h"
 #include "ingest/stream/stream.h"
 #include "schemas/event_json.h"
 
@@ -19,14 +21,16 @@
 
 struct door_config {
     struct identifier_config identifiers;
-    int64_t future_max_micros; /* default 24 h: an event time later than now + this is absurd */
-    int64_t past_min_micros;   /* default 2000-01-01: an event time before this is absurd */
+    uint8_t person_key[TENANT_KEY_SIZE]; /* of person ids; no rotation changes it */
+    struct rotation_cache *told; /* pairs of a rotation that the log has; NULL: none are known */
+    int64_t future_max_micros;   /* default 24 h: an event time later than now + this is absurd */
+    int64_t past_min_micros;     /* default 2000-01-01: an event time before this is absurd */
 };
 
 void door_config_default(struct door_config *config);
 
-/* The same from a finished configuration: tenant key, key id, blocked values. Slices live in the
- * arena. Errors: ERR_CONFIG with *problem set (a key that is not 64 hex digits, a bad key id),
+/* The same from a finished configuration: tenant keys, blocked values. Slices live in the
+ * arena. Errors: ERR_CONFIG with *problem set (a file that is no key file, a bad key id),
  * ERR_NO_MEMORY. */
 MUST_CHECK int door_configure(const struct config *config, struct arena *arena,
     struct door_config *out, struct config_problem *problem);
@@ -47,6 +51,16 @@ MUST_CHECK int door_configure(const struct config *config, struct arena *arena,
 MUST_CHECK int door_accept(const struct door_config *config, struct touchpoint *event,
     int64_t now_micros, struct arena *arena, struct append_record *out,
     struct event_problem *problem);
+
+/* As door_accept(), and gives, while a rotation of the key is under way, what the log is to be told
+ * of the event's values (rotation.h): to be appended before the event, and marked as told when that
+ * is durable. */
+struct door_out {
+    struct append_record record;
+    struct rotation_list pairs;
+};
+MUST_CHECK int door_take(const struct door_config *config, struct touchpoint *event,
+    int64_t now_micros, struct arena *arena, struct door_out *out, struct event_problem *problem);
 
 /* Whether the customer refuses analytics, so that the event is counted but not kept. What withdraws
  * or erases is kept whatever consent says: it is what later stages obey. Threads: any. */

@@ -5,31 +5,56 @@
 #include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
 
-#define TENANT_KEY_SIZE 32
-
-/* The configured key, or the public one. */
-static int set_key(const struct config *config, struct arena *arena,
-    struct identifier_config *identifiers, struct config_problem *problem)
+static int complain_id(struct str id, struct config_problem *problem)
 {
-    uint8_t key[TENANT_KEY_SIZE];
-    struct str secret = config_secret(config, OPTION_IDENTITY_KEY_FILE);
-    struct str key_id;
-    int r = arena_dup(arena, config_text(config, OPTION_IDENTITY_KEY_ID), &key_id);
-    if (r < 0)
+    (void)snprintf(problem->text, sizeof problem->text,
+        "identity.key_id: \"%.*s\" is not k and a number of 1 to 7 digits", (int)id.size, id.data);
+    return ERR_CONFIG;
+}
+
+/* The keys of the file: the active one makes pseudonyms, the next one is told of. */
+static int take_keys(const struct key_file *file, struct arena *arena, struct door_config *door)
+{
+    struct str ids[KEY_FILE_KEYS_MAX];
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < file->keys_count; i++)
+        r = arena_dup(arena, str_of(file->keys[i].id), &ids[i]);
+    if (r == 0)
+        r = identifier_config_key(&door->identifiers, file->keys[0].secret, ids[0]);
+    memcpy(door->person_key, file->person_key, TENANT_KEY_SIZE);
+    if (r < 0 || file->keys_count < 2)
         return r;
+    door->told = rotation_cache_new(arena);
+    return door->told ? identifier_config_next(&door->identifiers, file->keys[1].secret, ids[1],
+                            file->keys[1].created_at)
+                      : ERR_NO_MEMORY;
+}
+
+/* The configured keys, or the public one. */
+static int set_keys(const struct config *config, struct arena *arena, struct door_config *door,
+    struct config_problem *problem)
+{
+    struct str secret = config_secret(config, OPTION_IDENTITY_KEY_FILE);
+    struct str key_id = config_text(config, OPTION_IDENTITY_KEY_ID);
+    struct key_file file;
+    if (!key_file_id_valid(key_id))
+        return complain_id(key_id, problem);
     if (secret.size == 0) {
-        memcpy(key, IDENTIFIER_PUBLIC_KEY, sizeof key);
-    } else if (!hex_decode(secret, key, sizeof key)) {
-        (void)snprintf(problem->text, sizeof problem->text,
-            "identity.key_file: the file does not hold 64 hex digits (openssl rand -hex 32)");
-        return ERR_CONFIG;
+        struct str id;
+        int r = arena_dup(arena, key_id, &id);
+        return r < 0 ? r
+                     : identifier_config_key(
+                           &door->identifiers, (const uint8_t *)IDENTIFIER_PUBLIC_KEY, id);
     }
-    if (identifier_config_key(identifiers, key, key_id) < 0) {
+    int r = key_file_read(secret, key_id, &file);
+    if (r == ERR_CONFIG)
         (void)snprintf(problem->text, sizeof problem->text,
-            "identity.key_id: \"%.*s\" is not k and 1 to 7 digits", (int)key_id.size, key_id.data);
-        return ERR_CONFIG;
-    }
-    return 0;
+            "identity.key_file: the file is none of tabiji keys, or was cut; nor does it hold 64 "
+            "hex digits alone");
+    if (r == 0)
+        r = take_keys(&file, arena, door);
+    explicit_bzero(&file, sizeof file);
+    return r;
 }
 
 static int set_blocked(
@@ -82,7 +107,7 @@ int door_configure(const struct config *config, struct arena *arena, struct door
     door_config_default(&door);
     int r = set_namespaces(config, arena, &door.identifiers, problem);
     if (r == 0)
-        r = set_key(config, arena, &door.identifiers, problem);
+        r = set_keys(config, arena, &door, problem);
     if (r == 0)
         r = set_blocked(config, arena, &door.identifiers);
     if (r == 0)

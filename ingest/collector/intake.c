@@ -43,6 +43,24 @@ int intake_reserve(struct intake *intake, size_t events)
     return 0;
 }
 
+int intake_records(const struct intake *intake, const struct append_record **records, size_t *count)
+{
+    const struct rotation_list *pairs = &intake->pairs;
+    *records = intake->records;
+    *count = intake->records_count;
+    if (pairs->count == 0)
+        return 0;
+    struct append_record *all =
+        arena_alloc(intake->arena, (pairs->count + intake->records_count) * sizeof *all);
+    if (!all)
+        return ERR_NO_MEMORY;
+    memcpy(all, pairs->records, pairs->count * sizeof *all);
+    memcpy(all + pairs->count, intake->records, intake->records_count * sizeof *all);
+    *records = all;
+    *count += pairs->count;
+    return 0;
+}
+
 /* The event key stands first in an encoded touchpoint. */
 static const char *key_of(const struct append_record *record)
 {
@@ -131,7 +149,7 @@ static int take(struct intake *intake, const struct touchpoint *event,
 int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     const struct intake_payload *payload)
 {
-    struct append_record record;
+    struct door_out out;
     struct event_problem problem;
     if (door_refused_by_customer(event)) {
         intake->no_consent++;
@@ -145,15 +163,18 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     }
     if (event->has_evidence)
         event->evidence.authority = intake->is_operator ? EVENT_AUTHORITY_OPERATOR : 0;
-    int r = door_accept(intake->door, event, intake->now_micros, intake->arena, &record, &problem);
+    int r = door_take(intake->door, event, intake->now_micros, intake->arena, &out, &problem);
     if (r == ERR_NO_MEMORY)
         return r;
     if (r < 0)
         return intake_reject(intake, index, event->event_id, &problem, payload);
+    r = rotation_add_list(&intake->pairs, &out.pairs, intake->arena);
+    if (r < 0)
+        return r;
     if (problem.hint.size) {
         r = add_verdict(intake, &intake->warnings, index, &problem);
         if (r < 0)
             return r;
     }
-    return take(intake, event, &record, index, payload);
+    return take(intake, event, &out.record, index, payload);
 }

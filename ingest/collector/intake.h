@@ -28,6 +28,7 @@ struct intake {
     bool is_operator; /* the source is */
     bool dry_run;     /* nothing is appended, not even to rejected */
 
+    struct rotation_list pairs;    /* to be appended before them */
     struct append_record *records; /* in the arena; to be appended, unless dry_run */
     size_t records_count;
     size_t records_capacity;
@@ -44,6 +45,10 @@ struct intake {
 /* Makes room for a request of `events`. The other fields above the blank line are set by the
  * caller. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int intake_reserve(struct intake *intake, size_t events);
+
+/* All that is to be appended, in order. *records lives in the arena. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int intake_records(
+    const struct intake *intake, const struct append_record **records, size_t *count);
 
 /* Judges one event: door, consent, duplicates. index: its place in the request; payload: its text
  * as it came, asked for only when it is refused. Returns 0 also for a refused event. Errors:

@@ -423,6 +423,8 @@ static void on_appended(struct writer_job *job, int result)
     struct request *request = (struct request *)(void *)job;
     if (error_class(result) == ERROR_CLASS_FATAL && result < 0)
         atomic_store(&request->collector->failure, result);
+    if (result == 0)
+        rotation_told(request->exchange.door->told, &request->exchange.intake.pairs);
     request->append_result = result;
     request->stage = STAGE_APPENDED;
     MHD_resume_connection(request->connection);
@@ -473,12 +475,12 @@ static int judge(struct request *request)
 /* Gives the records to the writer and lets the connection sleep until they are durable. */
 static enum MHD_Result wait_for_append(struct request *request)
 {
-    const struct intake *intake = &request->exchange.intake;
-    request->job = (struct writer_job){
-        .records = intake->records, .count = intake->records_count, .done = on_appended};
+    request->job = (struct writer_job){.done = on_appended};
+    int r = intake_records(&request->exchange.intake, &request->job.records, &request->job.count);
     request->stage = STAGE_WAITING;
     MHD_suspend_connection(request->connection);
-    int r = writer_push(request->collector->writer, &request->job);
+    if (r == 0)
+        r = writer_push(request->collector->writer, &request->job);
     if (r < 0)
         on_appended(&request->job, r);
     return MHD_YES;

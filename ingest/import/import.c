@@ -172,6 +172,8 @@ static int append(struct import *import, const struct chunk *chunk)
     for (int tried = 0;; tried++) {
         int r = appender->append(appender, chunk->output.records, chunk->output.records_count,
             has_cursor ? &cursor : NULL);
+        if (r == 0)
+            rotation_told(import->options.door->told, &chunk->output.pairs);
         bool again = (r == ERR_AGAIN || r == ERR_FULL) && tried < import->options.retries_max;
         if (!again || stopped(import))
             return r;

@@ -37,6 +37,7 @@ void row_output_reset(struct row_output *output)
 {
     arena_reset(&output->arena);
     output->records_count = 0;
+    output->pairs = (struct rotation_list){.count = 0};
     output->count = (struct import_progress){0};
 }
 
@@ -287,12 +288,17 @@ static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint 
         output->count.refused++;
         return 0;
     }
-    struct append_record record;
+    struct door_out out;
+    size_t pairs_before = output->pairs.count;
     row->event_id = event->event_id;
     event->adapter_version = ADAPTER_VERSION;
-    int r = door_accept(mapper->options->door, event, mapper->options->now_micros, &output->arena,
-        &record, problem);
-    return r < 0 ? r : add_record(output, &record);
+    int r = door_take(
+        mapper->options->door, event, mapper->options->now_micros, &output->arena, &out, problem);
+    if (r == 0)
+        r = rotation_add_list(&output->pairs, &out.pairs, &output->arena);
+    for (size_t i = pairs_before; r == 0 && i < output->pairs.count; i++)
+        r = add_record(output, &output->pairs.records[i]);
+    return r < 0 ? r : add_record(output, &out.record);
 }
 
 static int take_native(struct row_mapper *mapper, struct row *row, struct row_output *output,
@@ -361,7 +367,7 @@ static int take_mapped(struct row_mapper *mapper, struct row *row, struct row_ou
     const struct mapping *mapping = mapper->options->mapping;
     int r = mapping->format == MAPPING_CSV ? csv_values(mapper, row->csv, problem)
                                            : json_values(mapper, row->csv, problem);
-    size_t before = output->records_count;
+    size_t before = output->records_count, pairs_before = output->pairs.count;
     bool none = true;
     for (size_t i = 0; r == 0 && i < mapping->events_count; i++) {
         struct touchpoint event;
@@ -379,10 +385,12 @@ static int take_mapped(struct row_mapper *mapper, struct row *row, struct row_ou
         if (r < 0)
             problem->pointer = mapper_column(mapping, i, problem->pointer);
     }
-    if (r < 0)
-        output->records_count = before; /* a row is taken whole or not at all */
-    else if (none && !row->count_only)
+    if (r < 0) { /* a row is taken whole or not at all */
+        output->records_count = before;
+        output->pairs.count = pairs_before;
+    } else if (none && !row->count_only) {
         output->count.skipped++;
+    }
     return r;
 }
 
@@ -416,7 +424,7 @@ int row_mapper_take(struct row_mapper *mapper, const struct csv_row *csv, int er
 {
     struct row row = {.csv = csv, .line = line, .count_only = count_only};
     struct event_problem problem = {0};
-    size_t before = output->records_count;
+    size_t before = output->records_count - output->pairs.count;
     int r = error;
     arena_reset(&mapper->scratch);
     if (error < 0)
@@ -436,7 +444,7 @@ int row_mapper_take(struct row_mapper *mapper, const struct csv_row *csv, int er
         problem.error = r;
     if (r < 0)
         return reject(mapper, &row, &problem, output);
-    output->count.events += output->records_count - before;
+    output->count.events += output->records_count - output->pairs.count - before;
     return 0;
 }
 

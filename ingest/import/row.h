@@ -17,6 +17,7 @@ struct row_output {
     struct append_record *records;
     size_t records_count;
     size_t records_capacity;
+    struct rotation_list pairs;   /* those of a rotation, among the records */
     struct import_progress count; /* of this chunk; bytes unused */
 };
 

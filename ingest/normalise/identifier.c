@@ -9,6 +9,7 @@
 #include "schemas/error.h"
 
 #define PSEUDONYM_HEX_SIZE 32
+#define PAIRS_MAX (EVENT_IDENTIFIERS_MAX + 2) /* and those of the evidence */
 #define VALUE_SIZE_GROWTH 3 /* NFKC of a value that is kept may have been this much longer */
 
 /* Source: IDENTITY, rule 1. Lower case, without quotes. */
@@ -152,20 +153,62 @@ static bool is_pseudonym(struct str text)
     return true;
 }
 
-static int make_pseudonym(const struct identifier_config *config, const struct hmac_key *key,
-    struct arena *arena, struct str *value)
+static int make_pseudonym(
+    struct str key_id, const struct hmac_key *key, struct arena *arena, struct str *value)
 {
     uint8_t digest[SHA256_SIZE];
     hmac_sha256_with(key, *value, digest);
-    size_t size = config->key_id.size + 1 + PSEUDONYM_HEX_SIZE;
+    size_t size = key_id.size + 1 + PSEUDONYM_HEX_SIZE;
     char *text = arena_alloc(arena, size);
     if (!text)
         return ERR_NO_MEMORY;
-    memcpy(text, config->key_id.data, config->key_id.size);
-    text[config->key_id.size] = ':';
-    hex_encode(digest, PSEUDONYM_HEX_SIZE / 2, text + config->key_id.size + 1);
+    memcpy(text, key_id.data, key_id.size);
+    text[key_id.size] = ':';
+    hex_encode(digest, PSEUDONYM_HEX_SIZE / 2, text + key_id.size + 1);
     *value = str_make(text, size);
     return 0;
+}
+
+/* How values of one event are normalised. */
+struct work {
+    const struct identifier_config *config;
+    struct arena *arena;
+    struct identifier_report *report;
+};
+
+/* Remembers what both keys make of a value; once, however often the event names it. */
+static int add_pair(const struct work *work, const struct identifier_pair *pair)
+{
+    struct identifier_report *report = work->report;
+    if (!report->pairs)
+        report->pairs = arena_alloc(work->arena, PAIRS_MAX * sizeof *report->pairs);
+    if (!report->pairs)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < report->pairs_count; i++)
+        if (str_equal(report->pairs[i].old, pair->old) &&
+            str_equal(report->pairs[i].namespace, pair->namespace))
+            return 0;
+    check(report->pairs_count < PAIRS_MAX);
+    report->pairs[report->pairs_count++] = *pair;
+    return 0;
+}
+
+/* The pseudonym of the key in use; while another is to follow, its pseudonym is remembered. */
+static int pseudonymise(const struct work *work, bool email, struct str *value)
+{
+    const struct identifier_config *config = work->config;
+    const struct identifier_next *next = &config->next;
+    struct identifier_pair pair = {email ? STR("email") : STR("phone"), *value, *value};
+    int r = make_pseudonym(
+        config->key_id, email ? &config->email_key : &config->phone_key, work->arena, &pair.old);
+    if (r == 0 && next->live)
+        r = make_pseudonym(
+            next->key_id, email ? &next->email_key : &next->phone_key, work->arena, &pair.new);
+    if (r == 0 && next->live)
+        r = add_pair(work, &pair);
+    if (r == 0)
+        *value = pair.old;
+    return r;
 }
 
 /* "value" and 'value' without their quotes. */
@@ -236,22 +279,20 @@ int identifier_block(struct str value, struct arena *arena, struct str *forms, s
 }
 
 /* Returns an enum identifier_fate; *value becomes the pseudonym when it is kept. */
-static int normalise_email(
-    const struct identifier_config *config, struct arena *arena, struct str *value)
+static int normalise_email(const struct work *work, struct str *value)
 {
-    int r = lower_text(*value, arena, value);
+    int r = lower_text(*value, work->arena, value);
     if (r < 0)
         return r;
-    if (identifier_blocked(config, *value))
+    if (identifier_blocked(work->config, *value))
         return IDENTIFIER_BLOCKED;
     if (!is_email(*value))
         return IDENTIFIER_MALFORMED;
-    return make_pseudonym(config, &config->email_key, arena, value);
+    return pseudonymise(work, true, value);
 }
 
 /* As normalise_email(). */
-static int normalise_phone(
-    const struct identifier_config *config, struct arena *arena, struct str *value)
+static int normalise_phone(const struct work *work, struct str *value)
 {
     char number[PHONE_SIZE_MAX];
     size_t size = 0;
@@ -261,23 +302,22 @@ static int normalise_phone(
     if (r == PHONE_SHARED)
         return IDENTIFIER_SHARED;
     if (r == PHONE_MALFORMED)
-        return identifier_blocked(config, *value) ? IDENTIFIER_BLOCKED : IDENTIFIER_MALFORMED;
+        return identifier_blocked(work->config, *value) ? IDENTIFIER_BLOCKED : IDENTIFIER_MALFORMED;
     *value = str_make(number, size);
-    if (identifier_blocked(config, *value))
+    if (identifier_blocked(work->config, *value))
         return IDENTIFIER_BLOCKED;
-    return make_pseudonym(config, &config->phone_key, arena, value);
+    return pseudonymise(work, false, value);
 }
 
 /* Normalises one value. Returns an enum identifier_fate or an ERR_*. */
-static int normalise_value(
-    const struct identifier_config *config, struct arena *arena, struct str name, struct str *value)
+static int normalise_value(const struct work *work, struct str name, struct str *value)
 {
-    if (namespace_rank(config->namespaces, name) < 0)
+    if (namespace_rank(work->config->namespaces, name) < 0)
         return ERR_NAMESPACE;
     if (value->size > IDENTIFIER_VALUE_SIZE_MAX * VALUE_SIZE_GROWTH)
         return ERR_VALUE;
     struct str text;
-    int r = normalise_text(*value, arena, &text);
+    int r = normalise_text(*value, work->arena, &text);
     if (r < 0)
         return r;
     if (text.size > IDENTIFIER_VALUE_SIZE_MAX)
@@ -286,9 +326,8 @@ static int normalise_value(
     bool phone = str_equal(name, STR("phone"));
     *value = text;
     if ((email || phone) && !is_pseudonym(text))
-        return email ? normalise_email(config, arena, value)
-                     : normalise_phone(config, arena, value);
-    return identifier_blocked(config, text) ? IDENTIFIER_BLOCKED : IDENTIFIER_KEPT;
+        return email ? normalise_email(work, value) : normalise_phone(work, value);
+    return identifier_blocked(work->config, text) ? IDENTIFIER_BLOCKED : IDENTIFIER_KEPT;
 }
 
 /* The identifiers that are kept, as they grow. */
@@ -306,11 +345,11 @@ static bool is_kept(const struct kept *kept, struct str name, struct str value)
     return false;
 }
 
-static int keep(const struct identifier_config *config, struct arena *arena,
-    const struct identifier *sent, struct kept *kept, struct identifier_report *report)
+static int keep(const struct work *work, const struct identifier *sent, struct kept *kept)
 {
     struct identifier one = *sent;
-    int fate = normalise_value(config, arena, one.namespace, &one.value);
+    struct identifier_report *report = work->report;
+    int fate = normalise_value(work, one.namespace, &one.value);
     if (fate < 0)
         return fate;
     if (fate != IDENTIFIER_KEPT) {
@@ -329,8 +368,7 @@ static int keep(const struct identifier_config *config, struct arena *arena,
 }
 
 /* What the event's own parts say: its order and its call. */
-static int keep_parts(const struct identifier_config *config, struct arena *arena,
-    const struct touchpoint *event, struct kept *kept, struct identifier_report *report)
+static int keep_parts(const struct work *work, const struct touchpoint *event, struct kept *kept)
 {
     struct identifier parts[2];
     size_t count = 0;
@@ -339,23 +377,22 @@ static int keep_parts(const struct identifier_config *config, struct arena *aren
     if (event->has_call && event->call.call_id.size)
         parts[count++] = (struct identifier){.namespace = STR("case"), event->call.call_id};
     for (size_t i = 0; i < count; i++) {
-        if (namespace_rank(config->namespaces, parts[i].namespace) < 0)
+        if (namespace_rank(work->config->namespaces, parts[i].namespace) < 0)
             continue; /* the operator's table has no such namespace */
-        int r = keep(config, arena, &parts[i], kept, report);
+        int r = keep(work, &parts[i], kept);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
-static int normalise_evidence(
-    const struct identifier_config *config, struct arena *arena, struct evidence *evidence)
+static int normalise_evidence(const struct work *work, struct evidence *evidence)
 {
     struct str a = evidence->a_value;
     struct str b = evidence->b_value;
-    int r = normalise_value(config, arena, evidence->a_namespace, &a);
+    int r = normalise_value(work, evidence->a_namespace, &a);
     if (r == 0)
-        r = normalise_value(config, arena, evidence->b_namespace, &b);
+        r = normalise_value(work, evidence->b_namespace, &b);
     if (r != 0)
         return r < 0 ? r : ERR_VALUE;
     if (str_equal(a, b) && str_equal(evidence->a_namespace, evidence->b_namespace))
@@ -368,6 +405,7 @@ static int normalise_evidence(
 int identifier_normalise(const struct identifier_config *config, struct arena *arena,
     struct touchpoint *event, struct identifier_report *report)
 {
+    const struct work work = {config, arena, report};
     *report = (struct identifier_report){0};
     if (event->identifiers_count > EVENT_IDENTIFIERS_MAX)
         return ERR_TOO_MANY;
@@ -379,14 +417,14 @@ int identifier_normalise(const struct identifier_config *config, struct arena *a
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < event->identifiers_count; i++) {
         report->failed_index = i;
-        int r = keep(config, arena, &event->identifiers[i], &kept, report);
+        int r = keep(&work, &event->identifiers[i], &kept);
         if (r < 0)
             return r;
     }
     report->failed_index = event->identifiers_count;
-    int r = keep_parts(config, arena, event, &kept, report);
+    int r = keep_parts(&work, event, &kept);
     if (r == 0 && event->has_evidence)
-        r = normalise_evidence(config, arena, &event->evidence);
+        r = normalise_evidence(&work, &event->evidence);
     if (r < 0)
         return r;
     if (kept.count == 0)
@@ -402,18 +440,57 @@ void identifier_config_default(struct identifier_config *config)
     check(identifier_config_key(config, (const uint8_t *)IDENTIFIER_PUBLIC_KEY, STR("k1")) == 0);
 }
 
+/* The keys of both fields. */
+static void derive(
+    const uint8_t tenant_key[32], struct hmac_key *email_key, struct hmac_key *phone_key)
+{
+    struct hmac_key tenant;
+    uint8_t derived[SHA256_SIZE];
+    hmac_key_init(&tenant, str_make(tenant_key, 32));
+    hmac_sha256_with(&tenant, STR("email"), derived);
+    hmac_key_init(email_key, str_make(derived, sizeof derived));
+    hmac_sha256_with(&tenant, STR("phone"), derived);
+    hmac_key_init(phone_key, str_make(derived, sizeof derived));
+}
+
 int identifier_config_key(
     struct identifier_config *config, const uint8_t tenant_key[32], struct str key_id)
 {
     if (!is_key_id(key_id))
         return ERR_VALUE;
-    struct hmac_key tenant;
-    uint8_t derived[SHA256_SIZE];
-    hmac_key_init(&tenant, str_make(tenant_key, 32));
-    hmac_sha256_with(&tenant, STR("email"), derived);
-    hmac_key_init(&config->email_key, str_make(derived, sizeof derived));
-    hmac_sha256_with(&tenant, STR("phone"), derived);
-    hmac_key_init(&config->phone_key, str_make(derived, sizeof derived));
+    derive(tenant_key, &config->email_key, &config->phone_key);
     config->key_id = key_id;
     return 0;
+}
+
+int identifier_config_next(struct identifier_config *config, const uint8_t tenant_key[32],
+    struct str key_id, int64_t since)
+{
+    if (!is_key_id(key_id))
+        return ERR_VALUE;
+    derive(tenant_key, &config->next.email_key, &config->next.phone_key);
+    config->next.key_id = key_id;
+    config->next.since = since;
+    config->next.live = true;
+    return 0;
+}
+
+void identifier_config_follow(struct identifier_config *config)
+{
+    check(config->next.live);
+    config->key_id = config->next.key_id;
+    config->email_key = config->next.email_key;
+    config->phone_key = config->next.phone_key;
+    config->next.live = false;
+}
+
+int32_t identifier_key_number(struct str namespace, struct str value)
+{
+    int32_t number = 0;
+    bool has_pseudonyms = str_equal(namespace, STR("email")) || str_equal(namespace, STR("phone"));
+    if (!has_pseudonyms || !is_pseudonym(value))
+        return 0;
+    for (size_t i = 1; value.data[i] != ':'; i++)
+        number = number * 10 + (value.data[i] - '0');
+    return number;
 }

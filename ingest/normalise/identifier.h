@@ -16,6 +16,15 @@
 /* Where blocked values of the operator lie; identifier_block() fills it. */
 #define IDENTIFIER_BLOCKED_MAX 4096
 
+/* The key that is to follow the one in use, while a rotation is under way (key_file.h). */
+struct identifier_next {
+    bool live;
+    struct str key_id;
+    struct hmac_key email_key;
+    struct hmac_key phone_key;
+    int64_t since; /* micros: when the key was made */
+};
+
 struct identifier_config {
     const struct namespace_table *namespaces;
     struct str key_id;         /* "k1": k and 1 to 7 digits */
@@ -24,6 +33,7 @@ struct identifier_config {
     struct hmac_key
         email_key; /* HMAC(tenant key, "email"), likewise phone; by identifier_config_key() */
     struct hmac_key phone_key;
+    struct identifier_next next;
 };
 
 /* The default table, the public key as "k1", nothing blocked. */
@@ -33,6 +43,16 @@ void identifier_config_default(struct identifier_config *config);
  * key_id is not k and 1 to 7 digits; config is then unchanged. */
 MUST_CHECK int identifier_config_key(
     struct identifier_config *config, const uint8_t tenant_key[32], struct str key_id);
+
+/* Sets the next key. key_id is borrowed. Errors: as identifier_config_key(). */
+MUST_CHECK int identifier_config_next(struct identifier_config *config,
+    const uint8_t tenant_key[32], struct str key_id, int64_t since);
+
+/* Makes the next key the only one: how a value that is not known under the old key is looked up. */
+void identifier_config_follow(struct identifier_config *config);
+
+/* The number of the key that made the pseudonym; 0 for a value that is none. Threads: any. */
+int32_t identifier_key_number(struct str namespace, struct str value);
 
 /* Writes the forms under which an operator's blocked value is compared: normalised, and where it
  * can be read as a phone number also E.164. forms has room for IDENTIFIER_BLOCK_FORMS; they live in
@@ -53,11 +73,20 @@ enum identifier_fate {
     IDENTIFIER_SHARED,    /* a toll-free or service number: it names no person */
     IDENTIFIER_MALFORMED, /* no phone number, or no e-mail address */
 };
+/* A value that was seen, as both live keys name it. */
+struct identifier_pair {
+    struct str namespace;
+    struct str old; /* pseudonyms */
+    struct str new;
+};
+
 struct identifier_report {
     size_t dropped_count;
     struct str dropped_namespace; /* of the first that was dropped */
     enum identifier_fate dropped_why;
-    size_t failed_index; /* into identifiers as given, when an error is returned */
+    size_t failed_index;           /* into identifiers as given, when an error is returned */
+    struct identifier_pair *pairs; /* of the event and its evidence, while a next key lives */
+    size_t pairs_count;
 };
 
 /* Normalises event->identifiers in place (a new array in the arena): NFKC, dashes between digits to

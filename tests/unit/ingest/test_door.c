@@ -327,6 +327,151 @@ static void test_door_configure_bad_key_tells_why(void **state)
     assert_non_null(strstr(problem.text, "identity.key_id"));
 }
 
+/* ---- a rotation of the key ---- */
+
+static const char two_keys[] =
+    "tabiji keys 1\n"
+    "persons 0707070707070707070707070707070707070707070707070707070707070707\n"
+    "issued k2\n"
+    "k1 active 2026-05-05T00:00:00Z "
+    "0101010101010101010101010101010101010101010101010101010101010101\n"
+    "k2 next 2026-11-27T06:48:43Z "
+    "0202020202020202020202020202020202020202020202020202020202020202\n"
+    "sum 1ec6f124525db071\n";
+
+static int take(struct fixture *fixture, const char *email, struct door_out *out)
+{
+    fixture->ids[0] = (struct identifier){.namespace = STR("email"), .value = str_of(email)};
+    fixture->event.identifiers = fixture->ids;
+    fixture->event.identifiers_count = 1;
+    return door_take(
+        &fixture->config, &fixture->event, NOW, &fixture->arena, out, &fixture->problem);
+}
+
+static void test_door_take_while_two_keys_live_tells_the_pair(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem problem;
+    struct touchpoint told;
+    struct door_out first, second;
+    assert_int_equal(configure(fixture, "", two_keys, &problem), 0);
+    assert_int_equal(fixture->config.person_key[0], 7);
+    assert_int_equal(take(fixture, "hana@example.jp", &first), 0);
+    assert_memory_equal(fixture->event.identifiers[0].value.data, "k1:", 3);
+    struct str old = fixture->event.identifiers[0].value;
+    assert_int_equal(first.pairs.count, 1);
+    const struct append_record *record = &first.pairs.records[0];
+    assert_int_equal(record->topic, TOPIC_EVENTS);
+    assert_true(str_equal(record->key, first.record.key)); /* both go to the e-mail's node */
+    assert_int_equal(touchpoint_decode(&told, record->value, &fixture->arena), 0);
+    assert_true(str_equal(told.type, STR(ROTATION_EVENT_TYPE)));
+    assert_true(str_equal(told.source, STR(ROTATION_SOURCE)));
+    assert_int_equal(told.identifiers_count, 1);
+    assert_true(str_equal(told.identifiers[0].value, old));
+    assert_true(str_equal(told.evidence.a_value, old));
+    assert_int_equal(identifier_key_number(STR("email"), told.evidence.b_value), 2);
+    assert_int_equal(told.evidence.authority, 0);
+    assert_int_equal(told.occurred_at, fixture->config.identifiers.next.since);
+    /* Sent again, and by a door that was started anew: the same bytes. */
+    assert_int_equal(take(fixture, "HANA@example.jp", &second), 0);
+    assert_int_equal(second.pairs.count, 1);
+    assert_true(str_equal(second.pairs.records[0].value, record->value));
+    assert_int_equal(configure(fixture, "", two_keys, &problem), 0);
+    fixture->event.event_id = STR("another");
+    assert_int_equal(take(fixture, "hana@example.jp", &second), 0);
+    assert_true(str_equal(second.pairs.records[0].value, record->value));
+    assert_true(str_equal(second.pairs.records[0].key, record->key));
+}
+
+static void test_door_take_pair_that_is_durable_is_told_no_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem problem;
+    struct door_out out;
+    assert_int_equal(configure(fixture, "", two_keys, &problem), 0);
+    assert_int_equal(take(fixture, "hana@example.jp", &out), 0);
+    rotation_told(fixture->config.told, &out.pairs);
+    assert_int_equal(take(fixture, "hana@example.jp", &out), 0);
+    assert_int_equal(out.pairs.count, 0);
+    assert_int_equal(take(fixture, "taro@example.jp", &out), 0);
+    assert_int_equal(out.pairs.count, 1);
+    for (size_t i = 0; i < 300; i++) {
+        char email[32];
+        (void)snprintf(email, sizeof email, "a%zu@example.jp", i);
+        assert_int_equal(take(fixture, email, &out), 0);
+        assert_int_equal(out.pairs.count, 1);
+        rotation_told(fixture->config.told, &out.pairs);
+    }
+}
+
+static void test_rotation_add_one_list_has_a_pair_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem problem;
+    struct rotation_list list = {.count = 0};
+    struct door_out out;
+    assert_int_equal(configure(fixture, "", two_keys, &problem), 0);
+    for (size_t i = 0; i < 20; i++) {
+        assert_int_equal(take(fixture, i % 2 ? "a@example.jp" : "b@example.jp", &out), 0);
+        assert_int_equal(rotation_add_list(&list, &out.pairs, &fixture->arena), 0);
+    }
+    assert_int_equal(list.count, 2);
+}
+
+static void test_door_take_one_key_tells_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct door_out out;
+    assert_int_equal(take(fixture, "hana@example.jp", &out), 0);
+    assert_int_equal(out.pairs.count, 0);
+}
+
+static void test_door_accept_rotation_of_a_client_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->event.type = STR(ROTATION_EVENT_TYPE);
+    assert_int_equal(accept_event(fixture), ERR_EVENT_TYPE);
+    assert_true(str_equal(fixture->problem.pointer, STR("/type")));
+}
+
+/* What cannot be kept is kept as nothing, and flagged; what is wrong is refused by name. */
+static void test_door_accept_bad_identifiers_have_typed_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    static char long_value[IDENTIFIER_VALUE_SIZE_MAX + 2];
+    memset(long_value, 'x', sizeof long_value - 1);
+    const struct {
+        const char *name;
+        const char *value;
+        int error;
+        const char *pointer;
+    } samples[] = {
+        {"logn", "u-1", ERR_NAMESPACE, "/ids/logn"},
+        {"cookie", long_value, ERR_VALUE, "/ids/cookie"},
+        {"email", "\xc3(@example.jp", ERR_UTF8, "/ids/email"},
+        {"phone", "12-ab", 0, "/ids/phone"},
+    };
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        fixture->ids[0] = (struct identifier){.namespace = STR("login"), .value = STR("u")};
+        fixture->ids[1] = (struct identifier){
+            .namespace = str_of(samples[i].name), .value = str_of(samples[i].value)};
+        fixture->event.identifiers = fixture->ids;
+        fixture->event.identifiers_count = 2;
+        assert_int_equal(accept_event(fixture), samples[i].error);
+        assert_true(str_equal(fixture->problem.pointer, str_of(samples[i].pointer)));
+    }
+    assert_int_equal(fixture->event.identifiers_count, 1);
+    assert_true(str_equal(fixture->problem.hint, STR("dropped: malformed")));
+    fixture->event.has_evidence = true;
+    fixture->event.evidence = (struct evidence){.a_namespace = STR("email"),
+        .a_value = STR("A@example.jp"),
+        .b_namespace = STR("email"),
+        .b_value = STR("a@example.jp"),
+        .sign = 1};
+    assert_int_equal(accept_event(fixture), ERR_VALUE); /* of an identifier and itself */
+    assert_true(str_equal(fixture->problem.pointer, STR("/evidence")));
+}
+
 static void make_spend(struct fixture *fixture)
 {
     struct touchpoint *event = &fixture->event;
@@ -431,6 +576,17 @@ int main(void)
             test_door_accept_amount_at_and_over_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_spend_of_a_customer_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_take_while_two_keys_live_tells_the_pair, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_take_pair_that_is_durable_is_told_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_rotation_add_one_list_has_a_pair_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_take_one_key_tells_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_rotation_of_a_client_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_bad_identifiers_have_typed_answers, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

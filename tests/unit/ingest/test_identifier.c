@@ -228,6 +228,60 @@ static void test_identifier_normalise_bad_input_gives_typed_error(void **state)
     arena_free(&many.arena);
 }
 
+static void add_next(struct fixture *fixture)
+{
+    static const uint8_t key[32] = {2};
+    assert_int_equal(identifier_config_next(&fixture->config, key, STR("k2"), 7), 0);
+}
+
+static void test_identifier_normalise_next_key_gives_pairs_of_each_value_once(void **state)
+{
+    struct fixture fixture = setup();
+    add_next(&fixture);
+    add(&fixture, "email", "Taro@example.jp");
+    add(&fixture, "phone", "03-1234-5678");
+    add(&fixture, "phone", "+81 3 1234 5678");
+    add(&fixture, "phone", "0120-444-444");
+    add(&fixture, "email", "k1:00000000000000000000000000000000");
+    add(&fixture, "login", "u");
+    fixture.event.has_evidence = true;
+    fixture.event.evidence = (struct evidence){.a_namespace = STR("email"),
+        .a_value = STR("hana@example.jp"),
+        .b_namespace = STR("email"),
+        .b_value = STR("taro@example.jp")};
+    assert_int_equal(run(&fixture), 0);
+    assert_value(&fixture, 0, TARO_EMAIL); /* events bear the key in use */
+    assert_value(&fixture, 1, TOKYO_PHONE);
+    assert_int_equal(fixture.report.pairs_count, 3);
+    const struct identifier_pair *pairs = fixture.report.pairs;
+    assert_true(str_equal(pairs[0].old, STR(TARO_EMAIL)));
+    assert_true(str_equal(pairs[0].namespace, STR("email")));
+    assert_int_equal(identifier_key_number(pairs[0].namespace, pairs[0].new), 2);
+    assert_true(str_equal(pairs[1].old, STR(TOKYO_PHONE)));
+    assert_int_equal(identifier_key_number(pairs[1].namespace, pairs[1].new), 2);
+    assert_true(str_equal(pairs[2].old, fixture.event.evidence.a_value));
+    struct str next = pairs[0].new;
+    identifier_config_follow(&fixture.config);
+    struct identifier taro = {.namespace = STR("email"), .value = STR("taro@example.jp")};
+    fixture.event.identifiers = &taro;
+    fixture.event.identifiers_count = 1;
+    fixture.event.has_evidence = false;
+    assert_int_equal(run(&fixture), 0);
+    assert_int_equal(fixture.report.pairs_count, 0);
+    assert_true(str_equal(fixture.event.identifiers[0].value, next));
+    arena_free(&fixture.arena);
+}
+
+static void test_identifier_key_number_of_what_is_none_is_0(void **state)
+{
+    assert_int_equal(identifier_key_number(STR("email"), STR(TARO_EMAIL)), 1);
+    assert_int_equal(
+        identifier_key_number(STR("phone"), STR("k31:6aa67952346a3ae2083b3e65b129da4e")), 31);
+    assert_int_equal(identifier_key_number(STR("login"), STR(TARO_EMAIL)), 0);
+    assert_int_equal(identifier_key_number(STR("email"), STR("k1:6aa6")), 0);
+    assert_int_equal(identifier_key_number(STR("email"), STR("")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +294,8 @@ int main(void)
         cmocka_unit_test(test_identifier_normalise_order_and_call_become_identifiers),
         cmocka_unit_test(test_identifier_normalise_evidence_holds_no_raw_value),
         cmocka_unit_test(test_identifier_normalise_bad_input_gives_typed_error),
+        cmocka_unit_test(test_identifier_normalise_next_key_gives_pairs_of_each_value_once),
+        cmocka_unit_test(test_identifier_key_number_of_what_is_none_is_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
