@@ -10,6 +10,7 @@
 #include "enrich/identity/edge.h"
 #include "enrich/identity/erasure.h"
 #include "enrich/identity/evidence.h"
+#include "enrich/identity/rotation.h"
 #include "enrich/identity/settle.h"
 #include "schemas/error.h"
 
@@ -366,6 +367,8 @@ static int on_verdict(
 {
     bool current = memcmp(message->from, owner->claim, KEY_SIZE) == 0 &&
                    message->number == owner->claim_number;
+    if (owner->flags & OWNER_NEWER) /* it has no claims of its own any more */
+        return 0;
     if (!current || message->on == !!(owner->flags & OWNER_ACCEPTED))
         return 0;
     owner->flags ^= OWNER_ACCEPTED;
@@ -418,6 +421,13 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
         return erasure_on_suppress(actor, owner, message);
     case IDENTITY_KIND_ALONE:
         return erasure_on_alone(actor, owner, message);
+    case IDENTITY_KIND_ROTATE:
+        return rotation_on_rotate(actor, owner, message);
+    case IDENTITY_KIND_PASS_LINK:
+    case IDENTITY_KIND_PASS_UNLINK:
+    case IDENTITY_KIND_PASS_EVIDENCE:
+    case IDENTITY_KIND_PASS_RETRACT:
+        return rotation_on_pass(actor, owner, message);
     default:
         return ERR_VALUE;
     }

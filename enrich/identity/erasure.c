@@ -3,6 +3,7 @@
 
 #include "enrich/identity/edge.h"
 #include "enrich/identity/evidence.h"
+#include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
@@ -124,7 +125,7 @@ static int suppress(
     for (size_t i = 0; r == 0 && i < below.count; i++)
         if (!node_is_set(below.edges[i].node))
             r = send_suppress(actor, owner, below.edges[i].node, person, at);
-    return r;
+    return r < 0 ? r : rotation_suppress(actor, owner, person, at);
 }
 
 int erasure_reach(
@@ -140,7 +141,8 @@ int erasure_on_erase(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
     uint8_t person[KEY_SIZE];
-    const uint8_t *root = owner->flags & OWNER_DEAD ? owner->id : owner->root;
+    bool itself = (owner->flags & OWNER_DEAD) && !(owner->flags & OWNER_NEWER);
+    const uint8_t *root = itself ? owner->id : owner->root;
     owners_person(actor->owners, root, person);
     int r = suppress(actor, owner, person, message->at);
     if (r == 0 && memcmp(root, owner->id, KEY_SIZE) != 0)
@@ -164,7 +166,7 @@ static int follow(struct actor *actor, struct owner *owner, const struct signatu
     memcpy(message.node, owner->id, KEY_SIZE);
     message.members = signature_bytes(signature);
     if (stays) {
-        owners_person(actor->owners, signature->members[0], message.person);
+        owner_stay_person(actor->owners, owner, signature->members[0], message.person);
     } else {
         memcpy(message.person, owner->person, KEY_SIZE);
         message.epoch = owner->epoch;
@@ -174,14 +176,18 @@ static int follow(struct actor *actor, struct owner *owner, const struct signatu
     return send_journey(actor, &message);
 }
 
-static int take_links_back(struct actor *actor, const struct owner *owner,
+static int take_links_back(struct actor *actor, struct owner *owner,
     const struct signature *signature, const struct identity_message *forget)
 {
     struct signature_node chain[NODES_MAX];
     struct link_end links[EVENT_IDENTIFIERS_MAX];
     struct identity_message message;
     size_t nodes = signature_chain(signature, chain);
-    int r = 0;
+    int r = rotation_unlink(actor, owner, signature, forget);
+    bool passed = r == 1; /* then only sets are unlinked here */
+    if (r < 0)
+        return r;
+    r = 0;
     to_links(signature, links);
     identity_message_init(&message);
     message.kind = IDENTITY_KIND_UNLINK;
@@ -191,7 +197,7 @@ static int take_links_back(struct actor *actor, const struct owner *owner,
     for (size_t i = 0; r == 0 && i < nodes; i++) {
         message.links = links;
         message.links_count = chain[i].first;
-        for (size_t k = 0; r == 0 && k < chain[i].count && chain[i].first; k++)
+        for (size_t k = 0; r == 0 && !passed && k < chain[i].count && chain[i].first; k++)
             r = actor_send(actor, owner, signature->members[chain[i].first + k], &message);
         message.links = links + chain[i].first;
         message.links_count = chain[i].count;
@@ -228,6 +234,12 @@ int erasure_on_suppress(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
     struct signature signature;
+    struct suppression since;
+    if (message->number == ROTATION_SUPPRESSES && (owner->flags & OWNER_SUPPRESSED)) {
+        int r = owner_suppression(actor->owners, owner, &since);
+        if (r || since.at >= message->at)
+            return r; /* pseudonyms of one value tell each other: no further than that */
+    }
     if (message->links_count == 0)
         return message->on ? suppress(actor, owner, message->person, message->at)
                            : erasure_reach(actor, owner, message->person, message->at);

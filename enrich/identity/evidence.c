@@ -1,6 +1,7 @@
 /* Rows node | fe | other | event_key; no class is fe. */
 #include "enrich/identity/evidence.h"
 
+#include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/identity_evidence.avro.h"
 
@@ -89,6 +90,32 @@ static int end_of(const struct namespace_table *namespaces, struct str namespace
     return 0;
 }
 
+/* Makes the message one that goes by way of newer pseudonyms, if there are any. */
+static void pass(const struct evidence *evidence, const uint8_t a[KEY_SIZE],
+    const uint8_t b[KEY_SIZE], struct evidence_message *out)
+{
+    struct identity_message *message = &out->message;
+    size_t count = 0;
+    if (rotation_newer(evidence->a_namespace, evidence->a_value))
+        out->newer[count++] = 0;
+    if (rotation_newer(evidence->b_namespace, evidence->b_value))
+        out->newer[count++] = 1;
+    if (count == 0)
+        return;
+    out->ends[0] = (struct link_end){.value = evidence->a_value};
+    out->ends[1] = (struct link_end){.value = evidence->b_value};
+    memcpy(out->ends[0].node, a, KEY_SIZE);
+    memcpy(out->ends[1].node, b, KEY_SIZE);
+    message->kind = message->kind == IDENTITY_KIND_RETRACT ? IDENTITY_KIND_PASS_RETRACT
+                                                           : IDENTITY_KIND_PASS_EVIDENCE;
+    message->value = (struct str){0};
+    message->has_other = false;
+    message->links = out->ends;
+    message->links_count = 2;
+    message->newer = str_make(out->newer, count);
+    memcpy(message->to, out->ends[out->newer[0]].node, KEY_SIZE);
+}
+
 int evidence_of_event(const struct namespace_table *namespaces, const struct touchpoint *event,
     enum identity_kind kind, struct evidence_message *out)
 {
@@ -110,8 +137,10 @@ int evidence_of_event(const struct namespace_table *namespaces, const struct tou
     message->has_other = true;
     message->has_event_key = true;
     memcpy(message->event_key, event->event_key, KEY_SIZE);
-    if (kind == IDENTITY_KIND_RETRACT)
+    if (kind == IDENTITY_KIND_RETRACT) {
+        pass(evidence, a, b, out);
         return 0;
+    }
     message->value = order > 0 ? evidence->a_value : evidence->b_value;
     out->other = (struct link_end){.value = order > 0 ? evidence->b_value : evidence->a_value};
     memcpy(out->other.node, message->other, KEY_SIZE);
@@ -120,5 +149,6 @@ int evidence_of_event(const struct namespace_table *namespaces, const struct tou
     message->on = evidence->sign > 0;
     message->number = evidence->authority;
     message->at = event->occurred_at;
+    pass(evidence, a, b, out);
     return 0;
 }

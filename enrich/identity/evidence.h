@@ -61,12 +61,15 @@ struct evidence_row {
 MUST_CHECK int evidence_take(struct owners *owners, const struct owner *owner,
     const struct identity_message *message, struct evidence_row *stands);
 
-/* Message of an event that has evidence, of kind evidence or retract; `from` is left. Slices are
- * borrowed. Errors: ERR_NAMESPACE, ERR_VALUE (empty, too long,
+/* Message of an event that has evidence, of kind evidence or retract, or, where an end may have an
+ * older pseudonym, of kind pass_* by way of it; `from` is left. Slices are borrowed, the message's
+ * also from *out itself. Errors: ERR_NAMESPACE, ERR_VALUE (empty, too long,
  * or one identifier twice). Threads: any. */
 struct evidence_message {
     struct identity_message message;
     struct link_end other;
+    struct link_end ends[2];
+    uint8_t newer[2];
 };
 MUST_CHECK int evidence_of_event(const struct namespace_table *namespaces,
     const struct touchpoint *event, enum identity_kind kind, struct evidence_message *out);

@@ -12,6 +12,7 @@
 #include "enrich/identity/edge.h"
 #include "enrich/identity/erasure.h"
 #include "enrich/identity/evidence.h"
+#include "enrich/identity/rotation.h"
 #include "ingest/door.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
@@ -75,6 +76,36 @@ static int link_set(struct visit *visit, const struct node *set, struct link_end
     if (set == &visit->chain[visit->index])
         return actor_link(visit->actor, visit->owner, members, set->members_count);
     return send_link(visit, set->id, (struct str){0}, members, set->members_count);
+}
+
+/* Its links go by way of pseudonyms that may have older ones: returns 1 where there are any. */
+static int pass_links(struct visit *visit, const uint8_t *digest)
+{
+    struct link_end members[EVENT_IDENTIFIERS_MAX];
+    uint8_t newer[EVENT_IDENTIFIERS_MAX];
+    struct rotation_passage passage = {.members = members, .newer = newer, .digest = digest};
+    for (size_t i = 0; i < visit->chain_count; i++) {
+        const struct node *node = &visit->chain[i];
+        members_of(visit, node, members + passage.members_count);
+        for (size_t k = 0; k < node->members_count; k++, passage.members_count++)
+            if (rotation_newer(node->members[k]->namespace, node->members[k]->value))
+                newer[passage.newer_count++] = (uint8_t)passage.members_count;
+    }
+    if (passage.newer_count == 0)
+        return 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < visit->chain_count; i++) {
+        members_of(visit, &visit->chain[i], members);
+        if (node_is_set(visit->chain[i].id))
+            r = link_set(visit, &visit->chain[i], members);
+    }
+    for (size_t i = 0, count = 0; i < visit->chain_count; i++) {
+        members_of(visit, &visit->chain[i], members + count);
+        count += visit->chain[i].members_count;
+    }
+    if (r == 0)
+        r = rotation_link(visit->actor, visit->owner, &passage);
+    return r < 0 ? r : 1;
 }
 
 /* A new signature: each weaker identifier learns of all stronger ones, each set of its members. */
@@ -174,8 +205,10 @@ static int learn_signature(struct visit *visit)
     signature_chain_digest(visit->chain, visit->chain_count, digest);
     int r = owner_know(visit->actor->owners, visit->owner, digest);
     if (r == SIGNATURE_NEW)
-        return send_links(visit);
-    return r < 0 ? r : r == SIGNATURE_FORGOTTEN;
+        r = pass_links(visit, digest);
+    else
+        return r < 0 ? r : r == SIGNATURE_FORGOTTEN;
+    return r < 0 ? r : r == 1 ? 0 : send_links(visit);
 }
 
 /* ---- erasure ---- */
@@ -236,7 +269,7 @@ static int on_stay(struct visit *visit)
     struct link_end members[EVENT_IDENTIFIERS_MAX];
     uint8_t person[KEY_SIZE];
     members_of(visit, &visit->chain[0], members);
-    owners_person(visit->actor->owners, members[0].node, person);
+    owner_stay_person(visit->actor->owners, visit->owner, members[0].node, person);
     return send_put(visit, person, true);
 }
 
@@ -300,6 +333,8 @@ static int arrive(struct visit *visit)
 {
     if (visit->index == 0 && str_equal(visit->event.type, STR(ERASURE_TYPE)))
         return erasure_request(visit->actor, &visit->event, visit->owner);
+    if (visit->index == 0 && str_equal(visit->event.type, STR(ROTATION_EVENT_TYPE)))
+        return rotation_on_event(visit->actor, visit->owner, &visit->event);
     return on_event(visit);
 }
 

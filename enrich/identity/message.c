@@ -90,8 +90,7 @@ static bool root_valid(const struct identity_message *message)
     if (!message->has_other || !identifier(message->other) || !identifier(message->from))
         return false;
     return stronger(message->from, message->to) &&
-           (stronger(message->other, message->from) ||
-               memcmp(message->other, message->from, KEY_SIZE) == 0);
+           node_class(message->other) <= node_class(message->from); /* within a rank by evidence */
 }
 
 /* Of an erasure: the identifiers of a signature, and where in its chain `to` is. */
@@ -105,6 +104,39 @@ static bool signature_valid(const struct identity_message *message)
     size_t index = message->chain_index == CHAIN_INDEX_STAY ? 0 : (size_t)message->chain_index;
     return message->chain_index >= 0 && index < count &&
            memcmp(chain[index].id, message->to, KEY_SIZE) == 0;
+}
+
+/* A pass is at one of the pseudonyms that it names. */
+static bool pass_valid(const struct identity_message *message)
+{
+    bool evidence =
+        message->kind == IDENTITY_KIND_PASS_EVIDENCE || message->kind == IDENTITY_KIND_PASS_RETRACT;
+    if (message->links_count < 2 || message->links_count > EVENT_IDENTIFIERS_MAX ||
+        message->chain_index < 0 || (size_t)message->chain_index >= message->newer.size)
+        return false;
+    if (evidence && (message->links_count != 2 || !message->has_event_key))
+        return false;
+    if (message->kind == IDENTITY_KIND_PASS_UNLINK && !message->has_person)
+        return false;
+    for (size_t i = 0; i < message->newer.size; i++)
+        if ((uint8_t)message->newer.data[i] >= message->links_count)
+            return false;
+    size_t index = (uint8_t)message->newer.data[message->chain_index];
+    return memcmp(message->links[index].node, message->to, KEY_SIZE) == 0;
+}
+
+static bool rotation_valid(
+    const struct namespace_table *namespaces, const struct identity_message *message)
+{
+    for (size_t i = 0; i < message->links_count; i++)
+        if (!identifier(message->links[i].node) || !configured(namespaces, message->links[i].node))
+            return false;
+    if (message->kind != IDENTITY_KIND_ROTATE)
+        return pass_valid(message);
+    return message->has_other && identifier(message->other) && identifier(message->to) &&
+           identifier(message->from) && node_class(message->from) == node_class(message->to) &&
+           message->links_count == 1 &&
+           memcmp(message->links[0].node, message->from, KEY_SIZE) == 0;
 }
 
 static bool erasure_valid(const struct identity_message *message)
@@ -158,6 +190,12 @@ static bool kind_valid(
     case IDENTITY_KIND_VERDICT:
         return identifier(message->to) && identifier(message->from) &&
                stronger(message->from, message->to);
+    case IDENTITY_KIND_ROTATE:
+    case IDENTITY_KIND_PASS_LINK:
+    case IDENTITY_KIND_PASS_UNLINK:
+    case IDENTITY_KIND_PASS_EVIDENCE:
+    case IDENTITY_KIND_PASS_RETRACT:
+        return rotation_valid(namespaces, message);
     default: /* and kinds of a later version */
         return erasure_valid(message);
     }

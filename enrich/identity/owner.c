@@ -13,6 +13,7 @@
 
 #include "enrich/identity/edge.h"
 #include "enrich/identity/person.h"
+#include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/person_of.avro.h"
 
@@ -94,6 +95,12 @@ void owners_person(
     const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE])
 {
     person_id(&owners->tenant_key, root, person);
+}
+
+void owner_stay_person(const struct owners *owners, const struct owner *owner,
+    const uint8_t member[KEY_SIZE], uint8_t person[KEY_SIZE])
+{
+    owners_person(owners, owner->flags & OWNER_NEWER ? owner->root : member, person);
 }
 
 /* ---- the table ---- */
@@ -506,6 +513,8 @@ static int text_of(struct owners *owners, const struct owner *owner, struct str 
 /* PersonOf.why. */
 static struct str why(const struct owner *owner)
 {
+    if (owner->flags & OWNER_NEWER)
+        return STR("rotated");
     if (owner->flags & OWNER_GENERIC)
         return STR("generic");
     if (memcmp(owner->root, owner->id, KEY_SIZE) != 0)
@@ -525,9 +534,12 @@ static bool shows(const struct edge_list *edges)
 }
 
 /* Returns 1 when no event that was not erased shows the identifier. */
-static int vanished(struct owners *owners, const struct owner *owner)
+static int vanished(
+    struct owners *owners, const struct owner *owner, const struct rotation_older *older)
 {
     struct edge_list above, below;
+    if (owner->flags & OWNER_NEWER)
+        return (owner->flags & OWNER_SUPPRESSED) && !older->passages;
     if (!(owner->flags & OWNER_LOST) || (owner->flags & (OWNER_ALONE | OWNER_GENERIC)) ||
         owner->signatures_count || owner->signature_rows)
         return 0;
@@ -540,7 +552,10 @@ static int vanished(struct owners *owners, const struct owner *owner)
 static int save_person(struct owners *owners, struct owner *owner)
 {
     struct person_of row;
-    int r = vanished(owners, owner);
+    struct rotation_older older = {.passages = 0};
+    int r = owner->flags & OWNER_NEWER ? rotation_older(owners, owner, &older) : 0;
+    if (r == 0)
+        r = vanished(owners, owner, &older);
     if (r < 0)
         return r;
     if (r == 1) {
@@ -564,6 +579,9 @@ static int save_person(struct owners *owners, struct owner *owner)
     memcpy(row.root, owner->root, KEY_SIZE);
     owners_person(owners, owner->id, row.own);
     row.has_own = memcmp(row.own, row.person, KEY_SIZE) != 0;
+    row.has_older = owner->flags & OWNER_NEWER;
+    memcpy(row.older, older.node, KEY_SIZE);
+    row.rotated_at = older.at;
     struct buf *value = owners_buffer(owners);
     r = person_of_encode(&row, value);
     if (r < 0)

@@ -32,6 +32,9 @@ enum owner_flag {
     OWNER_LOST = 1 << 8,           /* an erasure took something from it */
     OWNER_FORGETS = 1 << 9,        /* TABLE_SIGNATURE has forgotten ones */
     OWNER_SUPPRESSED = 1 << 10,    /* TABLE_SIGNATURE says since when */
+    OWNER_PASSES = 1 << 11,        /* TABLE_SIGNATURE has newer pseudonyms of signatures */
+    OWNER_OLDER = 1 << 12,         /* there are newer pseudonyms of its value; rotation.h */
+    OWNER_NEWER = 1 << 13,         /* there is an older one, which it follows */
 };
 
 /* A neighbour; edge.h. */
@@ -104,6 +107,11 @@ void owner_lost(struct owners *owners, struct owner *owner);
 /* The person of a root. */
 void owners_person(
     const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE]);
+
+/* The person that events of generic identifiers stay with: of their first node's first member; a
+ * newer pseudonym's is that of what it follows. */
+void owner_stay_person(const struct owners *owners, const struct owner *owner,
+    const uint8_t member[KEY_SIZE], uint8_t person[KEY_SIZE]);
 
 /* What owner_know() and owner_forget() found. */
 enum {

@@ -2,6 +2,7 @@
 #include "enrich/identity/settle.h"
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
@@ -152,7 +153,7 @@ static int change_root(struct actor *actor, struct owner *owner, const uint8_t r
     for (size_t i = 0; r == 0 && i < below.count; i++)
         if (edge_linked(&below.edges[i]) || below.edges[i].bridges > 0)
             r = settle_tell(actor, owner, below.edges[i].node, true);
-    return r;
+    return r < 0 ? r : rotation_tell(actor, owner);
 }
 
 static int settle_root(struct actor *actor, struct owner *owner)
@@ -160,6 +161,8 @@ static int settle_root(struct actor *actor, struct owner *owner)
     struct edge_list above;
     struct candidates candidates = {0};
     uint8_t claim[KEY_SIZE];
+    if (owner->flags & OWNER_NEWER) /* it claims what it was told */
+        return same(owner->claim, owner->root) ? 0 : change_root(actor, owner, owner->claim);
     int r = edges_above(actor->owners, owner, &above);
     if (r < 0)
         return r;
@@ -307,5 +310,7 @@ int settle_generic(struct actor *actor, struct owner *owner)
         r = edges_drop_below(actor->owners, owner);
     if (r == 0)
         r = forget_derived(actor, owner);
-    return r < 0 ? r : settle(actor, owner);
+    if (r == 0)
+        r = settle(actor, owner);
+    return r < 0 ? r : rotation_tell(actor, owner); /* with the root that it has now */
 }
