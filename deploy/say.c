@@ -46,6 +46,29 @@ int say_identifier(struct settings *settings, struct str spelling, struct identi
     return r;
 }
 
+int say_spelling(struct settings *settings, struct str spelling,
+    const struct identifier *identifier, struct identifier *out)
+{
+    struct identifier read = {.namespace = identifier->namespace, .value = spelling};
+    size_t name = read.namespace.size;
+    struct identifier_report report;
+    struct touchpoint event;
+    *out = *identifier;
+    if (!settings->door.identifiers.next.live)
+        return 0;
+    if (str_starts_with(spelling, read.namespace) && spelling.size > name &&
+        spelling.data[name] == ':')
+        read.value = str_make(spelling.data + name + 1, spelling.size - name - 1);
+    const struct identifier raw = read;
+    touchpoint_init(&event);
+    event.identifiers = &read;
+    event.identifiers_count = 1;
+    int r = identifier_normalise(&settings->door.identifiers, &settings->arena, &event, &report);
+    if (r == 0 && report.pairs_count && str_equal(event.identifiers[0].value, identifier->value))
+        *out = raw;
+    return r < 0 && error_class(r) != ERROR_CLASS_REJECT ? r : 0;
+}
+
 /* ---- into the log ---- */
 
 /* The event, after what is to be told of a rotation of the key. */

@@ -19,6 +19,12 @@ MUST_CHECK int say_event_id(char id[SAY_EVENT_ID_SIZE]);
 MUST_CHECK int say_identifier(
     struct settings *settings, struct str spelling, struct identifier *out);
 
+/* How an event names the identifier, of which the spelling ("namespace:value", or a value alone)
+ * may be one: while a rotation of the key is under way, e-mail and phone as they are spelled, so
+ * that the door tells the pair of their pseudonyms; else as it is. */
+MUST_CHECK int say_spelling(struct settings *settings, struct str spelling,
+    const struct identifier *identifier, struct identifier *out);
+
 /* Sends one native JSON event and, in the embedded mode, waits until the tables follow. Says what
  * is wrong itself. Returns an exit_code. */
 int say_event(struct verb_call *call, struct settings *settings, struct str json);

@@ -114,16 +114,20 @@ static int write_event(struct buf *out, const struct erasing *erasing)
 {
     const char *reason = verb_value(erasing->call, "--reason");
     char time[TIME_TEXT_SIZE_MAX];
+    struct identifier spelled;
     (void)time_format(erasing->receipt.requested_at, time);
-    int r =
-        buf_appendf(out, "{\"id\":\"%s\",\"type\":\"erasure_requested\",\"time\":\"%s\",\"ids\":{",
+    int r = say_spelling(
+        erasing->settings, str_of(erasing->call->arguments[0]), &erasing->identifier, &spelled);
+    if (r == 0)
+        r = buf_appendf(out,
+            "{\"id\":\"%s\",\"type\":\"erasure_requested\",\"time\":\"%s\",\"ids\":{",
             erasing->receipt.id, time);
     if (r == 0)
-        r = json_write_text(out, erasing->identifier.namespace);
+        r = json_write_text(out, spelled.namespace);
     if (r == 0)
         r = buf_append(out, ":", 1);
     if (r == 0)
-        r = json_write_text(out, erasing->identifier.value);
+        r = json_write_text(out, spelled.value);
     if (r == 0)
         r = buf_append_str(out, STR("},\"properties\":{\"reason\":"));
     if (r == 0)

@@ -27,7 +27,8 @@ struct met {
     struct str namespace, value, why;
     uint8_t person[KEY_SIZE];
     bool known;
-    bool parted; /* from where it was met, by a word */
+    bool parted;   /* from where it was met, by a word */
+    bool rotation; /* from where it was met: another pseudonym of the same value */
 };
 
 struct search {
@@ -79,6 +80,7 @@ static int add(struct search *search, const uint8_t node[KEY_SIZE], const struct
         met->first_at = link->first_at;
         met->last_at = link->last_at;
         met->parted = link->parted;
+        met->rotation = link->rotation;
         r = arena_dup(search->arena, link->first_id, &met->first_id);
         if (r == 0)
             r = arena_dup(search->arena, link->last_id, &met->last_id);
@@ -126,6 +128,14 @@ static void show_step(struct render_table *table, const struct met *met, bool fi
     if (first) {
         for (int i = 0; i < 5; i++)
             render_nothing(table);
+        return;
+    }
+    if (met->rotation) {
+        render_nothing(table);
+        render_time(table, met->first_at);
+        render_text(table, STR("key rotation"));
+        render_nothing(table);
+        render_nothing(table);
         return;
     }
     render_integer(table, met->events);
@@ -276,7 +286,8 @@ const struct verb verb_explain = {
               "first and last event\n"
               "that shows both and how many do; where the two are not one person, what keeps them "
               "apart: generic,\n"
-              "shared, a rejected claim, or no link at all. Exit 4 when nobody is known by one of "
+              "shared, a rejected claim, or no link at all. \"key rotation\" links two pseudonyms "
+              "of one value. Exit 4 when nobody is known by one of "
               "them.\n"
               "credit: the touches before a conversion (or refund), named by its conversion, order "
               "or event id, with "

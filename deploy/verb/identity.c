@@ -93,14 +93,19 @@ static int show_link(void *context, const struct reader_link *link)
 {
     struct shown *shown = context;
     bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
-    render_text(shown->table, weaker ? STR("stronger") : STR("weaker"));
+    render_text(shown->table, link->rotation ? STR("rotation")
+                              : weaker       ? STR("stronger")
+                                             : STR("weaker"));
     int r = reader_node(
         shown->reader, weaker ? link->stronger : link->weaker, show_other, shown->table);
     if (r < 0)
         return r;
     for (int i = 0; r == READER_ABSENT && i < 4; i++)
         render_nothing(shown->table);
-    render_integer(shown->table, link->events);
+    if (link->rotation)
+        render_nothing(shown->table);
+    else
+        render_integer(shown->table, link->events);
     render_time(shown->table, link->first_at);
     render_time(shown->table, link->last_at);
     render_text(shown->table, link->parted ? STR("parted") : STR("stands"));

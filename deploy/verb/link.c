@@ -68,7 +68,7 @@ static int ever_linked(struct verb_call *call, struct settings *settings,
 
 static int say(struct verb_call *call, struct settings *settings, bool link)
 {
-    struct identifier ends[2];
+    struct identifier ends[2], spelled[2];
     char id[SAY_EVENT_ID_SIZE];
     bool linked = true;
     CLEANUP(buf_free) struct buf json = {0};
@@ -83,8 +83,10 @@ static int say(struct verb_call *call, struct settings *settings, bool link)
         return EXIT_NOT_FOUND;
     }
     r = say_event_id(id);
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        r = say_spelling(settings, str_of(call->arguments[i]), &ends[i], &spelled[i]);
     if (r == 0)
-        r = write_event(&json, ends, link, verb_value(call, "--reason"), id);
+        r = write_event(&json, spelled, link, verb_value(call, "--reason"), id);
     if (r < 0)
         return verb_fail(call, r, "cannot write the event");
     r = say_event(call, settings, buf_str(&json));

@@ -12,6 +12,7 @@
 
 struct matches {
     struct settings *settings;
+    struct reader *reader;
     struct lookup_match *items;
     size_t count;
 };
@@ -39,25 +40,57 @@ static int add_match(void *context, const struct reader_identity *identity)
     return r;
 }
 
-/* One identifier through the door's normalisation, then the table. */
-static int look_up_one(
-    struct matches *matches, struct reader *reader, struct str namespace, struct str value)
+/* What the value's pseudonyms of other keys match. */
+static int add_pseudonym(void *context, const struct reader_node *node)
 {
+    struct matches *matches = context;
+    return reader_lookup(matches->reader, node->namespace, node->value, add_match, matches);
+}
+
+static int add_pseudonyms(struct matches *matches, size_t first)
+{
+    uint8_t nodes[READER_PSEUDONYMS_MAX][KEY_SIZE];
+    size_t count = 0;
+    if (matches->count == first)
+        return 0;
+    int r = reader_pseudonyms(matches->reader, matches->items[first].node, nodes, &count);
+    for (size_t i = 1; r >= 0 && i < count; i++)
+        r = reader_node(matches->reader, nodes[i], add_pseudonym, matches);
+    return r < 0 ? r : 0;
+}
+
+/* One identifier through the door's normalisation, then the table. */
+static int look_up_with(struct matches *matches, const struct identifier_config *config,
+    struct str namespace, struct str value)
+{
+    size_t first = matches->count;
     struct identifier identifier = {.namespace = namespace, .value = value};
     struct identifier_report report;
     struct touchpoint event;
     touchpoint_init(&event);
     event.identifiers = &identifier;
     event.identifiers_count = 1;
-    int r = identifier_normalise(
-        &matches->settings->door.identifiers, &matches->settings->arena, &event, &report);
+    int r = identifier_normalise(config, &matches->settings->arena, &event, &report);
     if (r == ERR_NO_IDENTIFIER)
         return 0;
     if (r < 0)
         return r;
-    r = reader_lookup(
-        reader, event.identifiers[0].namespace, event.identifiers[0].value, add_match, matches);
-    return r < 0 ? r : 0;
+    r = reader_lookup(matches->reader, event.identifiers[0].namespace, event.identifiers[0].value,
+        add_match, matches);
+    return r < 0 ? r : add_pseudonyms(matches, first);
+}
+
+/* Under the key in use; a value that is not known so, under the next one: another door may have
+ * retired the old one already. */
+static int look_up_one(struct matches *matches, struct str namespace, struct str value)
+{
+    struct identifier_config config = matches->settings->door.identifiers;
+    size_t first = matches->count;
+    int r = look_up_with(matches, &config, namespace, value);
+    if (r < 0 || matches->count > first || !config.next.live)
+        return r;
+    identifier_config_follow(&config);
+    return look_up_with(matches, &config, namespace, value);
 }
 
 static bool read_uuid(struct str text, uint8_t person[KEY_SIZE])
@@ -88,7 +121,7 @@ static int keep_person(void *context, const struct reader_person *person)
 int lookup_persons(struct settings *settings, struct reader *reader, struct str spelling,
     struct lookup_match matches[LOOKUP_PERSONS_MAX], size_t *count)
 {
-    struct matches found = {.settings = settings, .items = matches};
+    struct matches found = {.settings = settings, .reader = reader, .items = matches};
     const struct namespace_table *table = settings->door.identifiers.namespaces;
     *count = 0;
     struct lookup_match direct = {.namespace = STR("person"), .why = STR("self")};
@@ -106,13 +139,13 @@ int lookup_persons(struct settings *settings, struct reader *reader, struct str 
         struct str name = str_make(spelling.data, (size_t)(colon - spelling.data));
         if (namespace_rank(table, name) >= 0) {
             struct str value = str_make(colon + 1, spelling.size - name.size - 1);
-            int r = look_up_one(&found, reader, name, value);
+            int r = look_up_one(&found, name, value);
             *count = found.count;
             return r;
         }
     }
     for (size_t rank = 0; rank < table->count; rank++) {
-        int r = look_up_one(&found, reader, table->rules[rank].name, spelling);
+        int r = look_up_one(&found, table->rules[rank].name, spelling);
         if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
             return r;
     }
@@ -410,7 +443,8 @@ const struct verb verb_lookup = {
     .arguments = "IDENTIFIER",
     .detail = "IDENTIFIER is namespace:value (email:Hana@example.jp), a person's id, or a bare "
               "value that is tried in\n"
-              "every namespace. E-mail and phone are compared by pseudonym, in any spelling. "
+              "every namespace. E-mail and phone are compared by pseudonym, in any spelling, of "
+              "either live key. "
               "Prints every identifier\n"
               "of each person found, and why it belongs there. Of a number that several share, all "
               "who were seen with it\n"

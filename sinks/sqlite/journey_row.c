@@ -462,6 +462,22 @@ int writer_profile(struct writer *writer, const struct result *result)
 
 /* ---- identifier ---- */
 
+/* A pair of a key rotation: like one that an event shows, but the newer pseudonym stands for the
+ * event. */
+static int put_rotation(struct writer *writer, const struct person_of *of)
+{
+    sqlite3_stmt *put;
+    bool newer_first = memcmp(of->node, of->older, KEY_SIZE) < 0;
+    int r = of->has_older ? writer_statement(writer, STATEMENT_LINK_PUT, &put) : 0;
+    if (r < 0 || !of->has_older)
+        return r;
+    bind_blob(put, 1, str_make(newer_first ? of->older : of->node, KEY_SIZE));
+    bind_blob(put, 2, str_make(newer_first ? of->node : of->older, KEY_SIZE));
+    sqlite3_bind_int64(put, 3, of->rotated_at);
+    bind_blob(put, 4, str_make(of->node, KEY_SIZE));
+    return writer_step(writer, put);
+}
+
 int writer_identifier(struct writer *writer, const struct result *result)
 {
     struct person_of of;
@@ -469,7 +485,9 @@ int writer_identifier(struct writer *writer, const struct result *result)
     if (result->key.size != KEY_SIZE)
         return ERR_AVRO;
     if (result->tombstone) {
-        int r = writer_statement(writer, STATEMENT_IDENTIFIER_DELETE, &statement);
+        int r = writer_links_delete(writer, result->key);
+        if (r == 0)
+            r = writer_statement(writer, STATEMENT_IDENTIFIER_DELETE, &statement);
         if (r < 0)
             return r;
         bind_blob(statement, 1, result->key);
@@ -478,6 +496,8 @@ int writer_identifier(struct writer *writer, const struct result *result)
     int r = person_of_decode(&of, result->value, &writer->arena);
     if (r == 0 && memcmp(result->key.data, of.node, KEY_SIZE) != 0)
         r = ERR_AVRO;
+    if (r == 0)
+        r = put_rotation(writer, &of);
     if (r == 0)
         r = writer_statement(writer, STATEMENT_IDENTIFIER_PUT, &statement);
     if (r < 0)

@@ -42,7 +42,7 @@ struct reader_identity {
     struct str namespace;
     struct str value;
     uint8_t person[KEY_SIZE];
-    struct str why;   /* self, claim, shared, generic, rejected */
+    struct str why;   /* self, claim, shared, generic, rejected, rotated */
     int64_t events;   /* of that person that carry it */
     int64_t first_at; /* of those; 0: none */
     int64_t last_at;
@@ -91,6 +91,7 @@ struct reader_link {
     int64_t events;
     int64_t first_at;
     int64_t last_at;
+    bool rotation;       /* no event: both are pseudonyms of one value */
     struct str first_id; /* of the events */
     struct str last_id;
     bool parted; /* a word that stands says that they are not one: the link counts for nothing */
@@ -99,7 +100,13 @@ struct reader_link {
 /* All links of an identifier: to stronger ones, then to weaker ones, by key. */
 MUST_CHECK int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
     int (*found)(void *context, const struct reader_link *link), void *context);
-/* 0 when some event shows both, else READER_ABSENT. Errors: ERR_NAMESPACE. */
+/* All pseudonyms of the node's value that rotations of the key paired, itself first. */
+#define READER_PSEUDONYMS_MAX 8
+MUST_CHECK int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_SIZE],
+    uint8_t out[READER_PSEUDONYMS_MAX][KEY_SIZE], size_t *count);
+
+/* 0 when some event shows both, under whatever pseudonyms, else READER_ABSENT. Errors:
+ * ERR_NAMESPACE. */
 MUST_CHECK int reader_linked(struct reader *reader, const struct namespace_table *namespaces,
     const struct identifier *a, const struct identifier *b);
 

@@ -119,6 +119,7 @@ static int give_link(sqlite3_stmt *select, sqlite3_stmt *parted,
         .first_id = column_text(select, 3),
         .last_id = column_text(select, 4),
     };
+    link.rotation = link.first_id.size == 0;
     if (!copy_key(select, 5, link.weaker) || !copy_key(select, 6, link.stronger))
         return ERR_STATE;
     int r = read_parted(parted, link.weaker, link.stronger, &link.parted);
@@ -190,16 +191,49 @@ int reader_candidates(struct reader *reader, const uint8_t node[KEY_SIZE], int64
     return r;
 }
 
-struct pair {
+/* In a row of a rotation the newer pseudonym stands where the event's key does. */
+#define PSEUDONYMS_SQL                                                                             \
+    "SELECT iif(weaker = ?1, stronger, weaker) FROM event_link "                                   \
+    "WHERE (weaker = ?1 OR stronger = ?1) AND event_key IN (weaker, stronger)"
+
+int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_SIZE],
+    uint8_t out[READER_PSEUDONYMS_MAX][KEY_SIZE], size_t *count)
+{
+    sqlite3_stmt *select = NULL;
     uint8_t other[KEY_SIZE];
+    memcpy(out[0], node, KEY_SIZE);
+    *count = 1;
+    int r = database_prepare(reader->db, PSEUDONYMS_SQL, &select);
+    for (size_t i = 0; r == 0 && i < *count; i++) {
+        int code;
+        bind_blob(select, 1, str_make(out[i], KEY_SIZE));
+        while ((code = sqlite3_step(select)) == SQLITE_ROW && *count < READER_PSEUDONYMS_MAX) {
+            bool known = !copy_key(select, 0, other);
+            for (size_t k = 0; k < *count; k++)
+                known |= memcmp(out[k], other, KEY_SIZE) == 0;
+            if (!known)
+                memcpy(out[(*count)++], other, KEY_SIZE);
+        }
+        r = database_error(code);
+        sqlite3_reset(select);
+    }
+    sqlite3_finalize(select);
+    return r;
+}
+
+/* Whether a link leads to one of several nodes. */
+struct pair {
+    uint8_t others[READER_PSEUDONYMS_MAX][KEY_SIZE];
+    size_t count;
     bool found;
 };
 
 static int is_pair(void *context, const struct reader_link *link)
 {
     struct pair *pair = context;
-    pair->found |= memcmp(link->weaker, pair->other, KEY_SIZE) == 0 ||
-                   memcmp(link->stronger, pair->other, KEY_SIZE) == 0;
+    for (size_t i = 0; i < pair->count; i++)
+        pair->found |= memcmp(link->weaker, pair->others[i], KEY_SIZE) == 0 ||
+                       memcmp(link->stronger, pair->others[i], KEY_SIZE) == 0;
     return 0;
 }
 
@@ -207,12 +241,17 @@ int reader_linked(struct reader *reader, const struct namespace_table *namespace
     const struct identifier *a, const struct identifier *b)
 {
     struct pair pair = {.found = false};
-    uint8_t node[KEY_SIZE];
+    uint8_t node[KEY_SIZE], other[KEY_SIZE], nodes[READER_PSEUDONYMS_MAX][KEY_SIZE];
+    size_t count = 0;
     int r = reader_node_id(namespaces, a, node);
     if (r == 0)
-        r = reader_node_id(namespaces, b, pair.other);
+        r = reader_node_id(namespaces, b, other);
     if (r == 0)
-        r = reader_links(reader, node, is_pair, &pair);
+        r = reader_pseudonyms(reader, node, nodes, &count);
+    if (r == 0)
+        r = reader_pseudonyms(reader, other, pair.others, &pair.count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = reader_links(reader, nodes[i], is_pair, &pair);
     return r < 0 ? r : pair.found ? 0 : READER_ABSENT;
 }
 

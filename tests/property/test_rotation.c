@@ -86,7 +86,8 @@ struct run {
 
 static const uint8_t tenant_key[32] = "a key of tests, not of tenants";
 static struct hmac_key person_key;
-static uint64_t newer_events, pairs_told, erased_events, apart, renamed_rows, by_schedule;
+static uint64_t newer_events, pairs_told, erased_events, apart, renamed_rows, by_schedule,
+    by_schedule_rotated;
 
 static void find(struct run *run, const char *wrong)
 {
@@ -495,18 +496,18 @@ static bool by_signature_alone(const struct run *plain, const struct case_event 
     return false;
 }
 
-/* The same events stand, with the same persons, as without a rotation. */
+/* The same events stand, with the same persons, as without a rotation; but for cases at that limit.
+ */
 static void check_same(struct run *run, const struct run *plain)
 {
     const struct test *test = run->test;
     bool limit = false;
-    for (size_t i = 0; i < test->plain.events_count; i++) {
-        const struct case_event *event = &test->plain.events[i];
-        bool differs = run->seen[i] != plain->seen[i];
-        bool excused = differs && run->seen[i] && by_signature_alone(plain, event);
-        limit |= excused;
-        erased_events += event->kind == CASE_EVENT && !plain->seen[i];
-        if (differs && !excused)
+    for (size_t i = 0; i < test->plain.events_count; i++)
+        limit |= test->kept[i] && test->keys[i] > 1 && !plain->seen[i] &&
+                 by_signature_alone(plain, &test->plain.events[i]);
+    for (size_t i = 0; i < test->plain.events_count && !limit; i++) {
+        erased_events += test->plain.events[i].kind == CASE_EVENT && !plain->seen[i];
+        if (run->seen[i] != plain->seen[i])
             find(run, run->seen[i] ? "an event stands that an erasure took"
                                    : "an event is gone that no erasure took");
     }
@@ -524,8 +525,23 @@ static void check_same(struct run *run, const struct run *plain)
     }
 }
 
+/* Another schedule of the rotated run ends as the plain one did. */
+static bool agrees_once(const struct run *plain, uint64_t seed)
+{
+    static struct run run;
+    for (uint64_t other = 1; other <= SCHEDULES_MAX; other++) {
+        run_case(&run, plain->test, seed + SCHEDULES_MAX + other, true);
+        if (!run.wrong)
+            check_same(&run, plain);
+        if (!run.wrong)
+            return true;
+    }
+    return false;
+}
+
 /* What an erasure takes depends, without a rotation too, on when it reaches the timeline. So the
- * run is compared with several; where these differ among themselves, no more is asked. */
+ * run is compared with several; where these differ among themselves, no more is asked. The same
+ * where schedules of the rotated run do: links that are taken back go a step more. */
 static const char *judge_erasure(const struct run *run, uint64_t seed)
 {
     static struct run plain, before, judged;
@@ -543,7 +559,9 @@ static const char *judge_erasure(const struct run *run, uint64_t seed)
         if (!judged.wrong)
             return NULL;
     }
-    return judged.wrong;
+    bool agrees = agrees_once(&plain, seed);
+    by_schedule_rotated += agrees;
+    return agrees ? NULL : judged.wrong;
 }
 
 static const char *judge(struct test *test, uint64_t seed)
@@ -686,10 +704,11 @@ int main(int argc, char **argv)
     int failed = cases ? pclose(cases) : 1;
     (void)printf(
         "%d of %zu cases differ; %llu pairs, %llu events of newer keys, %llu rows of newer "
-        "pseudonyms, %llu events erased, %llu cases at the signatures' limit, %llu by the "
-        "schedule\n",
+        "pseudonyms, %llu events erased, %llu cases at the signatures' limit, %llu and "
+        "%llu by the schedule\n",
         bad, lines, (unsigned long long)pairs_told, (unsigned long long)newer_events,
         (unsigned long long)renamed_rows, (unsigned long long)erased_events,
-        (unsigned long long)apart, (unsigned long long)by_schedule);
+        (unsigned long long)apart, (unsigned long long)by_schedule,
+        (unsigned long long)by_schedule_rotated);
     return bad > 0 || failed || lines != count;
 }
