@@ -52,7 +52,7 @@ struct raw_case {
     size_t count;
 };
 
-struct counts {
+struct tally {
     uint64_t dropped, refused, stood, nodes;
 };
 
@@ -166,7 +166,7 @@ static void keep_nodes(struct piped *piped, const struct touchpoint *event)
 }
 
 static int pass(
-    struct piped *piped, const struct raw_event *from, size_t number, struct counts *counts)
+    struct piped *piped, const struct raw_event *from, size_t number, struct tally *counts)
 {
     struct identifier identifiers[IDS_MAX];
     struct touchpoint event;
@@ -251,7 +251,7 @@ static int look(void *context, struct str key, struct str value)
     return 0;
 }
 
-static const char *judge(const struct raw_case *given, int32_t partitions, struct counts *counts)
+static const char *judge(const struct raw_case *given, int32_t partitions, struct tally *counts)
 {
     static struct piped piped;
     struct identify_config identify = {
@@ -303,7 +303,7 @@ static void print_case(const struct raw_case *given)
 
 static void shrink(struct raw_case *given, int32_t partitions, const char *wrong)
 {
-    struct counts counts = {0};
+    struct tally counts = {0};
     for (size_t i = 0; i < given->count;) {
         struct raw_case part = *given;
         memmove(&part.events[i], &part.events[i + 1], (--part.count - i) * sizeof *part.events);
@@ -315,7 +315,7 @@ static void shrink(struct raw_case *given, int32_t partitions, const char *wrong
     }
 }
 
-static int run_case(uint64_t seed, struct counts *counts)
+static int run_case(uint64_t seed, struct tally *counts)
 {
     static const int32_t partitions[] = {1, 3, 8};
     static struct raw_case given;
@@ -337,7 +337,7 @@ int main(int argc, char **argv)
 {
     const char *wanted = getenv("TABIJI_SEED");
     unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0, count = CASES_DEFAULT;
-    struct counts counts = {0};
+    struct tally counts = {0};
     int at = 1, bad = 0;
     if (argc > at && strcmp(argv[at], "--long") == 0) {
         count = CASES_LONG;
