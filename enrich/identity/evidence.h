@@ -37,6 +37,7 @@
  *  - evidence of an event that vanished says nothing, for good (also where the event is sent again,
  *    and stands since it is a device's and occurred after the erasure).
  * The result is that of a build without those events, but for generic marks and epochs, which stay.
+ * What rotation.h pairs stays too: an erased value is suppressed under every key.
  * Which events are the person's is what belongs to it when the erasure comes to its timeline, and
  * what comes to it later; enrich/identity/erasure.h says what follows from the set of events alone.
  */

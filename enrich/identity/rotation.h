@@ -34,7 +34,8 @@
  * the event's first node is another's or generic. Where the strongest identifiers of an event are
  * several pseudonyms of one kind with different roots of one rank, the first in id order decides,
  * and the two keys may differ in it. A pseudonym that was generic before its pair was told keeps
- * the events that have nothing but generic identifiers.
+ * the events that have nothing but generic identifiers. A visit of an e-mail or phone that names no
+ * device, under way when the old key is retired, becomes two sessions.
  */
 #pragma once
 

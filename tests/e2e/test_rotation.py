@@ -153,6 +153,8 @@ def erased(shop):
     gone = json.loads(shop.tell("erase", "--json", "--confirm", f"email:{HANA}").stdout)
     assert gone["left_over"] == 0 and gone["events"] >= 6, gone
     shop.tell("lookup", f"email:{HANA}", code=4)
+    assert shop.rows("SELECT count(*) FROM event_link WHERE event_key IN (weaker, stronger) "
+                     "AND event_key NOT IN (SELECT node FROM identifier)") == [(0,)]
     kept = shop.persons()
     shop.load([event(60, email=HANA), event(61, email=HANA, cookie="c-later")])
     assert shop.persons() == kept, "the erased e-mail is suppressed under the new key"

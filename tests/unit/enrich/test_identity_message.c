@@ -240,6 +240,56 @@ static void test_valid_signature_of_another_node_false(void **state)
     assert_false(identity_message_valid(namespace_table_default(), &message));
 }
 
+/* A pass is at one of the newer pseudonyms that it names; a rotation is told by its older node. */
+static void test_valid_rotation_at_another_node_false(void **state)
+{
+    struct identity_message message;
+    struct link_end links[2];
+    identity_message_init(&message);
+    memset(links, 0, sizeof links);
+    message.kind = IDENTITY_KIND_PASS_LINK;
+    message.links = links;
+    message.links_count = 2;
+    links[0].node[0] = LOGIN;
+    links[1].node[0] = EMAIL;
+    message.newer = STR("\x01");
+    message.to[0] = EMAIL;
+    const struct namespace_table *table = namespace_table_default();
+    assert_true(identity_message_valid(table, &message));
+    message.kind = IDENTITY_KIND_PASS_UNLINK;
+    assert_false(identity_message_valid(table, &message)); /* of nobody's erasure */
+    message.has_person = true;
+    assert_true(identity_message_valid(table, &message));
+    message.kind = IDENTITY_KIND_PASS_EVIDENCE;
+    assert_false(identity_message_valid(table, &message)); /* of no event */
+    message.has_event_key = true;
+    assert_true(identity_message_valid(table, &message));
+    message.chain_index = 1;
+    assert_false(identity_message_valid(table, &message));
+    message.chain_index = -1;
+    assert_false(identity_message_valid(table, &message));
+    message.chain_index = 0;
+    message.newer = STR("\x02");
+    assert_false(identity_message_valid(table, &message));
+    message.newer = STR("\x00");
+    assert_false(identity_message_valid(table, &message)); /* that is the login */
+    message.newer = STR("\x01");
+    links[0].node[0] = LOGIN + 1; /* a set */
+    assert_false(identity_message_valid(table, &message));
+    links[0].node[0] = CLASSES;
+    assert_false(identity_message_valid(table, &message));
+    message.kind = IDENTITY_KIND_ROTATE;
+    message.links_count = 1;
+    message.has_other = true;
+    links[0].node[0] = message.from[0] = EMAIL;
+    assert_true(identity_message_valid(table, &message));
+    links[0].node[1] = 1; /* says another than sends it */
+    assert_false(identity_message_valid(table, &message));
+    links[0].node[1] = 0;
+    message.to[0] = COOKIE;
+    assert_false(identity_message_valid(table, &message));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_valid_what_no_owner_sends_false),
         cmocka_unit_test(test_valid_link_to_set_unordered_false),
         cmocka_unit_test(test_valid_signature_of_another_node_false),
+        cmocka_unit_test(test_valid_rotation_at_another_node_false),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,9 @@ static void test_encode_person_of_golden_bytes(void **state)
                                      "8101"                             /* epoch -65 */
                                      "00"                               /* why */
                                      "00"                               /* no root */
-                                     "00");                             /* no own */
+                                     "00"                               /* no own */
+                                     "00"                               /* no older */
+                                     "00");                             /* rotated_at */
     struct person_of record, back;
     person_of_init(&record);
     for (uint8_t i = 0; i < 16; i++) {
@@ -274,7 +276,7 @@ static int decode_epoch(struct str epoch, int64_t *out)
     struct person_of record;
     struct arena arena = {0};
     CLEANUP(buf_free) struct buf bytes = {0};
-    static const char head[16 + 1 + 1 + 16], tail[3];
+    static const char head[16 + 1 + 1 + 16], tail[5];
     int r = buf_append(&bytes, head, sizeof(head));
     if (r == 0)
         r = buf_append_str(&bytes, epoch);
