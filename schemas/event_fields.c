@@ -39,14 +39,14 @@ static const struct event_field campaign_fields[] = {
     {TEXT(campaign, term)},
 };
 static const struct event_part part_campaign = {campaign_fields, 7, 0, 0, 0, 0xF88BB8A8724C81EC,
-    {[12] = 6, [13] = 0, [26] = 4, [34] = 1, [41] = 5, [46] = 3, [62] = 2}};
+    {[13] = 0, [20] = 6, [30] = 1, [33] = 4, [41] = 5, [46] = 3, [62] = 2}};
 
 static const struct event_field click_fields[] = {
     {TEXT(click, kind)},
     {TEXT(click, value)},
 };
 static const struct event_part part_click = {
-    click_fields, 2, 1u << 0 | 1u << 1, 0, 0, 0xE220A8397B1DCDAF, {[48] = 1, [61] = 0}};
+    click_fields, 2, 1u << 0 | 1u << 1, 0, 0, 0xE220A8397B1DCDAF, {[27] = 0, [48] = 1}};
 
 static const struct event_field page_fields[] = {
     {TEXT(page, host)},
@@ -59,7 +59,7 @@ static const struct event_field page_fields[] = {
     {PLAIN("url", URL)},
 };
 static const struct event_part part_page = {page_fields, 8, 0, 0, 0, 0x6E789E6AA1B965F4,
-    {[3] = 1, [11] = 0, [14] = 5, [22] = 4, [27] = 3, [42] = 7, [54] = 2, [59] = 6}};
+    {[4] = 7, [14] = 5, [20] = 1, [22] = 4, [27] = 3, [28] = 0, [54] = 2, [59] = 6}};
 
 static const struct event_field device_fields[] = {
     {TEXT(device, app)},
@@ -70,8 +70,8 @@ static const struct event_field device_fields[] = {
     {TEXT(device, os)},
     {TEXT(device, screen)},
 };
-static const struct event_part part_device = {device_fields, 7, 0, 0, 0, 0xE220A8397B1DCDAF,
-    {[2] = 2, [7] = 0, [39] = 4, [46] = 6, [48] = 5, [53] = 1, [61] = 3}};
+static const struct event_part part_device = {device_fields, 7, 0, 0, 0, 0x6E789E6AA1B965F4,
+    {[8] = 4, [18] = 2, [20] = 1, [38] = 0, [40] = 6, [48] = 3, [52] = 5}};
 
 static const struct event_field geo_fields[] = {
     {TEXT(geo, city)},
@@ -79,7 +79,7 @@ static const struct event_field geo_fields[] = {
     {TEXT(geo, region)},
 };
 static const struct event_part part_geo = {
-    geo_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[18] = 0, [35] = 1, [46] = 2}};
+    geo_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[35] = 1, [46] = 2, [48] = 0}};
 
 static const struct event_field order_fields[] = {
     {TEXT(order, coupon)},
@@ -93,7 +93,7 @@ static const struct event_field order_fields[] = {
     {FIELD("tax", order, tax_minor, MONEY)},
 };
 static const struct event_part part_order = {order_fields, 9, 0, 0, 0, 0x6E789E6AA1B965F4,
-    {[1] = 7, [6] = 1, [11] = 4, [15] = 3, [16] = 2, [32] = 5, [36] = 0, [42] = 8, [44] = 6}};
+    {[0] = 8, [1] = 7, [6] = 1, [11] = 4, [15] = 3, [16] = 2, [32] = 5, [36] = 0, [44] = 6}};
 
 static const struct event_field item_fields[] = {
     {TEXT(order_item, category)},
@@ -102,7 +102,7 @@ static const struct event_field item_fields[] = {
     {TEXT(order_item, sku)},
 };
 const struct event_part event_part_item = {
-    item_fields, 4, 0, 1u << 2, 0, 0xE220A8397B1DCDAF, {[6] = 2, [16] = 3, [31] = 0, [50] = 1}};
+    item_fields, 4, 0, 1u << 2, 0, 0xE220A8397B1DCDAF, {[6] = 2, [21] = 3, [31] = 0, [50] = 1}};
 
 static const struct event_field call_fields[] = {
     {TEXT(call, agent)},
@@ -125,7 +125,7 @@ static const struct event_field store_fields[] = {
     {TEXT(store, terminal)},
 };
 static const struct event_part part_store = {
-    store_fields, 4, 0, 0, 0, 0xE220A8397B1DCDAF, {[17] = 2, [37] = 1, [51] = 3, [58] = 0}};
+    store_fields, 4, 0, 0, 0, 0xE220A8397B1DCDAF, {[17] = 2, [24] = 0, [37] = 1, [51] = 3}};
 
 static const struct event_field message_fields[] = {
     {FIELD("kind", message, kind, ENUM), .names = &message_kind_names},
@@ -134,7 +134,7 @@ static const struct event_field message_fields[] = {
     {TEXT(message, template)},
 };
 static const struct event_part part_message = {
-    message_fields, 4, 0, 0, 0, 0xE220A8397B1DCDAF, {[14] = 1, [30] = 2, [38] = 3, [61] = 0}};
+    message_fields, 4, 0, 0, 0, 0xE220A8397B1DCDAF, {[27] = 0, [30] = 2, [38] = 3, [44] = 1}};
 
 static const struct event_field evidence_fields[] = {
     {PLAIN("a", NODE_A)},
@@ -144,7 +144,7 @@ static const struct event_field evidence_fields[] = {
     {FIELD("sign", evidence, sign, INT), .standard = 1},
 };
 static const struct event_part part_evidence = {evidence_fields, 5, 1u << 0 | 1u << 2, 1u << 4,
-    1u << 1, 0x6E789E6AA1B965F4, {[14] = 3, [18] = 4, [20] = 1, [25] = 0, [52] = 2}};
+    1u << 1, 0xE220A8397B1DCDAF, {[0] = 3, [19] = 0, [23] = 1, [30] = 4, [63] = 2}};
 
 static const struct event_field client_fields[] = {
     {TEXT(client, address)},
@@ -160,7 +160,7 @@ static const struct event_field consent_fields[] = {
     {FIELD("personalisation", consent, personalisation, CHOICE)},
 };
 static const struct event_part part_consent = {
-    consent_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[33] = 2, [53] = 1, [58] = 0}};
+    consent_fields, 3, 0, 0, 0, 0xE220A8397B1DCDAF, {[16] = 0, [33] = 2, [53] = 1}};
 
 static const struct event_field touchpoint_fields[] = {
     {FIELD("adapter_version", touchpoint, adapter_version, INT), .trusted = true},
@@ -193,49 +193,42 @@ static const struct event_field touchpoint_fields[] = {
     {FIELD("type", touchpoint, type, TYPE)},
 };
 const struct event_part event_part_touchpoint = {touchpoint_fields, 27, 1u << 26, 0,
-    1u << 0 | 1u << 4 | 1u << 9 | 1u << 18 | 1u << 19 | 1u << 21 | 1u << 24, 0x32F81801A1A8E901,
-    {[2] = 2,
-        [3] = 15,
-        [6] = 21,
-        [7] = 1,
-        [9] = 19,
-        [13] = 26,
-        [20] = 8,
-        [23] = 3,
-        [24] = 22,
-        [26] = 9,
-        [30] = 12,
-        [31] = 6,
-        [34] = 24,
-        [38] = 14,
-        [40] = 5,
+    1u << 0 | 1u << 4 | 1u << 9 | 1u << 18 | 1u << 19 | 1u << 21 | 1u << 24, 0x282BE21753FD8812,
+    {[0] = 14,
+        [1] = 17,
+        [2] = 24,
+        [5] = 23,
+        [10] = 22,
+        [11] = 0,
+        [13] = 1,
+        [14] = 13,
+        [16] = 15,
+        [23] = 6,
+        [25] = 7,
+        [31] = 11,
+        [33] = 26,
+        [34] = 2,
+        [37] = 5,
+        [39] = 20,
+        [41] = 25,
         [42] = 16,
-        [45] = 4,
-        [47] = 17,
-        [50] = 18,
-        [51] = 10,
-        [52] = 0,
-        [55] = 13,
-        [56] = 7,
-        [58] = 25,
-        [59] = 23,
-        [62] = 20,
-        [63] = 11}};
-
-_Static_assert(offsetof(struct event_field, text) == sizeof(uint32_t), "as texts on a tape");
+        [44] = 21,
+        [46] = 10,
+        [49] = 18,
+        [53] = 12,
+        [55] = 19,
+        [56] = 9,
+        [59] = 3,
+        [60] = 8,
+        [61] = 4}};
 
 const struct event_field *event_field_find(const struct event_part *part, struct str name)
 {
-    struct {
-        uint32_t size;
-        char text[EVENT_FIELD_NAME_SIZE_MAX];
-    } entry = {.size = (uint32_t)name.size};
-    if (name.size > sizeof(entry.text))
+    char padded[EVENT_FIELD_NAME_SIZE_MAX] = {0};
+    if (name.size == 0 || name.size > sizeof(padded))
         return NULL;
-    if (name.size)
-        memcpy(entry.text, name.data, name.size);
-    int index =
-        event_field_index(part, str_make((const char *)&entry + sizeof(uint32_t), name.size));
+    memcpy(padded, name.data, name.size);
+    int index = event_field_index(part, str_make(padded, name.size));
     return index < 0 ? NULL : &part->fields[index];
 }
 

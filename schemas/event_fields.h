@@ -42,8 +42,6 @@ struct event_enum {
 
 struct event_part;
 
-/* Begins as a text on a json_tape does, so that names and keys are read alike: `size`, then `text`.
- */
 struct event_field {
     _Alignas(64) uint32_t size;           /* of the name */
     char text[EVENT_FIELD_NAME_SIZE_MAX]; /* the name, filled up with NUL */
@@ -76,37 +74,34 @@ struct event_part {
 extern const struct event_part event_part_touchpoint; /* offsets in struct touchpoint */
 extern const struct event_part event_part_item;       /* offsets in struct order_item */
 
-/* The last 8 bytes of a name, or what it has of them: names of one size that end alike and differ
- * are longer. entry: 4 bytes of size, then the name, of up to EVENT_FIELD_NAME_SIZE_MAX bytes. */
-static inline uint64_t event_field_tail(const char *entry, size_t size)
+/* The last 8 bytes of a name, zeros before it where it is shorter. Of 1 to
+ * EVENT_FIELD_NAME_SIZE_MAX bytes; 8 can be read at its start. */
+static inline uint64_t event_field_tail(const char *name, size_t size)
 {
     uint64_t tail;
-    uint32_t last;
-    if (__builtin_expect(size >= sizeof(last), 1)) { /* with bytes of the size if shorter than 8 */
-        memcpy(&tail, entry + sizeof(uint32_t) + size - sizeof(tail), sizeof(tail));
+    if (size >= sizeof(tail)) {
+        memcpy(&tail, name + size - sizeof(tail), sizeof(tail));
         return tail;
     }
-    memcpy(&last, entry + size, sizeof(last));
-    return last;
+    memcpy(&tail, name, sizeof(tail));
+    return tail << 8 * (sizeof(tail) - size);
 }
 
-static inline size_t event_field_slot(const struct event_part *part, const char *entry, size_t size)
+static inline size_t event_field_slot(const struct event_part *part, const char *name, size_t size)
 {
-    return event_field_tail(entry, size) * part->multiplier / (UINT64_MAX / EVENT_FIELD_SLOTS + 1);
+    return event_field_tail(name, size) * part->multiplier / (UINT64_MAX / EVENT_FIELD_SLOTS + 1);
 }
 
-/* The index of the field of a name that stands behind 4 bytes of its size, as texts of a json_tape
- * do; -1 when there is none. */
+/* The index of the field of a name, -1 when there is none; 8 bytes can be read at the name's start,
+ * as of texts of a json_tape. */
 static inline int event_field_index(const struct event_part *part, struct str name)
 {
-    const char *entry = name.data - sizeof(uint32_t);
-    if (__builtin_expect(name.size > EVENT_FIELD_NAME_SIZE_MAX, 0))
+    if (__builtin_expect(name.size - 1 >= EVENT_FIELD_NAME_SIZE_MAX, 0))
         return -1;
-    int index = part->slots[event_field_slot(part, entry, name.size)];
+    int index = part->slots[event_field_slot(part, name.data, name.size)];
     const struct event_field *field = &part->fields[index];
-    const char *known = (const char *)field;
     if (__builtin_expect(field->size != name.size, 0) ||
-        event_field_tail(known, name.size) != event_field_tail(entry, name.size))
+        event_field_tail(field->text, name.size) != event_field_tail(name.data, name.size))
         return -1;
     uint64_t head, known_head;
     if (name.size <= sizeof(head))

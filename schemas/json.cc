@@ -3,10 +3,11 @@
  * codes are used throughout).
  *
  * simdjson demands readable bytes behind the text, so a document whose caller does not vouch for
- * them is first copied into a buffer of the parser; then parsed; then one pass over the tape holds
- * each object to JSON_KEYS_MAX and to distinct keys (simdjson itself holds depth, UTF-8 and 64-bit
- * integers). What simdjson 3.0.1 calls a string or number error is looked at again to give it its
- * name: that is the slow path.
+ * them is first copied into a buffer of the parser. simdjson's first stage finds tokens and holds
+ * UTF-8; the tape is json_tape_build()'s, or simdjson's second stage's where that leaves it; then
+ * one pass over the tape holds each object to JSON_KEYS_MAX and to distinct keys (simdjson itself
+ * holds depth and 64-bit integers). What simdjson 3.0.1 calls a string or number error is looked at
+ * again to give it its name: that is the slow path.
  */
 #include "schemas/json.h"
 
@@ -22,6 +23,7 @@
 #include <xxhash.h>
 
 #include "schemas/error.h"
+#include "schemas/json_tape.h"
 
 static constexpr size_t TEXT_CAPACITY_MIN = 16384;
 /* simdjson counts only containers that are not empty, and wants one more: the exact limit is ours.
@@ -395,7 +397,10 @@ static int reserve(struct json_parser *parser, size_t need)
     size_t capacity = TEXT_CAPACITY_MIN;
     while (capacity < need)
         capacity *= 2;
-    if (parser->parser.allocate(capacity, SIMDJSON_DEPTH_MAX) != simdjson::SUCCESS)
+    capacity = std::min(capacity, JSON_TEXT_SIZE_MAX + JSON_INPUT_PADDING);
+    parser->capacity = 0;
+    if (parser->parser.allocate(capacity, SIMDJSON_DEPTH_MAX) != simdjson::SUCCESS ||
+        parser->parser.doc.allocate(capacity) != simdjson::SUCCESS)
         return ERR_NO_MEMORY;
     parser->capacity = capacity;
     return 0;
@@ -430,6 +435,31 @@ static void note_escapes(struct json_tape *tape, struct str text)
     }
 }
 
+/* The tape of a padded text: by simdjson's first stage and json_tape_build(), or, where that leaves
+ * it, simdjson's second. */
+static simdjson::error_code build_tape(struct json_parser *parser, struct str text)
+{
+    auto *stages = parser->parser.implementation.get();
+    auto *document = &parser->parser.doc;
+    auto error = stages->stage1(
+        reinterpret_cast<const uint8_t *>(text.data), text.size, simdjson::stage1_mode::regular);
+    if (error)
+        return error;
+    const struct json_tokens tokens = {
+        text.data, stages->structural_indexes.get(), stages->n_structural_indexes};
+    uint64_t *words = document->tape.get();
+    parser->tape.words = words;
+    parser->tape.texts = text.data;
+    if (!parser->tape.escapes && json_tape_build(&tokens, words))
+        return simdjson::SUCCESS;
+    error = stages->stage2(*document);
+    if (error)
+        return error;
+    parser->tape.texts = reinterpret_cast<const char *>(document->string_buf.get());
+    json_tape_convert(words, parser->tape.texts);
+    return simdjson::SUCCESS;
+}
+
 /* Copies the text first unless it is padded. */
 static inline int parse(struct json_parser *parser, struct str text, bool padded, struct json *out)
 {
@@ -445,14 +475,10 @@ static inline int parse(struct json_parser *parser, struct str text, bool padded
         r = copy_text(parser, text);
     if (r < 0)
         return r;
-    simdjson::dom::element root;
-    const char *readable = padded ? text.data : parser->text;
-    auto error = parser->parser.parse(readable, text.size, false).get(root);
+    note_escapes(&parser->tape, text);
+    auto error = build_tape(parser, str_make(padded ? text.data : parser->text, text.size));
     if (error)
         return name_error(error, text);
-    parser->tape.words = parser->parser.doc.tape.get();
-    parser->tape.strings = reinterpret_cast<const char *>(parser->parser.doc.string_buf.get());
-    note_escapes(&parser->tape, text);
     *out = {&parser->tape, 1};
     return 0;
 }

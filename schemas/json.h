@@ -1,5 +1,5 @@
 /*
- * JSON in: simdjson's DOM behind C, with the limits of untrusted input. JSON out: canonical text.
+ * JSON in: simdjson behind C, with the limits of untrusted input. JSON out: canonical text.
  *
  * A json_parser is reused from document to document and used by one thread. Values borrow from the
  * parser: valid until its next parse. Text values are unescaped UTF-8, and may hold U+0000.
@@ -37,15 +37,17 @@ enum json_kind {
 
 #define JSON_TEXT_PADDING 16 /* bytes behind the start of any text or key that can be read */
 
-/* simdjson's tape: a word is a kind character (top 8 bits) and a payload. Containers carry the
- * index behind their end (low 32 bits) and a count that saturates (24 bits); texts an offset into
- * `strings`, where 4 bytes of size, then the text stand; behind the last are 64 bytes more.
- * Source: simdjson, doc/tape.md. */
+/* simdjson's tape but for texts: a word is a kind character (top 8 bits) and a payload. Containers
+ * carry the index behind their end (low 32 bits) and a count that saturates (24 bits); texts an
+ * offset into `texts` (low 32 bits) and their size (24 bits), or JSON_SIZE_BEFORE and then the size
+ * in the 4 bytes before them. Source: simdjson, doc/tape.md. */
+#define JSON_SIZE_BEFORE 0xFFFFFF
+
 struct json_tape {
     const uint64_t *words;
-    const char *strings;
-    bool escapes;     /* the document has a \ somewhere; without, no text needs an escape */
-    bool escapes_nul; /* the document has \u0000 somewhere */
+    const char *texts; /* the document itself, or what simdjson unescaped */
+    bool escapes;      /* the document has a \ somewhere; without, no text needs an escape */
+    bool escapes_nul;  /* the document has \u0000 somewhere */
 };
 
 /* A value type: a place in the parser's tape. */
@@ -69,7 +71,7 @@ MUST_CHECK int json_parse_unchecked(struct json_parser *parser, struct str text,
 #define JSON_INPUT_PADDING 64 /* Source: simdjson, SIMDJSON_PADDING */
 
 /* json_parse_unchecked() in place: JSON_INPUT_PADDING bytes behind the text must be readable,
- * whatever they hold. Saves the copy of the text. */
+ * whatever they hold, and the text must stay as long as the values are used. Saves its copy. */
 MUST_CHECK int json_parse_padded(struct json_parser *parser, struct str text, struct json *out);
 
 static inline uint64_t json_word_(struct json value)
@@ -112,10 +114,12 @@ static inline double json_double(struct json value)
 /* Of JSON_TEXT. */
 static inline struct str json_text(struct json value)
 {
-    const char *entry = value.tape->strings + (json_word_(value) & (((uint64_t)1 << 56) - 1));
-    uint32_t size;
-    memcpy(&size, entry, sizeof(size));
-    return str_make(entry + sizeof(size), size);
+    uint64_t word = json_word_(value);
+    const char *text = value.tape->texts + (uint32_t)word;
+    uint32_t size = (uint32_t)(word >> 32) & JSON_SIZE_BEFORE;
+    if (__builtin_expect(size == JSON_SIZE_BEFORE, 0))
+        memcpy(&size, text - sizeof(size), sizeof(size));
+    return str_make(text, size);
 }
 
 /* True for [] and {}. */

@@ -13,7 +13,7 @@ static bool place(const struct event_part *part, struct event_part *out)
     memset(out->slots, 0, sizeof(out->slots));
     for (size_t i = 0; i < part->count; i++) {
         const struct event_field *field = &part->fields[i];
-        size_t slot = event_field_slot(out, (const char *)field, field->size);
+        size_t slot = event_field_slot(out, field->text, field->size);
         if (taken[slot])
             return false;
         taken[slot] = true;
