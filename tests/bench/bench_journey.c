@@ -340,7 +340,8 @@ static void bench_models(void)
     free(mixed);
 }
 
-/* With an argument: that part alone. */
+/* With an argument: that part alone. models only so: a stage with and one without, again and
+ * again. */
 int main(int argc, char **argv)
 {
     const char *only = argc > 1 ? argv[1] : NULL;
@@ -355,7 +356,7 @@ int main(int argc, char **argv)
         bench_stage("in time order, no cache:", false, 0);
     if (!only || strcmp(only, "shuffled") == 0)
         bench_stage("shuffled:", true, CACHE_BYTES);
-    if (!only || strcmp(only, "models") == 0)
+    if (only && strcmp(only, "models") == 0)
         bench_models();
     return 0;
 }
