@@ -264,15 +264,53 @@ static int apply_evidence(struct actor *actor, struct owner *owner, const uint8_
     return r < 0 ? r : settle(actor, owner);
 }
 
+/* Settles on what now stands of a pair, of which the owner is the weaker end. */
+static int stand(struct actor *actor, struct owner *owner, const struct evidence_set *set,
+    const uint8_t other[KEY_SIZE])
+{
+    struct evidence_row stands;
+    evidence_stands(set, other, &stands);
+    int r = owner_name(actor->owners, owner, stands.value);
+    return r < 0 ? r : apply_evidence(actor, owner, other, &stands);
+}
+
+static bool is_weaker(const struct owner *owner, const uint8_t other[KEY_SIZE])
+{
+    return memcmp(owner->id, other, KEY_SIZE) > 0;
+}
+
+/* The weaker end is who says what stands: at the stronger end a word only takes a place. */
+static int send_dropped(
+    struct actor *actor, const struct owner *owner, const struct identity_evidence *dropped)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_RETRACT;
+    message.has_other = true;
+    memcpy(message.other, owner->id, KEY_SIZE);
+    message.has_event_key = true;
+    memcpy(message.event_key, dropped->event_key, KEY_SIZE);
+    message.number = dropped->authority;
+    message.at = dropped->at;
+    return actor_send(actor, owner, dropped->other, &message);
+}
+
 static int on_evidence(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
-    struct evidence_row stands;
-    int r = evidence_take(actor->owners, owner, message, &stands);
+    struct evidence_set set;
+    int r = evidence_take(actor->owners, owner, message, &set);
     if (r <= 0)
         return r;
-    r = owner_name(actor->owners, owner, stands.value);
-    return r < 0 ? r : apply_evidence(actor, owner, message->other, &stands);
+    r = is_weaker(owner, message->other) ? stand(actor, owner, &set, message->other) : 0;
+    if (r < 0 || !set.dropped)
+        return r;
+    r = evidence_report(actor->outbox, owners_scratch(actor->owners), owner);
+    if (r < 0)
+        return r;
+    return is_weaker(owner, set.dropped_row.other)
+               ? stand(actor, owner, &set, set.dropped_row.other)
+               : send_dropped(actor, owner, &set.dropped_row);
 }
 
 /* ---- derived links and roots ---- */

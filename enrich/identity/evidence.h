@@ -24,6 +24,14 @@
  * for ever, and what one says could be unsaid. Neighbours that signatures show count, also when
  * they are unlinked.
  *
+ *  - evidence that stands, of either sign, shows both identifiers: they have rows in person_of.
+ *  - an identifier keeps a limited number of words: of each pair the last EVIDENCE_PAIR_MAX in the
+ *    order above, and of these, over all its pairs, the last EVIDENCE_MAX. Others say nothing; that
+ *    an identifier has more is told in `rejected` (too_many), once, by its node. Both ends of a
+ * pair keep count: a word counts where both keep it. What is kept is a function of the set of
+ * words, not of their order. So a word that was dropped does not come back when those above it are
+ *    unsaid: to unsay is a word too, and one that an erasure took keeps its place.
+ *
  * Erasure (type erasure_requested): every identifier in `ids` is to be erased with its person:
  *     {"id":"…","type":"erasure_requested","time":"…","ids":{"login":"u-1"}}
  * The event itself stands in no timeline. What it does (enrich/identity/erasure.h):
@@ -45,22 +53,52 @@
 
 #include "enrich/identity/message.h"
 #include "enrich/identity/owner.h"
+#include "schemas/identity_evidence.avro.h"
 
 /* Authority of an operator's link and unlink; clients have 0. */
 #define EVIDENCE_AUTHORITY_OPERATOR 100
 
-/* What stands of a pair. Slices are valid until the batch ends. */
+/* Most words of one pair, and of all pairs of one identifier, that are kept. (Tests build with
+ * smaller limits.) */
+#ifndef EVIDENCE_MAX
+#define EVIDENCE_PAIR_MAX 16
+#define EVIDENCE_MAX 128
+#endif
+
+/* What stands of a pair; slices are those of the set. */
 struct evidence_row {
     int sign; /* > 0 links, < 0 unlinks, 0: there is none */
     struct str value;
     struct str other_value;
 };
 
+/* What an identifier keeps. */
+struct evidence_item {
+    uint8_t place;
+    struct identity_evidence row;
+};
+struct evidence_set {
+    struct evidence_item items[EVIDENCE_MAX + 1];
+    size_t count;
+    bool dropped; /* that it has too many, so that the last in the order went */
+    struct identity_evidence dropped_row;
+};
+
 /* Takes in a message of kind evidence or retract (of one event the first stands, and once retracted
- * it says nothing for ever). Returns 1 and what stands of the pair then, 0 when nothing changed.
+ * it says nothing for ever). Returns 1 and what the owner keeps then, 0 when nothing changed; the
+ * dropped one may be the message's own. Slices are valid until the message has been processed.
  * Errors: ERR_STATE, those of state. */
 MUST_CHECK int evidence_take(struct owners *owners, const struct owner *owner,
-    const struct identity_message *message, struct evidence_row *stands);
+    const struct identity_message *message, struct evidence_set *out);
+
+/* What stands of a pair, of which the set's owner is the weaker end. */
+void evidence_stands(
+    const struct evidence_set *set, const uint8_t other[KEY_SIZE], struct evidence_row *out);
+
+/* Tells in `rejected` that the identifier has too many words: one row, however many are dropped.
+ * Errors: ERR_NO_MEMORY, those of outbox_send(). */
+MUST_CHECK int evidence_report(
+    struct outbox *outbox, struct arena *arena, const struct owner *owner);
 
 /* Message of an event that has evidence, of kind evidence or retract, or, where an end may have an
  * older pseudonym, of kind pass_* by way of it; `from` is left. Slices are borrowed, the message's
@@ -74,3 +112,6 @@ struct evidence_message {
 };
 MUST_CHECK int evidence_of_event(const struct namespace_table *namespaces,
     const struct touchpoint *event, enum identity_kind kind, struct evidence_message *out);
+
+/* The same word for the stronger end, which only counts it. */
+void evidence_to_stronger(const struct evidence_message *evidence, struct identity_message *out);

@@ -237,10 +237,15 @@ static int suppressed(struct visit *visit)
 static int send_evidence(struct visit *visit)
 {
     struct evidence_message evidence;
+    struct identity_message counted;
     int r = evidence_of_event(
         visit->actor->namespaces, &visit->event, IDENTITY_KIND_EVIDENCE, &evidence);
-    return r < 0 ? r
-                 : actor_send(visit->actor, visit->owner, evidence.message.to, &evidence.message);
+    if (r == 0)
+        r = actor_send(visit->actor, visit->owner, evidence.message.to, &evidence.message);
+    if (r < 0 || evidence.message.kind != IDENTITY_KIND_EVIDENCE) /* rotation tells both ends */
+        return r;
+    evidence_to_stronger(&evidence.message, &counted);
+    return actor_send(visit->actor, visit->owner, counted.to, &counted);
 }
 
 static int on_event(struct visit *visit)

@@ -144,11 +144,13 @@ static bool erasure_valid(const struct identity_message *message)
     switch (message->kind) {
     case IDENTITY_KIND_ERASE:
         return identifier(message->to);
-    case IDENTITY_KIND_EVIDENCE:
+    case IDENTITY_KIND_EVIDENCE: /* to both ends */
+        return message->has_event_key && message->has_other && identifier(message->to) &&
+               identifier(message->other) && message->links_count <= 1 &&
+               memcmp(message->other, message->to, KEY_SIZE) != 0;
     case IDENTITY_KIND_RETRACT:
         return message->has_event_key && message->has_other && identifier(message->to) &&
-               identifier(message->other) && stronger(message->other, message->to) &&
-               message->links_count <= 1;
+               identifier(message->other) && stronger(message->other, message->to);
     case IDENTITY_KIND_ALONE:
         return message->has_person && identifier(message->to);
     case IDENTITY_KIND_FORGET:

@@ -143,6 +143,8 @@ int settle_tell(
     return actor_send(actor, owner, below, &message);
 }
 
+/* Neighbours hear of a root. One that is cut off, or is none any more, believes that everybody is
+ * its own: so nobody need remember what it was told last. */
 static int change_root(struct actor *actor, struct owner *owner, const uint8_t root[KEY_SIZE])
 {
     struct edge_list below;

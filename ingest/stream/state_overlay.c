@@ -314,20 +314,27 @@ static int compare_entries(const void *a, const void *b)
         (*(const struct entry *const *)a)->key, (*(const struct entry *const *)b)->key);
 }
 
+/* Rows that came and went within the batch are nowhere: scans pass them over, or a row that changes
+ * its key with each record would make each scan longer than the last. */
+static bool is_scanned(const struct state_scan *scan, const struct entry *entry)
+{
+    return !(entry->deleted && entry->was_absent) && str_starts_with(entry->key, scan->prefix);
+}
+
 static int collect_entries(struct state_scan *scan)
 {
     uint64_t hash = hash_key(scan->table, str_make(scan->prefix.data, GROUP_SIZE));
     const struct group *group = find_group(scan->state, scan->table, scan->prefix.data, hash);
     size_t count = 0;
     for (const struct entry *e = group ? group->entries : NULL; e; e = e->group_next)
-        count += str_starts_with(e->key, scan->prefix);
+        count += is_scanned(scan, e);
     if (count == 0)
         return 0;
     scan->entries = arena_alloc(&scan->state->arena, count * sizeof *scan->entries);
     if (!scan->entries)
         return ERR_NO_MEMORY;
     for (const struct entry *e = group->entries; e; e = e->group_next)
-        if (str_starts_with(e->key, scan->prefix))
+        if (is_scanned(scan, e))
             scan->entries[scan->entries_count++] = e;
     qsort(scan->entries, count, sizeof *scan->entries, compare_entries);
     return 0;
