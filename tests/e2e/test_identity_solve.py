@@ -10,7 +10,7 @@ import sys
 from harness import PROGRAM, Workspace
 
 SPEC = pathlib.Path(os.environ.get("TABIJI_SHARED", "")) / "spec" / "identity_spec.py"
-CASES = int(os.environ.get("TABIJI_CASES", "400"))
+CASES = int(os.environ.get("TABIJI_CASES", "2000"))
 SEED = int(os.environ.get("TABIJI_SEED", "1"))
 BATCH = 40  # cases in one file, each in a name space of its own
 
@@ -94,6 +94,35 @@ def bad_input():
         assert subprocess.run([PROGRAM, "identity", *arguments], capture_output=True, input=b"").returncode == 2, arguments
 
 
+NAMESPACES = ["login", "loyalty", "email", "phone", "install", "device", "cookie", "order", "receipt", "case"]
+BAD_LINES = ["{", "[1,2", "nope", '{"id":"x"}', '{"id":"x","ids":[["planet","1"]]}', '{"id":"x","time":0,"ids":[]}',
+             '{"id":"x","time":0,"ids":[["login"]]}', '{"id":"x","id":"y","time":0,"ids":[["login","1"]]}']
+
+
+def random_files(count):
+    """Files, empty ones too, in which ids come again and bad lines and blank ones stand between good ones: the answer is that to the good
+    ones."""
+    for seed in range(SEED, SEED + count):
+        rng = random.Random(f"file {seed}")
+        lines, good, bad = [], [], 0
+        for _ in range(rng.choice([0, 1, 3, 10, 40])):
+            ids = [[rng.choice(NAMESPACES), str(rng.randint(1, 3))] for _ in range(rng.choice([1, 1, 2, 3, 5]))]
+            line = json.dumps({"id": f"e{rng.randint(0, 20)}", "time": rng.randint(-3, 8), "ids": ids})
+            if rng.random() < .05:
+                lines.append(rng.choice([*BAD_LINES, line[:len(line) // 2], line + "x"]))
+                bad += 1
+            if rng.random() < .05:
+                lines.append(rng.choice(["", "  ", "\t"]))
+            lines.append(line)
+            good.append(line)
+        limits = ("--up", str(rng.choice([1, 2, 5])), "--down", str(rng.choice([1, 2, 3, 1000])))
+        flags, verb = rng.choice([([], "solve"), (["--places"], "place")])
+        got, messages = solve(*flags, *limits, text="\n".join(lines) + rng.choice(["", "\n"]), code=6 if bad else 0)
+        expected = spec(verb, *limits, text="\n".join(good))
+        assert got == expected, f"file {seed} {verb} {limits}:\n-- got\n{got}\n-- expected\n{expected}"
+        assert messages.count("-:") == bad, (seed, messages)
+
+
 def main():
     if not SPEC.exists():
         print("skipped: no specification to compare with (TABIJI_SHARED)")
@@ -104,6 +133,7 @@ def main():
         bad_input()
         print(f"TABIJI_SEED={SEED}, {CASES} cases")
         random_cases()
+        random_files(CASES // 10)
         large_input()
         assert not any(space.path.iterdir()), "nothing is left behind"
     print("identity solve: as the specification says")

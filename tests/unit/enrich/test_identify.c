@@ -297,6 +297,25 @@ static void test_process_second_card_rejected_claim(void **state)
 
 /* ---- hubs ---- */
 
+/* Most mail that one event caused, and the sum, since the counts given. */
+struct mail {
+    uint64_t most;
+    uint64_t sum;
+};
+
+static void event_counted(struct fixture *fixture, const char *identifiers, struct mail *mail)
+{
+    const struct solo_counts *counts = solo_counts(fixture->solo);
+    uint64_t before = counts->mails[TOPIC_IDENTITY] + counts->mails[TOPIC_JOURNEY];
+    event(fixture, identifiers);
+    uint64_t sent = counts->mails[TOPIC_IDENTITY] + counts->mails[TOPIC_JOURNEY] - before;
+    mail->most = sent > mail->most ? sent : mail->most;
+    mail->sum += sent;
+    if (fixture->position % 10000 == 0)
+        assert_int_equal(solo_commit(fixture->solo), 0);
+    arena_reset(&fixture->arena);
+}
+
 static void test_process_cookie_of_many_logins_bounded(void **state)
 {
     struct fixture *fixture = *state;
@@ -305,14 +324,16 @@ static void test_process_cookie_of_many_logins_bounded(void **state)
     size_t rows, bytes;
     uint8_t cookie[KEY_SIZE];
     struct solo_counts before = {.gets = 0};
+    struct mail mail = {0};
     for (unsigned i = 0; i < 10000; i++) {
         (void)snprintf(text, sizeof text, "login:l%u cookie:kiosk", i);
-        event(fixture, text);
+        event_counted(fixture, text, &mail);
         if (i == 5000)
             before = *solo_counts(fixture->solo);
     }
     uint64_t mails = solo_counts(fixture->solo)->mails[TOPIC_IDENTITY];
     assert_int_equal(mails - before.mails[TOPIC_IDENTITY], 2 * 4999); /* link, attach */
+    assert_in_range(mail.most, 3, 8); /* also of the one that crosses */
     assert_int_equal(solo_commit(fixture->solo), 0);
     node_of("cookie:kiosk", cookie);
     assert_int_equal(solo_row(fixture->solo, TABLE_NODE, str_make(cookie, KEY_SIZE), &row), 0);
@@ -348,25 +369,6 @@ static void test_process_login_of_many_cookies_small_rows(void **state)
     assert_person(fixture, "login:l1", "login:l1", "generic");
     assert_int_equal(solo_table_size(fixture->solo, TABLE_EDGE, &rows, &bytes), 0);
     assert_int_equal(rows, 0);
-}
-
-/* Most mail that one event caused, and the sum, since the counts given. */
-struct mail {
-    uint64_t most;
-    uint64_t sum;
-};
-
-static void event_counted(struct fixture *fixture, const char *identifiers, struct mail *mail)
-{
-    const struct solo_counts *counts = solo_counts(fixture->solo);
-    uint64_t before = counts->mails[TOPIC_IDENTITY] + counts->mails[TOPIC_JOURNEY];
-    event(fixture, identifiers);
-    uint64_t sent = counts->mails[TOPIC_IDENTITY] + counts->mails[TOPIC_JOURNEY] - before;
-    mail->most = sent > mail->most ? sent : mail->most;
-    mail->sum += sent;
-    if (fixture->position % 10000 == 0)
-        assert_int_equal(solo_commit(fixture->solo), 0);
-    arena_reset(&fixture->arena);
 }
 
 /* Rows and bytes of all tables of identity. */
@@ -466,6 +468,22 @@ static void test_process_logins_that_share_a_phone_never_merge(void **state)
             assert_person(fixture, login, login, "self");
         }
     }
+    struct mail mail = {0};
+    struct str row;
+    uint8_t phone[KEY_SIZE];
+    size_t rows, bytes;
+    for (unsigned i = 6; i < 10000; i++) {
+        (void)snprintf(text, sizeof text, "login:l%u phone:desk", i);
+        event_counted(fixture, text, &mail);
+    }
+    assert_in_range(mail.most, 3, 4); /* link, attach, put */
+    assert_int_equal(solo_commit(fixture->solo), 0);
+    node_of("phone:desk", phone);
+    assert_int_equal(solo_row(fixture->solo, TABLE_NODE, str_make(phone, KEY_SIZE), &row), 0);
+    assert_in_range(row.size, 1, 500);
+    assert_int_equal(solo_table_size(fixture->solo, TABLE_EDGE, &rows, &bytes), 0);
+    assert_int_equal(rows, 0);
+    assert_person(fixture, "login:l9999", "login:l9999", "self");
 }
 
 /* ---- bad input ---- */

@@ -168,6 +168,23 @@ static void test_native_depth_and_keys_over_the_limit_are_400(void **state)
     assert_refused(fixture, buf_str(&keys), 400, "too_many_keys");
 }
 
+/* An adversary's list: refused whole, with a reason; the events beside it stand. */
+static void test_native_event_of_a_thousand_identifiers_is_refused(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    CLEANUP(buf_free) struct buf body = {0};
+    assert_int_equal(buf_appendf(&body, "[" GOOD("1") ",{\"id\":\"2\",\"type\":\"page_viewed\","
+                                                      "\"ids\":{\"cookie\":[\"c\""),
+        0);
+    for (int i = 1; i < 1000; i++)
+        assert_int_equal(buf_appendf(&body, ",\"c%d\"", i), 0);
+    assert_int_equal(buf_appendf(&body, "]}}]"), 0);
+    assert_answer(fixture, buf_str(&body), 200,
+        "{\"accepted\":1,\"duplicates\":0,\"rejected\":[{\"index\":1,\"code\":\"too_many\","
+        "\"pointer\":\"/ids\",\"hint\":\"\"}]}");
+    assert_string_equal(exchange_events_text(fixture), STORED("1"));
+}
+
 static void test_native_single_event_without_usable_id_is_400(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -393,6 +410,7 @@ int main(void)
         CASE(test_native_bad_line_is_one_verdict),
         CASE(test_native_body_that_is_no_json_is_400),
         CASE(test_native_depth_and_keys_over_the_limit_are_400),
+        CASE(test_native_event_of_a_thousand_identifiers_is_refused),
         CASE(test_native_single_event_without_usable_id_is_400),
         CASE(test_native_event_that_is_not_acceptable_is_rejected_with_payload),
         CASE(test_native_hostile_text_is_stored_as_it_is),
