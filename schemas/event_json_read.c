@@ -524,7 +524,7 @@ static int read_flat(
         return fail(reader, ERR_FIELD_TYPE, str_make(NULL, 0), STR("an object is wanted here"));
     set_standards(part, base);
     struct members members = members_of(reader, part, value);
-    const struct event_field *field;
+    const struct event_field *field = NULL;
     int r;
     while ((r = next_field(reader, &members, &field, &value)) > 0) {
         if (field->kind == EVENT_FIELD_ITEMS) /* read_order() reads them */
@@ -630,7 +630,7 @@ int event_json_read(struct json value, bool trusted, struct arena *arena, struct
         return fail(&reader, ERR_FIELD_TYPE, str_make(NULL, 0), STR("an event is an object"));
     touchpoint_init(out);
     struct members members = members_of(&reader, part, value);
-    const struct event_field *field;
+    const struct event_field *field = NULL;
     bool quality_said = false;
     bool time_said = false;
     int r;

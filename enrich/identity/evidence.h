@@ -114,4 +114,4 @@ MUST_CHECK int evidence_of_event(const struct namespace_table *namespaces,
     const struct touchpoint *event, enum identity_kind kind, struct evidence_message *out);
 
 /* The same word for the stronger end, which only counts it. */
-void evidence_to_stronger(const struct evidence_message *evidence, struct identity_message *out);
+void evidence_to_stronger(const struct identity_message *to_weaker, struct identity_message *out);

@@ -14,6 +14,7 @@
 #include "enrich/identity/rotation.h"
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/evidence.h"
 #include "enrich/identity/settle.h"
 #include "ingest/normalise/identifier.h"
 #include "schemas/error.h"
@@ -202,23 +203,28 @@ static int issue_evidence(
     struct actor *actor, const struct owner *owner, const struct identity_message *passed)
 {
     struct link_end ends[EVENT_IDENTIFIERS_MAX];
-    struct identity_message message;
+    struct identity_message message, counted;
     if (sort_ends(passed, ends) < 2)
         return 0; /* of a value and itself */
     identity_message_init(&message);
     message.kind = takes_back(passed) ? IDENTITY_KIND_RETRACT : IDENTITY_KIND_EVIDENCE;
     message.has_other = message.has_event_key = true;
     memcpy(message.other, ends[0].node, KEY_SIZE);
+    memcpy(message.to, ends[1].node, KEY_SIZE);
     memcpy(message.event_key, passed->event_key, KEY_SIZE);
-    if (!takes_back(passed)) {
-        message.value = ends[1].value;
-        message.links = ends;
-        message.links_count = 1;
-        message.on = passed->on;
-        message.number = passed->number;
-        message.at = passed->at;
-    }
-    return actor_send(actor, owner, ends[1].node, &message);
+    message.number = passed->number;
+    message.at = passed->at;
+    if (takes_back(passed))
+        return actor_send(actor, owner, message.to, &message);
+    message.value = ends[1].value;
+    message.links = ends;
+    message.links_count = 1;
+    message.on = passed->on;
+    int r = actor_send(actor, owner, message.to, &message);
+    if (r < 0)
+        return r;
+    evidence_to_stronger(&message, &counted);
+    return actor_send(actor, owner, counted.to, &counted);
 }
 
 /* On to the newer pseudonym at the position, or behind the last to the ends. */
