@@ -90,6 +90,22 @@ int credits_of_conversion(struct credits *credits, const struct rule_config *con
     return r;
 }
 
+int credits_of_weights(struct credits *credits, enum rule_model model, const uint64_t *weights,
+    size_t count, int64_t revenue)
+{
+    if (count > SPLIT_COUNT_MAX)
+        return ERR_TOO_MANY;
+    credits->count = 0;
+    int r = make_room(credits, count);
+    if (r < 0)
+        return r;
+    if (count == 0)
+        return add(
+            credits, &(struct credit){model, CREDIT_UNATTRIBUTED, CREDIT_WHOLE_PPB, revenue});
+    memcpy(credits->weights, weights, count * sizeof *weights);
+    return add_model(credits, model, count, revenue);
+}
+
 /* One model's credits of the original. */
 static int refund_model(struct credits *credits, const struct credit *original, size_t count,
     int64_t before, int64_t after)

@@ -30,6 +30,13 @@ MUST_CHECK int credits_of_conversion(struct credits *credits, const struct rule_
     const struct rule_touch *touches, size_t count, int64_t revenue);
 
 /*
+ * The same of one model whose weights are known: not all 0, their sum below 2^64. count 0:
+ * unattributed. Errors: ERR_NO_MEMORY, ERR_TOO_MANY over SPLIT_COUNT_MAX.
+ */
+MUST_CHECK int credits_of_weights(struct credits *credits, enum rule_model model,
+    const uint64_t *weights, size_t count, int64_t revenue);
+
+/*
  * Credits of a refund: of `original` (as credits_of_conversion() made them for `revenue` > 0), what
  * is taken when the refunded sum rises from `before` to `after` (0 <= before <= after <= revenue).
  * Cumulative sums are split and subtracted, so that a whole refund leaves every touch with exactly
