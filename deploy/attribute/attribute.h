@@ -6,9 +6,11 @@
 
 #include <stdio.h>
 
+#include "enrich/attribution/credit.h"
 #include "enrich/attribution/path_rules.h"
 #include "enrich/attribution/path_set.h"
 #include "sinks/sqlite/model_table.h"
+#include "enrich/attribution/touch_fit.h"
 
 #define ATTRIBUTE_MODELS_MAX 64
 #define ATTRIBUTE_UNATTRIBUTED MODEL_UNATTRIBUTED
@@ -70,8 +72,10 @@ struct attribute_options {
     uint64_t seed;
     size_t samples; /* of sampled Shapley values */
     bool transitions;
+    bool paths; /* weights of each path's touches, instead of channels */
     enum attribute_format format;
-    const char *name; /* of the input, for messages */
+    bool currency_given; /* attribute_read_database(): also where it is "" */
+    const char *name;    /* of the input, for messages */
     FILE *messages;
 };
 
@@ -107,6 +111,9 @@ void attribute_input_free(struct attribute_input *input);
 MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_step *touches,
     size_t count, const struct path_count *counted);
 
+/* Whether last_non_direct passes over a channel: the user's name, or "direct" in any case. */
+bool attribute_is_direct(const struct attribute_options *options, struct str channel);
+
 /* Names what is wrong with the row at `line`. */
 void attribute_bad_row(struct attribute_input *input, unsigned long long line, int error,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -125,6 +132,41 @@ struct attribute_answer {
 MUST_CHECK int attribute_solve(
     struct attribute_input *input, struct attribute_answer **out, size_t *count);
 
+/* ---- down to the touch (touches.c) ---- */
+
+/* Credits of paths by options->models: rules by position, and solved models by touch_fit.h. {0} is
+ * empty; end with attribute_touches_free(). */
+struct attribute_touches {
+    struct attribute_input *input;
+    struct touch_fit fits[ATTRIBUTE_MODELS_MAX]; /* by place in options->models; of rules {0} */
+    struct touch_room room;
+    struct credits credits; /* the result; its model means nothing */
+    uint64_t *weights;
+    double *parts;
+    struct path_step *steps;
+    size_t length_max;
+};
+
+/* Solves. What a model's weights cannot meet of its credits is said on options->messages. Errors:
+ * ERR_CONFIG (named: a model that needs more than a path's channels, or does not sum), and those of
+ * attribute_solve(). The input must outlive `out`, which is freed after an error too. */
+MUST_CHECK int attribute_touches_solve(
+    struct attribute_input *input, struct attribute_touches *out);
+/* The same from what attribute_solve() gave, whatever the models; those of rules may only be asked
+ * for where a path's channels say all. */
+MUST_CHECK int attribute_touches_fit(struct attribute_input *input,
+    const struct attribute_answer *answers, size_t count, struct attribute_touches *out);
+/* Credits of a path by the model at that place, for one conversion of `revenue`, until the next
+ * call in touches->credits: only touches that have some. channels: numbers in input->set. count 0:
+ * unattributed. Errors: ERR_TOO_MANY over SPLIT_COUNT_MAX touches, ERR_NO_MEMORY. */
+MUST_CHECK int attribute_touches_credit(struct attribute_touches *touches, size_t place,
+    const uint32_t *channels, size_t count, int64_t revenue);
+void attribute_touches_free(struct attribute_touches *touches);
+
+/* Solves, and writes each converting path's touches with their weights. Errors as
+ * attribute_write(). (paths.c) */
+MUST_CHECK int attribute_write_paths(struct attribute_input *input, FILE *out);
+
 /* ---- the journeys of a database instead of a file (store.c) ---- */
 
 /* Reads its paths, distinct ones with their counts; open ones did not convert. currency: of the
@@ -133,9 +175,49 @@ MUST_CHECK int attribute_solve(
 #define ATTRIBUTE_CURRENCY_SIZE 8
 MUST_CHECK int attribute_read_database(
     struct attribute_input *input, const char *path, char currency[ATTRIBUTE_CURRENCY_SIZE]);
-/* Keeps rows in model_channel as a run, instead of those that were last kept so. */
-MUST_CHECK int attribute_save(
-    const char *path, const char *currency, const struct attribute_answer *answers, size_t count);
+/* Keeps the answers in model_channel as a run, and the credits of conversions by solved models in
+ * model_credit, instead of those that were last kept so; in one transaction. */
+MUST_CHECK int attribute_save(const char *path, const char *currency,
+    const struct attribute_answer *answers, size_t count, struct attribute_touches *touches);
+
+/* ---- credits of its conversions by solved models (stored.c) ---- */
+
+struct sqlite3;
+
+/* A row of table conversion. */
+struct attribute_conversion {
+    struct str person; /* KEY_SIZE bytes */
+    struct str conversion_id;
+    struct str refund_of; /* of a refund; empty: it is a conversion */
+    int64_t occurred_at;
+    int64_t revenue_minor;
+    int64_t credit_first, credit_count;
+};
+
+struct attribute_touch_credit {
+    size_t place; /* of the model in options->models */
+    int64_t touch_index;
+    struct str touch_event_key; /* empty: unattributed */
+    struct str channel;
+    int64_t weight_ppb;
+    int64_t revenue_minor;
+};
+
+struct attribute_stored;
+
+/* For the journeys that touches->input was read from. touches and db outlive it; touches may be
+ * NULL inside attribute_stored_close(). Errors: as database_prepare(), ERR_NO_MEMORY. Threads: one.
+ */
+MUST_CHECK int attribute_stored_open(
+    struct attribute_stored **out, struct sqlite3 *db, struct attribute_touches *touches);
+void attribute_stored_close(struct attribute_stored **stored);
+
+/* Gives the credits of a conversion, by model, then touch: weights of each model sum to
+ * CREDIT_WHOLE_PPB, amounts to the revenue. A refund takes back in proportion of its original, and
+ * a whole one leaves exactly zero. found: as in sinks/sqlite/read.h. */
+MUST_CHECK int attribute_stored_credits(struct attribute_stored *stored,
+    const struct attribute_conversion *conversion,
+    int (*found)(void *context, const struct attribute_touch_credit *credit), void *context);
 
 /* Solves the configured models from what the pipeline counted, all currencies, and keeps them as a
  * run like the sink's. *out is freed by model_answers_free(). Errors: as the database's. */

@@ -275,7 +275,7 @@ static int add_touch(struct attribute_input *input, size_t at, uint32_t channel)
         input->touches_room = room;
     }
     struct str name = input->set.channels[channel];
-    bool direct = same_name(name, "direct") || str_equal(name, input->options->direct);
+    bool direct = attribute_is_direct(input->options, name);
     input->touches[at] =
         (struct path_step){.channel = channel, .flags = direct ? PATH_STEP_DIRECT : 0};
     return 0;
@@ -326,7 +326,7 @@ static uint32_t flags_of(const struct reading *reading, struct str channel, stru
 {
     const struct attribute_options *options = reading->input->options;
     uint32_t flags = 0;
-    if (same_name(channel, "direct") || str_equal(channel, options->direct))
+    if (attribute_is_direct(options, channel))
         flags |= PATH_STEP_DIRECT;
     if (type.size && str_equal(type, options->lead))
         flags |= PATH_STEP_LEAD;
@@ -425,10 +425,11 @@ static int read_rows(struct reading *reading)
                 return r;
             continue;
         }
-        if (r == ERR_ROW)
+        if (r == ERR_ROW) {
+            reading->input->rows++;
             attribute_bad_row(
                 reading->input, reading->line, r, "column %zu: %s", row.bad_column, row.why);
-        else if (r == 0)
+        } else if (r == 0)
             r = take_row(reading, &row);
         arena_reset(&reading->arena);
         if (r < 0 && r != ERR_ROW)

@@ -36,7 +36,7 @@ static int take_path(struct attribute_input *input, struct str text, const struc
         }
         struct path_step *touch = &input->touches[length++];
         *touch = (struct path_step){
-            .flags = str_equal(name, input->options->direct) ? PATH_STEP_DIRECT : 0};
+            .flags = attribute_is_direct(input->options, name) ? PATH_STEP_DIRECT : 0};
         r = path_set_channel(&input->set, name, &touch->channel);
     }
     return r < 0 ? r : attribute_path(input, input->touches, length, count);
@@ -112,7 +112,7 @@ int attribute_read_database(
         return ERR_CONFIG;
     }
     int r = database_open_reader(&db, path);
-    if (r == 0)
+    if (r == 0 && !options->currency_given)
         r = find_currency(input, db, currency);
     return r < 0 ? r : read_paths(input, db, currency);
 }
@@ -146,16 +146,120 @@ static int begin(sqlite3 **db, const char *path)
     return r < 0 ? r : database_run(*db, "BEGIN IMMEDIATE");
 }
 
-int attribute_save(
-    const char *path, const char *currency, const struct attribute_answer *answers, size_t count)
+static int delete_model(sqlite3_stmt *delete, const char *model, const char *currency)
+{
+    bind_text(delete, 1, str_of(model));
+    bind_text(delete, 2, str_of(currency));
+    int code = sqlite3_step(delete);
+    sqlite3_reset(delete);
+    return database_error(code);
+}
+
+/* ---- credits of conversions ---- */
+
+/* One saving of table model_credit. */
+struct saving {
+    const struct attribute_touches *touches;
+    const struct attribute_conversion *conversion;
+    const char *currency;
+    sqlite3_stmt *put;
+    int64_t now;
+};
+
+static int put_credit(void *context, const struct attribute_touch_credit *credit)
+{
+    struct saving *saving = context;
+    int model = saving->touches->input->options->models[credit->place];
+    bind_blob(saving->put, 1, saving->conversion->person);
+    bind_text(saving->put, 2, saving->conversion->conversion_id);
+    bind_text(saving->put, 3, str_of(attribute_model_name(model)));
+    sqlite3_bind_int64(saving->put, 4, credit->touch_index);
+    if (credit->touch_event_key.size)
+        bind_blob(saving->put, 5, credit->touch_event_key);
+    else
+        sqlite3_bind_null(saving->put, 5);
+    bind_text(saving->put, 6, credit->channel);
+    sqlite3_bind_int64(saving->put, 7, credit->weight_ppb);
+    sqlite3_bind_int64(saving->put, 8, credit->revenue_minor);
+    bind_text_or_null(saving->put, 9, str_of(saving->currency));
+    sqlite3_bind_int64(saving->put, 10, saving->now);
+    int code = sqlite3_step(saving->put);
+    sqlite3_reset(saving->put);
+    return database_error(code);
+}
+
+static int save_conversions(
+    struct saving *saving, sqlite3_stmt *select, struct attribute_stored *stored)
+{
+    int code = SQLITE_DONE, r = 0;
+    bind_text(select, 1, str_of(saving->currency));
+    while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW) {
+        const struct attribute_conversion conversion = {
+            .person = column_text(select, 0),
+            .conversion_id = column_text(select, 1),
+            .refund_of = column_text(select, 2),
+            .occurred_at = sqlite3_column_int64(select, 3),
+            .revenue_minor = sqlite3_column_int64(select, 4),
+            .credit_first = sqlite3_column_int64(select, 5),
+            .credit_count = sqlite3_column_int64(select, 6),
+        };
+        saving->conversion = &conversion;
+        r = attribute_stored_credits(stored, &conversion, put_credit, saving);
+    }
+    return r < 0 ? r : database_error(code);
+}
+
+static int delete_credits(sqlite3 *db, const struct saving *saving)
+{
+    const struct attribute_options *options = saving->touches->input->options;
+    sqlite3_stmt *delete = NULL;
+    int r = database_prepare(
+        db, "DELETE FROM model_credit WHERE model = ?1 AND coalesce(currency, '') = ?2", &delete);
+    for (size_t i = 0; r == 0 && i < options->models_count; i++)
+        r = delete_model(delete, attribute_model_name(options->models[i]), saving->currency);
+    sqlite3_finalize(delete);
+    return r;
+}
+
+static int save_credits(
+    sqlite3 *db, const char *currency, struct attribute_touches *touches, int64_t now)
+{
+    struct saving saving = {.touches = touches, .currency = currency, .now = now};
+    CLEANUP(attribute_stored_close) struct attribute_stored *stored = NULL;
+    sqlite3_stmt *select = NULL;
+    int r = delete_credits(db, &saving);
+    if (r == 0)
+        r = attribute_stored_open(&stored, db, touches);
+    if (r == 0)
+        r = database_prepare(db,
+            "INSERT OR REPLACE INTO model_credit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            &saving.put);
+    if (r == 0)
+        r = database_prepare(db,
+            "SELECT person, conversion_id, coalesce(refund_of, ''), occurred_at, revenue_minor, "
+            "credit_first, credit_count FROM conversion WHERE coalesce(currency, '') = ?1 "
+            "ORDER BY person, conversion_id",
+            &select);
+    if (r == 0)
+        r = save_conversions(&saving, select, stored);
+    sqlite3_finalize(select);
+    sqlite3_finalize(saving.put);
+    return r;
+}
+
+int attribute_save(const char *path, const char *currency, const struct attribute_answer *answers,
+    size_t count, struct attribute_touches *touches)
 {
     CLEANUP(database_close) sqlite3 *db = NULL;
     CLEANUP(model_answers_free) struct model_answers rows = {.count = 0};
+    int64_t now = now_micros();
     int r = begin(&db, path);
     for (size_t i = 0; r == 0 && i < count; i++)
         r = take_answer(currency, &answers[i], &rows);
     if (r == 0)
-        r = model_table_save(db, &rows, now_micros());
+        r = model_table_save(db, &rows, now);
+    if (r == 0)
+        r = save_credits(db, currency, touches, now);
     return r == 0 ? database_run(db, "COMMIT") : r;
 }
 

@@ -1,6 +1,7 @@
 /* Rule models are credited as paths come; the rest is solved from the path set at the end. */
 #include <stdarg.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "deploy/attribute/attribute.h"
 #include "schemas/error.h"
@@ -55,6 +56,13 @@ int attribute_model_from_name(struct str name)
 const char *attribute_column_name(enum attribute_column column)
 {
     return column_names[column];
+}
+
+bool attribute_is_direct(const struct attribute_options *options, struct str channel)
+{
+    struct str usual = STR("direct");
+    return str_equal(channel, options->direct) ||
+           (channel.size == usual.size && strncasecmp(channel.data, usual.data, usual.size) == 0);
 }
 
 void attribute_bad_row(

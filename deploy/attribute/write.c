@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "deploy/attribute/attribute.h"
+#include "deploy/attribute/text.h"
 #include "deploy/render.h"
 #include "enrich/attribution/model_solve.h"
 #include "enrich/attribution/transform.h"
@@ -185,39 +186,17 @@ static void numbers_of(const struct attribute_answer *answer, double out[COLUMNS
     memcpy(out, all, sizeof all);
 }
 
-static int append_number(struct buf *out, double number)
-{
-    char text[JSON_DOUBLE_SIZE_MAX];
-    size_t size = json_format_double(number == 0 ? 0 : number, text);
-    return buf_append(out, text, size);
-}
-
-static int append_csv(struct buf *out, struct str text)
-{
-    bool quote = false;
-    for (size_t i = 0; i < text.size; i++)
-        quote |= text.data[i] == ',' || text.data[i] == '"' || text.data[i] == '\n' ||
-                 text.data[i] == '\r';
-    if (!quote)
-        return buf_append_str(out, text);
-    int r = buf_append(out, "\"", 1);
-    for (size_t i = 0; r == 0 && i < text.size; i++)
-        r = buf_append(
-            out, text.data[i] == '"' ? "\"\"" : text.data + i, text.data[i] == '"' ? 2 : 1);
-    return r == 0 ? buf_append(out, "\"", 1) : r;
-}
-
 static int line_csv(struct buf *out, const struct attribute_answer *answer)
 {
     double numbers[COLUMNS - 2];
     numbers_of(answer, numbers);
-    int r = append_csv(out, answer->channel);
+    int r = text_append_csv(out, answer->channel);
     if (r == 0)
         r = buf_appendf(out, ",%s", answer->model);
     for (size_t i = 0; r == 0 && i < COLUMNS - 2; i++) {
         r = buf_append(out, ",", 1);
         if (r == 0 && isfinite(numbers[i]))
-            r = append_number(out, numbers[i]);
+            r = text_append_number(out, numbers[i]);
     }
     return r == 0 ? buf_append(out, "\n", 1) : r;
 }
@@ -234,16 +213,10 @@ static int line_json(struct buf *out, const struct attribute_answer *answer)
     for (size_t i = 0; r == 0 && i < COLUMNS - 2; i++) {
         r = buf_appendf(out, ",\"%s\":", columns[i + 2]);
         if (r == 0)
-            r = isfinite(numbers[i]) ? append_number(out, numbers[i]) : buf_append(out, "null", 4);
+            r = isfinite(numbers[i]) ? text_append_number(out, numbers[i])
+                                     : buf_append(out, "null", 4);
     }
     return r == 0 ? buf_append(out, "}", 1) : r;
-}
-
-static int put(struct buf *line, FILE *out)
-{
-    bool written = fwrite(line->data, 1, line->size, out) == line->size;
-    buf_clear(line);
-    return written ? 0 : ERR_IO;
 }
 
 static int write_lines(const struct answers *answers, bool json, FILE *out)
@@ -261,11 +234,11 @@ static int write_lines(const struct answers *answers, bool json, FILE *out)
         if (r == 0)
             r = json ? line_json(&line, &answers->items[i]) : line_csv(&line, &answers->items[i]);
         if (r == 0)
-            r = put(&line, out);
+            r = text_put(&line, out);
     }
     if (r == 0 && json)
         r = buf_append(&line, "]\n", 2);
-    return r == 0 ? put(&line, out) : r;
+    return r == 0 ? text_put(&line, out) : r;
 }
 
 static void cell(struct render_table *table, double number, int digits)
@@ -358,19 +331,19 @@ static int write_transition(const struct attribute_options *options, struct str 
                        &line, first ? STR("{\"channel_from\":") : STR(",\n{\"channel_from\":"))
                  : 0;
     if (r == 0)
-        r = json ? json_write_text(&line, from) : append_csv(&line, from);
+        r = json ? json_write_text(&line, from) : text_append_csv(&line, from);
     if (r == 0)
         r = json ? buf_append_str(&line, STR(",\"channel_to\":")) : buf_append(&line, ",", 1);
     if (r == 0)
-        r = json ? json_write_text(&line, to) : append_csv(&line, to);
+        r = json ? json_write_text(&line, to) : text_append_csv(&line, to);
     if (r == 0)
         r = json ? buf_append_str(&line, STR(",\"transition_probability\":"))
                  : buf_append(&line, ",", 1);
     if (r == 0)
-        r = append_number(&line, chance);
+        r = text_append_number(&line, chance);
     if (r == 0)
         r = json ? buf_append(&line, "}", 1) : buf_append(&line, "\n", 1);
-    return r == 0 ? put(&line, out) : r;
+    return r == 0 ? text_put(&line, out) : r;
 }
 
 static int list_transitions(const struct attribute_input *input, int order,
@@ -506,6 +479,8 @@ int attribute_write(struct attribute_input *input, FILE *out)
     const struct attribute_options *options = input->options;
     struct answers answers = {0};
     int order;
+    if (options->paths)
+        return attribute_write_paths(input, out);
     if (!options->transitions) {
         int r = attribute_solve(input, &answers.items, &answers.count);
         if (r == 0)

@@ -5,10 +5,10 @@
 
 #include "deploy/attribute/attribute.h"
 #include "deploy/settings.h"
+#include "deploy/verb/models.h"
 #include "deploy/verb/verbs.h"
 #include "enrich/attribution/markov.h"
 #include "schemas/error.h"
-#include "schemas/nearest.h"
 #include "schemas/time.h"
 
 #define LOOKBACK_DAYS_DEFAULT 90
@@ -23,56 +23,13 @@
 static const int models_default[] = {PATH_RULE_FIRST, PATH_RULE_LAST, PATH_RULE_LINEAR,
     PATH_RULE_POSITION, ATTRIBUTE_MARKOV, ATTRIBUTE_SHAPLEY};
 
-/* The next piece of a list in commas. */
-static bool next_piece(struct str *rest, struct str *out)
-{
-    if (rest->size == 0)
-        return false;
-    const char *comma = memchr(rest->data, ',', rest->size);
-    size_t size = comma ? (size_t)(comma - rest->data) : rest->size;
-    *out = str_make(rest->data, size);
-    size_t taken = comma ? size + 1 : size;
-    *rest = str_make(rest->data + taken, rest->size - taken);
-    return true;
-}
-
-/* "did you mean" for a name among those that name_of() gives. */
-static int unknown_name(const struct verb_call *call, const char *what, struct str name,
-    const struct str *known, size_t count)
-{
-    struct str near = nearest_name(name, known, count);
-    if (near.size)
-        return verb_usage(call, "unknown %s \"%.*s\" (did you mean \"%.*s\"?)", what,
-            (int)name.size, name.data, (int)near.size, near.data);
-    return verb_usage(call, "unknown %s \"%.*s\"", what, (int)name.size, name.data);
-}
-
-static int read_models(const struct verb_call *call, struct attribute_options *options)
-{
-    const char *given = verb_value(call, "--model");
-    struct str rest = str_of(given), name, known[ATTRIBUTE_MODEL_COUNT];
-    for (size_t i = 0; !given && i < sizeof models_default / sizeof *models_default; i++)
-        options->models[options->models_count++] = models_default[i];
-    for (int i = 0; i < ATTRIBUTE_MODEL_COUNT; i++)
-        known[i] = str_of(attribute_model_name(i));
-    while (next_piece(&rest, &name)) {
-        int model = attribute_model_from_name(name);
-        if (model < 0)
-            return unknown_name(call, "model", name, known, ATTRIBUTE_MODEL_COUNT);
-        if (options->models_count == ATTRIBUTE_MODELS_MAX)
-            return verb_usage(call, "too many models");
-        options->models[options->models_count++] = model;
-    }
-    return options->models_count ? 0 : verb_usage(call, "--model needs a name");
-}
-
 static int read_columns(const struct verb_call *call, struct attribute_options *options,
     char room[COLUMN_COUNT][NAME_SIZE_MAX])
 {
     struct str rest = str_of(verb_value(call, "--column")), piece, known[COLUMN_COUNT];
     for (int i = 0; i < COLUMN_COUNT; i++)
         known[i] = str_of(attribute_column_name((enum attribute_column)i));
-    while (next_piece(&rest, &piece)) {
+    while (models_piece(&rest, &piece)) {
         const char *equals = memchr(piece.data, '=', piece.size);
         if (!equals)
             return verb_usage(
@@ -83,7 +40,7 @@ static int read_columns(const struct verb_call *call, struct attribute_options *
         while (column < COLUMN_COUNT && !str_equal(role, known[column]))
             column++;
         if (column == COLUMN_COUNT)
-            return unknown_name(call, "role of a column", role, known, COLUMN_COUNT);
+            return models_unknown(call, "role of a column", role, known, COLUMN_COUNT);
         if (name.size == 0 || name.size >= NAME_SIZE_MAX)
             return verb_usage(call, "--column %.*s= needs a name", (int)role.size, role.data);
         memcpy(room[column], name.data, name.size);
@@ -121,7 +78,7 @@ static int read_choice(const struct verb_call *call, const char *flag, const cha
             return 0;
         }
     }
-    return unknown_name(call, flag, str_of(text), known, count);
+    return models_unknown(call, flag, str_of(text), known, count);
 }
 
 /* FIRST:MIDDLE:LAST */
@@ -200,6 +157,7 @@ static int read_options(const struct verb_call *call, struct attribute_options *
         .direct = STR("Direct"),
         .messages = stderr,
         .transitions = verb_switch(call, "--transitions"),
+        .paths = verb_switch(call, "--paths"),
         .lead = str_of(verb_value(call, "--lead")),
         .opportunity = str_of(verb_value(call, "--opportunity")),
     };
@@ -209,7 +167,8 @@ static int read_options(const struct verb_call *call, struct attribute_options *
         options->direct = str_of(verb_value(call, "--direct"));
     if (options->separator.size == 0)
         return verb_usage(call, "--separator must not be empty");
-    int r = read_models(call, options);
+    int r =
+        models_read(call, options, models_default, sizeof models_default / sizeof *models_default);
     if (r == 0)
         r = read_columns(call, options, columns);
     if (r == 0)
@@ -246,6 +205,21 @@ static int attribute(struct verb_call *call, const struct attribute_options *opt
     return bad ? EXIT_PARTIAL : EXIT_OK;
 }
 
+static int save(struct attribute_input *input, const char *path, const char *currency)
+{
+    struct attribute_touches touches = {0};
+    struct attribute_answer *answers = NULL;
+    size_t count = 0;
+    int r = attribute_solve(input, &answers, &count);
+    if (r == 0)
+        r = attribute_touches_fit(input, answers, count, &touches);
+    if (r == 0)
+        r = attribute_save(path, currency, answers, count, &touches);
+    attribute_touches_free(&touches);
+    free(answers);
+    return r;
+}
+
 /* Reads, solves and writes; with --save keeps the rows too. */
 static int attribute_database(
     struct verb_call *call, const struct attribute_options *options, const char *path)
@@ -253,17 +227,12 @@ static int attribute_database(
     struct attribute_input input = {.options = options};
     char currency[ATTRIBUTE_CURRENCY_SIZE] = "";
     const char *wanted = verb_value(call, "--currency");
-    struct attribute_answer *answers = NULL;
-    size_t count = 0;
     (void)snprintf(currency, sizeof currency, "%s", wanted ? wanted : "");
     int r = attribute_read_database(&input, path, currency);
     if (r == 0)
         r = attribute_write(&input, stdout);
     if (r == 0 && verb_switch(call, "--save"))
-        r = attribute_solve(&input, &answers, &count);
-    if (r == 0 && verb_switch(call, "--save"))
-        r = attribute_save(path, currency, answers, count);
-    free(answers);
+        r = save(&input, path, currency);
     attribute_input_free(&input);
     if (r == ERR_CONFIG || r == ERR_TOO_LARGE)
         return EXIT_USAGE; /* named already */
@@ -364,6 +333,8 @@ static int run(struct verb_call *call)
     bool stored = verb_value(call, "--data") || verb_value(call, "--database");
     if (stored == (call->arguments_count > 0))
         return verb_usage(call, "needs FILE, or --data DIR for the journeys of a database");
+    if (options.paths && options.transitions)
+        return verb_usage(call, "--paths and --transitions are two answers: ask twice");
     if (!stored && (verb_switch(call, "--save") || verb_value(call, "--currency")))
         return verb_usage(call, "--save and --currency go with --data");
     if (stored)
@@ -386,9 +357,8 @@ static const struct verb_option options[] = {
     {"--database", "FILE", "the same of this SQLite file", "sink.sqlite.path", false},
     {"--currency", "CODE", "of the conversions that count, where there are several", NULL, false},
     {"--save", NULL,
-        "keep the rows in model_channel; without --model: solve the configured models from what "
-        "was "
-        "counted",
+        "keep channels in model_channel, touches in model_credit; without --model: solve the "
+        "configured models from what was counted",
         NULL, false},
     {"--model", "NAME", "credit by this model; several: again, or in commas", NULL, true},
     {"--order", "K|auto", "order of markov, 1 to 6, or the one that tells journeys apart best (1)",
@@ -409,6 +379,8 @@ static const struct verb_option options[] = {
         NULL, true},
     {"--separator", "TEXT", "between the channels of a path (>)", NULL, false},
     {"--transitions", NULL, "print the transition matrix of markov instead", NULL, false},
+    {"--paths", NULL, "print what each path's touches get instead: weights that sum to 1", NULL,
+        false},
     {"--format", "FORMAT", "table, csv or json (table)", NULL, false},
 };
 
@@ -431,6 +403,9 @@ const struct verb verb_attribute = {
         "full_path custom\n"
         "participation (does not sum) markov shapley shapley_ordered shapley_rate shapley_paths\n"
         "shapley_paths_ordered shao_li.\n"
+        "--paths: of models that are solved, weights fitted to sum to 1 for each path and to the "
+        "model's credit of each\n"
+        "channel; where paths of one channel leave no choice, as near as can be, which is said.\n"
         "A row that cannot be read is named with its line and left out (exit 6). Conversions "
         "without a touch are\n"
         "credited to (unattributed), so that each model sums to all of them.",
@@ -440,6 +415,7 @@ const struct verb verb_attribute = {
         "  tabiji attribute --model time_decay,shapley --journey reset --format csv touches.csv\n"
         "  tabiji attribute --data shop --save\n"
         "  tabiji attribute --data shop --model markov --order 3 --save\n"
+        "  tabiji attribute --model markov --paths --format csv paths.csv\n"
         "  tabiji attribute --column path=route --separator '|' --format json - <routes.csv",
     .options = options,
     .options_count = sizeof options / sizeof *options,

@@ -276,6 +276,11 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir", false},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
+    {"--model", "NAME",
+        "credit: models that are solved; several: again, or in commas "
+        "(markov,shapley)",
+        NULL, true},
+    {"--order", "K", "credit: order of markov, 1 to 6 (1)", NULL, false},
 };
 
 const struct verb verb_explain = {
@@ -292,7 +297,8 @@ const struct verb verb_explain = {
               "credit: the touches before a conversion (or refund), named by its conversion, order "
               "or event id, with "
               "what each\n"
-              "rule model gives each of them, and the sums.",
+              "rule model gives each of them, and models that are solved over all journeys as they "
+              "stand; and the sums.",
     .examples = "  tabiji explain --data shop cookie:c-1 email:hana@example.jp\n"
                 "  tabiji explain --data shop credit W0000742-2",
     .options = options,

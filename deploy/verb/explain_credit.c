@@ -5,6 +5,9 @@
 #include <stdlib.h>
 
 #include "deploy/render.h"
+#include "deploy/verb/explain_solved.h"
+#include "deploy/verb/models.h"
+#include "enrich/attribution/markov.h"
 #include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/money.h"
@@ -13,6 +16,7 @@
 #define FIXED_COLUMNS 6
 #define MODELS_MAX (RENDER_COLUMNS_MAX - FIXED_COLUMNS)
 #define PPB_PER_TENTH 1000000 /* of a per cent */
+#define SAMPLES 2000          /* of shapley_rate beyond what can be enumerated */
 
 /* What a model gives. */
 struct share {
@@ -32,6 +36,9 @@ struct shown {
     struct render_column columns[RENDER_COLUMNS_MAX];
     const char *models[MODELS_MAX];
     size_t models_count;
+    size_t rules_count; /* so many of them are rules, the rest is solved */
+    struct attribute_options options;
+    struct explain_solved *solved;
     struct share sums[MODELS_MAX], line[MODELS_MAX];
     int64_t touch; /* whose line is open */
     bool in_line;
@@ -65,6 +72,18 @@ static int note_model(void *context, const struct reader_touch_credit *credit)
     return r;
 }
 
+/* Rules in their own order, then the solved ones. */
+static int name_models(struct shown *shown)
+{
+    qsort(shown->models, shown->models_count, sizeof *shown->models, compare_models);
+    shown->rules_count = shown->models_count;
+    if (shown->models_count + shown->options.models_count > MODELS_MAX)
+        return ERR_TOO_MANY;
+    for (size_t i = 0; i < shown->options.models_count; i++)
+        shown->models[shown->models_count++] = attribute_model_name(shown->options.models[i]);
+    return explain_solved_conversion(shown->solved, shown->conversion);
+}
+
 /* ---- lines ---- */
 
 static void add_cell(struct shown *shown, const struct share *share)
@@ -81,9 +100,21 @@ static void add_cell(struct shown *shown, const struct share *share)
     render_text(shown->table, str_make(text, (size_t)size));
 }
 
+static void add_solved(struct shown *shown)
+{
+    for (size_t i = shown->rules_count; i < shown->models_count; i++) {
+        const struct credit *credit =
+            explain_solved_get(shown->solved, i - shown->rules_count, shown->touch);
+        if (credit)
+            shown->line[i] = (struct share){true, credit->weight_ppb, credit->revenue_minor};
+    }
+}
+
 /* The models' cells of the touch that was read. */
 static void end_line(struct shown *shown)
 {
+    if (shown->in_line)
+        add_solved(shown);
     for (size_t i = 0; shown->in_line && i < shown->models_count; i++) {
         struct share *share = &shown->line[i];
         if (share->given)
@@ -197,29 +228,48 @@ static int print_head(const struct reader_conversion *row)
 
 /* ---- JSON ---- */
 
-static int add_row(void *context, const struct reader_touch_credit *credit)
+/* One model's share of the touch that `touch` names. */
+static void write_share(struct shown *shown, const struct reader_touch_credit *touch,
+    struct str model, const struct share *share)
 {
-    struct shown *shown = context;
     const struct reader_conversion *conversion = shown->conversion;
     char weight[32];
-    int size = snprintf(weight, sizeof weight, "%.9f", (double)credit->weight_ppb / 1e9);
+    int size = snprintf(weight, sizeof weight, "%.9f", (double)share->weight_ppb / 1e9);
     render_text(shown->rows, conversion->conversion_id);
     render_text(shown->rows, conversion->kind);
     render_uuid(shown->rows, conversion->person);
     render_time(shown->rows, conversion->occurred_at);
-    render_integer(shown->rows, credit->touch_index);
-    if (credit->event_id.size)
-        render_time(shown->rows, credit->touched_at);
+    render_integer(shown->rows, touch->touch_index);
+    if (touch->event_id.size)
+        render_time(shown->rows, touch->touched_at);
     else
         render_nothing(shown->rows);
-    render_text(shown->rows, credit->channel);
-    render_text(shown->rows, credit->type);
-    render_text(shown->rows, credit->event_id);
-    render_text(shown->rows, credit->campaign);
-    render_text(shown->rows, credit->model);
+    render_text(shown->rows, touch->channel);
+    render_text(shown->rows, touch->type);
+    render_text(shown->rows, touch->event_id);
+    render_text(shown->rows, touch->campaign);
+    render_text(shown->rows, model);
     render_text(shown->rows, str_make(weight, (size_t)size));
-    render_integer(shown->rows, credit->revenue_minor);
+    render_integer(shown->rows, share->revenue_minor);
     render_text(shown->rows, conversion->currency);
+}
+
+/* A touch's solved shares stand before its others. */
+static int add_row(void *context, const struct reader_touch_credit *credit)
+{
+    struct shown *shown = context;
+    bool begins = !shown->in_line || shown->touch != credit->touch_index;
+    shown->in_line = true;
+    shown->touch = credit->touch_index;
+    for (size_t i = 0; begins && i < shown->options.models_count; i++) {
+        const struct credit *solved = explain_solved_get(shown->solved, i, credit->touch_index);
+        const char *name = attribute_model_name(shown->options.models[i]);
+        if (solved)
+            write_share(shown, credit, str_of(name),
+                &(struct share){true, solved->weight_ppb, solved->revenue_minor});
+    }
+    write_share(shown, credit, credit->model,
+        &(struct share){true, credit->weight_ppb, credit->revenue_minor});
     return 0;
 }
 
@@ -230,8 +280,11 @@ static int show_conversion(void *context, const struct reader_conversion *conver
     struct shown *shown = context;
     shown->conversion = conversion;
     shown->found++;
-    if (shown->call->json)
-        return reader_touch_credits(shown->reader, conversion, add_row, shown);
+    shown->in_line = false;
+    if (shown->call->json) {
+        int r = explain_solved_conversion(shown->solved, conversion);
+        return r < 0 ? r : reader_touch_credits(shown->reader, conversion, add_row, shown);
+    }
     shown->models_count = 0;
     memset(shown->sums, 0, sizeof shown->sums);
     if (shown->found > 1)
@@ -239,10 +292,9 @@ static int show_conversion(void *context, const struct reader_conversion *conver
     int r = print_head(conversion);
     if (r == 0)
         r = reader_touch_credits(shown->reader, conversion, note_model, shown);
-    if (r < 0)
-        return r;
-    qsort(shown->models, shown->models_count, sizeof *shown->models, compare_models);
-    return show_table(shown);
+    if (r == 0)
+        r = name_models(shown);
+    return r < 0 ? r : show_table(shown);
 }
 
 static int show_all(struct shown *shown)
@@ -273,19 +325,45 @@ static int show_all(struct shown *shown)
     return r;
 }
 
+static int read_options(struct verb_call *call, struct attribute_options *options)
+{
+    static const int usual[] = {ATTRIBUTE_MARKOV, ATTRIBUTE_SHAPLEY};
+    long long order = 1;
+    *options = (struct attribute_options){.messages = stderr, .samples = SAMPLES};
+    int r = models_read(call, options, usual, 2);
+    if (r == 0)
+        r = verb_integer(call, "--order", 1, MARKOV_ORDER_MAX, &order);
+    options->order = (int)order;
+    for (size_t i = 0; r == 0 && i < options->models_count; i++)
+        if (options->models[i] <= ATTRIBUTE_PARTICIPATION)
+            r = verb_usage(call,
+                "--model %s: rules are shown anyway; --model is for those that "
+                "are solved",
+                attribute_model_name(options->models[i]));
+    return r;
+}
+
 int explain_credit(struct verb_call *call, struct settings *settings)
 {
+    struct shown shown = {.call = call, .arena = &settings->arena};
     const char *path = "";
-    CLEANUP(reader_close) struct reader *reader = NULL;
-    int r = settings_database(settings, &path);
+    int r = read_options(call, &shown.options);
+    if (r)
+        return r;
+    r = settings_database(settings, &path);
+    shown.options.name = path;
     if (r == 0)
-        r = reader_open(&reader, path);
+        r = reader_open(&shown.reader, path);
+    if (r == 0)
+        r = explain_solved_open(&shown.solved, path, &shown.options);
+    if (r == 0)
+        r = show_all(&shown);
+    explain_solved_close(&shown.solved);
+    reader_close(&shown.reader);
+    if (r == ERR_CONFIG)
+        return EXIT_USAGE; /* said already */
     if (r < 0)
         return verb_fail(call, r, "%s", path);
-    struct shown shown = {.call = call, .reader = reader, .arena = &settings->arena};
-    r = show_all(&shown);
-    if (r < 0)
-        return verb_fail(call, r, "%s", call->arguments[1]);
     if (shown.found)
         return EXIT_OK;
     (void)fprintf(stderr,

@@ -227,23 +227,30 @@ static int make_room(struct touch_room *room, size_t count)
     return 0;
 }
 
+static double factor_of(const struct touch_fit *fit, uint32_t channel)
+{
+    return channel < fit->count ? fit->factors[channel] : 0;
+}
+
 int touch_fit_weights(const struct touch_fit *fit, struct touch_room *room,
     const uint32_t *channels, size_t count, uint64_t *weights)
 {
     check(count > 0 && count <= TOUCH_FIT_LENGTH_MAX);
-    int r = make_room(room, fit->count);
+    size_t known = fit->count;
+    for (size_t i = 0; i < count; i++)
+        known = channels[i] >= known ? (size_t)channels[i] + 1 : known;
+    int r = make_room(room, known);
     if (r < 0)
         return r;
     double all = 0, distinct = 0;
     for (size_t i = 0; i < count; i++) {
-        check(channels[i] < fit->count);
         if (room->occurrences[channels[i]]++ == 0) {
-            all += fit->factors[channels[i]];
+            all += factor_of(fit, channels[i]);
             distinct++;
         }
     }
     for (size_t i = 0; i < count; i++) {
-        double share = all > 0 ? fit->factors[channels[i]] / all : 1 / distinct;
+        double share = all > 0 ? factor_of(fit, channels[i]) / all : 1 / distinct;
         weights[i] = (uint64_t)(share / room->occurrences[channels[i]] * WEIGHT_UNIT + 0.5);
     }
     for (size_t i = 0; i < count; i++)

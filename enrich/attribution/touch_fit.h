@@ -50,8 +50,8 @@ MUST_CHECK int touch_fit_solve(
 void touch_fit_free(struct touch_fit *fit);
 
 /* Weights of a path's touches, in a unit of their own: their sum is over 0 and below 2^54.
- * channels: numbers below fit->count; count from 1 to TOUCH_FIT_LENGTH_MAX (checked). Errors:
- * ERR_NO_MEMORY. Threads: one a struct touch_room. */
+ * channels: one that the fit does not know has factor 0; count from 1 to TOUCH_FIT_LENGTH_MAX
+ * (checked). Errors: ERR_NO_MEMORY. Threads: one a struct touch_room. */
 #define TOUCH_FIT_LENGTH_MAX ((size_t)1 << 16)
 MUST_CHECK int touch_fit_weights(const struct touch_fit *fit, struct touch_room *room,
     const uint32_t *channels, size_t count, uint64_t *weights);

@@ -256,6 +256,26 @@ CREATE TABLE model_channel (
     PRIMARY KEY (model, currency, run_id, channel)
 ) WITHOUT ROWID, STRICT;
 
+-- Their credit of each conversion down to the touch, as of then. What happens to a conversion takes
+-- its rows along: a split of something else would not sum.
+CREATE TABLE model_credit (
+    person BLOB NOT NULL,
+    conversion_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    touch_index INTEGER NOT NULL,
+    touch_event_key BLOB,
+    channel TEXT NOT NULL,
+    weight_ppb INTEGER NOT NULL,
+    credited_revenue_minor INTEGER NOT NULL,
+    currency TEXT,
+    solved_at INTEGER NOT NULL,
+    weight REAL AS (weight_ppb / 1e9),
+    PRIMARY KEY (person, conversion_id, model, touch_index)
+) WITHOUT ROWID, STRICT;
+CREATE TRIGGER conversion_gone AFTER DELETE ON conversion BEGIN
+    DELETE FROM model_credit WHERE person = old.person AND conversion_id = old.conversion_id;
+END;
+
 -- What spend earns and how to share it out, as last computed (tabiji budget --save). Amounts are in
 -- major units, a period.
 CREATE TABLE budget (

@@ -186,6 +186,37 @@ JOIN conversion AS o USING (person, conversion_id)
 LEFT JOIN touch AS t ON t.event_key = c.touch_event_key
 LEFT JOIN currency AS u ON u.currency = c.currency;
 
+CREATE VIEW v_model_credit AS
+SELECT
+    c.conversion_id,
+    lower(substr(hex(c.person), 1, 8) || '-' || substr(hex(c.person), 9, 4) || '-'
+        || substr(hex(c.person), 13, 4) || '-' || substr(hex(c.person), 17, 4) || '-'
+        || substr(hex(c.person), 21)) AS person_id,
+    o.kind,
+    c.model,
+    c.channel,
+    t.source,
+    t.medium,
+    t.campaign,
+    t.message,
+    c.touch_index,
+    o.path_length,
+    lower(hex(c.touch_event_key)) AS touch_event_key_hex,
+    c.weight_ppb / 1e9 AS credited_conversions,
+    c.credited_revenue_minor,
+    c.credited_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS credited_revenue,
+    c.currency,
+    strftime('%Y-%m-%d %H:%M:%S', t.touched_at / 1000000, 'unixepoch', '+9 hours')
+        AS touched_at_jst,
+    strftime('%Y-%m-%d %H:%M:%S', o.occurred_at / 1000000, 'unixepoch', '+9 hours')
+        AS occurred_at_jst,
+    strftime('%Y-%m-%d %H:%M:%S', c.solved_at / 1000000, 'unixepoch', '+9 hours')
+        AS solved_at_jst
+FROM model_credit AS c
+JOIN conversion AS o USING (person, conversion_id)
+LEFT JOIN touch AS t ON t.event_key = c.touch_event_key
+LEFT JOIN currency AS u ON u.currency = c.currency;
+
 CREATE VIEW v_channel_attribution AS
 SELECT
     s.model,
@@ -278,6 +309,7 @@ SELECT
     revenue_minor
 FROM cell;
 
+-- Solved models stand beside the others as they were last solved; NULL: not yet.
 CREATE VIEW v_model_comparison AS
 SELECT
     channel,
@@ -302,14 +334,22 @@ SELECT
     sum(credited_conversions) FILTER (WHERE model = 'markov') AS markov_conversions,
     sum(credited_revenue) FILTER (WHERE model = 'markov') AS markov_revenue,
     sum(credited_conversions) FILTER (WHERE model = 'shapley') AS shapley_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'shapley') AS shapley_revenue
+    sum(credited_revenue) FILTER (WHERE model = 'shapley') AS shapley_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'shapley_rate') AS shapley_rate_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'shapley_rate') AS shapley_rate_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'shao_li') AS shao_li_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'shao_li') AS shao_li_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'custom') AS custom_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'custom') AS custom_revenue,
+    sum(credited_conversions) FILTER (WHERE model = 'participation') AS participation_conversions,
+    sum(credited_revenue) FILTER (WHERE model = 'participation') AS participation_revenue
 FROM (
     SELECT channel, currency, model, credited_conversions, credited_revenue
     FROM v_channel_attribution
     UNION ALL
     SELECT channel, nullif(currency, ''), model, credited_conversions, credited_value
     FROM v_model_channel
-    WHERE model IN ('markov', 'shapley')
+    WHERE model IN ('markov', 'shapley', 'shapley_rate', 'shao_li', 'custom', 'participation')
 )
 GROUP BY channel, currency;
 

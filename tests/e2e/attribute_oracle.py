@@ -1,7 +1,7 @@
 """Attribution models the slow way, in rational numbers: removal by solving again, Shapley over all orders."""
 from fractions import Fraction as F
 from itertools import combinations, permutations
-from math import factorial
+from math import factorial, inf, log
 
 START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 
@@ -160,6 +160,35 @@ def rules(paths):
             for c, w in zip(path, weights):
                 add(model, c, count * w / sum(weights))
     return found
+
+
+def fit_touches(paths, credits, sweeps):
+    """Plain proportional fitting, a cell a path and channel: {path: {channel: share}} of converting paths."""
+    cells = {tuple(p): {c: 1.0 / len(set(p)) for c in p} for p, n, *_ in paths if p and n}
+    weight = {}
+    for path, conversions, *_ in paths:
+        if path and conversions:
+            weight[tuple(path)] = weight.get(tuple(path), 0) + conversions
+    whole, positive = sum(weight.values()), sum(max(v, 0) for v in credits.values())
+    wanted = {c: max(v, 0) / positive * whole if positive else 0 for c, v in credits.items()}
+    for _ in range(sweeps):
+        sums = {}
+        for path, shares in cells.items():
+            for c, share in shares.items():
+                sums[c] = sums.get(c, 0) + weight[path] * share
+        for path, shares in cells.items():
+            scaled = {c: v * wanted[c] / sums[c] if sums[c] else 0 for c, v in shares.items()}
+            total = sum(scaled.values())
+            cells[path] = {c: v / total if total else 1 / len(shares) for c, v in scaled.items()}
+    return cells, weight, wanted
+
+
+def divergence(cells, weight, wanted):
+    sums = {}
+    for path, shares in cells.items():
+        for c, share in shares.items():
+            sums[c] = sums.get(c, 0) + weight[path] * float(share)
+    return sum(w * log(w / sums[c]) if sums.get(c) else inf for c, w in wanted.items() if w > 0)
 
 
 def journeys(rows, reset, lookback):

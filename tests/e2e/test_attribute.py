@@ -10,6 +10,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from fractions import Fraction
 
 import attribute_oracle as oracle
 from harness import PROGRAM, ROOT, Workspace
@@ -23,7 +24,7 @@ CASES = int(os.environ.get("TABIJI_CASES", "150"))
 def run(*arguments, text=None, code=0):
     found = subprocess.run([PROGRAM, "attribute", *map(str, arguments)], input=text.encode() if text is not None else None,
                            capture_output=True)
-    assert found.returncode == code, (arguments, found.returncode, found.stderr.decode(), text)
+    assert found.returncode == code, (arguments, found.returncode, found.stderr.decode(), (text or "")[:2000])
     assert b"nan" not in found.stdout.lower() and b"inf" not in found.stdout.lower(), found.stdout
     return found.stdout.decode(), found.stderr.decode()
 
@@ -229,6 +230,85 @@ def random_paths():
             near(math.fsum(credits), whole, (where, model), 1e-9 * max([1, *map(abs, credits)]))
 
 
+def path_rows(*arguments, text=None):
+    """{(path, model): [row]} of --paths; weights of each sum to 1 with all their digits."""
+    out = run("--paths", "--format", "csv", *arguments, text=text)[0]
+    found = {}
+    for row in csv.DictReader(io.StringIO(out)):
+        found.setdefault((row["path"], row["model"]), []).append(row)
+    for key, rows in found.items():
+        assert sum(Fraction(r["weight"]) for r in rows) == 1, (key, rows)
+    return found
+
+
+def path_level():
+    """Weights of each path's touches: exact sums, shares of one factor a channel, and sums over paths as near to the model's credit as
+    plain proportional fitting comes."""
+    for seed in range(SEED, SEED + CASES // 2):
+        rng = random.Random(seed)
+        paths = [(p, min(c, 1000), v, n) for p, c, v, n in draw(rng)]
+        text = as_csv(paths, rng)
+        found = path_rows("--model", "markov,shapley,linear", "-", text=text)
+        where = f"seed {seed}:\n{text}"
+        converting = {}
+        for path, conversions, *_ in paths:
+            if conversions:
+                converting.setdefault(" > ".join(path), path)
+        assert {p for p, _ in found} >= set(converting), where
+        for model in ("markov", "shapley"):
+            credits = {c: number(r, "credited_conversions") for (c, _), r in table("--model", model, "-", text=text).items()
+                       if c != "(unattributed)"}
+            cells, weight, wanted = oracle.fit_touches(paths, credits, 2000)
+            ours = {}
+            for name, path in converting.items():
+                shares = {}
+                for row in found[name, model]:
+                    if row["touch"]:
+                        channel = path[int(row["touch"]) - 1]
+                        assert channel == row["channel"], where
+                        shares[channel] = shares.get(channel, 0) + Fraction(row["weight"])
+                        near(row["weight"], shares[channel] / path[:int(row["touch"])].count(channel), where, 2e-9)
+                if path:
+                    ours[tuple(path)] = {c: shares.get(c, Fraction(0)) for c in path}
+            if model == "shapley":
+                for path, shares in ours.items():
+                    for share in shares.values():
+                        near(share, 1 / len(shares), where, 1e-8)
+            least = oracle.divergence(cells, weight, wanted)
+            assert oracle.divergence(ours, weight, wanted) <= least + 1e-6 * max(1, sum(weight.values())), (where, model, least)
+        for name, path in converting.items():
+            for row in found[name, "linear"] if path else []:
+                near(row["weight"], 1 / len(path), where, 2e-9)
+
+
+def path_level_by_hand():
+    # A alone converts five times; the removal effects 1, 1/6, 1/6 give it but four and a half of six
+    out, messages = run("--paths", "--model", "markov", "--format", "json", "-", text="path,total_conversions,total_null\nA,5,0\nA > B > C,1,0\n")
+    rows = json.loads(out)
+    assert [(r["path"], r["touch"], r["weight"]) for r in rows if r["path"] == "A"] == [("A", 1, 1)] and "leave no choice" in messages, (rows, messages)
+    # a channel without credit: what it shares goes to the other, what it has alone stays
+    rows = path_rows("--model", "shao_li", "-", text="path,total_conversions,total_null\nA > B > A,1,0\nA,0,9\n,2,0\n")
+    assert rows["", "shao_li"][0]["channel"] == "(unattributed)" and rows["", "shao_li"][0]["credited_conversions"] == "2.0"
+    out = run("--paths", "--model", "last_non_direct,position", "-", text="path,total_conversions,total_conversion_value\nA > direct,2,7\n")[0]
+    assert out.splitlines()[1].split()[3:] == ["1", "A", "last_non_direct", "1.000000000", "2.0000", "7.0000"], out
+    for model, reason in (("time_decay", "needs"), ("participation", "does not sum"), ("w_shape", "needs more")):
+        assert reason in run("--paths", "--model", model, "-", text="path,total_conversions\nA,1\n", code=2)[1]
+    assert "ask twice" in run("--paths", "--transitions", "-", text="path,total_conversions\nA,1\n", code=2)[1]
+    long = ">".join(["A"] * 70000)
+    assert "65536" in run("--paths", "--model", "shapley", "-", text=f"path,total_conversions\n{long},1\n", code=2)[1]
+    data = ATTRIBUTION / "channelattribution" / "Data_python.csv"
+    for order in (1, 4):
+        rows = path_rows("--model", "markov", "--order", order, data)
+        whole = math.fsum(float(r["credited_conversions"]) for rs in rows.values() for r in rs)
+        near(whole, 19785, "all conversions")
+    sums = {}
+    for rs in rows.values():
+        for r in rs:
+            sums[r["channel"]] = sums.get(r["channel"], 0) + float(r["credited_conversions"])
+    for (channel, _), row in table("--model", "markov", "--order", 4, data).items():
+        near(sums[channel], row["credited_conversions"], (channel, "fitted to order 4"), 1e-6)
+
+
 def random_journeys():
     for seed in range(SEED, SEED + CASES):
         rng = random.Random(seed)
@@ -364,6 +444,8 @@ def main():
     bad_input()
     print(f"TABIJI_SEED={SEED}, {CASES} cases")
     random_paths()
+    path_level()
+    path_level_by_hand()
     random_journeys()
     print("attribute: as published, and as the oracle says")
 

@@ -1,0 +1,136 @@
+/* Rules give parts of 1 by position, solved models by their fit; both become integers that are
+ * split like the pipeline's own. */
+#include <stdlib.h>
+
+#include "deploy/attribute/attribute.h"
+#include "schemas/error.h"
+
+#define WEIGHT_UNIT 0x1p52
+#define DISTANCE_SAID 1e-6 /* part of all conversions: below it is the fit's own error */
+
+/* A path's channels say all that the model asks. */
+static bool by_path(int model)
+{
+    return model != PATH_RULE_TIME_DECAY && model != PATH_RULE_W_SHAPE &&
+           model != PATH_RULE_FULL_PATH && model != ATTRIBUTE_PARTICIPATION;
+}
+
+static int check_models(const struct attribute_options *options)
+{
+    for (size_t i = 0; i < options->models_count; i++) {
+        int model = options->models[i];
+        if (by_path(model))
+            continue;
+        (void)fprintf(options->messages, "%s: %s %s\n", options->name, attribute_model_name(model),
+            model == ATTRIBUTE_PARTICIPATION ? "does not sum: it has no weights of touches"
+                                             : "needs more of a touch than its channel");
+        return ERR_CONFIG;
+    }
+    return 0;
+}
+
+static void tell_distance(
+    const struct attribute_options *options, int model, const struct touch_fit *fit)
+{
+    if (fit->distance > DISTANCE_SAID)
+        (void)fprintf(options->messages,
+            "%s: %s: touches of %.4f %% of the conversions are of other channels than the model "
+            "says: their paths leave no choice\n",
+            options->name, attribute_model_name(model), fit->distance * 100);
+}
+
+int attribute_touches_fit(struct attribute_input *input, const struct attribute_answer *answers,
+    size_t count, struct attribute_touches *out)
+{
+    const struct attribute_options *options = input->options;
+    size_t channels = input->set.channels_count, block = count / options->models_count;
+    double *credits = malloc((channels + 1) * sizeof *credits);
+    int r = credits ? 0 : ERR_NO_MEMORY;
+    *out = (struct attribute_touches){.input = input};
+    for (size_t i = 0; r == 0 && i < options->models_count; i++) {
+        if (options->models[i] <= ATTRIBUTE_PARTICIPATION)
+            continue;
+        for (size_t k = 0; k < channels; k++)
+            credits[k] = answers[i * block + k].conversions;
+        r = touch_fit_solve(&input->set, credits, &out->fits[i]);
+        if (r == 0)
+            tell_distance(options, options->models[i], &out->fits[i]);
+    }
+    free(credits);
+    return r;
+}
+
+int attribute_touches_solve(struct attribute_input *input, struct attribute_touches *out)
+{
+    struct attribute_answer *answers = NULL;
+    size_t count = 0;
+    *out = (struct attribute_touches){.input = input};
+    int r = check_models(input->options);
+    if (r == 0)
+        r = attribute_solve(input, &answers, &count);
+    if (r == 0)
+        r = attribute_touches_fit(input, answers, count, out);
+    free(answers);
+    return r;
+}
+
+void attribute_touches_free(struct attribute_touches *touches)
+{
+    for (size_t i = 0; i < ATTRIBUTE_MODELS_MAX; i++)
+        touch_fit_free(&touches->fits[i]);
+    touch_room_free(&touches->room);
+    credits_free(&touches->credits);
+    free(touches->weights);
+    free(touches->parts);
+    free(touches->steps);
+    *touches = (struct attribute_touches){0};
+}
+
+static int make_room(struct attribute_touches *touches, size_t count)
+{
+    size_t room = touches->length_max ? touches->length_max : 64;
+    while (room < count)
+        room *= 2;
+    if (room == touches->length_max)
+        return 0;
+    free(touches->weights);
+    free(touches->parts);
+    free(touches->steps);
+    touches->length_max = 0;
+    touches->weights = malloc(room * sizeof *touches->weights);
+    touches->parts = malloc(room * sizeof *touches->parts);
+    touches->steps = calloc(room, sizeof *touches->steps);
+    if (!touches->weights || !touches->parts || !touches->steps)
+        return ERR_NO_MEMORY;
+    touches->length_max = room;
+    return 0;
+}
+
+static void weigh_by_rule(
+    struct attribute_touches *touches, int rule, const uint32_t *channels, size_t count)
+{
+    const struct attribute_options *options = touches->input->options;
+    for (size_t i = 0; i < count; i++)
+        touches->steps[i] = (struct path_step){.channel = channels[i],
+            .flags = attribute_is_direct(options, touches->input->set.channels[channels[i]])
+                         ? PATH_STEP_DIRECT
+                         : 0};
+    path_rule_weights((enum path_rule)rule, &options->rules, touches->steps, count, touches->parts);
+    for (size_t i = 0; i < count; i++)
+        touches->weights[i] = (uint64_t)(touches->parts[i] * WEIGHT_UNIT + 0.5);
+}
+
+int attribute_touches_credit(struct attribute_touches *touches, size_t place,
+    const uint32_t *channels, size_t count, int64_t revenue)
+{
+    int model = touches->input->options->models[place];
+    int r = count > SPLIT_COUNT_MAX ? ERR_TOO_MANY : make_room(touches, count);
+    if (r == 0 && count && model > ATTRIBUTE_PARTICIPATION)
+        r = touch_fit_weights(
+            &touches->fits[place], &touches->room, channels, count, touches->weights);
+    else if (r == 0 && count)
+        weigh_by_rule(touches, model, channels, count);
+    return r < 0 ? r
+                 : credits_of_weights(
+                       &touches->credits, RULE_MODEL_UNKNOWN, touches->weights, count, revenue);
+}
