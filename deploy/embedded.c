@@ -109,6 +109,49 @@ static int rederive_all(struct local *local)
     return r == LOCAL_QUIET ? 0 : r;
 }
 
+static const struct runner_config *runner_config_of(
+    struct embedded *embedded, struct runner_config *config)
+{
+    *config = (struct runner_config){
+        .sink = embedded->sink,
+        .open_source = open_source,
+        .rejected = on_rejected,
+        .retrying = on_retrying,
+        .unsolved = on_unsolved,
+        .context = embedded,
+        .solve_interval_ms =
+            config_int(embedded->settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
+        .commit_results_max =
+            (size_t)config_int(embedded->settings->config, OPTION_SINK_SQLITE_BATCH),
+    };
+    return config;
+}
+
+static bool nothing_comes(void *context)
+{
+    return context != NULL; /* the worker has not been started */
+}
+
+/* What was derived anew is brought to the database in one transaction: its readers see the old
+ * tables, then the new ones. Cut off, this is done by whatever opens the directory next. */
+static int show_rederived(struct embedded *embedded)
+{
+    const struct result_position *positions;
+    struct runner_config config;
+    CLEANUP(runner_free) struct runner *runner = NULL;
+    size_t count;
+    int r = embedded->sink->positions(embedded->sink, &positions, &count);
+    if (r < 0 || (count && positions[0].next >= local_whole_to(embedded->local)))
+        return r;
+    (void)runner_config_of(embedded, &config);
+    config.commit_results_max = SIZE_MAX;
+    config.commit_delay_max_ms = config.sync_interval_ms = INT64_MAX;
+    r = runner_new(&runner, &config);
+    if (r == 0)
+        r = runner_to_quiet(runner, nothing_comes, embedded);
+    return r < 0 ? r : 0;
+}
+
 static int open_parts(struct embedded *embedded, bool bulk)
 {
     struct settings *settings = embedded->settings;
@@ -135,16 +178,10 @@ static int open_parts(struct embedded *embedded, bool bulk)
             .namespaces = settings->door.identifiers.namespaces});
     if (r < 0)
         return r;
-    const struct runner_config config = {
-        .sink = embedded->sink,
-        .open_source = open_source,
-        .rejected = on_rejected,
-        .retrying = on_retrying,
-        .unsolved = on_unsolved,
-        .context = embedded,
-        .solve_interval_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
-    };
-    return runner_new(&embedded->runner, &config);
+    if (!embedded->first_load && local_whole_to(embedded->local) > 0)
+        r = show_rederived(embedded);
+    struct runner_config config;
+    return r < 0 ? r : runner_new(&embedded->runner, runner_config_of(embedded, &config));
 }
 
 static int start_sink(struct embedded *embedded)

@@ -49,7 +49,10 @@ const struct verb verb_replay = {
         "Sessions, touches, conversions, paths and credits of every person are made again from "
         "its timeline, as\n"
         "[journey] says now. Events are not read again, persons stay. Cut off, it is begun "
-        "again by the same command.",
+        "again by the same command.\n"
+        "The database shows the old tables until all of the new ones are there, then those: one "
+        "transaction, for\n"
+        "which it may grow to twice its size.",
     .examples = "  tabiji replay --from timelines --data shop --set journey.lookback_days=30",
     .options = options,
     .options_count = sizeof options / sizeof *options,

@@ -88,6 +88,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         .unsolved = on_unsolved,
         .context = &sinking,
         .solve_interval_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
+        .commit_results_max = (size_t)config_int(call->config, OPTION_SINK_SQLITE_BATCH),
     };
     r = runner_new(&runner, &config);
     if (r == 0)

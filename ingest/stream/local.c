@@ -125,6 +125,8 @@ static int read_positions(struct local *local)
     if (error == 0)
         error = read_number(txn, meta, "change", &local->change_next);
     if (error == 0)
+        error = read_number(txn, meta, "whole", &local->whole_to);
+    if (error == 0)
         error = read_directory_id(local, txn);
     if (error == 0)
         error = read_readers(local, txn);

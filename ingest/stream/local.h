@@ -43,9 +43,15 @@ int64_t local_log_end(struct local *local);
 MUST_CHECK int local_set_stages(struct local *local, const struct stage *stages, size_t count);
 /* After ERR_MEANING: brings the rows of stages that can make theirs anew to their new meaning, so
  * many keys a call, a transaction each. Returns 0 when there is more, LOCAL_QUIET when all is done
- * (then local_work() may go on); after a crash it is begun again. Errors: ERR_MEANING when a stage
+ * (then local_work() may go on); after a crash it is begun again, by whatever settings, and until
+ * it has ended local_set_stages() refuses all. Errors: ERR_MEANING when a stage
  * cannot; as local_work(). Worker thread only. */
 MUST_CHECK int local_rederive(struct local *local, size_t keys_max);
+
+/* Results of the change log before this position came of local_rederive(), with older ones: a
+ * reader that is behind it shows all of them at once, so that nobody sees two meanings. 0: there
+ * were none. Before local_work() only. */
+int64_t local_whole_to(const struct local *local);
 
 /* After ERR_MEANING: what differs, a pair of lines each (meaning.h). */
 struct str local_difference(const struct local *local);

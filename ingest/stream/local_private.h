@@ -88,8 +88,10 @@ struct local {
     uint8_t rederived_to[STATE_KEY_SIZE_MAX]; /* key before which all of that stage's are done */
     size_t rederived_size;
     struct buf difference; /* between the stored meaning and the stages' */
+    bool rederiving;       /* the running batch is local_rederive()'s */
     int64_t input_next;
     int64_t change_next;
+    int64_t whole_to; /* what local_rederive() brought ends here */
 
     /* result sources wait here for the worker's commits */
     pthread_mutex_t results_mutex;

@@ -86,6 +86,11 @@ int local_set_stages(struct local *local, const struct stage *stages, size_t cou
     return check_meaning(local);
 }
 
+int64_t local_whole_to(const struct local *local)
+{
+    return local->whole_to;
+}
+
 struct str local_difference(const struct local *local)
 {
     return buf_str(&local->difference);
@@ -336,6 +341,8 @@ static int write_batch(struct local *local, MDB_txn *txn, int64_t input, int64_t
         r = put_number(txn, state_lmdb_meta(local->store), "input", input);
     if (r == 0)
         r = put_number(txn, state_lmdb_meta(local->store), "change", *change);
+    if (r == 0 && local->rederiving)
+        r = put_number(txn, state_lmdb_meta(local->store), "whole", *change);
     return r < 0 ? r : FAULT_POINT("state_commit");
 }
 
@@ -356,6 +363,7 @@ static int commit_batch(struct local *local, int64_t input)
         return error;
     local->input_next = input;
     local->change_next = change;
+    local->whole_to = local->rederiving ? change : local->whole_to;
     (void)pthread_mutex_lock(&local->results_mutex);
     local->results_end = change;
     (void)pthread_cond_broadcast(&local->results_ready);
@@ -448,7 +456,7 @@ static int rederive_begin(struct local *local, const struct local_stage *one)
         .state = local->state, .outbox = &local->outbox, .scratch = &local->scratch};
     if (local->rederived_size)
         return 0;
-    int r = meaning_unfinished(local->state, one->stage);
+    int r = meaning_leave(local->state, one->stage);
     return r < 0 || !one->stage->rederive_begin ? r
                                                 : one->stage->rederive_begin(one->instance, &task);
 }
@@ -458,6 +466,7 @@ static int rederive(struct local *local, size_t index, size_t keys_max)
     const struct local_stage *one = &local->stages[index];
     bool done = false;
     int r = state_lmdb_begin(local->store);
+    local->rederiving = true;
     if (r == 0)
         r = rederive_begin(local, one);
     if (r == 0)
@@ -471,6 +480,7 @@ static int rederive(struct local *local, size_t index, size_t keys_max)
     if (r < 0)
         one->stage->reset(one->instance);
     local_forget(local);
+    local->rederiving = false;
     if (r == 0 && done) {
         local->unlike[index] = false;
         local->rederived_size = 0;

@@ -51,10 +51,10 @@ int meaning_put(struct state *state, const struct stage *stage)
     return state_put(state, stage->meaning_table, str_make(group, sizeof group), stage->meaning);
 }
 
-int meaning_unfinished(struct state *state, const struct stage *stage)
+int meaning_leave(struct state *state, const struct stage *stage)
 {
     return state_put(state, stage->meaning_table, str_make(group, sizeof group),
-        STR("being made anew: tabiji replay was not ended"));
+        STR("(a replay that was not finished)\n"));
 }
 
 int meaning_keep(struct state *state, const struct stage *stage)

@@ -15,9 +15,9 @@ MUST_CHECK int meaning_check(
 /* Puts the stage's meaning, whatever stood there. Errors: those of state_put(). */
 MUST_CHECK int meaning_put(struct state *state, const struct stage *stage);
 
-/* Puts what no stage means: rows of two meanings stand side by side until meaning_put(). Errors:
- * those of state_put(). */
-MUST_CHECK int meaning_unfinished(struct state *state, const struct stage *stage);
+/* Puts that the rows are on their way from one meaning to another: they are like no settings until
+ * meaning_put(). Errors: those of state_put(). */
+MUST_CHECK int meaning_leave(struct state *state, const struct stage *stage);
 
 /* Puts the meaning where the state has none: before a batch's changes are taken. Errors: those of
  * state_get() and state_put(). */
