@@ -10,9 +10,7 @@
 #define FACTOR_ELEMENTS_MAX                                                                        \
     4e7 /* more than this are relaxed: 320 MB, and seconds for each channel */
 #define SWEEPS_MAX 1000000
-#define SWEEPS_TRIED 400       /* journeys that hardly come back are at rest long before */
 #define SWEEP_CHANGE_MAX 1e-17 /* of a sweep, against the largest value */
-#define DIRECT_STATES_MAX 256  /* small systems are solved directly at once */
 
 struct linear {
     size_t n;
@@ -23,8 +21,7 @@ struct linear {
     klu_l_common common;
     klu_l_symbolic *symbolic;
     klu_l_numeric *numeric;
-    bool relaxed;    /* the factors would not fit */
-    bool comes_back; /* relaxation did not come to rest soon */
+    bool relaxed; /* the factors would not fit */
     /* Q by rows, for relaxation */
     size_t *row_begin;
     uint32_t *row_column;
@@ -142,9 +139,8 @@ static double relax_row(const struct linear *linear, size_t i, const double *r, 
     return change;
 }
 
-/* All that is summed is of one sign where r is, so nothing cancels. Returns 1 when it came to rest,
- * 0 (with r in x again) when not within so many sweeps. */
-static int relax(const struct linear *linear, const bool *out, double *x, int sweeps)
+/* All that is summed is of one sign where r is, so nothing cancels. */
+static int relax(const struct linear *linear, const bool *out, double *x)
 {
     size_t n = linear->n;
     double *r = malloc((n + 1) * sizeof *r);
@@ -152,7 +148,7 @@ static int relax(const struct linear *linear, const bool *out, double *x, int sw
         return ERR_NO_MEMORY;
     memcpy(r, x, n * sizeof *r);
     double change = 1, largest = 0;
-    for (int sweep = 0; sweep < sweeps && change > SWEEP_CHANGE_MAX * largest; sweep++) {
+    for (int sweep = 0; sweep < SWEEPS_MAX && change > SWEEP_CHANGE_MAX * largest; sweep++) {
         change = largest = 0;
         for (size_t k = 0; k < n; k++) {
             size_t i = sweep % 2 ? n - 1 - k : k;
@@ -161,27 +157,8 @@ static int relax(const struct linear *linear, const bool *out, double *x, int sw
             largest = fabs(x[i]) > largest ? fabs(x[i]) : largest;
         }
     }
-    bool rests = change <= SWEEP_CHANGE_MAX * largest;
-    if (!rests && sweeps < SWEEPS_MAX)
-        memcpy(x, r, n * sizeof *r);
     free(r);
-    return rests || sweeps == SWEEPS_MAX;
-}
-
-/* Both right sides. */
-static int relax_both(const struct linear *linear, const bool *out, double *x, int sweeps)
-{
-    double *given = malloc(linear->n * sizeof *given);
-    if (!given)
-        return ERR_NO_MEMORY;
-    memcpy(given, x, linear->n * sizeof *given);
-    int r = relax(linear, out, x, sweeps);
-    if (r > 0)
-        r = relax(linear, out, x + linear->n, sweeps);
-    if (r == 0)
-        memcpy(x, given, linear->n * sizeof *given);
-    free(given);
-    return r;
+    return 0;
 }
 
 /* ---- */
@@ -191,11 +168,9 @@ int linear_solve(struct linear *linear, const bool *out, double *x)
     size_t n = linear->n;
     if (n == 0)
         return 0;
-    if (linear->relaxed || (out && n > DIRECT_STATES_MAX && !linear->comes_back)) {
-        int r = relax_both(linear, out, x, linear->relaxed ? SWEEPS_MAX : SWEEPS_TRIED);
-        if (r != 0)
-            return r < 0 ? r : 0;
-        linear->comes_back = true;
+    if (linear->relaxed) {
+        int r = relax(linear, out, x);
+        return r < 0 ? r : relax(linear, out, x + n);
     }
     for (SuiteSparse_long k = 0; k < linear->columns[n]; k++) {
         bool alone = out && out[linear->rows[k]] && linear->whole[k] < 0;

@@ -5,6 +5,7 @@
 
 #include "enrich/attribution/chain.h"
 #include "enrich/attribution/linear.h"
+#include "enrich/attribution/relax.h"
 #include "schemas/error.h"
 
 /* One solving. */
@@ -36,13 +37,13 @@ static void solving_free(struct solving *solving)
     free(solving->out);
 }
 
-/* The chain is there. */
+/* Room for a chain that stands. */
 static int solving_begin(struct solving *solving)
 {
+    size_t n = solving->chain.states_count + 1;
     int r = linear_new(&solving->chain, &solving->linear);
     if (r < 0)
         return r;
-    size_t n = solving->chain.states_count + 1;
     solving->x = malloc(2 * n * sizeof(double));
     solving->whole = malloc(2 * n * sizeof(double));
     solving->left = malloc(n * sizeof(double));
@@ -153,20 +154,70 @@ static void share(struct markov *markov, double conversions, double value)
     }
 }
 
+/* Directly: small systems, and journeys that come back again and again. */
+static int solve_directly(struct solving *solving, struct markov *out)
+{
+    int r = solving_begin(solving);
+    if (r == 0)
+        r = solve_whole(solving);
+    for (uint32_t i = 0; r == 0 && i < out->credits_count; i++)
+        r = effect_of_channel(solving, i, &out->credits[i]);
+    out->chance = solving->chance;
+    return r;
+}
+
+static int take_losses(const struct chain *chain, struct relax *relax, struct markov *out)
+{
+    size_t n = chain->states_count;
+    double *worth = malloc(2 * (n + 1) * sizeof *worth), chance = 0, value = 0;
+    struct relax_loss *losses = calloc(out->credits_count + 1, sizeof *losses);
+    int r = worth && losses ? 0 : ERR_NO_MEMORY;
+    if (r == 0 && relax_worth(relax, worth))
+        r = relax_losses(relax, worth, out->credits_count, losses);
+    for (size_t i = 0; r > 0 && i < n; i++) {
+        double part = chain->states[i].start / chain->start;
+        chance += part * worth[i];
+        value += part * worth[n + i];
+    }
+    for (size_t i = 0; r > 0 && i < out->credits_count; i++) {
+        out->credits[i].effect = effect_of(losses[i].chance, chance);
+        out->credits[i].value_effect = effect_of(losses[i].value, value);
+    }
+    out->chance = chance;
+    free(worth);
+    free(losses);
+    return r;
+}
+
+/* By sweeps. Returns 1 when that came to rest, else 0. */
+static int solve_by_sweeps(const struct chain *chain, struct markov *out)
+{
+    struct relax *relax;
+    int r = relax_new(chain, &relax);
+    if (r < 0)
+        return r;
+    r = take_losses(chain, relax, out);
+    relax_free(&relax);
+    return r;
+}
+
 /* Solves and frees the chain. */
 static int solve_chain(struct solving *solving, size_t channels_count, struct markov *out)
 {
     *out = (struct markov){.credits_count = channels_count};
     out->credits = calloc(channels_count + 1, sizeof *out->credits);
-    int r = out->credits ? solving_begin(solving) : ERR_NO_MEMORY;
+    int r = out->credits ? 0 : ERR_NO_MEMORY;
     bool any = r == 0 && solving->chain.conversions > 0;
-    if (any)
-        r = solve_whole(solving);
-    for (uint32_t i = 0; r == 0 && any && i < channels_count; i++)
-        r = effect_of_channel(solving, i, &out->credits[i]);
+    bool solved = false;
+    if (any && solving->chain.order > 1) {
+        r = solve_by_sweeps(&solving->chain, out);
+        solved = r > 0;
+        r = r > 0 ? 0 : r;
+    }
+    if (r == 0 && any && !solved)
+        r = solve_directly(solving, out);
     if (r == 0) {
         out->states = solving->chain.states_count;
-        out->chance = solving->chance;
         share(out, solving->chain.conversions, solving->chain.value);
     } else {
         markov_free(out);

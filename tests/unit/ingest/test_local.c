@@ -273,8 +273,8 @@ static void test_rederive_that_was_not_ended_fits_no_meaning(void **state)
     assert_int_equal(open_meant("two", 2, "was: one"), ERR_MEANING);
     assert_int_equal(begun, 1); /* with the first key alone */
     /* Rows of two meanings: neither goes on with them. */
-    assert_int_equal(open_meant("one", 0, "replay was not ended"), ERR_MEANING);
-    assert_int_equal(open_meant("two", 4, "replay was not ended"), ERR_MEANING);
+    assert_int_equal(open_meant("one", 0, "a replay that was not finished"), ERR_MEANING);
+    assert_int_equal(open_meant("two", 4, "a replay that was not finished"), ERR_MEANING);
     assert_int_equal(begun, 2);
     assert_int_equal(open_meant("two", 0, ""), 0);
     assert_int_equal(open_meant("one", 0, "was: two"), ERR_MEANING);
