@@ -72,6 +72,19 @@ static bool same_name(struct str field, const char *name)
     return field.size == strlen(name) && strncasecmp(field.data, name, field.size) == 0;
 }
 
+/* Letter case does not count, and a blank or hyphen is an underscore: "Customer ID". */
+static bool same_column(struct str field, const char *name)
+{
+    if (field.size != strlen(name))
+        return false;
+    for (size_t i = 0; i < field.size; i++) {
+        char own = field.data[i] == ' ' || field.data[i] == '-' ? '_' : field.data[i];
+        if (tolower((unsigned char)own) != tolower((unsigned char)name[i]))
+            return false;
+    }
+    return true;
+}
+
 static size_t find_field(
     const struct reading *reading, const struct csv_row *row, enum attribute_column column)
 {
@@ -79,7 +92,8 @@ static size_t find_field(
     for (size_t s = 0; s < (wanted ? 1 : SYNONYMS_MAX); s++) {
         const char *name = wanted ? wanted : synonyms[column][s];
         for (size_t i = 0; name && i < row->fields_count; i++)
-            if (same_name(trim(row->fields[i]), name))
+            if (wanted ? same_name(trim(row->fields[i]), name)
+                       : same_column(trim(row->fields[i]), name))
                 return i;
     }
     return NO_FIELD;

@@ -1,7 +1,7 @@
 """Attribution models the slow way, in rational numbers: removal by solving again, Shapley over all orders."""
 from fractions import Fraction as F
 from itertools import combinations, permutations
-from math import factorial, inf, log
+from math import factorial, fsum, inf, log
 
 START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 
@@ -74,6 +74,54 @@ def markov(paths, order, ignore_nulls=False):
     parts, value_parts = sum(effects.values()), sum(value_effects.values())
     return {c: (effects[c], value_effects[c], effects[c] / parts * conversions,
                 (value_effects[c] / value_parts if value_parts else effects[c] / parts) * value) for c in channels}
+
+
+def markov_iterated(paths, order):
+    """The same in floats, by following journeys step by step until nobody is on the way."""
+    flow, start, ends, values = {}, {}, {}, {}
+    for path, conversions, value, nulls in paths:
+        if not path:
+            continue
+        weight, states = conversions + nulls, states_of(path, order)
+        start[states[0]] = start.get(states[0], 0) + weight
+        for a, b in zip(states, states[1:]):
+            flow.setdefault(a, {})[b] = flow.get(a, {}).get(b, 0) + weight
+        end = ends.setdefault(states[-1], [0, 0])
+        end[0] += conversions
+        end[1] += nulls
+        values[states[-1]] = values.get(states[-1], 0) + value
+    total = sum(start.values())
+    out = {s: sum(flow.get(s, {}).values()) + sum(ends.get(s, [0, 0])) for s in {*start, *flow, *ends}}
+
+    def met(removed):
+        on_the_way, chance, value = {s: w / total for s, w in start.items() if removed not in s}, [], []
+        while on_the_way:
+            following = {}
+            for s, part in on_the_way.items():
+                chance.append(part * ends.get(s, [0])[0] / out[s])
+                value.append(part * values.get(s, 0) / out[s])
+                for b, w in flow.get(s, {}).items():
+                    if removed not in b and part * w / out[s] > 1e-25:
+                        following[b] = following.get(b, 0) + part * w / out[s]
+            on_the_way = following
+        return fsum(chance), fsum(value)
+
+    whole, whole_value = met(None)
+    channels = dict.fromkeys(c for path, *_ in paths for c in path)
+    without = {c: met(c) for c in channels}
+    effects = {c: (1 - a / whole, 1 - b / whole_value) for c, (a, b) in without.items()}
+    sums = [fsum(e[i] for e in effects.values()) for i in (0, 1)]
+    conversions, value = sum(p[1] for p in paths if p[0]), sum(p[2] for p in paths if p[0])
+    return {c: (e, v, e / sums[0] * conversions, v / sums[1] * value) for c, (e, v) in effects.items()}
+
+
+def shapley_by_touch(paths):
+    """Ordered: a channel's touch gets 1 / (its touches * the path's channels)."""
+    found = {}
+    for path, conversions, *_ in paths:
+        for c in path:
+            found[c] = found.get(c, F(0)) + F(conversions, path.count(c) * len(set(path)))
+    return found
 
 
 def shapley_game(channels, worth):

@@ -162,6 +162,10 @@ def stored_journeys():
                 "SELECT channel, first_conversions, linear_conversions, position_conversions FROM v_model_comparison"):
             for model, wanted in (("first", first), ("linear", linear), ("position", position)):
                 near(stored[channel, model]["credited_conversions"], wanted, (channel, model), 1e-6)
+        for channel, *solved in db.execute("SELECT channel, markov_conversions, markov_revenue, shapley_conversions, shapley_revenue, "
+                                           "shao_li_revenue FROM v_model_comparison"):
+            wanted = [stored[channel, m][f"credited_{what}"] for m in ("markov", "shapley") for what in ("conversions", "value")]
+            assert solved[4] is None and all(abs(a - float(b)) < 1e-9 * abs(a) for a, b in zip(solved, wanted)), (channel, solved, wanted)
         kept = dict(db.execute("SELECT model, sum(credited_conversions) FROM model_channel WHERE model_version = '' GROUP BY 1"))
         assert set(kept) == {"first", "linear", "position", "markov", "shapley"} and abs(kept["markov"] - 1838) < 1e-6, kept
         table("--data", data, "--model", "markov", "--save")
@@ -228,6 +232,35 @@ def random_paths():
         for model in ("first", "linear", "position", "shapley", "shapley_paths"):
             credits = [number(r, "credited_conversions") for (_, m), r in found.items() if m == model]
             near(math.fsum(credits), whole, (where, model), 1e-9 * max([1, *map(abs, credits)]))
+
+
+def large_orders():
+    """Orders 2 to 6 over thousands of journeys, against removal by plain iteration in floats: a solver that shares nothing with ours."""
+    for order in (2, 3, 4, 5, 6):
+        rng = random.Random(SEED + order)
+        channels = [f"c{i}" for i in range(rng.choice([3, 6, 12]))]
+        rows, sticky = [], rng.random() * .7
+        for customer in range(2500):
+            at, channel = rng.randrange(10 ** 6), rng.choice(channels)
+            for _ in range(rng.choice([1, 2, 3, 5, 9])):
+                channel = channel if rng.random() < sticky else rng.choice(channels)
+                at += rng.randrange(1, 10 ** 6)
+                converted = rng.random() < .2
+                rows.append((f"u{customer}", at, channel, converted, rng.randrange(1, 500) if converted else 0))
+        rng.shuffle(rows)
+        text = "customer_id,time,interaction,conversion,conversion_value,channel\n" + "".join(
+            f"{c},{t},x,{int(v)},{w},{ch}\n" for c, t, ch, v, w in rows)
+        reset = order % 2 == 0
+        paths = oracle.journeys(rows, reset, None)
+        found = table("--model", "markov,shapley_ordered", "--order", order, "--lookback", "none", "--journey", "reset" if reset else "reuse", "-",
+                      text=text)
+        for channel, (effect, value_effect, conversions, value) in oracle.markov_iterated(paths, order).items():
+            row = found[channel, "markov"]
+            for column, wanted in (("removal_effect_conversions", effect), ("removal_effect_value", value_effect),
+                                   ("credited_conversions", conversions), ("credited_value", value)):
+                near(row[column], wanted, (order, channel, column))
+        for channel, conversions in oracle.shapley_by_touch(paths).items():
+            near(found[channel, "shapley_ordered"]["credited_conversions"], conversions, (order, channel, "shapley_ordered"))
 
 
 def path_rows(*arguments, text=None):
@@ -401,6 +434,22 @@ def formats():
         ("A", "first"), ("B", "first")}
 
 
+def headers():
+    """Names as others write them, and memory that follows distinct paths."""
+    assert ("A", "last") in table("--model", "last", "-", text="Customer ID;Event Time;Source;Converted\n7;2026-01-01;A;yes\n")
+    assert ("B", "first") in table("--model", "first", "-", text="\ufeffJourney\tConversions\tTotal Nulls\r\nB > A\t1\t4\r\n")
+    peaks = []
+    for rows in (1000, 300000):
+        process = subprocess.Popen([PROGRAM, "attribute", "--model", "markov,linear", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process.stdin.write(b"path,total_conversions,total_null\n" + b"A > B > C,1,2\nB > A,0,1\nC,3,1\n" * (rows // 3))
+        process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < peaks[0] + 6 * 1024, f"peaks of {peaks} KiB"
+
+
 # ---- bad input ----
 
 def bad_input():
@@ -441,9 +490,11 @@ def main():
     nasty()
     intervals()
     formats()
+    headers()
     bad_input()
     print(f"TABIJI_SEED={SEED}, {CASES} cases")
     random_paths()
+    large_orders()
     path_level()
     path_level_by_hand()
     random_journeys()
