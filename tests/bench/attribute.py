@@ -17,19 +17,19 @@ import time
 PROGRAM = os.environ.get("TABIJI_PROGRAM", "build-release/deploy/tabiji")
 DATA = pathlib.Path(os.environ.get("TABIJI_SHARED", "../shared")) / "data/attribution/channelattribution"
 
-PEER = """
+PEER = r"""
 import io, sys, time, contextlib
 import pandas as pd
 import ChannelAttribution as ca
 data = pd.read_csv(sys.argv[1], sep=";")
 for order in (1, 2, 3, 4):
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         found = ca.markov_model(data, "path", "total_conversions", var_value="total_conversion_value", var_null="total_null",
-                                order=order, flg_adv=False)
-    seconds = time.perf_counter() - started
+                                order=order)
+    seconds = time.process_time() - started
     found = found["result"] if isinstance(found, dict) else found
-    print(order, seconds, " ".join(f"{n}={v}" for n, v in zip(found.iloc[:, 0], found.iloc[:, 1])))
+    print("\nTIMED", order, seconds, " ".join(f"{n}={v}" for n, v in zip(found.iloc[:, 0], found.iloc[:, 1])))
 """
 
 
@@ -42,7 +42,7 @@ def peer_python():
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
     wanted = [python, "-c", "import ChannelAttribution, pandas"]
     if subprocess.run(wanted, capture_output=True).returncode:
-        subprocess.run([python, "-m", "pip", "install", "-q", "setuptools", "wheel", "Cython", "pandas", "numpy"], capture_output=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-U", "setuptools>=77", "wheel", "Cython", "pandas", "numpy", "matplotlib"], capture_output=True)
         said = subprocess.run([python, "-m", "pip", "install", "-q", "--no-build-isolation", "ChannelAttribution"], capture_output=True, text=True)
         found = subprocess.run(wanted, capture_output=True, text=True)
         if found.returncode:
@@ -93,7 +93,9 @@ def beside_peer(bench):
     if python:
         run = subprocess.run([python, "-c", PEER, str(file)], capture_output=True, text=True)
         for line in run.stdout.splitlines():
-            order, seconds, *pairs = line.split(" ")
+            if not line.startswith("TIMED "):
+                continue  # it talks
+            _, order, seconds, *pairs = line.split(" ")
             theirs[int(order)] = float(seconds), dict((n, float(v)) for n, v in (p.rsplit("=", 1) for p in pairs))
     for order, (seconds, memory, rows) in ours.items():
         text = f"PathData order {order}: {seconds * 1000:6.1f} ms, process and reading included, {memory:.0f} MiB"
@@ -102,7 +104,7 @@ def beside_peer(bench):
         if order in theirs:
             peer, found = theirs[order]
             worst = max(abs(found[c] / v - 1) for c, v in rows.items() if v and c in found)
-            text += f"; ChannelAttribution {peer * 1000:.1f} ms, its solving alone; it deviates by up to {worst * 100:.2f} %"
+            text += f"; ChannelAttribution {peer * 1000:.1f} ms CPU, its solving alone; it deviates by up to {worst * 100:.2f} %"
             if order in alone:
                 text += f": {peer * 1000 / alone[order][0]:,.0f} times ours"
         print(text, flush=True)
