@@ -48,7 +48,7 @@ enum mode {
 static const char *const mode_names[] = {"plain", "erase", "operator", "both"};
 static enum mode mode;
 
-#define AGAIN_SCHEDULES 300
+#define AGAIN_SCHEDULES 100
 static const struct {
     enum mode mode;
     unsigned seed;
