@@ -10,7 +10,7 @@ import sys
 from harness import PROGRAM, Workspace
 
 SPEC = pathlib.Path(os.environ.get("TABIJI_SHARED", "")) / "spec" / "identity_spec.py"
-CASES = int(os.environ.get("TABIJI_CASES", "2000"))
+CASES = int(os.environ.get("TABIJI_CASES", "400"))
 SEED = int(os.environ.get("TABIJI_SEED", "1"))
 BATCH = 40  # cases in one file, each in a name space of its own
 
@@ -133,7 +133,7 @@ def main():
         bad_input()
         print(f"TABIJI_SEED={SEED}, {CASES} cases")
         random_cases()
-        random_files(CASES // 10)
+        random_files(CASES // 4)
         large_input()
         assert not any(space.path.iterdir()), "nothing is left behind"
     print("identity solve: as the specification says")

@@ -7,7 +7,7 @@
 #include "schemas/person_of.avro.h"
 #include "tests/property/world.h"
 
-/* P3: a batch that a crash threw away does the same again; so does a second run. */
+/* P3: a batch that a crash threw away does the same again; all state is that of a run without. */
 world_judge_fn judge_p3;
 /* P4: at most one login, at most k protected values a person, but for what words say. */
 world_judge_fn judge_p4;

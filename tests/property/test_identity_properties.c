@@ -54,7 +54,7 @@ static const struct property {
     world_judge_fn *judge;
     struct world_options options;
 } properties[] = {
-    {"P3", judge_p3, {.phases = 2, .words_max = 4, .erasures = true, .events_max = 30}},
+    {"P3", judge_p3, {.phases = 2, .words_max = 4, .erasures = true, .events_max = 14}},
     {"P4", judge_p4, {.phases = 3}},
     {"P4-words", judge_p4, {.phases = 3, .words_max = 8}},
     {"P5", judge_p5, {.phases = SIZE_MAX, .words_max = 6, .events_max = 30}},

@@ -254,7 +254,7 @@ int world_begin(
         .batch_max = batches[random_below(&run->random, 3)],
         .replay = schedule->replay,
     };
-    if (schedule->calm || schedule->replay)
+    if (schedule->calm || schedule->steady)
         config.crash_percent = 0;
     run->calm = schedule->calm;
     if (schedule->calm)
