@@ -102,15 +102,10 @@ static inline int read_text(
 
 static int read_integer(struct reader *reader, struct str key, struct json value, int64_t *out)
 {
-    switch (json_kind(value)) {
-    case JSON_INT:
-        *out = json_int(value);
-        return 0;
-    case JSON_UINT:
-        return fail(reader, ERR_NUMBER_RANGE, key, str_make(NULL, 0));
-    default:
+    if (json_kind(value) != JSON_INT)
         return fail(reader, ERR_FIELD_TYPE, key, STR("an integer is wanted here"));
-    }
+    *out = json_int(value);
+    return 0;
 }
 
 static int read_int(struct reader *reader, struct str key, struct json value, int32_t *out)
@@ -154,8 +149,6 @@ static int read_money(struct reader *reader, struct str key, struct json value, 
         r = money_parse_exponent(json_text(value), reader->exponent, &minor);
     else if (json_kind(value) == JSON_INT)
         r = money_from_major(json_int(value), reader->exponent, &minor);
-    else if (json_kind(value) == JSON_UINT)
-        r = ERR_NUMBER_RANGE;
     if (r < 0)
         return fail(reader, r, key,
             r == ERR_MONEY ? STR("a decimal string (\"129.80\") or an integer in major units")

@@ -8,10 +8,15 @@
  * one pass over the tape holds each object to JSON_KEYS_MAX and to distinct keys (simdjson itself
  * holds depth and 64-bit integers). What simdjson 3.0.1 calls a string or number error is looked at
  * again to give it its name: that is the slow path.
+ *
+ * The tape has no longer the digits of a number. What json_tape_build() takes is kept exactly;
+ * where simdjson's second stage has met a decimal, or an integer beyond int64, the numbers of the
+ * text are looked at once more.
  */
 #include "schemas/json.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <charconv>
 #include <cstdlib>
 #include <new>
@@ -33,9 +38,12 @@ static constexpr size_t SLOTS = 2 * JSON_KEYS_MAX; /* a power of two */
 
 static constexpr size_t SMALL_OBJECT_KEYS_MAX = 24;
 static constexpr int FRACTION_DIGITS_MAX = 4;
+static constexpr size_t DECIMAL_DIGITS_MAX = 20;
+static constexpr int64_t DECIMAL_POWER_MAX = int64_t{1} << 40; /* so that sums do not overflow */
 
 static_assert(JSON_INPUT_PADDING >= simdjson::SIMDJSON_PADDING, "what is promised to simdjson");
 static_assert(JSON_TEXT_SIZE_MAX < UINT32_MAX, "simdjson's tape has 32-bit places");
+static_assert(JSON_DECIMAL_DIGITS_MAX <= DECIMAL_DIGITS_MAX, "what is compared is kept");
 static_assert((SLOTS & (SLOTS - 1)) == 0, "slots are masked");
 
 /* A key seen in the object that bears `stamp`. */
@@ -157,15 +165,13 @@ static const char *number_end(const char *at, const char *end, bool *whole)
     return at;
 }
 
-/* Whether a number by the grammar lies beyond 64 bits or beyond double. Too small for double is
+/* Whether a number by the grammar lies beyond int64 or beyond double. Too small for double is
  * not. */
 static bool out_of_range(const char *at, const char *end, bool whole)
 {
     if (whole) {
-        int64_t small;
-        uint64_t big;
-        return std::from_chars(at, end, small).ec != std::errc() &&
-               std::from_chars(at, end, big).ec != std::errc();
+        int64_t integer;
+        return std::from_chars(at, end, integer).ec != std::errc();
     }
     double number;
     if (std::from_chars(at, end, number).ec == std::errc())
@@ -382,7 +388,7 @@ static int check_limits(struct json_parser *parser)
                 return r;
         } else if (mark == '}' || mark == ']') {
             level = outer[--depth];
-        } else if (mark == 'l' || mark == 'u' || mark == 'd') {
+        } else if (mark == 'l' || mark == 'd') {
             at++;
         }
     }
@@ -435,6 +441,116 @@ static void note_escapes(struct json_tape *tape, struct str text)
     }
 }
 
+/* ---- numbers that no value of a tape keeps ---- */
+
+/* Whether a tape has a decimal, or an integer beyond int64. What a number's own word holds may look
+ * like their marks: then yes too often, never too seldom. */
+static bool may_lose_digits(const uint64_t *words)
+{
+    static constexpr uint64_t top = uint64_t{1} << 63;
+    uint64_t found = 0;
+    uint64_t end = words[0] & UINT32_MAX;
+    for (uint64_t at = 1; at < end; at++) { /* x - 1 has the top bit only if x is 0 */
+        uint64_t mark = words[at] >> 56;
+        found |= ((mark ^ 'd') - 1) | ((mark ^ 'u') - 1);
+    }
+    return (found & top) != 0;
+}
+
+/* A decimal: 0.d1d2d3... times ten to the power of `exponent`; the first and the last digit are not
+ * 0. Zero has no digits. */
+struct decimal {
+    char digits[DECIMAL_DIGITS_MAX];
+    size_t count; /* may be more than there is room for */
+    int64_t exponent;
+};
+
+/* Takes a token of RFC 8259's grammar apart. */
+static struct decimal decimal_of(const char *at, const char *end)
+{
+    struct decimal decimal = {{}, 0, 0};
+    size_t zeros = 0; /* behind the last digit that is none */
+    bool behind_point = false;
+    for (at += *at == '-'; at < end && *at != 'e' && *at != 'E'; at++) {
+        if (*at == '.') {
+            behind_point = true;
+            continue;
+        }
+        bool leads = decimal.count == 0 && *at == '0';
+        if (leads ? behind_point : !behind_point)
+            decimal.exponent += leads ? -1 : 1;
+        if (leads)
+            continue;
+        if (*at == '0') {
+            zeros++;
+            continue;
+        }
+        for (; zeros; zeros--, decimal.count++) {
+            if (decimal.count < DECIMAL_DIGITS_MAX)
+                decimal.digits[decimal.count] = '0';
+        }
+        if (decimal.count < DECIMAL_DIGITS_MAX)
+            decimal.digits[decimal.count] = *at;
+        decimal.count++;
+    }
+    int64_t power = 0;
+    if (at < end && std::from_chars(at + (at[1] == '+' ? 2 : 1), end, power).ec != std::errc())
+        power = at[1] == '-' ? -DECIMAL_POWER_MAX : DECIMAL_POWER_MAX;
+    decimal.exponent += std::clamp(power, -DECIMAL_POWER_MAX, DECIMAL_POWER_MAX);
+    return decimal;
+}
+
+/* Whether a double, written with as many digits as a decimal has, gives the decimal. */
+static bool gives_back(double value, const struct decimal *want)
+{
+    char text[JSON_DOUBLE_SIZE_MAX];
+    auto digits = static_cast<int>(want->count);
+    auto written =
+        std::to_chars(text, text + sizeof(text), value, std::chars_format::scientific, digits - 1);
+    if (written.ec != std::errc())
+        return false;
+    struct decimal got = decimal_of(text, written.ptr);
+    return got.count == want->count && got.exponent == want->exponent &&
+           memcmp(got.digits, want->digits, got.count) == 0;
+}
+
+/* Whether the nearest double keeps a decimal. Up to DBL_DIG digits it always does where doubles are
+ * normal numbers. */
+static bool decimal_kept(const char *at, const char *end)
+{
+    struct decimal decimal = decimal_of(at, end);
+    if (decimal.count == 0)
+        return true;
+    if (decimal.count <= DBL_DIG && decimal.exponent > DBL_MIN_10_EXP &&
+        decimal.exponent <= DBL_MAX_10_EXP)
+        return true;
+    double value;
+    return decimal.count <= JSON_DECIMAL_DIGITS_MAX &&
+           std::from_chars(at, end, value).ec == std::errc() && gives_back(value, &decimal);
+}
+
+/* Whether a document that simdjson has just parsed loses no digit of a number. Numbers start at its
+ * structural indexes. */
+static bool numbers_kept(const simdjson::dom::parser &parser, const char *text, size_t size)
+{
+    const auto *places = parser.implementation->structural_indexes.get();
+    const char *end = text + size;
+    for (uint32_t i = 0; i < parser.implementation->n_structural_indexes; i++) {
+        const char *at = text + places[i];
+        if (at >= end || (*at != '-' && !is_digit(*at)))
+            continue;
+        bool whole = true;
+        const char *behind = number_end(at, end, &whole);
+        int64_t integer;
+        if (!behind)
+            continue;
+        if (whole ? std::from_chars(at, behind, integer).ec != std::errc()
+                  : !decimal_kept(at, behind))
+            return false;
+    }
+    return true;
+}
+
 /* The tape of a padded text: by simdjson's first stage and json_tape_build(), or, where that leaves
  * it, simdjson's second. */
 static simdjson::error_code build_tape(struct json_parser *parser, struct str text)
@@ -476,9 +592,14 @@ static inline int parse(struct json_parser *parser, struct str text, bool padded
     if (r < 0)
         return r;
     note_escapes(&parser->tape, text);
-    auto error = build_tape(parser, str_make(padded ? text.data : parser->text, text.size));
+    const char *readable = padded ? text.data : parser->text;
+    auto error = build_tape(parser, str_make(readable, text.size));
     if (error)
         return name_error(error, text);
+    bool staged = parser->tape.texts != readable; /* by simdjson's second stage */
+    if (__builtin_expect(staged, 0) && may_lose_digits(parser->tape.words) &&
+        !numbers_kept(parser->parser, readable, text.size))
+        return ERR_NUMBER_RANGE;
     *out = {&parser->tape, 1};
     return 0;
 }
@@ -541,11 +662,15 @@ size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX])
         return static_cast<size_t>(end - out);
     end = std::to_chars(out, out + JSON_DOUBLE_SIZE_MAX - 2, value).ptr;
     auto size = static_cast<size_t>(end - out);
-    if (!memchr(out, '.', size) && !memchr(out, 'e', size)) {
-        memcpy(end, ".0", 2);
-        size += 2;
+    if (memchr(out, '.', size) || memchr(out, 'e', size))
+        return size;
+    if (size - (*out == '-') > JSON_DECIMAL_DIGITS_MAX) { /* more than reading would take */
+        end = std::to_chars(out, out + JSON_DOUBLE_SIZE_MAX, value, std::chars_format::scientific)
+                  .ptr;
+        return static_cast<size_t>(end - out);
     }
-    return size;
+    memcpy(end, ".0", 2);
+    return size + 2;
 }
 
 bool json_utf8_valid(struct str text)

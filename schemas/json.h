@@ -16,6 +16,7 @@ extern "C" {
 #define JSON_KEYS_MAX 1024
 #define JSON_TEXT_SIZE_MAX ((size_t)64 << 20) /* of one document */
 #define JSON_DOUBLE_SIZE_MAX 32
+#define JSON_DECIMAL_DIGITS_MAX 17 /* that tell of a double. Source: DBL_DECIMAL_DIG */
 
 struct json_parser;
 /* Errors: ERR_NO_MEMORY. */
@@ -28,7 +29,6 @@ enum json_kind {
     JSON_NULL = 'n',
     JSON_BOOL = 't',
     JSON_INT = 'l',    /* fits int64 */
-    JSON_UINT = 'u',   /* over INT64_MAX, fits uint64 */
     JSON_DOUBLE = 'd', /* has a point or an exponent: the nearest double */
     JSON_TEXT = '"',
     JSON_ARRAY = '[',
@@ -57,8 +57,16 @@ struct json {
 };
 
 /* Parses exactly one document (white space around it and a leading byte order mark are allowed).
- * Errors: ERR_EMPTY, ERR_JSON, ERR_UTF8 (also lone surrogates), ERR_NUMBER_RANGE (1e400, NaN,
- * integers beyond 64 bits: never rounded), ERR_DEPTH, ERR_KEYS (more than JSON_KEYS_MAX in one
+ *
+ * No number is rounded. An integer fits int64. A decimal has at most JSON_DECIMAL_DIGITS_MAX digits
+ * that count (zeros before the first and behind the last do not), and the nearest double, rounded
+ * to as many digits, is that decimal again. So whatever prints doubles is understood, in the
+ * shortest form or in 17 digits (0.10000000000000001 is kept as 0.1, the same double), and so is
+ * every decimal of up to 15 digits between 1e-307 and 1e308; but 9007199254740993.0 and 1e-400 are
+ * refused.
+ *
+ * Errors: ERR_EMPTY, ERR_JSON, ERR_UTF8 (also lone surrogates), ERR_NUMBER_RANGE (such numbers,
+ * 1e400, NaN), ERR_DEPTH, ERR_KEYS (more than JSON_KEYS_MAX in one
  * object), ERR_JSON also for a key that stands twice in one object, ERR_TOO_LARGE, ERR_NO_MEMORY.
  */
 MUST_CHECK int json_parse(struct json_parser *parser, struct str text, struct json *out);
@@ -95,12 +103,6 @@ static inline bool json_bool(struct json value)
 static inline int64_t json_int(struct json value)
 {
     return (int64_t)value.tape->words[value.at + 1];
-}
-
-/* Of JSON_UINT. */
-static inline uint64_t json_uint(struct json value)
-{
-    return value.tape->words[value.at + 1];
 }
 
 /* Of JSON_DOUBLE. */
@@ -146,7 +148,7 @@ static inline uint64_t json_behind_(struct json value)
         return value.at + 1;
     if (mark == '{' || mark == '[')
         return (uint32_t)word;
-    return value.at + (mark == 'l' || mark == 'u' || mark == 'd' ? 2 : 1);
+    return value.at + (mark == 'l' || mark == 'd' ? 2 : 1);
 }
 
 /* Goes through a container: json_iterate(), then json_next() while it returns true. For an array,
@@ -197,7 +199,8 @@ MUST_CHECK int json_write_int(struct buf *out, int64_t value);
 /* Whether bytes are UTF-8 (RFC 3629: no surrogates, nothing over U+10FFFF). Threads: any. */
 bool json_utf8_valid(struct str text);
 
-/* Shortest text that reads back to the same finite double, not NUL-terminated. Returns the size. */
+/* Short text that json_parse() reads back to the same finite double, not NUL-terminated. Returns
+ * the size. */
 size_t json_format_double(double value, char out[JSON_DOUBLE_SIZE_MAX]);
 
 #ifdef __cplusplus

@@ -80,7 +80,7 @@ bool json_holds_nul(struct json value)
         struct str text = kind == JSON_TEXT ? json_text(here) : str_make(NULL, 0);
         if (text.size && memchr(text.data, '\0', text.size))
             return true;
-        if (kind == JSON_INT || kind == JSON_UINT || kind == JSON_DOUBLE)
+        if (kind == JSON_INT || kind == JSON_DOUBLE)
             here.at++;
     }
     return false;
@@ -284,8 +284,6 @@ static int write_other(struct buf *out, struct json value)
     switch (json_kind(value)) {
     case JSON_INT:
         return json_write_int(out, json_int(value));
-    case JSON_UINT:
-        return write_uint(out, json_uint(value), false);
     case JSON_DOUBLE:
         return buf_append(out, number, json_format_double(json_double(value), number));
     case JSON_BOOL:

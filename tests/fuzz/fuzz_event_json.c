@@ -22,7 +22,7 @@ static const char *const samples[] = {
     "{}]},"
     "\"page\":{\"url\":\"https://u@Shop.example:8443/a?b=c#d\",\"referrer\":\"//x/"
     "\"},\"properties\":"
-    "{\"n\":[9007199254740993,1e-7,-0.0,18446744073709551615,null,true],\"o\":{\"b\":{},\"a\":[]}}"
+    "{\"n\":[9007199254740993,1e-7,-0.0,9223372036854775807,null,true],\"o\":{\"b\":{},\"a\":[]}}"
     "}",
     "{\"adapter_version\":2,\"bot\":true,\"campaign\":{\"message\":\"m\"},\"channel\":\"Paid "
     "Search\","

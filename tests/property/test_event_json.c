@@ -61,7 +61,7 @@ static void append_number(struct buf *out)
         check(json_write_int(out, any_integer()) == 0);
         break;
     case 1:
-        check(buf_appendf(out, "%llu", (unsigned long long)bits) == 0);
+        check(buf_appendf(out, "%llu", (unsigned long long)(bits >> 1)) == 0);
         break;
     default:
         if (!__builtin_isfinite(value))

@@ -13,9 +13,7 @@
 static int number_text(struct json value, struct arena *arena, struct str *out)
 {
     char text[INTEGER_SIZE_MAX];
-    int size = json_kind(value) == JSON_INT
-                   ? snprintf(text, sizeof text, "%" PRId64, json_int(value))
-                   : snprintf(text, sizeof text, "%" PRIu64, json_uint(value));
+    int size = snprintf(text, sizeof text, "%" PRId64, json_int(value));
     return arena_dup(arena, str_make(text, (size_t)size), out);
 }
 
@@ -30,7 +28,6 @@ int segment_text_strict(struct json object, struct str key, struct arena *arena,
         *out = json_text(value);
         return 0;
     case JSON_INT:
-    case JSON_UINT:
         return number_text(value, arena, out);
     default:
         return ERR_FIELD_TYPE;

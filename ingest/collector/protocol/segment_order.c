@@ -56,8 +56,6 @@ static int read_amount(struct json value, struct str currency, int64_t *minor)
         int size = snprintf(text, sizeof text, "%" PRId64, json_int(value));
         return money_parse(str_make(text, (size_t)size), currency, minor);
     }
-    case JSON_UINT:
-        return ERR_NUMBER_RANGE;
     case JSON_DOUBLE: {
         _Static_assert(AMOUNT_TEXT_SIZE_MAX >= JSON_DOUBLE_SIZE_MAX, "room for a double");
         size_t size = json_format_double(json_double(value), text);

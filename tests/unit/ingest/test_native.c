@@ -147,6 +147,9 @@ static void test_native_body_that_is_no_json_is_400(void **state)
     assert_refused(fixture, STR("{\"id\":\"\\ud800\"}"), 400, "bad_utf8");
     assert_refused(fixture, STR("{\"properties\":{\"n\":1e400}}"), 400, "num_range");
     assert_refused(fixture, STR("{\"properties\":{\"n\":18446744073709551616}}"), 400, "num_range");
+    assert_refused(fixture, STR("{\"properties\":{\"n\":9223372036854775808}}"), 400, "num_range");
+    assert_refused(fixture, STR("{\"properties\":{\"n\":9007199254740993.0}}"), 400, "num_range");
+    assert_refused(fixture, STR("{\"properties\":{\"n\":0.1e-400}}"), 400, "num_range");
     assert_refused(fixture, STR("{\"properties\":{\"n\":NaN}}"), 400, "num_range");
     assert_refused(fixture, STR("7"), 400, "bad_type");
     assert_refused(fixture, STR("\"text\""), 400, "bad_type");
