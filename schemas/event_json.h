@@ -12,7 +12,8 @@
  *
  * The written form has the keys of the native form plus those that only the pipeline sets
  * (event_key, source, protocol, adapter_version, received_at, time_quality, channel, authorities);
- * to an untrusted reader these are unknown. All names: schemas/event_fields.c.
+ * to an untrusted reader these are unknown (of the channel it is told who may say it). All names:
+ * schemas/event_fields.c.
  */
 #pragma once
 

@@ -81,7 +81,11 @@ static __attribute__((cold)) int fail_unknown(
     struct reader *reader, const struct event_part *part, struct str key)
 {
     struct str near = event_field_nearest(part, reader->trusted, key);
-    if (near.size == 0 && part == &event_part_touchpoint)
+    bool top = part == &event_part_touchpoint;
+    if (near.size == 0 && top && str_equal(event_field_nearest(part, true, key), STR("channel")))
+        return fail(reader, ERR_UNKNOWN_FIELD, key,
+            STR("\"channel\" is taken of sources with trusted_channel = yes only"));
+    if (near.size == 0 && top)
         return fail(reader, ERR_UNKNOWN_FIELD, key,
             STR("facts without a field of their own belong into \"properties\""));
     return fail_near(reader, ERR_UNKNOWN_FIELD, key, near);
@@ -204,6 +208,8 @@ static int read_key(struct reader *reader, struct str key, struct json value, ui
 static int read_event_id(struct reader *reader, struct str key, struct json value, struct str *out)
 {
     struct str text;
+    if (json_kind(value) != JSON_TEXT)
+        return fail(reader, ERR_EVENT_ID, key, STR("a string of 1 to 100 bytes"));
     int r = read_text(reader, key, value, &text);
     if (r < 0)
         return r;

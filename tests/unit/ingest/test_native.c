@@ -197,6 +197,9 @@ static void test_native_single_event_without_usable_id_is_400(void **state)
         "{\"id\":\"01234567890123456789012345678901234567890123456789"
         "012345678901234567890123456789012345678901234567890\",\"type\":\"page_viewed\",\"ids\":{"
         "\"cookie\":\"c\"}}",
+        "{\"id\":5,\"type\":\"page_viewed\",\"ids\":{\"cookie\":\"c\"}}",
+        "{\"type\":\"page_viewed\",\"id\":{\"a\":1},\"ids\":{\"cookie\":\"c\"}}",
+        "{\"id\":null,\"type\":\"page_viewed\",\"ids\":{\"cookie\":\"c\"}}",
     };
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         exchange_run(fixture, native_handle, "events", str_of(events[i]));
