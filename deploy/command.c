@@ -258,6 +258,18 @@ int verb_fail(const struct verb_call *call, int error, const char *format, ...)
     return exit_code_of(error);
 }
 
+int verb_fail_system(const struct verb_call *call, int error, int reason, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    bool said = reason && (error == ERR_IO || error == ERR_FULL);
+    (void)fprintf(stderr, "tabiji %s: ", call->verb->name);
+    (void)vfprintf(stderr, format, args);
+    (void)fprintf(stderr, ": %s\n", said ? strerror(reason) : error_text(error));
+    va_end(args);
+    return exit_code_of(error);
+}
+
 static void print_options(const struct verb_option *options, size_t count, FILE *out)
 {
     for (size_t i = 0; i < count; i++) {

@@ -4,6 +4,7 @@
  */
 #include "deploy/embedded.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -206,6 +207,7 @@ int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
     if (!embedded)
         return ERR_NO_MEMORY;
     embedded->settings = settings;
+    errno = 0;
     int r = open_parts(embedded, bulk);
     if (r == 0 && pthread_create(&embedded->worker, NULL, work, embedded) != 0)
         r = ERR_NO_MEMORY;
@@ -215,7 +217,9 @@ int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
     if (r == ERR_STATE)
         settings_tell_damage(settings);
     if (r < 0) {
+        int reason = errno;
         embedded_close(&embedded);
+        errno = reason;
         return r;
     }
     *out = embedded;

@@ -10,6 +10,7 @@
 
 #include "deploy/say.h"
 #include "deploy/verb/lookup.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
@@ -74,13 +75,13 @@ static int find_person(struct erasing *erasing)
     size_t count = 0;
     int r = settings_database(erasing->settings, &erasing->path);
     if (r == 0)
-        r = reader_open(&reader, erasing->path);
+        r = tables_open(call, erasing->settings, &reader);
     if (r == 0)
         r = lookup_persons(erasing->settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)
         r = reader_count(reader, matches[0].person, &erasing->receipt.before);
-    if (r < 0)
-        return verb_fail(call, r, "%s", call->arguments[0]);
+    if (r)
+        return r < 0 ? verb_fail(call, r, "%s", call->arguments[0]) : r;
     for (size_t i = 1; i < count; i++) {
         if (memcmp(matches[i].person, matches[0].person, KEY_SIZE) != 0)
             return verb_usage(call,

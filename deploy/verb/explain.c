@@ -10,10 +10,10 @@
 #include "deploy/render.h"
 #include "deploy/say.h"
 #include "deploy/verb/explain_credit.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
-#include "sinks/sqlite/read.h"
 
 #define NODES_SEEN_MAX 20000
 #define NO_NODE SIZE_MAX
@@ -231,7 +231,6 @@ static int answer(struct verb_call *call, struct search *search, const uint8_t e
 
 static int explain(struct verb_call *call, struct settings *settings)
 {
-    const char *path = "";
     CLEANUP(reader_close) struct reader *reader = NULL;
     uint8_t ends[2][KEY_SIZE];
     for (size_t i = 0; i < 2; i++) {
@@ -247,11 +246,9 @@ static int explain(struct verb_call *call, struct settings *settings)
         if (r < 0)
             return verb_usage(call, "%s: %s (namespace:value)", call->arguments[i], error_text(r));
     }
-    int r = settings_database(settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
-    if (r < 0)
-        return verb_fail(call, r, "%s", path);
+    int r = tables_open(call, settings, &reader);
+    if (r)
+        return r;
     struct search search = {.reader = reader, .arena = &settings->arena};
     search.items = calloc(NODES_SEEN_MAX, sizeof *search.items);
     r = search.items ? answer(call, &search, ends) : verb_fail(call, ERR_NO_MEMORY, "explain");

@@ -7,11 +7,11 @@
 #include "deploy/render.h"
 #include "deploy/verb/explain_solved.h"
 #include "deploy/verb/models.h"
+#include "deploy/verb/tables.h"
 #include "enrich/attribution/markov.h"
 #include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/money.h"
-#include "sinks/sqlite/read.h"
 
 #define FIXED_COLUMNS 6
 #define MODELS_MAX (RENDER_COLUMNS_MAX - FIXED_COLUMNS)
@@ -350,10 +350,11 @@ int explain_credit(struct verb_call *call, struct settings *settings)
     int r = read_options(call, &shown.options);
     if (r)
         return r;
+    r = tables_open(call, settings, &shown.reader);
+    if (r)
+        return r;
     r = settings_database(settings, &path);
     shown.options.name = path;
-    if (r == 0)
-        r = reader_open(&shown.reader, path);
     if (r == 0)
         r = explain_solved_open(&shown.solved, path, &shown.options);
     if (r == 0)

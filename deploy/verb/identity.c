@@ -6,9 +6,9 @@
 #include "deploy/say.h"
 #include "deploy/solve.h"
 #include "deploy/verb/preview.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
-#include "sinks/sqlite/read.h"
 
 /* Limits of the executable specification. Source: identity_spec.py, solve(). */
 #define UP_DEFAULT 5
@@ -159,7 +159,6 @@ static int run_show(struct verb_call *call)
     struct settings settings;
     struct identifier identifier;
     uint8_t node[KEY_SIZE];
-    const char *path = "";
     CLEANUP(reader_close) struct reader *reader = NULL;
     if (call->arguments_count != 2)
         return verb_usage(call, "show needs one identifier, namespace:value");
@@ -168,11 +167,12 @@ static int run_show(struct verb_call *call)
         r = say_identifier(&settings, str_of(call->arguments[1]), &identifier);
     if (r == 0)
         r = reader_node_id(settings.door.identifiers.namespaces, &identifier, node);
+    if (r < 0)
+        r = verb_fail(call, r, "%s", call->arguments[1]);
+    else
+        r = tables_open(call, &settings, &reader);
     if (r == 0)
-        r = settings_database(&settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
-    r = r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : show(call, reader, node);
+        r = show(call, reader, node);
     settings_close(&settings);
     return r;
 }

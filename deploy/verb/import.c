@@ -1,4 +1,5 @@
 /* `tabiji import`: files into the log by a mapping; in the embedded mode on to the tables. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -22,6 +23,8 @@ struct importing {
     struct embedded *embedded;
     struct appender *kafka;
     struct progress progress;
+    bool log_failed; /* not a file, nor the tables */
+    int reason;      /* errno behind it, or 0 */
 };
 
 static void on_progress(void *context, const struct import_progress *progress)
@@ -82,11 +85,13 @@ static int import_files(
     progress_begin(&importing->progress, "import", 0);
     for (size_t i = 0; r == 0 && i < call->arguments_count; i++)
         r = import_file(import, call->arguments[i], &message);
+    importing->reason = errno;
     progress_end(&importing->progress);
     if (import)
         import_get_progress(import, done);
     if (message.size)
         (void)fprintf(stderr, "tabiji import: %.*s\n", (int)message.size, message.data);
+    importing->log_failed = r < 0 && message.size == 0 && !on_kafka(call);
     return r;
 }
 
@@ -131,17 +136,22 @@ static int import_all(struct importing *importing)
     struct verb_call *call = importing->call;
     struct appender *appender = NULL;
     struct import_progress done = {0};
+    const char *dir = config_path(call->config, OPTION_DATA_DIR);
     int r = open_log(importing, &appender);
     if (r < 0 && on_kafka(call))
         return verb_fail(call, r, "Kafka");
     if (r < 0)
-        return verb_fail(call, r, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
+        return verb_fail_system(call, r, errno, "data directory %s", dir);
     r = import_files(importing, appender, &done);
     if (r == 0 && importing->embedded) {
         progress_begin(&importing->progress, "tables", 0);
         r = embedded_to_quiet(importing->embedded, on_wait, importing);
         progress_end(&importing->progress);
     }
+    if (r < 0 && importing->log_failed)
+        return verb_fail_system(call, r, importing->reason,
+            "the log in data directory %s (what it took stays; the same command goes on there)",
+            dir);
     if (r < 0)
         return verb_fail(call, r, "import");
     print_done(call, &done, importing->embedded ? embedded_database(importing->embedded) : "");

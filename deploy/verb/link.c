@@ -3,10 +3,10 @@
 #include <stdio.h>
 
 #include "deploy/say.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
-#include "sinks/sqlite/read.h"
 
 static int append_node(struct buf *out, const char *lead, const struct identifier *identifier)
 {
@@ -55,15 +55,13 @@ static int read_ends(struct verb_call *call, struct settings *settings, struct i
 static int ever_linked(struct verb_call *call, struct settings *settings,
     const struct identifier ends[2], bool *linked)
 {
-    const char *path = "";
     CLEANUP(reader_close) struct reader *reader = NULL;
-    int r = settings_database(settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
-    if (r == 0)
-        r = reader_linked(reader, settings->door.identifiers.namespaces, &ends[0], &ends[1]);
+    int r = tables_open(call, settings, &reader);
+    if (r)
+        return r;
+    r = reader_linked(reader, settings->door.identifiers.namespaces, &ends[0], &ends[1]);
     *linked = r == 0;
-    return r < 0 ? verb_fail(call, r, "%s", path) : 0;
+    return r < 0 ? verb_fail(call, r, "what is linked") : 0;
 }
 
 static int say(struct verb_call *call, struct settings *settings, bool link)

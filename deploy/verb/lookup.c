@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "deploy/render.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 
@@ -408,25 +409,22 @@ int lookup_answer(void *context, struct str spelling, struct buf *reply, int *st
 static int run(struct verb_call *call)
 {
     struct settings settings;
-    const char *path = "";
     CLEANUP(reader_close) struct reader *reader = NULL;
     struct lookup_match matches[LOOKUP_PERSONS_MAX];
     size_t count = 0;
     int r = settings_open(&settings, call->config);
     if (r == 0)
-        r = settings_database(&settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
+        r = tables_open(call, &settings, &reader);
     if (r == 0)
         r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)
         r = show(call, &settings, reader, matches, count);
-    if (r < 0)
+    if (r < 0) {
         r = verb_fail(call, r, "%s", call->arguments[0]);
-    else if (count == 0)
-        r = EXIT_NOT_FOUND;
-    if (r == EXIT_NOT_FOUND && reader)
+    } else if (r == 0 && count == 0) {
         (void)fprintf(stderr, "tabiji lookup: nobody is known by \"%s\"\n", call->arguments[0]);
+        r = EXIT_NOT_FOUND;
+    }
     settings_close(&settings);
     return r;
 }

@@ -10,6 +10,7 @@
 
 #include "deploy/render.h"
 #include "deploy/say.h"
+#include "deploy/verb/tables.h"
 #include "enrich/identity/evidence.h"
 #include "enrich/identity/person.h"
 #include "ingest/door.h"
@@ -18,7 +19,6 @@
 #include "schemas/json.h"
 #include "schemas/person_of.avro.h"
 #include "schemas/stitched.avro.h"
-#include "sinks/sqlite/read.h"
 
 #define LIMIT_DEFAULT 100
 #define MICROS_PER_SECOND 1000000
@@ -322,14 +322,11 @@ static int read_ends(struct verb_call *call, struct preview *preview)
 /* Whether both are known, and, to be parted, ever stood together. Returns 0 or an exit_code. */
 static int check_ends(struct verb_call *call, struct preview *preview, bool link)
 {
-    const char *path = "";
     CLEANUP(reader_close) struct reader *reader = NULL;
     uint8_t node[KEY_SIZE];
-    int r = settings_database(preview->settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
-    if (r < 0)
-        return verb_fail(call, r, "%s", path);
+    int r = tables_open(call, preview->settings, &reader);
+    if (r)
+        return r;
     for (size_t i = 0; r == 0 && i < 2; i++) {
         r = reader_node_id(preview->settings->door.identifiers.namespaces, &preview->ends[i], node);
         if (r == 0)
@@ -346,7 +343,7 @@ static int check_ends(struct verb_call *call, struct preview *preview, bool link
                 call->arguments[1], call->arguments[2]);
     }
     if (r < 0)
-        return verb_fail(call, r, "%s", path);
+        return verb_fail(call, r, "the tables");
     return r == READER_ABSENT ? EXIT_NOT_FOUND : 0;
 }
 

@@ -2,10 +2,9 @@
 #include <stdio.h>
 
 #include "deploy/render.h"
-#include "deploy/settings.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
-#include "sinks/sqlite/read.h"
 
 #define LIMIT_DEFAULT 50
 
@@ -124,19 +123,13 @@ static int show(struct verb_call *call, struct reader *reader)
 static int run(struct verb_call *call)
 {
     struct settings settings;
-    const char *path = "";
     const char *what = call->arguments[0];
     CLEANUP(reader_close) struct reader *reader = NULL;
     if (strcmp(what, "list") != 0 && strcmp(what, "show") != 0)
         return verb_usage(call, "knows \"list\" and \"show\", not \"%s\"", what);
     int r = settings_open(&settings, call->config);
+    r = r < 0 ? verb_fail(call, r, "configuration") : tables_open(call, &settings, &reader);
     if (r == 0)
-        r = settings_database(&settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
-    if (r < 0)
-        r = verb_fail(call, r, "%s", path);
-    else
         r = what[0] == 'l' ? list(call, reader) : show(call, reader);
     settings_close(&settings);
     return r;

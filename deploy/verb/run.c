@@ -1,4 +1,5 @@
 /* `tabiji run`: collector, worker and SQLite in one process. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "deploy/embedded.h"
@@ -23,7 +24,8 @@ static int serve(struct verb_call *call, struct settings *settings)
     struct running running = {0};
     int r = embedded_open(settings, false, &running.embedded);
     if (r < 0)
-        return verb_fail(call, r, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
+        return verb_fail_system(
+            call, r, errno, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
     r = serve_collector(settings, embedded_appender(running.embedded), &running.collector);
     if (r < 0) {
         r = verb_fail(call, r, "the collector");

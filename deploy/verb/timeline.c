@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "deploy/verb/lookup.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 
@@ -51,23 +52,20 @@ static bool same_person(const struct lookup_match *matches, size_t count)
 static int run(struct verb_call *call)
 {
     struct settings settings;
-    const char *path = "";
     CLEANUP(reader_close) struct reader *reader = NULL;
     struct lookup_match matches[LOOKUP_PERSONS_MAX];
     size_t count = 0;
     int r = settings_open(&settings, call->config);
     if (r == 0)
-        r = settings_database(&settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
+        r = tables_open(call, &settings, &reader);
     if (r == 0)
         r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r < 0) {
         r = verb_fail(call, r, "%s", call->arguments[0]);
-    } else if (count == 0) {
+    } else if (r == 0 && count == 0) {
         (void)fprintf(stderr, "tabiji timeline: nobody is known by \"%s\"\n", call->arguments[0]);
         r = EXIT_NOT_FOUND;
-    } else {
+    } else if (r == 0) {
         r = same_person(matches, count) ? show(call, reader, &matches[0]) : several(matches, count);
     }
     settings_close(&settings);

@@ -77,3 +77,6 @@ int verb_usage(const struct verb_call *call, const char *format, ...)
 /* Prints "tabiji VERB: message: error text"; returns the exit code that fits the error. */
 int verb_fail(const struct verb_call *call, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same; of ERR_IO and ERR_FULL it says what the system said, `reason` being errno or 0. */
+int verb_fail_system(const struct verb_call *call, int error, int reason, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));

@@ -44,7 +44,8 @@ struct import {
     pthread_mutex_t mutex;
     pthread_cond_t moved;
     enum chunk_state states[CHUNKS];
-    bool ended; /* the importer wants no more */
+    bool ended;      /* the importer wants no more */
+    bool log_failed; /* the error is the log's, not the file's */
 };
 
 /* ---- opening ---- */
@@ -170,13 +171,16 @@ static int append(struct import *import, const struct chunk *chunk)
     if (chunk->output.records_count == 0 && !has_cursor)
         return 0;
     for (int tried = 0;; tried++) {
+        errno = 0;
         int r = appender->append(appender, chunk->output.records, chunk->output.records_count,
             has_cursor ? &cursor : NULL);
         if (r == 0)
             rotation_told(import->options.door->told, &chunk->output.pairs);
         bool again = (r == ERR_AGAIN || r == ERR_FULL) && tried < import->options.retries_max;
-        if (!again || stopped(import))
+        if (!again || stopped(import)) {
+            import->log_failed = r < 0;
             return r;
+        }
         (void)nanosleep(&(struct timespec){.tv_nsec = RETRY_WAIT_NS}, NULL);
     }
 }
@@ -207,6 +211,7 @@ static int append_chunks(struct import *import)
         if (r < 0)
             return r;
         add_progress(import, chunk, bytes_before);
+        errno = chunk->reason;
         if (chunk->error < 0)
             return chunk->error;
         if (chunk->last)
@@ -226,8 +231,10 @@ static int run(struct import *import)
     if (pthread_create(&thread, NULL, reader_main, import) != 0)
         return ERR_NO_MEMORY;
     int r = append_chunks(import);
+    int reason = errno;
     end(import);
     (void)pthread_join(thread, NULL);
+    errno = reason;
     return r;
 }
 
@@ -284,7 +291,9 @@ static int resume(struct import *import, int fd)
     if (r < 0 || !import->cursor_name[0])
         return r;
     struct appender *appender = import->options.appender;
+    errno = 0;
     r = appender->cursor_get(appender, str_of(import->cursor_name), &cursor);
+    import->log_failed = r < 0;
     if (r < 0 || r == APPEND_NO_CURSOR)
         return r < 0 ? r : 0;
     return reader_resume(&import->reader, buf_str(&cursor));
@@ -319,10 +328,12 @@ int import_file(struct import *import, const char *path, struct buf *message)
         r = run(import);
     if (r == 0)
         end_file(import);
-    if (r == ERR_IO && message->size == 0)
+    if (r == ERR_IO && message->size == 0 && !import->log_failed)
         r = say(message, path, r);
+    int reason = errno;
     file_reader_close(&import->reader);
     if (!standard)
         (void)close(fd);
+    errno = reason;
     return r;
 }

@@ -60,7 +60,8 @@ MUST_CHECK int import_open(
 /* Imports one file ("-": standard input, which cannot be resumed); files may follow each other.
  * Uses a thread of its own to read and map while this one makes the previous chunk durable. Returns
  * 0, or IMPORT_STOPPED. Errors: ERR_CONFIG (a column of the mapping is not in the file),
- * ERR_NOT_FOUND, ERR_IO, with *message; what append() answers; ERR_NO_MEMORY. What was appended
+ * ERR_NOT_FOUND, ERR_IO, with *message; what append() and cursor_get() answer, with their errno and
+ * no message, since the file is not at fault; ERR_NO_MEMORY. What was appended
  * stays, and the next import of the file goes on there. */
 #define IMPORT_STOPPED 1
 MUST_CHECK int import_file(struct import *import, const char *path, struct buf *message);

@@ -232,6 +232,7 @@ void file_reader_next(struct reader *reader, struct chunk *chunk)
     chunk->has_cursor = false;
     chunk->bytes_done = reader->offset;
     chunk->error = 0;
+    errno = 0;
     if (!reader->bound && reader->options->mapping->header) {
         reader->bound = true;
         chunk->error = row_mapper_bind(reader->mapper, NULL, reader->message);
@@ -240,5 +241,6 @@ void file_reader_next(struct reader *reader, struct chunk *chunk)
         chunk->error = buf_append_str(&chunk->text, buf_str(&reader->carry));
     if (chunk->error == 0)
         chunk->error = read_rows(reader, chunk);
+    chunk->reason = chunk->error == ERR_IO ? errno : 0;
     chunk->last = chunk->error < 0 || (reader->eof && reader->carry.size == 0);
 }

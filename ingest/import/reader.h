@@ -16,7 +16,8 @@ struct chunk {
     uint64_t bytes_done; /* of the file, behind the last row */
     bool has_cursor;     /* the next import may go on behind this chunk */
     uint8_t cursor[READER_CURSOR_SIZE];
-    int error; /* that ended the reading behind these rows */
+    int error;  /* that ended the reading behind these rows */
+    int reason; /* errno behind it, or 0 */
     bool last;
 };
 

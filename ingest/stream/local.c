@@ -212,7 +212,9 @@ int local_open(struct local **out, const char *dir, const struct local_options *
     if (r == 0)
         r = read_positions(local);
     if (r < 0) {
+        int reason = errno;
         local_close(&local);
+        errno = reason;
         return r;
     }
     *out = local;

@@ -26,7 +26,8 @@ struct local_options {
 };
 
 /* Opens or creates; takes the lock. Errors: ERR_LOCKED, ERR_STATE (other version), ERR_IO,
- * ERR_NO_MEMORY. Threads: each opened local is used as said at its functions. */
+ * ERR_NO_MEMORY; with ERR_IO and ERR_FULL errno is the system's reason. Threads: each opened local
+ * is used as said at its functions. */
 MUST_CHECK int local_open(struct local **out, const char *dir, const struct local_options *options);
 /* Ends appends in flight with an error, waits for them; the worker and sources must have ended. */
 void local_close(struct local **local);

@@ -137,7 +137,9 @@ static int commit_requests(struct local *local, const struct append_request *fir
     if (error == 0)
         error = FAULT_POINT("log_commit");
     if (error < 0) {
+        int reason = errno;
         mdb_txn_abort(txn);
+        errno = reason;
         return error;
     }
     error = state_lmdb_commit(txn);
@@ -162,11 +164,12 @@ static struct append_request *take_requests(struct local *local)
 }
 
 /* Answers requests. The mutex is held; a request is gone once its caller sees done. */
-static void answer_requests(struct append_request *first, int result)
+static void answer_requests(struct append_request *first, int result, int reason)
 {
     while (first) {
         struct append_request *next = first->next;
         first->result = result;
+        first->reason = reason;
         first->done = true;
         first = next;
     }
@@ -180,17 +183,21 @@ static void *write_log(void *context)
     (void)pthread_mutex_lock(&local->mutex);
     while ((first = take_requests(local))) {
         int failed = local->failed;
+        errno = local->reason;
         (void)pthread_mutex_unlock(&local->mutex);
         int64_t end = local->log_end;
         int r = failed ? failed : commit_requests(local, first, &end);
+        int reason = r < 0 ? errno : 0;
         (void)pthread_mutex_lock(&local->mutex);
-        if (r < 0 && r != ERR_FULL && r != ERR_NO_MEMORY)
+        if (r < 0 && r != ERR_FULL && r != ERR_NO_MEMORY) {
             local->failed = r;
+            local->reason = reason;
+        }
         local->log_end = end;
-        answer_requests(first, r);
+        answer_requests(first, r, reason);
         (void)pthread_cond_broadcast(&local->committed);
     }
-    answer_requests(local->queue_first, ERR_AGAIN);
+    answer_requests(local->queue_first, ERR_AGAIN, 0);
     local->queue_first = NULL;
     (void)pthread_cond_broadcast(&local->committed);
     (void)pthread_mutex_unlock(&local->mutex);
@@ -222,6 +229,7 @@ int local_append(struct appender *appender, const struct append_record *records,
     struct append_request request = {.records = records, .count = count, .cursor = cursor};
     (void)pthread_mutex_lock(&local->mutex);
     int r = local->failed ? local->failed : local->closing ? ERR_AGAIN : 0;
+    int reason = local->reason;
     if (r == 0 && local->queue_count == LOCAL_QUEUE_REQUESTS_MAX)
         r = ERR_FULL;
     if (r == 0) {
@@ -233,10 +241,12 @@ int local_append(struct appender *appender, const struct append_record *records,
         while (!request.done)
             (void)pthread_cond_wait(&local->committed, &local->mutex);
         r = request.result;
+        reason = request.reason;
         if (--local->appending == 0 && local->closing)
             (void)pthread_cond_broadcast(&local->committed);
     }
     (void)pthread_mutex_unlock(&local->mutex);
+    errno = reason;
     return r;
 }
 

@@ -39,6 +39,7 @@ struct append_request {
     size_t count;
     const struct append_cursor *cursor;
     int result;
+    int reason; /* errno behind the result, or 0 */
     bool done;
 };
 
@@ -69,6 +70,7 @@ struct local {
     size_t queue_count;
     size_t appending; /* callers within append(); closing waits for them */
     int failed;       /* ERR_*: the log takes no more; an fsync that failed is never tried again */
+    int reason;       /* errno behind it, or 0 */
     bool closing;
     int64_t log_end;
     _Atomic bool woken;

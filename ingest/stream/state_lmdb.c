@@ -48,6 +48,7 @@ struct state_lmdb {
 
 int state_lmdb_error(int code)
 {
+    errno = code > 0 ? code : 0;
     switch (code) {
     case ENOSPC:
     case EDQUOT:
@@ -80,7 +81,7 @@ int state_lmdb_commit(MDB_txn *txn)
     MDB_env *env = mdb_txn_env(txn);
     int r = mdb_txn_commit(txn);
     if (r == EIO && disk_is_full(env))
-        return ERR_FULL;
+        return state_lmdb_error(ENOSPC);
     return r ? state_lmdb_error(r) : 0;
 }
 
@@ -337,7 +338,9 @@ int state_lmdb_open(
     };
     int r = open_environment(store, dir, options);
     if (r < 0) {
+        int reason = errno;
         state_lmdb_close(&store);
+        errno = reason;
         return r;
     }
     *out = store;
@@ -446,7 +449,7 @@ static int put_large(struct pen *pen, enum table table, struct str key, struct s
 /* What the row had in the heap is no more. */
 static int drop_value(struct pen *pen, enum table table, struct str key)
 {
-    struct str row;
+    struct str row = str_make(NULL, 0);
     int r = pen_find(pen, key, &row);
     if (r || !in_heap(table, row))
         return r < 0 ? r : 0;
@@ -473,7 +476,7 @@ static int write_change(struct pen *pen, const struct state_change *change)
 /* Puts an entry of a sparse chunk anew, if its row still means it. */
 static int move_entry(struct pen *pen, const struct heap_entry *entry)
 {
-    struct str row;
+    struct str row = str_make(NULL, 0);
     struct heap_place place;
     int r = pen_turn(pen, entry->table);
     if (r == 0)

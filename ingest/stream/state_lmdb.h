@@ -66,7 +66,7 @@ MDB_dbi state_lmdb_table(struct state_lmdb *store, enum table table);
 MDB_dbi state_lmdb_extra(struct state_lmdb *store, size_t index);
 
 /* The ERR_* for an LMDB or errno code: full disk or map ERR_FULL, damage ERR_STATE, else ERR_IO.
- * Never 0 for a failure. */
+ * Never 0 for a failure. errno tells the system's reason behind, 0 where LMDB gave its own. */
 int state_lmdb_error(int code);
 
 /* Commits, and tells a full disk from a failing one: LMDB answers EIO for a short write, which is

@@ -87,7 +87,8 @@ struct append_cursor {
 /*
  * An appender is safe for all threads. append() returns 0 only when every record is durable (fsync
  * or acks=all); on an error none or some may be (the caller resends: events are idempotent).
- * cursor may be NULL. Errors: ERR_FULL and ERR_AGAIN (answer 503), ERR_IO, ERR_KAFKA.
+ * cursor may be NULL. Errors: ERR_FULL and ERR_AGAIN (answer 503), ERR_IO, ERR_KAFKA; with an error
+ * errno is the system's reason, or 0.
  * cursor_get(): 0 and the value appended to *out, or APPEND_NO_CURSOR.
  */
 #define APPEND_NO_CURSOR 1

@@ -48,7 +48,14 @@ def main():
         again.write_text(tabiji("config", "dump", "--config", good))
         tabiji("config", "dump", "--config", again)
 
-        fails(4, "", "lookup", "--data", str(space.path / "none"), "login:u-1")
+        none = str(space.path / "none")
+        for words in (["lookup", "login:u-1"], ["timeline", "login:u-1"], ["identity", "show", "login:u-1"], ["rejected", "list"],
+                      ["identity", "preview-link", "login:a", "login:b"], ["explain", "login:a", "login:b"], ["explain", "credit", "c"],
+                      ["unlink", "login:a", "login:b", "--reason", "r"], ["erase", "login:u-1", "--reason", "r"]):
+            fails(4, f"there is no database {none}/tabiji.db; `tabiji run`", *words, "--data", none)
+        fails(1, "data directory /proc/none: No such file or directory", "run", "--data", "/proc/none")
+        fails(1, "data directory /proc/none: No such file or directory", "import", "--data", "/proc/none", "--mapping",
+              str(ROOT / "deploy/mappings/native.ini"), str(good))
         fails(2, "", "import", "--data", str(space.path / "d"), "--mapping", str(space.path / "absent.ini"), str(good))
 
     with Workspace() as space:

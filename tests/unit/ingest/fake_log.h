@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ struct fake_log {
     int appends;    /* done */
     int fail_after; /* appends that succeed */
     int fail_error;
-    int busy; /* appends that answer ERR_AGAIN first */
+    int fail_reason; /* errno with it */
+    int busy;        /* appends that answer ERR_AGAIN first */
     size_t records;
 };
 
@@ -105,8 +107,10 @@ static inline int fake_append(struct appender *appender, const struct append_rec
         fake->busy--;
         return ERR_AGAIN;
     }
-    if (fake->appends == fake->fail_after)
+    if (fake->appends == fake->fail_after) {
+        errno = fake->fail_reason;
         return fake->fail_error;
+    }
     fake->appends++;
     fake->records += count;
     CLEANUP(arena_free) struct arena arena = {0};

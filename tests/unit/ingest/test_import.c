@@ -74,12 +74,16 @@ static int run(const struct setup *setup, struct fake_log *fake, const struct st
     for (size_t i = 0; r == 0 && i < count; i++) {
         const char *path = write_file("data", texts[i]);
         r = import_file(import, path, message);
+        int reason = errno;
         (void)unlink(path);
+        errno = reason;
     }
     if (import)
         import_get_progress(import, progress ? progress : &ignored);
+    int reason = errno;
     import_close(&import);
     mapping_free(&mapping);
+    errno = reason;
     return r;
 }
 
@@ -552,6 +556,27 @@ static void test_import_open_unknown_namespace_names_the_nearest(void **state)
     fake_close(&fake);
 }
 
+/* The file is not at fault when the log is: no message, and errno is the log's. */
+static void test_import_file_log_that_fails_is_not_the_files_fault(void **state)
+{
+    (void)state;
+    struct setup setup = {.mapping = CSV};
+    struct str text = STR("u,t\nu1,2026-11-20 10:15:00\n");
+    static const int errors[][2] = {{ERR_IO, EIO}, {ERR_FULL, ENOSPC}, {ERR_IO, 0}};
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct fake_log fake;
+        CLEANUP(buf_free) struct buf message = {0};
+        fake_open(&fake);
+        fake.fail_after = 0;
+        fake.fail_error = errors[i][0];
+        fake.fail_reason = errors[i][1];
+        assert_int_equal(run(&setup, &fake, &text, 1, NULL, &message), errors[i][0]);
+        assert_int_equal(errno, errors[i][1]);
+        assert_int_equal(message.size, 0);
+        fake_close(&fake);
+    }
+}
+
 static void test_import_file_absent_or_empty(void **state)
 {
     (void)state;
@@ -672,6 +697,7 @@ int main(void)
         cmocka_unit_test(test_import_file_native_ids_of_their_own_and_of_the_row),
         cmocka_unit_test(test_import_file_missing_column_names_the_nearest),
         cmocka_unit_test(test_import_open_unknown_namespace_names_the_nearest),
+        cmocka_unit_test(test_import_file_log_that_fails_is_not_the_files_fault),
         cmocka_unit_test(test_import_file_absent_or_empty),
         cmocka_unit_test(test_import_file_stops_when_told_and_goes_on_later),
         cmocka_unit_test(test_import_file_busy_log_is_tried_again),
