@@ -73,9 +73,44 @@ static int check_namespaces(const struct import_options *options, struct buf *me
     return 0;
 }
 
+/* Whether a field says whom an event is of: an identifier, or a part that is one by itself.
+ * Source: identifier_normalise(). */
+static bool says_who(const struct mapping_field *field)
+{
+    return field->target == MAPPING_IDENTIFIER ||
+           (field->target == MAPPING_PART && (str_equal(field->field->name, STR("order_id")) ||
+                                                 str_equal(field->field->name, STR("call_id"))));
+}
+
+/* An event without a time would take the time of the import, so that the tables depend on when that
+ * was; one of nobody is rejected, and so would be every row. */
+static int check_events(const struct mapping *mapping, struct buf *message)
+{
+    for (size_t e = 0; e < mapping->events_count; e++) {
+        const struct mapping_event *event = &mapping->events[e];
+        bool time = false;
+        bool who = false;
+        for (size_t i = 0; i < event->fields_count; i++) {
+            const struct mapping_field *field = &event->fields[i];
+            who |= says_who(field);
+            time |= field->target == MAPPING_FIELD && str_equal(field->field->name, STR("time"));
+        }
+        if (time && who)
+            continue;
+        int r = buf_appendf(message, "%.*s:%d: [event %.*s] needs %s", (int)mapping->path.size,
+            mapping->path.data, event->line, (int)event->name.size, event->name.data,
+            time ? "an identifier: ids.NAMESPACE = COLUMN (login, email, phone, cookie, ...)"
+                 : "its time: time = COLUMN");
+        return r < 0 ? r : ERR_CONFIG;
+    }
+    return 0;
+}
+
 int import_open(const struct import_options *options, struct import **out, struct buf *message)
 {
     int r = check_namespaces(options, message);
+    if (r == 0)
+        r = check_events(options->mapping, message);
     if (r < 0)
         return r;
     struct import *import = calloc(1, sizeof(*import));

@@ -52,8 +52,8 @@ struct import_options {
 struct import;
 
 /* Everything that options points to outlives the import. Errors: ERR_CONFIG with what is wrong
- * appended to *message (an unknown namespace); ERR_UNSUPPORTED (iconv lacks the encoding);
- * ERR_NO_MEMORY. */
+ * appended to *message (an unknown namespace, an event without a time or without anybody);
+ * ERR_UNSUPPORTED (iconv lacks the encoding); ERR_NO_MEMORY. */
 MUST_CHECK int import_open(
     const struct import_options *options, struct import **out, struct buf *message);
 

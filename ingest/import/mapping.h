@@ -21,7 +21,8 @@
  *
  * Fields are the native event's, dotted: type id time sequence channel ids.NAMESPACE
  * campaign.source order.revenue order.items.sku properties.ANYTHING ... An empty value sets
- * nothing.
+ * nothing. An import wants of each event a time, and whom it is of: an ids.NAMESPACE, or
+ * order.order_id or call.call_id.
  */
 #pragma once
 

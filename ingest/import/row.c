@@ -450,16 +450,49 @@ int row_mapper_take(struct row_mapper *mapper, const struct csv_row *csv, int er
 
 /* ---- the header ---- */
 
+/* In quotes, with what no eye sees spelt: control characters, no-break and zero-width spaces. */
+static int spell(struct buf *out, struct str name)
+{
+    static const struct {
+        struct str text;
+        const char *spelt;
+    } unseen[] = {{STR_INIT("\xc2\xa0"), "\\u00a0"}, {STR_INIT("\xe2\x80\x8b"), "\\u200b"},
+        {STR_INIT("\xef\xbb\xbf"), "\\ufeff"}};
+    int r = buf_append_str(out, STR("\""));
+    for (size_t i = 0; r == 0 && i < name.size;) {
+        struct str rest = str_make(name.data + i, name.size - i);
+        size_t k = 0;
+        while (k < sizeof(unseen) / sizeof(unseen[0]) && !str_starts_with(rest, unseen[k].text))
+            k++;
+        bool found = k < sizeof(unseen) / sizeof(unseen[0]);
+        unsigned char c = (unsigned char)rest.data[0];
+        if (found)
+            r = buf_append_str(out, str_of(unseen[k].spelt));
+        else if (c < ' ' || c == 0x7f)
+            r = buf_appendf(out, "\\x%02x", c);
+        else
+            r = buf_append(out, rest.data, 1);
+        i += found ? unseen[k].text.size : 1;
+    }
+    return r == 0 ? buf_append_str(out, STR("\"")) : r;
+}
+
 static int not_a_column(struct row_mapper *mapper, const struct mapping_column *column,
     const char *what, struct buf *message)
 {
     const struct mapping *mapping = mapper->options->mapping;
-    int r =
-        buf_appendf(message, "%.*s:%d: %s %s \"%.*s\"", (int)mapping->path.size, mapping->path.data,
-            column->line, mapper->path, what, (int)column->name.size, column->name.data);
+    int r = buf_appendf(message, "%.*s:%d: %s %s ", (int)mapping->path.size, mapping->path.data,
+        column->line, mapper->path, what);
+    if (r == 0)
+        r = spell(message, column->name);
     struct str near = nearest_name(column->name, mapper->header, mapper->header_count);
-    if (r == 0 && near.size && !str_equal(near, column->name))
-        r = buf_appendf(message, ", did you mean \"%.*s\"?", (int)near.size, near.data);
+    if (r == 0 && near.size && !str_equal(near, column->name)) {
+        r = buf_append_str(message, STR(", did you mean "));
+        if (r == 0)
+            r = spell(message, near);
+        if (r == 0)
+            r = buf_append_str(message, STR("?"));
+    }
     return r < 0 ? r : ERR_CONFIG;
 }
 

@@ -107,10 +107,12 @@ static const char *const samples[] = {
     "properties.x = {u}-{c}{{}}\n[map m]\n1 = one\n* = other\n%%\n"
     "u;t;c;r\nu1;2026-11-20 10:15:00 "
     "+0900;1;\"1,5\"\nu2;2026-11-20;0;\n\"u\n\"\"3\";2026-11-20;2;7\n",
-    "[file]\nname = n\nencoding = CP932\ncolumns = a,b\n[event touch]\nids.login = a\n[event "
-    "other]\n"
-    "when = b notempty\nids.cookie = b\nsequence = b\n%%\n\x95\x5c,1\r\n\x87\x40,x\r\n,\r\nz,2",
-    "[file]\nname = n\nformat = ndjson\n[event touch]\nids.login = u.id\nproperties = p\n"
+    "[file]\nname = n\nencoding = CP932\ncolumns = a,b\n[event touch]\nids.login = a\ntime = "
+    "\"2026-11-20\"\n[event other]\n"
+    "when = b notempty\ntime = \"2026-11-20\"\nids.cookie = b\nsequence = "
+    "b\n%%\n\x95\x5c,1\r\n\x87\x40,x\r\n,\r\nz,2",
+    "[file]\nname = n\nformat = ndjson\n[event touch]\nids.login = u.id\ntime = "
+    "\"2026-11-20\"\nproperties = p\n"
     "page.url = l.0\n%%\n{\"u\":{\"id\":5},\"p\":{\"b\":1,\"a\":[]},\"l\":[\"https://A/?b#c\"]}\n"
     "{\"u\":{\"id\":5},\"p\":{\"b\":1,\"a\":[]},\"l\":[\"https://A/?b#c\"]}\n{\"u\":7}\n",
     "[file]\nname = n\nformat = native\n%%\n{\"type\":\"touch\",\"ids\":{\"login\":\"u\"}}\n"

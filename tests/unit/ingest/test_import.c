@@ -441,7 +441,8 @@ static void test_import_file_encodings(void **state)
     for (size_t i = 0; i < 2; i++) {
         CLEANUP(buf_free) struct buf mapping = {0};
         assert_int_equal(
-            buf_appendf(&mapping, "%s[event touch]\nids.login = 会員\nproperties.x = b\n%c",
+            buf_appendf(&mapping,
+                "%s[event touch]\nids.login = 会員\ntime = \"2026-11-20\"\nproperties.x = b\n%c",
                 mappings[i], 0),
             0);
         /* 会員,b / 表(with 0x5C in it)①,"ソ\n" */
@@ -486,7 +487,8 @@ static void test_import_file_ndjson_paths(void **state)
     struct import_progress progress;
     fake_open(&fake);
     run_good("[file]\nname = n\nformat = ndjson\n[event touch]\nids.login = user.id\n"
-             "properties.sku = lines.1.sku\nproperties.n = n\nproperties.o = lines.0\n"
+             "time = \"2026-11-20\"\nproperties.sku = lines.1.sku\nproperties.n = n\nproperties.o "
+             "= lines.0\n"
              "properties.none = lines.7.sku\nproperties.b = b\nproperties.z = z\n",
         0, &fake,
         STR("{\"user\":{\"id\":9007199254740993},\"lines\":[{\"sku\":\"a\"},{\"sku\":\"b\"}],"
@@ -557,6 +559,59 @@ static void test_import_open_unknown_namespace_names_the_nearest(void **state)
 }
 
 /* The file is not at fault when the log is: no message, and errno is the log's. */
+static void test_import_file_column_with_unseen_characters_is_spelt(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"customer_id\xc2\xa0,time\n",
+            "no column \"customer_id\", did you mean \"customer_id\\u00a0\"?"},
+        {"\xe2\x80\x8b"
+         "customer_id,time\n",
+            "did you mean \"\\u200bcustomer_id\"?"},
+        {"\"customer_id\r\",time\n", "did you mean \"customer_id\\x0d\"?"},
+        {"customer\x7f_id,time\n", "did you mean \"customer\\x7f_id\"?"},
+        {"\"customer_\nid\",time\n", "did you mean \"customer_\\x0aid\"?"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fake_log fake;
+        struct setup setup = {
+            .mapping = "[file]\nname = n\n[event touch]\nids.login = customer_id\ntime = time\n"};
+        struct str text = str_of(cases[i][0]);
+        CLEANUP(buf_free) struct buf message = {0};
+        fake_open(&fake);
+        assert_int_equal(run(&setup, &fake, &text, 1, NULL, &message), ERR_CONFIG);
+        if (!memmem(message.data, message.size, cases[i][1], strlen(cases[i][1])))
+            fail_msg("%.*s", (int)message.size, message.data);
+        fake_close(&fake);
+    }
+}
+
+static void test_import_open_event_without_time_or_anybody_is_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"[file]\nname = n\n[event touch]\nids.login = u\n",
+            "m.ini:3: [event touch] needs its time: time = COLUMN"},
+        {"[file]\nname = n\n[event a]\ntime = t\nids.login = u\n[event b]\ntime = t\nchannel = u\n",
+            "m.ini:6: [event b] needs an identifier: ids.NAMESPACE = COLUMN (login, email, phone, "
+            "cookie, ...)"},
+        {"[file]\nname = n\n[event a]\ntime = t\norder.order_id = u\n", NULL},
+        {"[file]\nname = n\n[event a]\ntime = t\ncall.call_id = u\n", NULL},
+        {"[file]\nname = n\nformat = native\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fake_log fake;
+        struct setup setup = {.mapping = cases[i][0]};
+        CLEANUP(buf_free) struct buf message = {0};
+        fake_open(&fake);
+        int r = run(&setup, &fake, NULL, 0, NULL, &message);
+        assert_int_equal(r, cases[i][1] ? ERR_CONFIG : 0);
+        if (cases[i][1] && !str_equal(buf_str(&message), str_of(cases[i][1])))
+            fail_msg("%.*s", (int)message.size, message.data);
+        fake_close(&fake);
+    }
+}
+
 static void test_import_file_log_that_fails_is_not_the_files_fault(void **state)
 {
     (void)state;
@@ -697,6 +752,8 @@ int main(void)
         cmocka_unit_test(test_import_file_native_ids_of_their_own_and_of_the_row),
         cmocka_unit_test(test_import_file_missing_column_names_the_nearest),
         cmocka_unit_test(test_import_open_unknown_namespace_names_the_nearest),
+        cmocka_unit_test(test_import_file_column_with_unseen_characters_is_spelt),
+        cmocka_unit_test(test_import_open_event_without_time_or_anybody_is_refused),
         cmocka_unit_test(test_import_file_log_that_fails_is_not_the_files_fault),
         cmocka_unit_test(test_import_file_absent_or_empty),
         cmocka_unit_test(test_import_file_stops_when_told_and_goes_on_later),
