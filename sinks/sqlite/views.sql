@@ -515,6 +515,38 @@ SELECT conversion_id, person_id, kind, type, occurred_at_utc, occurred_at_jst, r
 FROM v_conversion
 WHERE path_length = 0;
 
+-- Refunds that take nothing from any order, and why: no row of conversion tells of them. What an
+-- amount is worth in the currency of its order nobody said, so such a refund waits for ever.
+CREATE VIEW v_refund_waiting AS
+SELECT
+    lower(hex(e.event_key)) AS event_key_hex,
+    lower(substr(hex(e.person), 1, 8) || '-' || substr(hex(e.person), 9, 4) || '-'
+        || substr(hex(e.person), 13, 4) || '-' || substr(hex(e.person), 17, 4) || '-'
+        || substr(hex(e.person), 21)) AS person_id,
+    strftime('%Y-%m-%d %H:%M:%S', e.occurred_at / 1000000, 'unixepoch', '+9 hours')
+        AS occurred_at_jst,
+    e.type,
+    e.source,
+    e.event_id,
+    e.order_id,
+    e.revenue_minor,
+    e.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    e.currency,
+    o.currency AS order_currency,
+    CASE
+        WHEN coalesce(e.order_id, '') = '' THEN 'no_order_id'
+        WHEN o.conversion_id IS NULL THEN 'no_order'
+        WHEN o.currency <> e.currency THEN 'other_currency'
+        ELSE 'too_old'
+    END AS why
+FROM event AS e
+LEFT JOIN conversion AS r
+    ON r.person = e.person AND r.event_key = e.event_key AND r.kind = 'refund'
+LEFT JOIN conversion AS o
+    ON o.person = e.person AND o.order_id = e.order_id AND o.kind = 'conversion'
+LEFT JOIN currency AS u ON u.currency = e.currency
+WHERE e.type IN ('order_cancelled', 'order_refunded', 'item_returned') AND r.event_key IS NULL;
+
 CREATE VIEW v_identifier AS
 SELECT
     namespace,
