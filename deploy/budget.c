@@ -20,22 +20,25 @@
     ", '-6 days', 'weekday 1') ELSE substr(" day ", 1, 7) END"
 #define DAY_OF_CONVERSION "date(o.occurred_at / 1000000, 'unixepoch', '+9 hours')"
 
-static const char periods_sql[] = "WITH cost AS (SELECT channel, " PERIOD_OF(
-    "day") " AS period, sum(cost_minor) AS spent "
-           "FROM spend WHERE currency = ?1 GROUP BY 1, 2), "
-           "earned AS (SELECT c.channel, " PERIOD_OF(
-               DAY_OF_CONVERSION) " AS period, "
-                                  "sum(c.credited_revenue_minor) AS credited FROM "
-                                  "attribution_credit AS c "
-                                  "JOIN conversion AS o USING (person, conversion_id) "
-                                  "WHERE c.model = ?2 AND c.currency = ?1 GROUP BY 1, 2) "
-                                  "SELECT k.channel, k.spent, coalesce(e.credited, 0) FROM cost AS "
-                                  "k "
-                                  "LEFT JOIN earned AS e USING (channel, period) WHERE k.spent > 0 "
-                                  "ORDER BY k.channel, k.period";
+#define DAY_OF_SPEND "day"
+#define PERIOD_OF_SPEND PERIOD_OF(DAY_OF_SPEND)
+#define PERIOD_OF_CONVERSION PERIOD_OF(DAY_OF_CONVERSION)
+#define SPENT_MINOR DATABASE_SUM_MINOR("cost_minor")
+#define CREDITED_MINOR DATABASE_SUM_MINOR("c.credited_revenue_minor")
+
+static const char periods_sql[] =
+    "WITH cost AS (SELECT channel, " PERIOD_OF_SPEND " AS period, " SPENT_MINOR " AS spent "
+    "FROM spend WHERE currency = ?1 GROUP BY 1, 2), "
+    "earned AS (SELECT c.channel, " PERIOD_OF_CONVERSION " AS period, " CREDITED_MINOR
+    " AS credited FROM attribution_credit AS c "
+    "JOIN conversion AS o USING (person, conversion_id) "
+    "WHERE c.model = ?2 AND c.currency = ?1 GROUP BY 1, 2) "
+    "SELECT k.channel, k.spent, coalesce(e.credited, 0) FROM cost AS k "
+    "LEFT JOIN earned AS e USING (channel, period) WHERE k.spent > 0 "
+    "ORDER BY k.channel, k.period";
 
 static const char window_sql[] =
-    "SELECT coalesce(sum(c.credited_revenue_minor), 0) FROM attribution_credit AS c "
+    "SELECT coalesce(" CREDITED_MINOR ", 0) FROM attribution_credit AS c "
     "JOIN conversion AS o USING (person, conversion_id) WHERE c.currency = ?1 AND c.model = ?2 "
     "AND c.channel = ?3 AND " DAY_OF_CONVERSION " BETWEEN ?4 AND ?5";
 

@@ -70,12 +70,14 @@ static int find_currency(struct attribute_input *input, sqlite3 *db, char *curre
     return r;
 }
 
+#define REVENUE_MINOR DATABASE_SUM_MINOR("p.revenue_minor")
+
 static int read_paths(struct attribute_input *input, sqlite3 *db, const char *currency)
 {
     sqlite3_stmt *select = NULL;
     int r = database_prepare(db,
-        "SELECT p.channels, sum(p.conversions), "
-        "sum(p.revenue_minor) * 1.0 / coalesce(max(u.minor_per_major), 1), "
+        "SELECT p.channels, sum(p.conversions), " REVENUE_MINOR
+        " * 1.0 / coalesce(max(u.minor_per_major), 1), "
         "sum(p.kind = 'open') FROM path AS p LEFT JOIN currency AS u ON u.currency = ?1 "
         "WHERE p.kind = 'open' OR coalesce(p.currency, '') = ?1 GROUP BY p.channels ORDER BY 1",
         &select);

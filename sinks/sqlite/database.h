@@ -14,6 +14,10 @@
 #define DATABASE_APPLICATION_ID 0x74616269
 #define DATABASE_VERSION 4
 
+/* SQL for a sum of money that cannot fail: see views.sql. Exact wherever it fits an integer. */
+#define DATABASE_SUM_MINOR(minor)                                                                  \
+    "(sum(" minor " >> 32) * 4294967296 + sum(" minor " & 4294967295))"
+
 #define DATABASE_WAL_PAGES_DEFAULT 16000
 
 struct database_options {

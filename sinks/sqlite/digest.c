@@ -10,6 +10,8 @@
 
 /* By name. The order of rows is that of their keys, and each can be read in it without sorting a
  * whole table: credits by way of their conversions. */
+#define REVENUE_MINOR "CAST(" DATABASE_SUM_MINOR("revenue_minor") " AS INTEGER)"
+
 static const struct {
     const char *name;
     const char *from; /* the table's own columns are those of t */
@@ -26,7 +28,7 @@ static const struct {
     /* Of all partitions together: how many there are is no matter of the events. */
     {"model_transition",
         "(SELECT model, model_kind, model_order, model_version, outcome, currency, from_channels, "
-        "to_channels, sum(paths) AS paths, sum(revenue_minor) AS revenue_minor "
+        "to_channels, sum(paths) AS paths, " REVENUE_MINOR " AS revenue_minor "
         "FROM model_transition GROUP BY 1, 2, 3, 4, 5, 6, 7, 8) AS t",
         "model, outcome, currency, from_channels, to_channels"},
     {"path", "path AS t", "person, kind, path_key"},

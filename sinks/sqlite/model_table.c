@@ -133,13 +133,15 @@ static int read_row(struct reading *reading, sqlite3_stmt *select)
     return r;
 }
 
+#define REVENUE_MINOR DATABASE_SUM_MINOR("t.revenue_minor")
+
 static int read_rows(struct reading *reading, sqlite3 *db)
 {
     sqlite3_stmt *select = NULL;
     int r = database_prepare(db,
         "SELECT t.model, t.model_kind, t.model_order, t.model_version, t.outcome, t.currency, "
-        "t.from_channels, t.to_channels, coalesce(max(u.minor_per_major), 1), sum(t.paths), "
-        "sum(t.revenue_minor) FROM model_transition AS t "
+        "t.from_channels, t.to_channels, coalesce(max(u.minor_per_major), 1), "
+        "sum(t.paths), " REVENUE_MINOR " FROM model_transition AS t "
         "LEFT JOIN currency AS u ON u.currency = t.currency "
         "GROUP BY t.model, t.model_version, t.outcome, t.currency, t.from_channels, t.to_channels "
         "ORDER BY t.model, t.model_version, t.outcome DESC, t.currency, t.from_channels, "

@@ -376,8 +376,7 @@ static int credit_row(void *context, sqlite3_stmt *row)
     return listener->found.credit(listener->context, &credit);
 }
 
-/* A sum of money that cannot fail: see views.sql. */
-#define SUM_MINOR(minor) "sum(" minor " >> 32) * 4294967296 + sum(" minor " & 4294967295)"
+#define CREDITED_MINOR DATABASE_SUM_MINOR("credited_revenue_minor")
 
 int reader_channels(struct reader *reader,
     int (*found)(void *context, const struct reader_credit *credit), void *context)
@@ -385,8 +384,8 @@ int reader_channels(struct reader *reader,
     struct listener listener = {.found.credit = found, .context = context};
     sqlite3_stmt *select = NULL;
     int r = database_prepare(reader->db,
-        "SELECT model, channel, currency, sum(weight_ppb), " SUM_MINOR(
-            "credited_revenue_minor") " FROM attribution_credit GROUP BY currency, channel, model",
+        "SELECT model, channel, currency, sum(weight_ppb), " CREDITED_MINOR
+        " FROM attribution_credit GROUP BY currency, channel, model",
         &select);
     return r < 0 ? r : each(select, credit_row, &listener, NULL);
 }
@@ -435,14 +434,16 @@ static int revenue_row(void *context, sqlite3_stmt *row)
     return listener->found.revenue(listener->context, &revenue);
 }
 
+#define GROSS_MINOR DATABASE_SUM_MINOR("(revenue_minor * (kind <> 'refund'))")
+#define REFUNDED_MINOR DATABASE_SUM_MINOR("(revenue_minor * (kind = 'refund'))")
+
 int reader_revenue(struct reader *reader,
     int (*found)(void *context, const struct reader_revenue *revenue), void *context)
 {
     struct listener listener = {.found.revenue = found, .context = context};
     sqlite3_stmt *select = NULL;
     int r = database_prepare(reader->db,
-        "SELECT currency, " SUM_MINOR("(revenue_minor * (kind <> 'refund'))") ", " SUM_MINOR(
-            "(revenue_minor * (kind = 'refund'))") " FROM conversion GROUP BY currency",
+        "SELECT currency, " GROSS_MINOR ", " REFUNDED_MINOR " FROM conversion GROUP BY currency",
         &select);
     return r < 0 ? r : each(select, revenue_row, &listener, NULL);
 }

@@ -270,7 +270,8 @@ WITH counted AS (
         from_channels,
         to_channels,
         sum(paths) AS paths,
-        sum(revenue_minor) AS revenue_minor
+        sum(revenue_minor >> 32) * 4294967296
+            + sum(revenue_minor & 4294967295) AS revenue_minor
     FROM model_transition
     WHERE model_kind = 'markov' AND (from_channels <> '[]' OR to_channels <> '[]')
     GROUP BY model, outcome, currency, from_channels, to_channels
@@ -286,7 +287,8 @@ cell AS (
         c.to_channels,
         CASE WHEN c.to_channels = '[]' THEN c.outcome END AS ends,
         sum(c.paths) AS paths,
-        sum(c.revenue_minor) AS revenue_minor
+        sum(c.revenue_minor >> 32) * 4294967296
+            + sum(c.revenue_minor & 4294967295) AS revenue_minor
     FROM matrix AS m
     JOIN counted AS c
         ON c.model = m.model AND (c.outcome = 'open' OR c.currency = m.currency)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`tabiji budget` over files of spend and sales made from known curves: the curves come back, the shares beat every split on
 a grid, experiments calibrate, --save shows in v_budget, and what cannot be computed is named."""
+import contextlib
 import datetime
 import itertools
 import json
@@ -141,6 +142,22 @@ def check_refusals(space, data):
     refuse(space.path / "absent", "absent", code=4)
 
 
+def check_absurd_amounts(path):
+    """Amounts that no sum can hold do not end the verbs that add them."""
+    data = path / "absurd"
+    load(data, ("spend.ini", path / "spend.csv"), ("touch-log.ini", path / "sales.csv"))
+    early = int(datetime.datetime(2026, 3, 5, tzinfo=datetime.timezone.utc).timestamp()) * 1000000
+    with contextlib.closing(sqlite3.connect(data / "tabiji.db")) as db:
+        for table, column in (("event", "revenue_minor"), ("conversion", "revenue_minor"), ("path", "revenue_minor"),
+                              ("attribution_credit", "credited_revenue_minor")):
+            few = f" AND occurred_at < {early}" if table in ("event", "conversion") else ""
+            assert db.execute(f"UPDATE {table} SET {column} = {2**63 - 1} WHERE {column} > 0{few}").rowcount > 1, table
+        db.commit()
+    for row in json.loads(tabiji("budget", "--data", data, "--period", "week", "--json"))["channels"]:
+        assert row["spend"] > 1e16 or row["channel"] == "Flyer", row
+    assert tabiji("attribute", "--data", data, "--format", "csv").count("\n") > 3
+
+
 def main():
     with Workspace() as space:
         data = space.path / "data"
@@ -154,6 +171,7 @@ def main():
         check_experiment(data)
         tabiji("budget", "--data", data, "--period", "day")
         check_refusals(space, data)
+        check_absurd_amounts(space.path)
 
 
 if __name__ == "__main__":
