@@ -29,13 +29,19 @@ void serve_block_signals(void)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-int serve_wait(int (*ask)(void *context), void *context)
+int serve_wait(const struct log *log, int (*ask)(void *context), void *context)
 {
     sigset_t set;
     const struct timespec pause = {.tv_nsec = CHECK_EVERY_MS * 1000000L};
     stop_signals(&set);
+    (void)sigaddset(&set, SIGHUP);
     for (;;) {
-        if (sigtimedwait(&set, NULL, &pause) > 0)
+        int caught = sigtimedwait(&set, NULL, &pause);
+        if (caught == SIGHUP)
+            log_write(log, LOG_LEVEL_WARNING, "reload_needs_restart", LOG_TEXT("signal", "SIGHUP"),
+                LOG_TEXT(
+                    "hint", "the configuration is read at the start only: restart to change it"));
+        else if (caught > 0)
             return 0;
         int r = ask ? ask(context) : 0;
         if (r)

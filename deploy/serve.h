@@ -11,9 +11,10 @@
  * for. */
 void serve_block_signals(void);
 
-/* Waits for SIGTERM or SIGINT. ask (may be NULL) is asked some times a second; another answer
- * than 0 ends the wait. Returns 0 after a signal, or what ask said. */
-int serve_wait(int (*ask)(void *context), void *context);
+/* Waits for SIGTERM or SIGINT. SIGHUP reloads nothing: the log says so, each time. ask (may be
+ * NULL) is asked some times a second; another answer than 0 ends the wait. Returns 0 after a
+ * signal, or what ask said. */
+int serve_wait(const struct log *log, int (*ask)(void *context), void *context);
 
 /* A collector over the appender, with the configuration's sources. Errors: those of
  * collector_start(). */

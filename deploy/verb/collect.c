@@ -29,7 +29,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = verb_fail(call, r, "the collector");
     } else {
         (void)fprintf(stderr, "tabiji collect: listening on port %d\n", collector_port(collector));
-        r = serve_wait(check_collector, collector);
+        r = serve_wait(&settings->log, check_collector, collector);
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
     serve_collector_end(settings, &collector);

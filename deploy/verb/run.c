@@ -32,7 +32,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     } else {
         (void)fprintf(stderr, "tabiji run: listening on port %d, tables in %s\n",
             collector_port(running.collector), embedded_database(running.embedded));
-        r = serve_wait(check_parts, &running);
+        r = serve_wait(&settings->log, check_parts, &running);
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
     serve_collector_end(settings, &running.collector);
@@ -61,7 +61,9 @@ const struct verb verb_run = {
     .arguments = "",
     .detail =
         "Serves until SIGTERM or SIGINT, then finishes what is in flight and exits 0. An event is\n"
-        "acknowledged when it is on disk; the tables follow within moments.",
+        "acknowledged when it is on disk; the tables follow within moments. The configuration is "
+        "read at\n"
+        "the start only: SIGHUP changes nothing but a line of the log that says so.",
     .examples = "  tabiji run --data shop --set collector.open_source=dev\n"
                 "  tabiji run --config tabiji.ini",
     .options = options,

@@ -95,7 +95,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = runner_start(runner);
     if (r == 0) {
         (void)fprintf(stderr, "tabiji sink: tables in %s\n", database);
-        (void)serve_wait(check_runner, runner);
+        (void)serve_wait(&settings->log, check_runner, runner);
         r = runner_join(runner);
     }
     runner_free(&runner);

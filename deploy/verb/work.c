@@ -75,7 +75,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         return verb_fail(call, ERR_NO_MEMORY, "cannot start a thread");
     }
     (void)fprintf(stderr, "tabiji work: slot %s joined group %s\n", kafka.slot, kafka.group);
-    (void)serve_wait(check_worker, &working);
+    (void)serve_wait(&settings->log, check_worker, &working);
     atomic_store(&working.stopping, true);
     kafka_worker_wake(working.worker);
     (void)pthread_join(thread, NULL);

@@ -3,6 +3,7 @@
 their payload and reason; lookup and timeline answer."""
 import http.client
 import json
+import signal
 import sqlite3
 import threading
 import time
@@ -118,6 +119,22 @@ def killed_under_load(space, data, port, process):
     return process
 
 
+def told_to_reload(space):
+    """SIGHUP reloads nothing, but is not silent, and ends nothing."""
+    port, log = free_port(), space.path / "reload.log"
+    with log.open("wb") as out:
+        process = space.start("run", "--data", space.path / "reload", "--set", f"collector.listen=127.0.0.1:{port}",
+                              "--set", "collector.open_source=dev", stderr=out)
+    wait_until(lambda: ready(port), "the collector")
+    for told in (1, 2):
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda n=told: log.read_text().count("reload_needs_restart") == n, "a line of the log")
+    line = next(json.loads(x) for x in log.read_text().splitlines() if "reload_needs_restart" in x)
+    assert line["level"] == "warning" and "restart" in line["hint"], line
+    assert post(port, "/v1/events", view(1))[0] == 200
+    assert stop(process) == 0, "SIGTERM"
+
+
 def main():
     with Workspace() as space:
         data, port = space.path / "data", free_port()
@@ -127,6 +144,7 @@ def main():
         native_and_segment(data, port)
         process = killed_under_load(space, data, port, process)
         assert stop(process) == 0, "SIGTERM"
+        told_to_reload(space)
         print("http: all as said")
 
 
