@@ -115,8 +115,7 @@ static size_t character_width(utf8proc_int32_t character)
     return width > 0 ? (size_t)width : 0;
 }
 
-/* Of text that is safe already. */
-static size_t safe_width(struct str text)
+size_t render_width(struct str text)
 {
     size_t width = 0;
     while (text.size) {
@@ -126,12 +125,6 @@ static size_t safe_width(struct str text)
         text = str_make(text.data + size, text.size - size);
     }
     return width;
-}
-
-size_t render_width(struct str text)
-{
-    CLEANUP(buf_free) struct buf safe = {0};
-    return render_safe(&safe, text) == 0 ? safe_width(buf_str(&safe)) : text.size;
 }
 
 int render_grouped(struct buf *out, struct str decimal)
@@ -186,11 +179,11 @@ static void add_cell(struct render_table *table, int error)
     struct cell cell = {0};
     if (error == 0)
         error = make_room(table);
-    size_t width = safe_width(buf_str(&table->shown));
+    size_t width = render_width(buf_str(&table->shown));
     if (error == 0 && column->width_max > 0 && width > (size_t)column->width_max) {
         table->shown.size = cut(buf_str(&table->shown), (size_t)column->width_max - 1);
         error = buf_append_str(&table->shown, STR(ELLIPSIS));
-        width = safe_width(buf_str(&table->shown));
+        width = render_width(buf_str(&table->shown));
     }
     if (error == 0)
         error = arena_dup(&table->arena, buf_str(&table->shown), &cell.shown);
@@ -317,7 +310,7 @@ static int write_table(const struct render_table *table, FILE *out)
     bool titled = false;
     for (size_t i = 0; i < table->columns_count; i++) {
         titles[i].shown = str_of(table->columns[i].title);
-        titles[i].width = safe_width(titles[i].shown);
+        titles[i].width = render_width(titles[i].shown);
         widths[i] = titles[i].width;
         titled = titled || titles[i].shown.size;
     }

@@ -53,7 +53,7 @@ MUST_CHECK int render_write(struct render_table *table, bool json, FILE *out);
 
 /* ---- also useful alone ---- */
 
-/* Cells that text takes on a terminal, as render_safe() spells it. */
+/* Cells that text takes on a terminal; of text as render_safe() spells it. */
 size_t render_width(struct str text);
 
 /* Appends text with control characters, bidirectional overrides and broken UTF-8 spelled as

@@ -13,12 +13,9 @@
 
 static void set_log(struct settings *settings)
 {
-    struct str level = config_text(settings->config, OPTION_LOG_LEVEL);
-    static const char *const names[] = {"debug", "info", "warning", "error"};
-    settings->log = (struct log){.fd = 2, .level = LOG_LEVEL_INFO};
-    for (int i = 0; i < 4; i++)
-        if (str_equal(level, str_of(names[i])))
-            settings->log.level = (enum log_level)i;
+    int level = log_level_of(config_text(settings->config, OPTION_LOG_LEVEL));
+    settings->log =
+        (struct log){.fd = 2, .level = level < 0 ? LOG_LEVEL_INFO : (enum log_level)level};
 }
 
 /* Person ids: by the key that a rotation leaves as it is. */

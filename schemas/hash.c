@@ -81,13 +81,6 @@ void hmac_sha256_with(const struct hmac_key *key, struct str bytes, uint8_t out[
     sha256_final(&hash, out);
 }
 
-void hmac_sha256(struct str key, struct str bytes, uint8_t out[SHA256_SIZE])
-{
-    struct hmac_key ready;
-    hmac_key_init(&ready, key);
-    hmac_sha256_with(&ready, bytes, out);
-}
-
 uint64_t hash64(struct str bytes)
 {
     return XXH3_64bits(bytes.data, bytes.size);

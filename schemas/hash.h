@@ -19,11 +19,8 @@ void sha256_update(struct sha256 *hash, struct str bytes);
 void sha256_update_sized(struct sha256 *hash, struct str bytes);
 void sha256_final(struct sha256 *hash, uint8_t out[SHA256_SIZE]);
 
-/* HMAC-SHA-256 with a key of any size. Source: RFC 2104. Threads: any. Errors: none. */
-void hmac_sha256(struct str key, struct str bytes, uint8_t out[SHA256_SIZE]);
-
-/* A key made ready once: half the work for each text. Plain value, copyable. Threads: any, once
- * made. */
+/* HMAC-SHA-256. A key of any size, made ready once: half the work for each text. Plain value,
+ * copyable. Source: RFC 2104. Threads: any, once made. Errors: none. */
 struct hmac_key {
     struct sha256 inner;
     struct sha256 outer;

@@ -333,14 +333,6 @@ static int signature_row(struct owners *owners, const struct owner *owner, const
     return str_equal(found, FORGOTTEN) ? SIGNATURE_FORGOTTEN : SIGNATURE_KNOWN;
 }
 
-int owner_forgot(
-    struct owners *owners, const struct owner *owner, const uint8_t *signature, bool *forgotten)
-{
-    int r = owner->flags & OWNER_FORGETS ? signature_row(owners, owner, signature) : 0;
-    *forgotten = r == SIGNATURE_FORGOTTEN;
-    return r < 0 ? r : 0;
-}
-
 static int know_in_rows(struct owners *owners, struct owner *owner, const uint8_t *signature)
 {
     uint8_t key[SIGNATURE_KEY_SIZE];

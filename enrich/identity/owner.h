@@ -126,10 +126,6 @@ MUST_CHECK int owner_know(struct owners *owners, struct owner *owner, const uint
 /* Forgets the signature for good. Returns what it was. Errors: those of state. */
 MUST_CHECK int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature);
 
-/* Whether it was forgotten. */
-MUST_CHECK int owner_forgot(
-    struct owners *owners, const struct owner *owner, const uint8_t *signature, bool *forgotten);
-
 /* Suppresses the identifier, whose person is erased. Returns 1 when that says more than before, 0
  * when not. Errors: those of state. */
 MUST_CHECK int owner_suppress(

@@ -268,11 +268,6 @@ void agent_rules_close(struct agent_rules **pointer)
     *pointer = NULL;
 }
 
-size_t agent_rules_count(const struct agent_rules *rules, enum agent_list list)
-{
-    return rules->lists[list].count;
-}
-
 /* A match: the text, and where its groups are. */
 struct found {
     struct str text;

@@ -35,9 +35,6 @@ MUST_CHECK int agent_rules_open(struct agent_rules **out, const char *path, char
 /* Accepts NULL inside, leaves NULL. */
 void agent_rules_close(struct agent_rules **rules);
 
-/* Rules in a list. */
-size_t agent_rules_count(const struct agent_rules *rules, enum agent_list list);
-
 /* What the list says of an agent; texts live in the arena. An expression that needs too much work
  * on this text counts as not matching, always at the same point. One thread at a time. Returns 0,
  * or AGENT_RULES_NONE: no rule matches, *out unchanged. Errors: ERR_NO_MEMORY. */

@@ -36,12 +36,11 @@ struct metric {
     enum metric_unit unit;
     enum metric_label labels[2];
     const char *meaning;
-    const char *action;
 };
 
 static const struct metric list[METRIC_COUNT] = {
 #define M(id, name, type, unit, a, b, meaning, action)                                             \
-    {name, type, UNIT_##unit, {LABEL_##a, LABEL_##b}, meaning, action},
+    {name, type, UNIT_##unit, {LABEL_##a, LABEL_##b}, meaning},
 #include "ingest/metrics/metrics.def"
 #undef M
 };
@@ -324,17 +323,5 @@ int metrics_write(const struct metrics *metrics, struct buf *out)
             r = list[i].type == HISTOGRAM ? write_histogram(metrics, (enum metric_id)i, out)
                                           : write_samples(metrics, (enum metric_id)i, out);
     }
-    return r;
-}
-
-int metrics_describe(struct buf *out)
-{
-    int r = buf_append_str(out, STR("| metric | type | labels | meaning | what to do |\n"
-                                    "|---|---|---|---|---|\n"));
-    for (size_t i = 0; r == 0 && i < METRIC_COUNT; i++)
-        r = buf_appendf(out, "| `%s` | %s | %s%s%s | %s | %s |\n", list[i].name,
-            type_name(list[i].type), labels[list[i].labels[0]].name,
-            list[i].labels[1] == LABEL_NONE ? "" : ", ", labels[list[i].labels[1]].name,
-            list[i].meaning, list[i].action);
     return r;
 }

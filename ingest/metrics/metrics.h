@@ -65,6 +65,3 @@ int64_t metrics_get(const struct metrics *metrics, enum metric_id id, int a, int
 /* Appends the text exposition format 0.0.4. Errors as buf_append().
  * Source: prometheus.io, "Exposition formats". */
 MUST_CHECK int metrics_write(const struct metrics *metrics, struct buf *out);
-
-/* Appends a Markdown table of all metrics, for the manual. Errors as buf_append(). */
-MUST_CHECK int metrics_describe(struct buf *out);

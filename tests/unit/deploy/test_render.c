@@ -110,7 +110,7 @@ static void test_text_hostile_characters_cannot_act(void **state)
     assert_int_equal(render_safe(&out, hostile), 0);
     assert_true(str_equal(
         buf_str(&out), STR("a\\x1b[31mb\\x07\\n\\t\\r\\x00z\\x7f\\u009b\\u202e\\xff\\xc3(")));
-    assert_int_equal(render_width(STR("\x1b")), 4);
+    assert_int_equal(render_width(buf_str(&out)), out.size);
     assert_int_equal(render_new(&table, columns, 1), 0);
     render_text(table, STR("x\x1by\xff"));
     assert_written(table, false, "Channel\nx\\x1by\\xff\n");

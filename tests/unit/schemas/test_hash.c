@@ -52,6 +52,13 @@ static void test_sha256_update_sized_keeps_pieces_apart(void **state)
     assert_memory_equal(a, c, sizeof(a));
 }
 
+static void hmac_sha256(struct str key, struct str bytes, uint8_t out[SHA256_SIZE])
+{
+    struct hmac_key ready;
+    hmac_key_init(&ready, key);
+    hmac_sha256_with(&ready, bytes, out);
+}
+
 /* Source: RFC 4231, test cases 1, 2 and 6. */
 static void test_hmac_sha256_rfc_vectors(void **state)
 {
