@@ -33,8 +33,8 @@ struct settings {
 MUST_CHECK int settings_open(struct settings *settings, const struct config *config);
 void settings_close(struct settings *settings);
 
-/* Says on standard error what to do about a data directory whose state is damaged, or older than its
- * tables (ERR_STATE). */
+/* Says on standard error what to do about a data directory whose state is damaged, or older than
+ * its tables (ERR_STATE). */
 void settings_tell_damage(const struct settings *settings);
 
 /* Says on standard error what of the configuration is not as the stored state was built with

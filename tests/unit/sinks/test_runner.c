@@ -61,7 +61,7 @@ struct world {
     int64_t waited_ms;
     int retries;
     bool quiet;
-    bool begins_anew;       /* the source, at its first result */
+    bool begins_anew; /* the source, at its first result */
     int64_t solve_interval_ms;
     int64_t turn_ms;        /* that pass when the source is asked */
     int unsolved_models;    /* what solve() returns */
