@@ -58,7 +58,8 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
                                                "ORDER BY name)"),
         "identity_link person_alias spend v_assisted v_budget "
         "v_channel_attribution v_conversion v_credit v_event v_identifier v_journey_flow "
-        "v_model_channel v_model_comparison v_model_credit v_model_transition v_path_length v_paths "
+        "v_model_channel v_model_comparison v_model_credit v_model_transition v_path_length "
+        "v_paths "
         "v_person v_refund_waiting v_rejected v_roas v_session v_time_lag "
         "v_timeline v_touch v_unattributed");
 }
