@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/serve.h"
 #include "ingest/config/config.h"
 #include "schemas/error.h"
 #include "sinks/runner.h"
@@ -153,14 +154,37 @@ static int show_rederived(struct embedded *embedded)
     return r < 0 ? r : 0;
 }
 
-static int open_parts(struct embedded *embedded, bool bulk)
+/* Rows of an older build were brought up to this one's schemas; the rest can wait for a next start.
+ */
+static int on_upgrading(void *context, uint64_t rows)
 {
-    struct settings *settings = embedded->settings;
+    const struct embedded *embedded = context;
+    log_write(
+        &embedded->settings->log, LOG_LEVEL_INFO, "state_upgraded", LOG_INT("rows", (int64_t)rows));
+    return serve_stopping() ? ERR_AGAIN : 0;
+}
+
+static int open_local(struct embedded *embedded)
+{
+    const struct settings *settings = embedded->settings;
+    char why[LOCAL_WHY_SIZE] = "";
     const struct local_options options = {
         .batch_records_max = (size_t)config_int(settings->config, OPTION_WORKER_BATCH_RECORDS),
         .batch_bytes_max = (size_t)config_int(settings->config, OPTION_WORKER_BATCH_BYTES),
+        .why = why,
+        .upgrading = on_upgrading,
+        .upgrading_context = embedded,
     };
     int r = local_open(&embedded->local, config_path(settings->config, OPTION_DATA_DIR), &options);
+    if (r == ERR_NEWER)
+        settings_tell_newer(settings, why);
+    return r;
+}
+
+static int open_parts(struct embedded *embedded, bool bulk)
+{
+    struct settings *settings = embedded->settings;
+    int r = open_local(embedded);
     if (r == 0)
         r = local_set_stages(embedded->local, settings->stages, SETTINGS_STAGES);
     if (settings->rederive && (r == ERR_MEANING || r == 0))

@@ -29,6 +29,14 @@ void serve_block_signals(void)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+bool serve_stopping(void)
+{
+    sigset_t pending;
+    (void)sigemptyset(&pending);
+    (void)sigpending(&pending);
+    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 int serve_wait(const struct log *log, int (*ask)(void *context), void *context)
 {
     sigset_t set;
@@ -146,6 +154,7 @@ int serve_kafka(struct settings *settings, const char *suffix, struct kafka_conf
     out->journey_partitions = out->events_partitions;
     out->replication_factor = (int)config_int(config, OPTION_STREAM_REPLICATION);
     out->batch_records_max = (size_t)config_int(config, OPTION_WORKER_BATCH_RECORDS);
+    out->stopping = serve_stopping;
     out->log = log_kafka;
     out->log_context = settings;
     int r = set_properties(settings, out);

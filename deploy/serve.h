@@ -16,6 +16,10 @@ void serve_block_signals(void);
  * signal, or what ask said. */
 int serve_wait(const struct log *log, int (*ask)(void *context), void *context);
 
+/* Whether a blocked SIGTERM or SIGINT waits to be taken: what takes long before serve_wait() asks
+ * this. Threads: any. */
+bool serve_stopping(void);
+
 /* A collector over the appender, with the configuration's sources. Errors: those of
  * collector_start(). */
 MUST_CHECK int serve_collector(

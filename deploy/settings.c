@@ -234,6 +234,14 @@ void settings_tell_difference(const struct settings *settings, struct str differ
         config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);
 }
 
+void settings_tell_newer(const struct settings *settings, const char *why)
+{
+    (void)fprintf(stderr,
+        "%s was written by another build of tabiji: this one does not know %s.\n"
+        "All is left as it is. Use that build, or a newer one.\n",
+        config_path(settings->config, OPTION_DATA_DIR), why[0] ? why : "its schemas");
+}
+
 int settings_database(struct settings *settings, const char **path)
 {
     const char *configured = config_path(settings->config, OPTION_SINK_SQLITE_PATH);

@@ -41,5 +41,9 @@ void settings_tell_damage(const struct settings *settings);
  * (ERR_MEANING), and what to do. */
 void settings_tell_difference(const struct settings *settings, struct str difference);
 
+/* Says on standard error that another build wrote the data directory, with what this one does not
+ * know (ERR_NEWER; why: of local_options), and what to do. */
+void settings_tell_newer(const struct settings *settings, const char *why);
+
 /* DIR/tabiji.db, or what [sink.sqlite] path says. In the arena, with NUL. */
 MUST_CHECK int settings_database(struct settings *settings, const char **path);

@@ -33,6 +33,8 @@ enum error_class {
     X(ERR_UNSUPPORTED, -13, FATAL, "unsupported", "not supported here")                            \
     X(ERR_INTERNAL, -14, FATAL, "internal", "a defect of tabiji")                                  \
     X(ERR_MEANING, -15, FATAL, "meaning", "the state was built with other settings")               \
+    X(ERR_NEWER, -16, FATAL, "newer", "written by a build whose schemas this one does not know")   \
+    X(ERR_OLDER, -17, FATAL, "older", "written by an older build, not yet brought up to this one") \
     X(ERR_AVRO, -30, REJECT, "bad_avro", "bytes are not this Avro record")                         \
     X(ERR_SCHEMA_UNKNOWN, -31, REJECT, "schema_unknown", "no such schema")                         \
     X(ERR_SCHEMA_VIOLATION, -32, REJECT, "schema_violation", "does not fit the schema")            \

@@ -15,6 +15,26 @@ const struct schema_entry *schema_set_find(uint32_t id)
     return NULL;
 }
 
+const struct schema_entry *schema_set_version(struct str name, uint64_t fingerprint)
+{
+    size_t count;
+    const struct schema_entry *entries = schema_set(&count);
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].fingerprint == fingerprint && str_equal(str_of(entries[i].name), name))
+            return &entries[i];
+    return NULL;
+}
+
+const struct schema_entry *schema_set_present(struct str name)
+{
+    size_t count;
+    const struct schema_entry *entries = schema_set(&count);
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].type && str_equal(str_of(entries[i].name), name))
+            return &entries[i];
+    return NULL;
+}
+
 void schema_frame_put(uint32_t id, uint8_t out[SCHEMA_FRAME_SIZE])
 {
     uint32_t big_endian = __builtin_bswap32(id);

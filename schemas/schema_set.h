@@ -24,6 +24,12 @@ const struct schema_entry *schema_set(size_t *count);
 /* NULL: no such id. Threads: any. */
 const struct schema_entry *schema_set_find(uint32_t id);
 
+/* The version of a record with this fingerprint; NULL: none that is known. Threads: any. */
+const struct schema_entry *schema_set_version(struct str name, uint64_t fingerprint);
+
+/* The version of a record that this build writes; NULL: it writes none. Threads: any. */
+const struct schema_entry *schema_set_present(struct str name);
+
 /* Writes the 5 bytes that go before a value. Threads: any. */
 void schema_frame_put(uint32_t id, uint8_t out[SCHEMA_FRAME_SIZE]);
 

@@ -23,7 +23,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r == 0)
         r = kafka_appender_open(&kafka, KAFKA_TIMEOUT_MS, &appender);
     if (r < 0)
-        return verb_fail(call, r, "Kafka");
+        return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
     r = serve_collector(settings, appender, &collector);
     if (r < 0) {
         r = verb_fail(call, r, "the collector");

@@ -82,13 +82,21 @@ static void check_directory(struct doctor *doctor, const char *dir)
         return;
     }
     struct local *local = NULL;
-    const struct local_options options = {.fsync_off = false};
+    char why[LOCAL_WHY_SIZE] = "";
+    const struct local_options options = {.keep = true, .why = why};
     int r = local_open(&local, dir, &options);
     if (r == 0)
         tell(doctor, VERDICT_OK, "data directory", NULL, "%s opens; %lld events in its log", dir,
             (long long)local_log_end(local));
     else if (r == ERR_LOCKED)
         tell(doctor, VERDICT_OK, "data directory", NULL, "%s is in use by a running tabiji", dir);
+    else if (r == ERR_OLDER)
+        tell(doctor, VERDICT_OK, "data directory", NULL,
+            "%s is of an older build; the next run brings it up to this one", dir);
+    else if (r == ERR_NEWER)
+        tell(doctor, VERDICT_FAILURE, "data directory",
+            "use the build that wrote it, or a newer one",
+            "%s holds what this build does not know: %s", dir, why);
     else
         tell(doctor, VERDICT_FAILURE, "data directory",
             "put the directory back from a copy, or import its events into a new one",

@@ -23,6 +23,8 @@ static int serve(struct verb_call *call, struct settings *settings)
 {
     struct running running = {0};
     int r = embedded_open(settings, false, &running.embedded);
+    if (r < 0 && serve_stopping())
+        return EXIT_OK;
     if (r < 0)
         return verb_fail_system(
             call, r, errno, "data directory %s", config_path(call->config, OPTION_DATA_DIR));

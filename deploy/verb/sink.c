@@ -70,7 +70,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r == 0)
         r = kafka_topics_create(&sinking.kafka, KAFKA_TIMEOUT_MS);
     if (r < 0)
-        return verb_fail(call, r, "Kafka");
+        return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
     r = settings_database(settings, &database);
     if (r == 0)
         r = make_data_dir(settings);

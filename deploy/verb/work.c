@@ -69,7 +69,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r == 0)
         r = kafka_worker_open(&kafka, settings->stages, SETTINGS_STAGES, &working.worker);
     if (r < 0)
-        return verb_fail(call, r, "Kafka");
+        return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
     if (pthread_create(&thread, NULL, work, &working) != 0) {
         kafka_worker_close(&working.worker);
         return verb_fail(call, ERR_NO_MEMORY, "cannot start a thread");

@@ -9,12 +9,13 @@
  */
 #include "enrich/identity/edge.h"
 
+#include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
 #include "schemas/identity_claim.avro.h"
 #include "schemas/identity_edge.avro.h"
 
 #define EDGE_KEY_SIZE (2 * KEY_SIZE)
-#define CLAIM_MARK 0xff
+#define CLAIM_MARK ROW_CLAIM_MARK
 #define CLAIM_KEY_SIZE (KEY_SIZE + 1 + KEY_SIZE)
 #define EDGES_ROOM_MIN 4
 #define ROWS_ROOM_MIN 4

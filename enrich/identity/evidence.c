@@ -12,9 +12,10 @@
 
 #include "enrich/identity/rotation.h"
 #include "ingest/door.h"
+#include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
 
-#define EVIDENCE_MARK 0xfe
+#define EVIDENCE_MARK ROW_EVIDENCE_MARK
 #define EVIDENCE_KEY_SIZE (KEY_SIZE + 2)
 
 _Static_assert(EVIDENCE_MAX <= UINT8_MAX, "a place is one byte of a key");

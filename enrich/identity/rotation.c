@@ -17,11 +17,12 @@
 #include "enrich/identity/evidence.h"
 #include "enrich/identity/settle.h"
 #include "ingest/normalise/identifier.h"
+#include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
 
-#define PASSAGE_MARK 0xfb
-#define NEWER_MARK 0xfc
-#define OLDER_MARK 0xfd
+#define PASSAGE_MARK ROW_PASSAGE_MARK
+#define NEWER_MARK ROW_NEWER_MARK
+#define OLDER_MARK ROW_OLDER_MARK
 #define SIGNATURE_MARK 0x02
 #define ROW_KEY_SIZE (KEY_SIZE + 1 + KEY_SIZE)
 #define SIGNATURE_ROW_KEY_SIZE (KEY_SIZE + 1 + SIGNATURE_SIZE)

@@ -1,9 +1,10 @@
 /* No state. */
 #include "enrich/journey/row.h"
 
+#include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
 
-#define RECORD_SIZE (3 * 8 + 1)
+#define RECORD_SIZE ROW_RECORD_HEAD_SIZE
 
 const uint8_t gone_mixed[KEY_SIZE] = {
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};

@@ -59,6 +59,10 @@ struct kafka_config {
     const struct kafka_property *properties; /* "bootstrap.servers" at least */
     size_t properties_count;
 
+    /* Asked every second or two while opening something waits for a broker that does not answer:
+     * true ends the wait with ERR_AGAIN. Threads: any. NULL: never. */
+    bool (*stopping)(void);
+
     kafka_log_fn *log; /* NULL: silent */
     void *log_context;
 };

@@ -178,14 +178,15 @@ static void line_check(struct kafka_appender *appender, struct line *line)
 
 static int produce(struct line *line, const struct append_record *record, struct delivery *delivery)
 {
-    size_t frame = kafka_frame_size(record->topic);
+    uint32_t id = kafka_frame_id(record->topic, record->key, record->value.size);
+    size_t frame = kafka_frame_size(id);
     size_t size = frame + record->value.size;
     if (size > KAFKA_VALUE_SIZE_MAX)
         return ERR_TOO_LARGE;
     char *payload = malloc(size);
     if (!payload)
         return ERR_NO_MEMORY;
-    kafka_frame_put(record->topic, payload);
+    kafka_frame_put(id, payload);
     if (record->value.size)
         memcpy(payload + frame, record->value.data, record->value.size);
     int32_t partition = topic_partition(record->key, line->layout.partitions[record->topic]);

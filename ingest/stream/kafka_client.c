@@ -13,6 +13,8 @@
 #include "ingest/stream/kafka_error.h"
 
 #define TEXT_SIZE 512
+#define ASK_MS 1000     /* how long one request for metadata waits at first */
+#define ASK_MS_MAX 2000 /* and then */
 #define PATH_SIZE 4096
 #define PARTITIONS_MAX 10000
 #define BATCH_RECORDS_MAX 1000000
@@ -348,11 +350,27 @@ int kafka_topic_cached(struct kafka_topic_cache *cache, const struct kafka_confi
     return topic;
 }
 
+/* In slices, as librdkafka cannot be interrupted; they grow for the sake of a broker that is slow
+ * to answer. All topics, as asking for one by name may create it. */
+static rd_kafka_resp_err_t ask_metadata(
+    struct kafka_client *client, int timeout_ms, const struct rd_kafka_metadata **out)
+{
+    for (int slice_ms = ASK_MS, left_ms = timeout_ms;; slice_ms = ASK_MS_MAX) {
+        int wait_ms = slice_ms < left_ms ? slice_ms : left_ms;
+        rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 1, NULL, out, wait_ms);
+        left_ms -= wait_ms;
+        bool silent = code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if (!silent || left_ms <= 0)
+            return code;
+        if (client->config->stopping && client->config->stopping())
+            return code;
+    }
+}
+
 int kafka_layout_get(struct kafka_client *client, int timeout_ms, struct kafka_layout *out)
 {
     const struct rd_kafka_metadata *metadata;
-    /* All topics, as asking for one by name may create it. */
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 1, NULL, &metadata, timeout_ms);
+    rd_kafka_resp_err_t code = ask_metadata(client, timeout_ms, &metadata);
     if (code) {
         kafka_log(client->config, LOG_WARNING, "kafka_metadata", "%s", rd_kafka_err2str(code));
         return kafka_error_of(code);

@@ -1,58 +1,73 @@
-/* Frames by topic; each topic has one schema. No state. */
+/* Frames by topic, or by table where a topic carries several. */
 #include "ingest/stream/kafka_frame.h"
 
-#include "schemas/conversion.avro.h"
-#include "schemas/identity_message.avro.h"
-#include "schemas/journey_message.avro.h"
-#include "schemas/model_count.avro.h"
-#include "schemas/person_of.avro.h"
-#include "schemas/profile.avro.h"
-#include "schemas/rejected.avro.h"
+#include "ingest/stream/row_schema.h"
 #include "schemas/schema_set.h"
-#include "schemas/session.avro.h"
-#include "schemas/stitched.avro.h"
-#include "schemas/touchpoint.avro.h"
 
 _Static_assert(KAFKA_FRAME_SIZE == SCHEMA_FRAME_SIZE, "one frame");
 
-/* 0: no schema, values go as they are. */
-static const uint32_t schema_ids[TOPIC_COUNT] = {
-    [TOPIC_EVENTS] = TOUCHPOINT_SCHEMA_ID,
-    [TOPIC_REJECTED] = REJECTED_SCHEMA_ID,
-    [TOPIC_IDENTITY] = IDENTITY_MESSAGE_SCHEMA_ID,
-    [TOPIC_JOURNEY] = JOURNEY_MESSAGE_SCHEMA_ID,
-    [TOPIC_PERSONS] = PERSON_OF_SCHEMA_ID,
-    [TOPIC_TOUCHPOINTS] = STITCHED_SCHEMA_ID,
-    [TOPIC_SESSIONS] = SESSION_SCHEMA_ID,
-    [TOPIC_CONVERSIONS] = CONVERSION_SCHEMA_ID,
-    [TOPIC_PROFILES] = PROFILE_SCHEMA_ID,
-    [TOPIC_MODELS] = MODEL_COUNT_SCHEMA_ID,
-};
-
-size_t kafka_frame_size(enum topic topic)
+/* The record within: of the topic, or of the row that the key names the table of. */
+static struct row_schema schema_of(enum topic topic, struct str key, size_t value_size)
 {
-    return schema_ids[topic] ? KAFKA_FRAME_SIZE : 0;
+    struct row_schema row = {.id = row_schema_of_topic(topic)};
+    if (row.id || key.size == 0 || (uint8_t)key.data[0] >= TABLE_COUNT)
+        return row;
+    enum table table = (enum table)key.data[0];
+    if (table_topic(table) != topic || topic_table(topic) >= 0)
+        return row;
+    return row_schema(table, str_make(key.data + 1, key.size - 1), value_size);
 }
 
-void kafka_frame_put(enum topic topic, char *out)
+uint32_t kafka_frame_id(enum topic topic, struct str key, size_t value_size)
 {
-    if (schema_ids[topic])
-        schema_frame_put(schema_ids[topic], (uint8_t *)out);
+    return schema_of(topic, key, value_size).id;
 }
 
-int kafka_frame_take(enum topic topic, struct str framed, struct str *value)
+size_t kafka_frame_size(uint32_t id)
+{
+    return id ? KAFKA_FRAME_SIZE : 0;
+}
+
+void kafka_frame_put(uint32_t id, char *out)
+{
+    if (id)
+        schema_frame_put(id, (uint8_t *)out);
+}
+
+void kafka_frame_fini(struct kafka_frame *frame)
+{
+    translator_fini(&frame->translator);
+}
+
+/* What another version wrote. */
+static int translate(struct kafka_frame *frame, const struct row_schema *own, uint32_t id,
+    struct str body, struct arena *arena, struct str *value)
+{
+    const struct schema_entry *writer = schema_set_find(id);
+    const struct schema_entry *present = schema_set_find(own->id);
+    int r = ERR_SCHEMA_UNKNOWN;
+    if (writer && present && str_equal(str_of(writer->name), str_of(present->name)))
+        r = translator_value(&frame->translator, writer, body, own->begin, arena, value);
+    if (r == ERR_SCHEMA_UNKNOWN)
+        frame->unknown = id;
+    return r;
+}
+
+int kafka_frame_take(struct kafka_frame *frame, enum topic topic, struct str key, struct str framed,
+    struct arena *arena, struct str *value)
 {
     uint32_t id;
     struct str body;
-    if (kafka_frame_size(topic) == 0) {
+    struct row_schema own = schema_of(topic, key, framed.size);
+    if (own.id == 0) {
         *value = framed;
         return 0;
     }
     int r = schema_frame_take(framed, &id, &body);
     if (r < 0)
         return ERR_AVRO; /* an empty value too: tombstones do not come here */
-    if (id != schema_ids[topic])
-        return ERR_SCHEMA_UNKNOWN;
+    if (id != own.id)
+        return translate(frame, &own, id, body, arena, value);
     *value = body;
     return 0;
 }

@@ -240,14 +240,15 @@ int kafka_producer_send(struct kafka_producer *producer, enum topic topic, int32
     check(producer->begun);
     struct str payload = {NULL, 0};
     if (value.data) {
-        size_t frame = kafka_frame_size(topic);
+        uint32_t id = kafka_frame_id(topic, key, value.size);
+        size_t frame = kafka_frame_size(id);
         payload.size = frame + value.size;
         if (payload.size > KAFKA_VALUE_SIZE_MAX)
             return ERR_TOO_LARGE;
         char *bytes = malloc(payload.size + 1); /* one more: an empty value is not a tombstone */
         if (!bytes)
             return ERR_NO_MEMORY;
-        kafka_frame_put(topic, bytes);
+        kafka_frame_put(id, bytes);
         memcpy(bytes + frame, value.data, value.size);
         payload.data = bytes;
     }

@@ -32,6 +32,8 @@ struct chain {
 struct kafka_restore {
     struct kafka_client *reader;
     struct kafka_topic_cache cache;
+    struct kafka_frame frame;
+    struct arena translated; /* values of the step that other builds wrote */
     struct part *parts;
     size_t parts_count;
     size_t *places; /* index of a part by topic and partition, or NONE */
@@ -190,10 +192,11 @@ static void keep(
 }
 
 /* The row that a changelog record is about. */
-static int change_of(
-    const struct part *part, const rd_kafka_message_t *message, struct state_change *out)
+static int change_of(struct kafka_restore *restore, const struct part *part,
+    const rd_kafka_message_t *message, struct state_change *out)
 {
-    struct str key = str_make(message->key, message->key_len);
+    const struct str whole_key = str_make(message->key, message->key_len);
+    struct str key = whole_key;
     int table = topic_table(part->topic);
     if (table < 0) {
         if (key.size == 0)
@@ -208,9 +211,11 @@ static int change_of(
         .table = (enum table)table, .key = key, .deleted = message->payload == NULL};
     if (out->deleted)
         return 0;
-    return kafka_frame_take(part->topic, str_make(message->payload, message->len), &out->value) < 0
-               ? ERR_STATE
-               : 0;
+    int r = kafka_frame_take(&restore->frame, part->topic, whole_key,
+        str_make(message->payload, message->len), &restore->translated, &out->value);
+    if (r == ERR_SCHEMA_UNKNOWN)
+        return ERR_NEWER;
+    return r < 0 && error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
 }
 
 static int on_error(struct kafka_restore *restore, const rd_kafka_message_t *message)
@@ -235,11 +240,15 @@ static int take_in(struct kafka_restore *restore, rd_kafka_message_t *message)
         int64_t *next = &part->task->changelogs[part->topic].now.next;
         int64_t after = at_end ? message->offset : message->offset + 1;
         if (!at_end)
-            r = change_of(part, message, &restore->changes[restore->count]);
+            r = change_of(restore, part, message, &restore->changes[restore->count]);
         if (r == 0 && after > *next)
             *next = after;
     }
     if (r < 0 || !part || at_end) {
+        if (r == ERR_NEWER)
+            kafka_log(restore->reader->config, LOG_ERR, "kafka_newer",
+                "%s %d at %lld has schema id %u", rd_kafka_topic_name(message->rkt),
+                message->partition, (long long)message->offset, restore->frame.unknown);
         if (r == ERR_STATE)
             kafka_log(restore->reader->config, LOG_ERR, "kafka_restore",
                 "%s %d at %lld is no row of a table", rd_kafka_topic_name(message->rkt),
@@ -256,6 +265,7 @@ static void release(struct kafka_restore *restore)
     for (size_t i = 0; i < restore->count; i++)
         rd_kafka_message_destroy(restore->messages[i]);
     restore->count = 0;
+    arena_reset(&restore->translated);
     for (size_t i = 0; restore->chains && i < restore->tasks_count; i++)
         restore->chains[i] = (struct chain){NONE, NONE};
 }
@@ -327,6 +337,8 @@ void kafka_restore_end(struct kafka_restore **restore)
         return;
     release(gone);
     rd_kafka_assign(gone->reader->rk, NULL);
+    kafka_frame_fini(&gone->frame);
+    arena_free(&gone->translated);
     free(gone->parts);
     free(gone->tasks);
     free(gone->messages);

@@ -28,6 +28,8 @@ struct kafka_results {
     struct kafka_client client;
     struct kafka_client ends; /* opened when first asked for */
     struct kafka_topic_cache cache;
+    struct kafka_frame frame;
+    struct arena translated; /* values of the batch that other builds wrote */
     struct kafka_layout layout;
     size_t first[TOPIC_COUNT]; /* index of a topic's partition 0 in positions */
     struct result_position *positions;
@@ -89,9 +91,22 @@ static void release(struct kafka_results *results)
     for (size_t i = 0; i < results->count; i++)
         rd_kafka_message_destroy(results->messages[i]);
     results->count = 0;
+    arena_reset(&results->translated);
 }
 
 /* ---- reading ---- */
+
+/* Of a row that no sink can be given. */
+static int unreadable(struct kafka_results *results, const rd_kafka_message_t *message, int error)
+{
+    if (error_class(error) != ERROR_CLASS_REJECT)
+        return error;
+    bool newer = error == ERR_SCHEMA_UNKNOWN;
+    kafka_log(&results->config, LOG_ERR, newer ? "kafka_newer" : "kafka_results",
+        "%s %d at %lld: %s (id %u)", rd_kafka_topic_name(message->rkt), message->partition,
+        (long long)message->offset, error_text(error), newer ? results->frame.unknown : 0);
+    return newer ? ERR_NEWER : ERR_STATE;
+}
 
 static int take(struct kafka_results *results, rd_kafka_message_t *message)
 {
@@ -102,13 +117,10 @@ static int take(struct kafka_results *results, rd_kafka_message_t *message)
         .key = str_make(message->key, message->key_len)};
     if (!result->tombstone) {
         struct str framed = str_make(message->payload, message->len);
-        int r = kafka_frame_take(result->topic, framed, &result->value);
-        if (r < 0) {
-            kafka_log(&results->config, LOG_ERR, "kafka_results", "%s %d at %lld: %s",
-                rd_kafka_topic_name(message->rkt), message->partition, (long long)message->offset,
-                error_text(r));
-            return ERR_STATE;
-        }
+        int r = kafka_frame_take(&results->frame, result->topic, result->key, framed,
+            &results->translated, &result->value);
+        if (r < 0)
+            return unreadable(results, message, r);
     }
     results->messages[results->count++] = message;
     return 0;
@@ -214,6 +226,8 @@ static void source_close(struct result_source *base)
     release(results);
     kafka_client_close(&results->client);
     kafka_client_close(&results->ends);
+    kafka_frame_fini(&results->frame);
+    arena_free(&results->translated);
     free(results->messages);
     free(results->results);
     free(results->positions);

@@ -12,14 +12,16 @@
 #include <unistd.h>
 
 #include "ingest/stream/meaning.h"
+#include "ingest/stream/writers.h"
 #include "schemas/error.h"
 
-#define FORMAT "tabiji-kafka-2"
+#define FORMAT "tabiji-kafka-3"
 #define MAP_BYTES ((size_t)64 << 30) /* of one task; hundreds fit into an address space */
 #define PATH_SIZE 4096
 #define KEY_CLUSTER "cluster"
 #define KEY_SEEN "seen"
 #define KEY_BOOT "boot"
+#define KEY_WRITERS "writers"
 #define SYNC_EVERY_MS 5000 /* so late at most is an error of the disk noticed */
 
 static int64_t wall_ms(void)
@@ -119,9 +121,31 @@ static int open_store(struct kafka_task *task, const char *dir)
     return state_lmdb_open(&task->store, dir, &options);
 }
 
+/* Whether the copy's rows are of this build's schemas. Those of another are had anew, translated,
+ * from the changelog. */
+static int check_writers(struct kafka_task *task, MDB_txn *txn, bool *own)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    struct str stored;
+    int r = writers_text(&text);
+    if (r == 0)
+        r = meta_get(task, txn, KEY_WRITERS, &stored);
+    if (r == 0)
+        *own = str_equal(stored, buf_str(&text));
+    return r;
+}
+
+static int put_writers(struct kafka_task *task, MDB_txn *txn)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    int r = writers_text(&text);
+    return r < 0 ? r : meta_put(task, txn, KEY_WRITERS, buf_str(&text));
+}
+
 /* Reads meta. *sound is false when the copy is not to be trusted. */
 static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster, bool *sound)
 {
+    bool own = false;
     struct str whose;
     struct str boot;
     int64_t seen;
@@ -130,6 +154,8 @@ static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster,
         r = meta_get(task, txn, KEY_BOOT, &boot);
     if (r == 0)
         r = meta_get_number(task, txn, KEY_SEEN, &seen);
+    if (r == 0)
+        r = check_writers(task, txn, &own);
     for (int i = 0; i < TOPIC_COUNT && r == 0; i++) {
         char name[KAFKA_TOPIC_SIZE_MAX];
         struct kafka_changelog *changelog = &task->changelogs[i];
@@ -141,7 +167,7 @@ static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster,
     if (r < 0)
         return r;
     int64_t age = wall_ms() - seen;
-    *sound = str_equal(whose, str_of(cluster)) &&
+    *sound = own && str_equal(whose, str_of(cluster)) &&
              (boot.size == 0 || str_equal(boot, str_of(task->boot))) &&
              age < KAFKA_COPY_AGE_MS_MAX && age > -KAFKA_COPY_AGE_MS_MAX;
     return 0;
@@ -175,6 +201,8 @@ static int write_store(
         r = write_meta(task, txn, task->boot);
     if (r == 0 && cluster)
         r = meta_put(task, txn, KEY_CLUSTER, str_of(cluster));
+    if (r == 0 && cluster)
+        r = put_writers(task, txn);
     if (r < 0) {
         mdb_txn_abort(txn);
         return r;

@@ -22,10 +22,10 @@
 #include <syslog.h>
 #include <time.h>
 
-#include "ingest/door.h"
 #include "ingest/stream/fault.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
+#include "ingest/stream/kafka_refuse.h"
 #include "ingest/stream/kafka_restore.h"
 #include "ingest/stream/kafka_slot.h"
 #include "ingest/stream/kafka_task.h"
@@ -56,6 +56,7 @@ struct kafka_worker {
     struct kafka_client reader;
     struct kafka_producer producer;
     struct kafka_topic_cache cache;
+    struct kafka_frame frame;          /* of what the consumer reads */
     struct input *inputs[TOPIC_COUNT]; /* by partition, of topics that stages read */
     struct kafka_task **tasks;
     size_t tasks_count;
@@ -210,30 +211,6 @@ static int begin(struct kafka_worker *worker)
     return 0;
 }
 
-/* A record that no stage can be given goes to TOPIC_REJECTED whole. */
-static int refuse(
-    struct kafka_worker *worker, const rd_kafka_message_t *message, enum topic topic, int why)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const struct door_rejection rejection = {.source = str_of(topic_name(topic)),
-        .stage = STR("kafka"),
-        .payload = str_make(message->payload, message->len)};
-    const struct event_problem problem = {
-        .error = why, .hint = STR("not a value of this topic's schema in its wire format")};
-    struct append_record record;
-    int r = door_reject(&rejection, &problem, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
-        &worker->scratch, &record);
-    if (r == 0)
-        r = kafka_producer_send(&worker->producer, TOPIC_REJECTED,
-            topic_partition(record.key, worker->layout.partitions[TOPIC_REJECTED]), record.key,
-            record.value, NULL);
-    arena_reset(&worker->scratch);
-    if (r == 0)
-        worker->counts.refused++;
-    return r;
-}
-
 /* One record of the open batch. */
 static int process(struct kafka_worker *worker, const rd_kafka_message_t *message, enum topic topic,
     struct input *input)
@@ -242,11 +219,14 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
         .partition = message->partition,
         .position = message->offset,
         .key = str_make(message->key, message->key_len)};
-    int r = kafka_frame_take(topic, str_make(message->payload, message->len), &record.value);
-    if (r < 0)
-        r = refuse(worker, message, topic, r);
-    else
+    int r = kafka_frame_take(&worker->frame, topic, record.key,
+        str_make(message->payload, message->len), &worker->scratch, &record.value);
+    if (r == 0) {
         r = kafka_task_process(input->task, &record, &worker->scratch);
+    } else {
+        r = kafka_refuse(&worker->producer, message, topic, r, &worker->scratch);
+        worker->counts.refused += r == 0;
+    }
     if (r < 0)
         return r;
     input->next = message->offset + 1;
@@ -775,6 +755,7 @@ void kafka_worker_close(struct kafka_worker **worker)
         free(gone->inputs[t]);
     free(gone->tasks);
     arena_free(&gone->scratch);
+    kafka_frame_fini(&gone->frame);
     kafka_slot_release(&gone->slot);
     free(gone);
     *worker = NULL;

@@ -153,6 +153,8 @@ int local_state_open(struct local *local, const char *path, bool read_only)
         .format = LOCAL_FORMAT,
     };
     int r = state_lmdb_open(&local->store, path, &options);
+    if (r == 0)
+        r = read_only || local->options.keep ? local_check_writers(local) : local_upgrade(local);
     return r < 0 ? r : state_new(state_lmdb_backend(local->store), &local->state);
 }
 
@@ -233,6 +235,9 @@ void local_close(struct local **out)
     state_lmdb_close(&local->store);
     arena_free(&local->mail_arena);
     arena_free(&local->scratch);
+    arena_free(&local->translated);
+    translator_fini(&local->translator);
+    free(local->eras);
     buf_free(&local->rejected);
     buf_free(&local->difference);
     (void)pthread_mutex_destroy(&local->mutex);

@@ -18,14 +18,25 @@
 
 struct local;
 
+#define LOCAL_WHY_SIZE 160
+
 struct local_options {
     size_t batch_records_max; /* 0: 250,000 */
     size_t batch_bytes_max;   /* of input and touched rows, in memory; 0: 512 MiB */
     size_t map_bytes;         /* address space an environment may take; 0: 256 GiB */
     bool fsync_off;           /* benchmarks and tests only */
+    bool keep; /* what an older build wrote is refused (ERR_OLDER), not brought up to this one */
+    char *why; /* LOCAL_WHY_SIZE bytes: what ERR_NEWER is about; NULL: nobody asks */
+    /* Called after each transaction that brought rows of an older build to this one's schemas, with
+     * how many were looked at so far. An error ends local_open() with it; the next one goes on
+     * there. NULL: none. */
+    int (*upgrading)(void *context, uint64_t rows);
+    void *upgrading_context;
 };
 
-/* Opens or creates; takes the lock. Errors: ERR_LOCKED, ERR_STATE (other version), ERR_IO,
+/* Opens or creates; takes the lock. What an older build's schemas wrote is read through a plan: the
+ * log as it is read, the state once, here. Errors: ERR_LOCKED, ERR_STATE (other version),
+ * ERR_OLDER, ERR_NEWER (schemas that this build does not know; all stays as it is), ERR_IO,
  * ERR_NO_MEMORY; with ERR_IO and ERR_FULL errno is the system's reason. Threads: each opened local
  * is used as said at its functions. */
 MUST_CHECK int local_open(struct local **out, const char *dir, const struct local_options *options);

@@ -324,7 +324,11 @@ static int open_log_databases(struct local *local)
     r = mdb_dbi_open(txn, "records", MDB_CREATE, &local->log_records);
     if (r == 0)
         r = mdb_dbi_open(txn, "cursors", MDB_CREATE, &local->log_cursors);
+    if (r == 0)
+        r = mdb_dbi_open(txn, "writers", MDB_CREATE, &local->log_writers);
     int error = r ? state_lmdb_error(r) : find_end(local, txn, &local->log_end);
+    if (error == 0)
+        error = local_eras_open(local, txn);
     if (error < 0) {
         mdb_txn_abort(txn);
         return error;
@@ -342,7 +346,7 @@ int local_log_open(struct local *local, const char *dir)
     unsigned flags = MDB_NOTLS | (local->options.fsync_off ? MDB_NOSYNC : 0u);
     r = mdb_env_set_mapsize(local->log_env, local->options.map_bytes);
     if (r == 0)
-        r = mdb_env_set_maxdbs(local->log_env, 2);
+        r = mdb_env_set_maxdbs(local->log_env, 3);
     if (r == 0)
         r = mdb_env_set_maxreaders(local->log_env, LOG_READERS_MAX);
     if (r == 0)

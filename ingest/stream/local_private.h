@@ -15,8 +15,10 @@
 #include "ingest/stream/local.h"
 #include "ingest/stream/outbox.h"
 #include "ingest/stream/state_lmdb.h"
+#include "ingest/stream/translator.h"
+#include "ingest/stream/writers.h"
 
-#define LOCAL_FORMAT "tabiji-local-2"
+#define LOCAL_FORMAT "tabiji-local-3"
 #define LOCAL_SEGMENT_SIZE ((size_t)1 << 20)
 #define LOCAL_QUEUE_REQUESTS_MAX 65536
 #define LOCAL_BATCH_RECORDS_DEFAULT 250000
@@ -50,6 +52,12 @@ struct local_stage {
 
 struct mail_item;
 
+/* Segments from a position on, up to the next of these, were written with these schemas. */
+struct local_era {
+    int64_t from;
+    struct writers writers;
+};
+
 struct local {
     struct appender appender; /* first: append() casts back */
     struct local_options options;
@@ -60,6 +68,10 @@ struct local {
     MDB_env *log_env;
     MDB_dbi log_records;
     MDB_dbi log_cursors;
+    MDB_dbi log_writers;    /* position (8, big-endian) -> text of writers.h */
+    struct local_era *eras; /* of that, but this build's: all end before own_from */
+    size_t eras_count;
+    int64_t own_from;
     pthread_t writer;
     bool writer_started;
     pthread_mutex_t mutex;
@@ -85,6 +97,8 @@ struct local {
     struct mail_item *mail_first;
     struct mail_item **mail_last;
     struct arena scratch;
+    struct translator translator;
+    struct arena translated;       /* the value of the record that is being processed */
     struct buf rejected;           /* of this batch: [key size 4][value size 4][key][value]... */
     bool unlike[LOCAL_STAGES_MAX]; /* rows of the stage have another meaning */
     uint8_t rederived_to[STATE_KEY_SIZE_MAX]; /* key before which all of that stage's are done */
@@ -106,8 +120,23 @@ struct local {
 
 /* local.c: memory and defaults, nothing opened; local_close() ends it. */
 MUST_CHECK int local_make(const struct local_options *options, struct local **out);
-/* The state in directory `path`. */
+/* The state in directory `path`, of this build's schemas: rows of older ones are rewritten, or,
+ * read only, refused (ERR_OLDER). */
 MUST_CHECK int local_state_open(struct local *local, const char *path, bool read_only);
+
+/* local_upgrade.c: which build wrote what. why: local_options. */
+/* Reads the log's eras in its opening transaction, and begins this build's where it is new. */
+MUST_CHECK int local_eras_open(struct local *local, MDB_txn *txn);
+/* What a segment at `position` was written with; NULL: this build's schemas. */
+const struct writers *local_era(const struct local *local, int64_t position);
+/* Makes the value of a record of that era this build's; valid until `translated` is reset. Errors:
+ * those of translator_append(). */
+MUST_CHECK int local_translate(
+    struct local *local, const struct writers *writers, struct record *record);
+/* Brings the state to this build's schemas, in transactions that a crash between may follow. */
+MUST_CHECK int local_upgrade(struct local *local);
+/* ERR_OLDER or ERR_NEWER when it is not of this build's. */
+MUST_CHECK int local_check_writers(struct local *local);
 
 /* local_work.c: gives one record to the stages and runs them to quiet, within the batch that
  * state_lmdb_begin() began; local_forget() ends it without a trace. */

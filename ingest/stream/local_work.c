@@ -96,15 +96,16 @@ struct str local_difference(const struct local *local)
     return buf_str(&local->difference);
 }
 
-/* A stage that answers REJECT has a defect; the record is kept, the rest goes on. */
+/* A stage that answers REJECT has a defect, an older build's value that is not what its schema says
+ * is damaged; the record is kept, the rest goes on. */
 static int reject_record(
-    struct local *local, const struct stage *stage, const struct record *record, int error)
+    struct local *local, const char *stage, const struct record *record, int error)
 {
     struct rejected rejected;
     struct sha256 hash;
     uint8_t digest[32];
     rejected_init(&rejected);
-    rejected.stage = str_of(stage->name);
+    rejected.stage = str_of(stage);
     rejected.reason = str_of(error_name(error));
     rejected.payload = record->value;
     sha256_init(&hash);
@@ -133,7 +134,7 @@ static int deliver(struct local *local, const struct record *record)
             int r = stage->process(local->stages[i].instance, &task, record);
             arena_reset(&local->scratch);
             if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
-                r = reject_record(local, stage, record, r);
+                r = reject_record(local, stage->name, record, r);
             if (r < 0)
                 return r;
         }
@@ -177,14 +178,34 @@ static int settle(struct local *local)
     return r;
 }
 
+static int process_record(struct local *local, const struct record *record)
+{
+    return record->topic == TOPIC_REJECTED ? keep_rejected(local, record->key, record->value)
+                                           : deliver(local, record);
+}
+
+/* A record of an older build. */
+static int process_older(
+    struct local *local, const struct writers *writers, const struct record *record)
+{
+    struct record own = *record;
+    int r = local_translate(local, writers, &own);
+    if (r == 0)
+        r = process_record(local, &own);
+    else if (error_class(r) == ERROR_CLASS_REJECT)
+        r = reject_record(local, "log", record, r);
+    arena_reset(&local->translated);
+    return r;
+}
+
 static int process_segment(
     struct local *local, int64_t position, struct str segment, size_t *records)
 {
+    const struct writers *older = local_era(local, position);
     struct record record = {.position = position};
     int error;
     while (local_log_record(&segment, &record, &error)) {
-        int r = record.topic == TOPIC_REJECTED ? keep_rejected(local, record.key, record.value)
-                                               : deliver(local, &record);
+        int r = older ? process_older(local, older, &record) : process_record(local, &record);
         if (r == 0 && local->mail_first)
             r = drain_mail(local);
         if (r < 0)

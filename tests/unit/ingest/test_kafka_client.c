@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "ingest/stream/kafka_frame.h"
 #include "tests/unit/ingest/kafka_mock.h"
 
 static void assert_problem(const struct kafka_config *config, const char *begin)
@@ -170,34 +169,6 @@ static void test_layout_get_without_broker_is_try_again(void **state)
     assert_int_equal(kafka_topics_create(&config, 200), ERR_AGAIN);
 }
 
-static void test_frame_put_and_take_round_trip(void **state)
-{
-    for (int i = 0; i < TOPIC_COUNT; i++) {
-        char bytes[KAFKA_FRAME_SIZE + 2] = {0};
-        struct str value;
-        size_t frame = kafka_frame_size((enum topic)i);
-        kafka_frame_put((enum topic)i, bytes);
-        bytes[frame] = 'x';
-        assert_int_equal(kafka_frame_take((enum topic)i, str_make(bytes, frame + 1), &value), 0);
-        assert_true(str_equal(value, STR("x")));
-    }
-    assert_int_equal(kafka_frame_size(TOPIC_JOURNEY_STATE), 0);
-}
-
-static void test_frame_take_damaged_is_refused(void **state)
-{
-    char bytes[KAFKA_FRAME_SIZE];
-    struct str value;
-    kafka_frame_put(TOPIC_EVENTS, bytes);
-    for (size_t size = 0; size < KAFKA_FRAME_SIZE; size++)
-        assert_int_equal(kafka_frame_take(TOPIC_EVENTS, str_make(bytes, size), &value), ERR_AVRO);
-    assert_int_equal(kafka_frame_take(TOPIC_PROFILES, str_make(bytes, sizeof bytes), &value),
-        ERR_SCHEMA_UNKNOWN);
-    bytes[0] = 1;
-    assert_int_equal(
-        kafka_frame_take(TOPIC_EVENTS, str_make(bytes, sizeof bytes), &value), ERR_AVRO);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,8 +180,6 @@ int main(void)
         cmocka_unit_test(test_layout_check_missing_and_unlike_topics_are_named),
         cmocka_unit_test(test_layout_get_counts_what_the_broker_has),
         cmocka_unit_test(test_layout_get_without_broker_is_try_again),
-        cmocka_unit_test(test_frame_put_and_take_round_trip),
-        cmocka_unit_test(test_frame_take_damaged_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,14 @@
+/*
+ * What becomes of a record that no stage can be given. Private to the driver.
+ */
+#pragma once
+
+#include "ingest/stream/kafka_producer.h"
+
+/* Sends the whole record to TOPIC_REJECTED with `why` (ERR_AVRO, ERR_SCHEMA_UNKNOWN, ...) as its
+ * reason; the scratch is reset. But mail of an unknown schema stays where it is: without it the
+ * tables would be others, so this worker ends (ERR_NEWER, logged) and one of the newer build goes
+ * on there. Errors: also `why` itself unless it is of class REJECT; those of
+ * kafka_producer_send(). */
+MUST_CHECK int kafka_refuse(struct kafka_producer *producer, const rd_kafka_message_t *message,
+    enum topic topic, int why, struct arena *scratch);
