@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The command line as a user meets it: help, exit codes, nearest names, the same configuration everywhere."""
 import json
+import pathlib
+import signal
 import subprocess
 
-from harness import PROGRAM, ROOT, Workspace, tabiji
+from harness import PROGRAM, ROOT, Workspace, stop, tabiji, wait_until
 
 VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "explain", "erase", "keys", "rejected", "state", "collect", "work", "sink",
          "doctor", "config", "version"]
@@ -13,6 +15,23 @@ def fails(code, text, *arguments, **options):
     run = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, **options)
     assert run.returncode == code, (arguments, run.returncode, run.stderr)
     assert text in run.stderr, (arguments, run.stderr)
+
+
+def blocks(pid, sig):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigBlk:"):
+            return int(line.split()[1], 16) >> (sig - 1) & 1
+    return False
+
+
+def ends_without_broker(space):
+    """SIGTERM while no broker answers at the start: its end, and no failure, long before the 30 s that it would wait."""
+    for verb in ("collect", "work", "sink"):
+        with open(space.path / f"{verb}.log", "w") as log:
+            process = space.start(verb, "--set", "stream.driver=kafka", "--set", "kafka.bootstrap.servers=127.0.0.1:1",
+                                  "--set", f"data.dir={space.path}/{verb}", stderr=log)
+        wait_until(lambda: blocks(process.pid, signal.SIGTERM), f"{verb} to wait for signals")
+        assert stop(process, timeout=10) == 0, (verb, process.returncode)
 
 
 def main():
@@ -78,6 +97,9 @@ def main():
         assert keyed[0]["value"] != public[0]["value"] and keyed[0]["person"] != public[0]["person"]
         key.chmod(0o644)
         fails(2, "may be read by others", *load, str(space.path / "keyed"))
+
+    with Workspace() as space:
+        ends_without_broker(space)
 
     one, two = tabiji("generate", "--events", "500"), tabiji("generate", "--events", "500")
     assert one == two and one.count("\n") == 500

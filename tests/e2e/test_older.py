@@ -11,7 +11,7 @@ import harness
 from harness import PROGRAM, ROOT, Workspace, same, stop, wait_until
 
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
-OLDER_TABIJI, OLDER_DIRECTORY = sys.argv[1:3]
+OLDER_TABIJI, OLDER_DIRECTORY = sys.argv[1:3] if __name__ == "__main__" else ("", "")
 
 
 def run(program, *arguments, fault=None):
