@@ -193,7 +193,7 @@ static void test_run_replaying_same_schedule_same_rows(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        struct sim_config config = {seed, 3, 0, 9, false};
+        struct sim_config config = {.seed = seed, .partitions = 3, .batch_max = 9};
         struct outcome plain, replaying;
         run(&config, NULL, &plain);
         config.replay = true;
@@ -211,7 +211,7 @@ static void test_run_replaying_same_schedule_same_rows(void **state)
 static void test_run_replaying_broken_stage_is_caught(void **state)
 {
     (void)state;
-    const struct sim_config config = {1, 3, 0, 9, true};
+    const struct sim_config config = {.seed = 1, .partitions = 3, .batch_max = 9, .replay = true};
     struct outcome out;
     run(&config, "broken", &out);
     assert_true(out.counts.replays_differ > out.counts.replays / 2);
