@@ -4,9 +4,11 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 struct random {
@@ -25,6 +27,16 @@ static inline struct random random_begin(void)
     printf("TABIJI_SEED=%llu\n", (unsigned long long)random.state);
     (void)fflush(stdout);
     return random;
+}
+
+/* Whether the long campaign is wanted: by TABIJI_LONG=1 (tests/run.sh --long), or by --long at *at,
+ * which is then passed over. */
+static inline bool random_long(int argc, char **argv, int *at)
+{
+    const char *wanted = getenv("TABIJI_LONG");
+    bool here = argc > *at && strcmp(argv[*at], "--long") == 0;
+    *at += here;
+    return here || (wanted && strcmp(wanted, "1") == 0);
 }
 
 /* splitmix64 */

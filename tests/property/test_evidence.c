@@ -14,6 +14,7 @@
 #include "enrich/identity/evidence.h"
 #include "schemas/error.h"
 #include "schemas/rejected.avro.h"
+#include "tests/property/random.h"
 #include "tests/property/snapshot.h"
 #include "tests/property/world.h"
 
@@ -284,10 +285,8 @@ int main(int argc, char **argv)
     uint64_t said = 0;
     int at = 2, bad = 0;
     bool erased = argc > 1 && strcmp(argv[1], "erased") == 0;
-    if (argc > at && strcmp(argv[at], "--long") == 0) {
+    if (random_long(argc, argv, &at))
         count = WORLDS_LONG;
-        at++;
-    }
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)printf(

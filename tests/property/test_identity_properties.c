@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "tests/property/judge.h"
+#include "tests/property/random.h"
 
 #define WORLDS_DEFAULT 2000
 #define WORLDS_LONG 100000
@@ -112,10 +113,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "no such property\n");
         return 2;
     }
-    if (argc > at && strcmp(argv[at], "--long") == 0) {
+    if (random_long(argc, argv, &at))
         count = WORLDS_LONG;
-        at++;
-    }
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)printf("%s, TABIJI_SEED=%llu, %llu worlds on 1, 3 and 8 partitions\n", property->name,

@@ -749,10 +749,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
             mode = (enum mode)i;
-    if (argc > at && strcmp(argv[at], "--long") == 0) {
+    if (random_long(argc, argv, &at))
         count = CASES_LONG;
-        at++;
-    }
     bool again = !wanted && argc <= at;
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
