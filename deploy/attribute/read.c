@@ -204,7 +204,7 @@ static bool read_number(struct reading *reading, const struct csv_row *row,
     if (!plain || end == copy || *end)
         attribute_bad_row(reading->input, reading->line, ERR_VALUE, "%s \"%.*s\" is no number",
             name, size, text.data);
-    else if (!isfinite(*out))
+    else if (!isfinite(*out) || (!negative && *out > PATH_SET_TOTAL_MAX))
         attribute_bad_row(
             reading->input, reading->line, ERR_NUMBER_RANGE, "%s \"%.*s\"", name, size, text.data);
     else if (*out < 0 && !negative)

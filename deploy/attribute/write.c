@@ -255,14 +255,14 @@ static void cell(struct render_table *table, double number, int digits)
 static int write_table(const struct answers *answers, FILE *out)
 {
     const struct render_column shown[COLUMNS] = {
-        {columns[0], "channel", RENDER_LEFT, 40},
-        {columns[1], "model", RENDER_LEFT, 0},
-        {columns[2], "conversions", RENDER_RIGHT, 0},
-        {columns[3], "value", RENDER_RIGHT, 0},
-        {columns[4], "removal effect", RENDER_RIGHT, 0},
-        {columns[5], "of value", RENDER_RIGHT, 0},
-        {columns[6], "low", RENDER_RIGHT, 0},
-        {columns[7], "high", RENDER_RIGHT, 0},
+        {columns[0], columns[0], RENDER_LEFT, 40},
+        {columns[1], columns[1], RENDER_LEFT, 0},
+        {columns[2], columns[2], RENDER_RIGHT, 0},
+        {columns[3], columns[3], RENDER_RIGHT, 0},
+        {columns[4], columns[4], RENDER_RIGHT, 0},
+        {columns[5], columns[5], RENDER_RIGHT, 0},
+        {columns[6], columns[6], RENDER_RIGHT, 0},
+        {columns[7], columns[7], RENDER_RIGHT, 0},
     };
     struct render_table *table;
     bool effects = false, bounds = false;

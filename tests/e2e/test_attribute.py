@@ -454,8 +454,8 @@ def headers():
 
 def bad_input():
     good = "path,total_conversions,total_null\nA > B,1,0\n"
-    for row, reason in (("A,-1,0", "negative"), ("A,nan,0", "no number"), ("A,1e999,0", "num_range"), ("A,0x10,0", "no number"),
-                        ("A,1,-2", "negative"), ("A,1", "2 fields, the header has 3"), ('A",1,0', "bad_row"), ("A,1 2,0", "no number")):
+    for row, reason in (("A,-1,0", "negative"), ("A,nan,0", "no number"), ("A,1e999,0", "num_range"), ("A,9007199254740994,0", "num_range"),
+                        ("A,0x10,0", "no number"), ("A,1,-2", "negative"), ("A,1", "2 fields, the header has 3"), ('A",1,0', "bad_row"), ("A,1 2,0", "no number")):
         out, messages = run("--format", "csv", "--model", "first", "-", text=good + row + "\n" + "B,1,0\n", code=6)
         assert "-:3: " in messages and reason in messages, (row, messages)
         assert "B,first,1.0" in out, out
