@@ -39,7 +39,7 @@ static void copy(avro_value_t *to, avro_value_t *from);
 
 static void copy_record(avro_value_t *to, avro_value_t *from)
 {
-    size_t count;
+    size_t count = 0;
     must(avro_value_get_size(to, &count), "size");
     for (size_t i = 0; i < count; i++) {
         avro_value_t into, source, branch;
@@ -56,7 +56,7 @@ static void copy_record(avro_value_t *to, avro_value_t *from)
 
 static void copy_array(avro_value_t *to, avro_value_t *from)
 {
-    size_t count;
+    size_t count = 0;
     must(avro_value_get_size(from, &count), "size");
     for (size_t i = 0; i < count; i++) {
         avro_value_t into, source;
@@ -78,7 +78,7 @@ static void copy_union(avro_value_t *to, avro_value_t *from)
 
 static void copy_enum(avro_value_t *to, avro_value_t *from)
 {
-    int symbol;
+    int symbol = 0;
     must(avro_value_get_enum(from, &symbol), "enum");
     const char *name = avro_schema_enum_get(avro_value_get_schema(from), symbol);
     must(avro_value_set_enum(to, avro_schema_enum_get_by_name(avro_value_get_schema(to), name)),

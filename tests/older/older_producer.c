@@ -52,10 +52,10 @@ static void send_segment(struct str segment)
 static void send_log(const char *dir)
 {
     char path[4096];
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi records;
-    MDB_cursor *cursor;
+    MDB_env *env = NULL;
+    MDB_txn *txn = NULL;
+    MDB_dbi records = 0;
+    MDB_cursor *cursor = NULL;
     MDB_val key, value;
     (void)snprintf(path, sizeof path, "%s/log", dir);
     must(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 3) == 0 &&

@@ -40,7 +40,8 @@
 #define SCHEDULES_MAX                                                                              \
     60 /* of a run without a rotation, before its erasures are taken to be certain */
 
-static enum { MODE_ORDERED, MODE_ANY, MODE_ERASE } mode;
+enum mode { MODE_ORDERED, MODE_ANY, MODE_ERASE };
+static enum mode mode;
 static const char *const mode_names[] = {"ordered", "any", "erase"};
 
 /* A pseudonym's node, and that of the first key. */
@@ -677,7 +678,7 @@ int main(int argc, char **argv)
     int at = 2, bad = 0;
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
-            mode = (int)i;
+            mode = (enum mode)i;
     if (random_long(argc, argv, &at))
         count = CASES_LONG;
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
