@@ -19,7 +19,7 @@ struct state;
 #define STATE_VALUE_SIZE_MAX ((size_t)16 << 20)
 
 /* Reads a row. key: at least GROUP_SIZE bytes. Returns 0 and *value, or STATE_ABSENT (*value
- * unchanged). Errors: ERR_IO, ERR_STATE. */
+ * unchanged). Errors: ERR_IO, ERR_STATE, ERR_NO_MEMORY (what was read is remembered). */
 MUST_CHECK int state_get(struct state *state, enum table table, struct str key, struct str *value);
 
 /* Writes a row (both slices are copied). Putting the bytes that the row has already is free and
