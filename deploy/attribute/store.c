@@ -1,4 +1,5 @@
 /* Journeys come from tabiji.db as its path table has them; solved models go back into it. */
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -70,7 +71,9 @@ static int find_currency(struct attribute_input *input, sqlite3 *db, char *curre
     return r;
 }
 
-#define REVENUE_MINOR DATABASE_SUM_MINOR("p.revenue_minor")
+/* Net: what was refunded of a path's conversion is taken from it. */
+#define REVENUE_MINOR DATABASE_SUM_MINOR("(p.revenue_minor + coalesce(b.minor, 0))")
+#define REFUND_MINOR DATABASE_SUM_MINOR("revenue_minor")
 
 static int read_paths(struct attribute_input *input, sqlite3 *db, const char *currency)
 {
@@ -79,6 +82,9 @@ static int read_paths(struct attribute_input *input, sqlite3 *db, const char *cu
         "SELECT p.channels, sum(p.conversions), " REVENUE_MINOR
         " * 1.0 / coalesce(max(u.minor_per_major), 1), "
         "sum(p.kind = 'open') FROM path AS p LEFT JOIN currency AS u ON u.currency = ?1 "
+        "LEFT JOIN (SELECT person, refund_of, " REFUND_MINOR " AS minor FROM conversion "
+        "WHERE kind = 'refund' GROUP BY 1, 2) AS b ON p.kind = 'converting' "
+        "AND b.person = p.person AND b.refund_of = p.path_key "
         "WHERE p.kind = 'open' OR coalesce(p.currency, '') = ?1 GROUP BY p.channels ORDER BY 1",
         &select);
     if (r < 0)
@@ -249,6 +255,37 @@ static int save_credits(
     return r;
 }
 
+static int read_unit(sqlite3 *db, const char *currency, double *unit)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        db, "SELECT coalesce(max(minor_per_major), 1) FROM currency WHERE currency = ?1", &select);
+    if (r < 0)
+        return r;
+    bind_text(select, 1, str_of(currency));
+    int code = sqlite3_step(select);
+    *unit = sqlite3_column_double(select, 0);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}
+
+/* Each model's rows sum to the revenue of all paths. */
+static int take_answers(sqlite3 *db, const char *currency, const struct attribute_touches *touches,
+    const struct attribute_answer *answers, size_t count, struct model_answers *out)
+{
+    double unit = 1;
+    int r = read_unit(db, currency, &unit);
+    size_t from = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = take_answer(currency, &answers[i], out);
+        if (r < 0 || (i + 1 < count && strcmp(answers[i + 1].model, answers[i].model) == 0))
+            continue;
+        r = model_answers_round(out, from, unit, llround(touches->input->set.value * unit));
+        from = out->count;
+    }
+    return r;
+}
+
 int attribute_save(const char *path, const char *currency, const struct attribute_answer *answers,
     size_t count, struct attribute_touches *touches)
 {
@@ -256,8 +293,8 @@ int attribute_save(const char *path, const char *currency, const struct attribut
     CLEANUP(model_answers_free) struct model_answers rows = {.count = 0};
     int64_t now = now_micros();
     int r = begin(&db, path);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = take_answer(currency, &answers[i], &rows);
+    if (r == 0)
+        r = take_answers(db, currency, touches, answers, count, &rows);
     if (r == 0)
         r = model_table_save(db, &rows, now);
     if (r == 0)

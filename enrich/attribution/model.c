@@ -63,7 +63,7 @@ int model_text(const struct model *model, struct buf *out)
     for (size_t i = 0; r == 0 && i < model->conversion_types_count; i++)
         r = buf_appendf(out, "%s %.*s", i ? "" : ", conversions are",
             (int)model->conversion_types[i].size, model->conversion_types[i].data);
-    return r < 0 ? r : buf_append(out, "\n", 1);
+    return r < 0 ? r : buf_append_str(out, STR("; net of refunds\n"));
 }
 
 int model_set_version(struct model *model, struct str paths)

@@ -116,26 +116,27 @@ static struct counts_path seen_by(const struct model_counter *counter, const str
     return (struct counts_path){counter->path + from, count - from};
 }
 
-int model_counter_conversion(
-    struct model_counter *counter, const struct conversion *conversion, int sign)
+int model_counter_conversion(struct model_counter *counter, const struct conversion *conversion,
+    const struct conversion *of, int sign)
 {
     const struct journey_config *config = counter->config;
     uint32_t currency;
-    if (!config->models_count || conversion->kind != CONVERSION_KIND_CONVERSION)
+    if (!config->models_count)
         return 0;
-    int r = reserve(&counter->path, &counter->path_room, conversion->touches_count + 1);
+    int r = reserve(&counter->path, &counter->path_room, of->touches_count + 1);
     if (r == 0)
-        r = intern_add(counter->intern, conversion->currency, &currency);
-    for (size_t i = 0; r == 0 && i < conversion->touches_count; i++)
-        r = intern_add(counter->intern, conversion->touches[i].channel, &counter->path[i]);
+        r = intern_add(counter->intern, of->currency, &currency);
+    for (size_t i = 0; r == 0 && i < of->touches_count; i++)
+        r = intern_add(counter->intern, of->touches[i].channel, &counter->path[i]);
     uint64_t value = (uint64_t)conversion->revenue_minor;
-    const struct counts_amount amount = {sign, (int64_t)(sign < 0 ? 0 - value : value)};
+    const struct counts_amount amount = {conversion->kind == CONVERSION_KIND_CONVERSION ? sign : 0,
+        (int64_t)(sign < 0 ? 0 - value : value)};
     for (uint32_t i = 0; r == 0 && i < config->models_count; i++) {
         const struct model *model = &config->models[i];
         const struct counts_shape shape = model_shape(model->kind, model->order);
-        if (model_counts_type(model, conversion->type))
+        if (model_counts_type(model, of->type))
             r = counts_add(&counter->counts, &shape, (struct counts_label){i, currency},
-                seen_by(counter, model, conversion), 0, amount);
+                seen_by(counter, model, of), 0, amount);
     }
     return r;
 }

@@ -3,7 +3,8 @@
  * follow the paths of TABLE_CONVERSION and the open paths of TABLE_PROFILE, row by row. Changes are
  * gathered in memory over a batch; each count that changed is then read and put once.
  *
- * Refunds change no path: a path's revenue is that of its conversion.
+ * Revenue is net: a refund takes its amount from the path of the conversion that it is of, and
+ * counts as no path of its own.
  */
 #pragma once
 
@@ -42,9 +43,10 @@ MUST_CHECK int model_counter_before_stored(
 MUST_CHECK int model_counter_after(
     struct model_counter *counter, const struct fold_touch *touches, size_t count);
 
-/* A conversion that now stands (1), or no longer does (-1). Refunds count for nothing. */
-MUST_CHECK int model_counter_conversion(
-    struct model_counter *counter, const struct conversion *conversion, int sign);
+/* A conversion or refund that now stands (1), or no longer does (-1). of: the conversion that a
+ * refund is of; of a conversion itself. */
+MUST_CHECK int model_counter_conversion(struct model_counter *counter,
+    const struct conversion *conversion, const struct conversion *of, int sign);
 
 /* Puts every count that changed. Errors: ERR_STATE (a stored count is none, or falls below 0),
  * ERR_NO_MEMORY, those of the state. */

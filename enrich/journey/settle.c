@@ -63,6 +63,7 @@ void settle_fini(struct settle_room *room)
 {
     arena_free(&room->row);
     arena_free(&room->find);
+    arena_free(&room->original);
     buf_free(&room->value);
 }
 
@@ -92,6 +93,36 @@ static int keep_conversion(struct run *run, struct str key)
     return keep_key(run, &run->conversions, key);
 }
 
+/* The row of that key, decoded into `arena`, which it resets. */
+static int read_conversion(
+    struct run *run, struct str id_key, struct arena *arena, struct conversion *out)
+{
+    uint8_t room[CONVERSION_ROW_KEY_SIZE_MAX];
+    struct str value;
+    int r = state_get(
+        state_of(run), TABLE_CONVERSION, conversion_row_key(run->person, id_key, room), &value);
+    if (r)
+        return r == STATE_ABSENT ? ERR_STATE : r;
+    arena_reset(arena);
+    return damaged(conversion_decode(out, value, arena));
+}
+
+/* A refund counts where its conversion does. */
+static int count_conversion(struct run *run, const struct conversion *row, int sign)
+{
+    struct conversion of;
+    uint8_t digest[SHA256_SIZE];
+    int r = 0;
+    if (!run->settle->timeline->config->models_count)
+        return 0;
+    if (row->kind == CONVERSION_KIND_REFUND)
+        r = read_conversion(
+            run, conversion_key(row->refund_of, digest), &run->settle->room->original, &of);
+    return r < 0 ? r
+                 : model_counter_conversion(run->settle->models, row,
+                       row->kind == CONVERSION_KIND_REFUND ? &of : row, sign);
+}
+
 static int put_conversion(void *context, const struct conversion *conversion)
 {
     struct run *run = context;
@@ -106,21 +137,14 @@ static int put_conversion(void *context, const struct conversion *conversion)
     if (r == 0)
         r = put_fresh(run, TABLE_CONVERSION, key);
     if (r == 0)
-        r = model_counter_conversion(run->settle->models, &row, 1);
+        r = count_conversion(run, &row, 1);
     return r < 0 || !run->anew ? r : keep_conversion(run, key);
 }
 
 static int find_conversion(void *context, struct str id_key, struct conversion *out)
 {
     struct run *run = context;
-    uint8_t room[CONVERSION_ROW_KEY_SIZE_MAX];
-    struct str value;
-    int r = state_get(
-        state_of(run), TABLE_CONVERSION, conversion_row_key(run->person, id_key, room), &value);
-    if (r)
-        return r == STATE_ABSENT ? ERR_STATE : r;
-    arena_reset(&run->settle->room->find);
-    return damaged(conversion_decode(out, value, &run->settle->room->find));
+    return read_conversion(run, id_key, &run->settle->room->find, out);
 }
 
 /* ---- sessions ---- */
@@ -392,7 +416,7 @@ static int take_standing(struct run *run, struct str profile_row)
         if (r == 0 && counted)
             r = damaged(conversion_decode(&conversion, value, &room->row));
         if (r == 0 && counted)
-            r = model_counter_conversion(run->settle->models, &conversion, -1);
+            r = count_conversion(run, &conversion, -1);
         if (r < 0)
             break;
     }

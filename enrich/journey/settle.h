@@ -10,8 +10,9 @@
 
 /* Memory used again and again. {0} is empty; end with settle_fini(). */
 struct settle_room {
-    struct arena row;  /* one stored event */
-    struct arena find; /* one stored conversion */
+    struct arena row;      /* one stored event */
+    struct arena find;     /* one stored conversion */
+    struct arena original; /* one that is looked up for a refund's count */
     struct buf value;
 };
 

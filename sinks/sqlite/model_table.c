@@ -11,12 +11,19 @@
 
 #define SAMPLES 2000 /* of values that are not exact */
 
+/* Remainders are told apart to this part of a unit: what is nearer is an error of rounding. */
+#define REMAINDER_PARTS 1000000.0
+#define UNIT_MAX 9e15 /* beyond it a double has no units */
+/* A model that is off by more than half a unit, and this part of the total, does not sum to it. */
+#define SUM_ERROR_MAX 1e-9
+
 /* One count, of all partitions. */
 struct row {
     struct str model, version, currency;
     enum model_kind kind;
     int order;
     int64_t minor_per_major;
+    int64_t revenue_minor;
     struct markov_count count;
 };
 
@@ -69,6 +76,72 @@ static int add_failure(struct model_answers *answers, const struct model_failure
     return r;
 }
 
+/* ---- whole units ---- */
+
+struct share {
+    size_t at;
+    double remainder;
+};
+
+static int compare_shares(const void *a, const void *b)
+{
+    const struct share *x = a, *y = b;
+    if (x->remainder != y->remainder)
+        return x->remainder > y->remainder ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static int64_t round_down(double amount, double *remainder)
+{
+    double down = floor(amount);
+    *remainder = round((amount - down) * REMAINDER_PARTS);
+    return (int64_t)down;
+}
+
+static bool sums_to(const struct model_answers *answers, size_t from, double unit, int64_t total)
+{
+    double sum = 0;
+    for (size_t i = from; i < answers->count; i++)
+        sum += answers->items[i].credit.value * unit;
+    return fabs(sum - (double)total) <= fmax(0.5, SUM_ERROR_MAX * fabs((double)total));
+}
+
+int model_answers_round(
+    struct model_answers *answers, size_t from, double minor_per_major, int64_t total)
+{
+    size_t count = answers->count - from;
+    int64_t left = total;
+    for (size_t i = from; i < answers->count; i++)
+        if (fabs(answers->items[i].credit.value * minor_per_major) > UNIT_MAX)
+            return 0;
+    if (!sums_to(answers, from, minor_per_major, total)) {
+        for (size_t i = from; i < answers->count; i++)
+            answers->items[i].revenue_minor =
+                llround(answers->items[i].credit.value * minor_per_major);
+        return 0;
+    }
+    struct share *shares = calloc(count + 1, sizeof *shares);
+    if (!shares)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        struct model_answer *item = &answers->items[from + i];
+        shares[i].at = from + i;
+        item->revenue_minor =
+            round_down(item->credit.value * minor_per_major, &shares[i].remainder);
+        left -= item->revenue_minor;
+    }
+    qsort(shares, count, sizeof *shares, compare_shares);
+    for (size_t i = 0; left != 0 && count; i = (i + 1) % count) {
+        /* Sums of large values are off by more than a unit: what is left is then over the count. */
+        int64_t step = left / (int64_t)count;
+        step = step ? step : left > 0 ? 1 : -1;
+        answers->items[shares[left > 0 ? i : count - 1 - i].at].revenue_minor += step;
+        left -= step;
+    }
+    free(shares);
+    return 0;
+}
+
 /* ---- reading ---- */
 
 static int read_names(
@@ -116,6 +189,7 @@ static int read_row(struct reading *reading, sqlite3_stmt *select)
         .kind = model_kind_of(column_text(select, 1)),
         .order = sqlite3_column_int(select, 2),
         .minor_per_major = sqlite3_column_int64(select, 8),
+        .revenue_minor = sqlite3_column_int64(select, 10),
         .count = {.converts = str_equal(column_text(select, 4), STR("converting")),
             .paths = (double)sqlite3_column_int64(select, 9),
             .value =
@@ -191,7 +265,8 @@ static int answer_all(struct reading *reading, const struct row *row, size_t cou
     return r;
 }
 
-static int solve(struct reading *reading, const struct row *row, size_t counts)
+static int solve(
+    struct reading *reading, const struct row *row, size_t counts, int64_t revenue_minor)
 {
     size_t channels = reading->channels.channels_count;
     const struct model_options options = {
@@ -206,8 +281,11 @@ static int solve(struct reading *reading, const struct row *row, size_t counts)
     }
     int r = model_solve_counts(
         &options, reading->counts, counts, channels, reading->credits, &reading->credits[channels]);
+    size_t from = reading->out->count;
     if (r == 0)
-        return answer_all(reading, row, counts);
+        r = answer_all(reading, row, counts);
+    if (r == 0)
+        return model_answers_round(reading->out, from, (double)row->minor_per_major, revenue_minor);
     if (r == ERR_NO_MEMORY)
         return r;
     return add_failure(reading->out, &(struct model_failure){row->model, row->currency, r});
@@ -232,11 +310,14 @@ static int solve_model(struct reading *reading, size_t at, size_t *next)
     while (r == 0 && at < reading->count && same_model(first, &reading->rows[at])) {
         const struct row *row = &reading->rows[at];
         size_t counts = open;
+        uint64_t revenue_minor = 0; /* modulo 2^64, as the counts themselves */
         for (; at < reading->count && same_model(first, &reading->rows[at]) &&
                str_equal(row->currency, reading->rows[at].currency);
-             at++)
+             at++) {
             reading->counts[counts++] = reading->rows[at].count;
-        r = solve(reading, row, counts);
+            revenue_minor += (uint64_t)reading->rows[at].revenue_minor;
+        }
+        r = solve(reading, row, counts, (int64_t)revenue_minor);
     }
     *next = at;
     return r;
@@ -301,6 +382,7 @@ static int put_answer(
     bind_number(put, 11, answer->credit.value_effect);
     bind_number(put, 12, answer->credit.low);
     bind_number(put, 13, answer->credit.high);
+    sqlite3_bind_int64(put, 14, answer->revenue_minor);
     int code = sqlite3_step(put);
     sqlite3_reset(put);
     return database_error(code);
@@ -334,7 +416,7 @@ static int put_answers(sqlite3 *db, const struct model_answers *answers, int64_t
     sqlite3_stmt *put = NULL;
     int r = database_prepare(db,
         "INSERT OR REPLACE INTO model_channel VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-        "?11, ?12, ?13)",
+        "?11, ?12, ?13, ?14)",
         &put);
     for (size_t i = 0; r == 0 && i < answers->count; i++)
         r = put_answer(put, run, as_of, &answers->items[i]);

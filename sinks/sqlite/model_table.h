@@ -20,7 +20,8 @@ struct model_answer {
     struct str version;   /* empty: not solved from counts */
     struct str currency;
     struct str channel;
-    struct model_credit credit;
+    struct model_credit credit; /* value is net of refunds */
+    int64_t revenue_minor;      /* the value in whole units: model_answers_round() */
 };
 
 /* A model that could not be solved; the others are. */
@@ -42,6 +43,12 @@ struct model_answers {
 };
 void model_answers_free(struct model_answers *answers);
 MUST_CHECK int model_answers_add(struct model_answers *answers, const struct model_answer *answer);
+
+/* Sets revenue_minor of the answers from `from` on, which are one model's of one currency, so that
+ * they sum to `total`: largest remainder, of equal ones the first. Those of a model that does not
+ * sum to it are rounded each. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int model_answers_round(
+    struct model_answers *answers, size_t from, double minor_per_major, int64_t total);
 
 /* Reads in the transaction that is open, or each table for itself. Errors: ERR_NO_MEMORY, ERR_STATE
  * (a row that is none), as database_error(). */

@@ -253,6 +253,7 @@ CREATE TABLE model_channel (
     removal_effect_value REAL,
     low REAL,
     high REAL,
+    credited_revenue_minor INTEGER NOT NULL,
     PRIMARY KEY (model, currency, run_id, channel)
 ) WITHOUT ROWID, STRICT;
 

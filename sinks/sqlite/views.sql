@@ -246,6 +246,7 @@ SELECT
     c.channel,
     c.credited_conversions,
     c.credited_value,
+    c.credited_revenue_minor,
     c.removal_effect_conversions,
     c.removal_effect_value,
     c.low,

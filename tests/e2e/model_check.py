@@ -25,13 +25,15 @@ def connect(data):
 
 def path_rows(db):
     """Paths as model_oracle.py wants them; a database's have no times, so models have no lookback here."""
-    for kind, conversion, channels, minor, currency in db.execute(
-            "SELECT p.kind, c.type, p.channels, p.revenue_minor, coalesce(p.currency, '') FROM path AS p "
+    for person, name, taken in db.execute("SELECT person, refund_of, revenue_minor FROM conversion WHERE kind = 'refund'"):
+        yield {"table": "conversion", "kind": "refund", "person": person, "refund_of": name, "minor": taken}
+    for person, name, kind, conversion, channels, minor, currency in db.execute(
+            "SELECT p.person, p.path_key, p.kind, c.type, p.channels, p.revenue_minor, coalesce(p.currency, '') FROM path AS p "
             "LEFT JOIN conversion AS c ON c.person = p.person AND c.conversion_id = p.path_key AND p.kind = 'converting'"):
         touches = [{"channel": name, "at": 0} for name in channels.split(" > ")] if channels else []
         if kind == "converting":
             yield {"table": "conversion", "kind": "conversion", "type": conversion, "currency": currency, "touches": touches, "at": 0,
-                   "minor": minor}
+                   "minor": minor, "person": person, "id": name}
         else:
             yield {"table": "profile", "open_path": touches}
 
@@ -53,13 +55,11 @@ def exported(db, model, currency):
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["path", "total_conversions", "total_conversion_value", "total_null"])
-    for row in path_rows(db):
-        touches = row["touches"] if row["table"] == "conversion" else row["open_path"]
-        path = " > ".join(t["channel"] for t in touches)
-        if row["table"] == "profile":
-            writer.writerow([path, 0, 0, 1])
-        elif row["currency"] == currency and (not model["types"] or row["type"] in model["types"]):
-            writer.writerow([path, 1, row["minor"] / unit, 0])
+    for outcome, of, channels, minor in model_oracle.paths(list(path_rows(db)), dict(model, kind="markov", ignore=0)):
+        if outcome == "open":
+            writer.writerow([" > ".join(channels), 0, 0, 1])
+        elif of == currency:
+            writer.writerow([" > ".join(channels), 1, minor / unit, 0])
     return out.getvalue()
 
 
@@ -90,12 +90,21 @@ def check_solutions(db, models):
     return compared
 
 
+def check_sums(db):
+    """Channels of each model and currency sum to the net revenue of its conversions, in whole minor units."""
+    solved = db.execute("SELECT model, currency, sum(credited_revenue_minor) FROM v_model_channel WHERE model_version <> '' GROUP BY 1, 2").fetchall()
+    for model, currency, minor in solved:
+        net = db.execute("SELECT sum(revenue_minor) FROM model_transition WHERE model = ? AND currency = ?", (model, currency)).fetchone()[0]
+        assert minor == net, (model, currency, minor, net)
+    return len(solved)
+
+
 def check(data, models=None, solutions=True):
     """Returns how many counts and figures were compared; solutions: those of v_model_channel are of now."""
     models = DEFAULTS if models is None else models
     db = connect(data)
     counts = check_counts(db, models)
-    figures = check_solutions(db, models) if solutions else 0
+    figures = check_solutions(db, models) + check_sums(db) if solutions else 0
     db.close()
     assert counts or not models, "nothing was counted"
     return counts, figures

@@ -18,12 +18,16 @@ def coalition(channels, kind):
 
 
 def paths(rows, model):
-    """(outcome, currency, channels, minor) of what the model looks at."""
+    """(outcome, currency, channels, minor) of what the model looks at; money is net of refunds."""
+    back = collections.Counter()
+    for row in rows:
+        if row["table"] == "conversion" and row["kind"] == "refund":
+            back[row["person"], row["refund_of"]] += row["minor"]
     for row in rows:
         if row["table"] == "conversion" and row["kind"] == "conversion" and (not model["types"] or row["type"] in model["types"]):
             seen = [t["channel"] for t in row["touches"]
                     if not model["lookback_h"] or row["at"] - t["at"] <= model["lookback_h"] * 3_600_000_000]
-            yield "converting", row["currency"], seen, row["minor"]
+            yield "converting", row["currency"], seen, row["minor"] + back[row["person"], row["id"]]
         elif row["table"] == "profile" and row["open_path"]:
             if model["kind"] == "markov" and not model["ignore"] or model["kind"] in ALL_NULLS:
                 yield "open", "", [t["channel"] for t in row["open_path"]], 0

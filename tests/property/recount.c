@@ -124,18 +124,23 @@ static int count_path(struct recount *recount, struct str currency, bool open, s
     return r;
 }
 
+/* A refund has the path of its conversion; its amount is added to what the path is worth. */
 static int visit_conversion(void *context, struct str key, struct str value)
 {
     struct recount *recount = context;
     struct conversion row;
     struct str path[PATH_MAX_HERE];
     int r = conversion_decode(&row, value, &recount->arena);
-    if (r < 0 || row.kind != CONVERSION_KIND_CONVERSION)
+    if (r < 0)
         return r;
     check(row.touches_count <= PATH_MAX_HERE);
     for (size_t i = 0; i < row.touches_count; i++)
         path[i] = row.touches[i].channel;
-    return count_path(recount, row.currency, false, path, row.touches_count, row.revenue_minor);
+    size_t before = recount->count;
+    r = count_path(recount, row.currency, false, path, row.touches_count, row.revenue_minor);
+    for (size_t i = before; row.kind == CONVERSION_KIND_REFUND && i < recount->count; i++)
+        recount->lines[i].paths = 0;
+    return r;
 }
 
 static int visit_profile(void *context, struct str key, struct str value)

@@ -125,7 +125,7 @@ static void test_open_other_version_is_refused_and_left_alone(void **state)
         assert_int_equal(database_open(&db, scratch->database, NULL), ERR_STATE);
         assert_int_equal(database_open_reader(&db, scratch->database), ERR_STATE);
         assert_null(db);
-        run_raw(scratch, "PRAGMA user_version = 4");
+        run_raw(scratch, "PRAGMA user_version = 5");
         make(scratch);
     }
 }
