@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "deploy/render.h"
-#include "schemas/conversion.avro.h"
+#include "enrich/attribution/rules.h"
 #include "schemas/error.h"
 #include "schemas/money.h"
 
@@ -13,8 +13,8 @@ struct pivot {
     struct render_table *table;
     struct buf channel; /* of the row that is being gathered */
     struct buf currency;
-    int64_t revenue[RULE_MODEL_COUNT];
-    bool seen[RULE_MODEL_COUNT];
+    int64_t revenue[RULE_MODEL_CONFIGURED];
+    bool seen[RULE_MODEL_CONFIGURED];
     bool open;
 };
 
@@ -24,7 +24,7 @@ static void end_row(struct pivot *pivot)
         return;
     render_text(pivot->table, buf_str(&pivot->channel));
     render_text(pivot->table, buf_str(&pivot->currency));
-    for (int model = 1; model < RULE_MODEL_COUNT; model++) {
+    for (int model = 1; model < RULE_MODEL_CONFIGURED; model++) {
         if (pivot->seen[model])
             render_money(pivot->table, pivot->revenue[model], buf_str(&pivot->currency));
         else
@@ -48,7 +48,7 @@ static int add_credit(void *context, const struct reader_credit *credit)
     if (r == 0)
         r = buf_append_str(&pivot->currency, credit->currency);
     pivot->open = true;
-    if (model > 0) {
+    if (model > 0 && model < RULE_MODEL_CONFIGURED) {
         pivot->revenue[model] = credit->revenue_minor;
         pivot->seen[model] = true;
     }
@@ -57,14 +57,14 @@ static int add_credit(void *context, const struct reader_credit *credit)
 
 int report_channels(struct reader *reader, bool json, FILE *out)
 {
-    struct render_column columns[RULE_MODEL_COUNT + 1] = {
+    struct render_column columns[RULE_MODEL_CONFIGURED + 1] = {
         {"channel", "channel", RENDER_LEFT, 0}, {"currency", "", RENDER_LEFT, 0}};
-    for (int model = 1; model < RULE_MODEL_COUNT; model++) {
+    for (int model = 1; model < RULE_MODEL_CONFIGURED; model++) {
         const char *name = rule_model_name((enum rule_model)model);
         columns[model + 1] = (struct render_column){name, name, RENDER_RIGHT, 0};
     }
     struct pivot pivot = {.table = NULL};
-    int r = render_new(&pivot.table, columns, RULE_MODEL_COUNT + 1);
+    int r = render_new(&pivot.table, columns, RULE_MODEL_CONFIGURED + 1);
     if (r == 0)
         r = reader_channels(reader, add_credit, &pivot);
     if (r == 0) {

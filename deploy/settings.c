@@ -76,6 +76,10 @@ static void set_journey(struct settings *settings)
     journey->timeline_events_max = config_int(config, OPTION_JOURNEY_TIMELINE_EVENTS_MAX);
     journey->conversion_types_count =
         config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &journey->conversion_types);
+    journey->lead_types_count =
+        config_list(config, OPTION_JOURNEY_LEAD_TYPES, &journey->lead_types);
+    journey->opportunity_types_count =
+        config_list(config, OPTION_JOURNEY_OPPORTUNITY_TYPES, &journey->opportunity_types);
 }
 
 /* A model looks at conversions of the journey, so its types are among those. */
@@ -109,19 +113,36 @@ static int set_models(struct settings *settings)
     int r = 0;
     check(count <= MODELS_CONFIGURED_MAX); /* kinds and sections are fewer */
     for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct config_model *model = &configured[i];
+        int rule = rule_model_from_name(model->kind);
         settings->models[i] = (struct model){
-            .name = configured[i].name,
-            .kind = model_kind_of(configured[i].kind),
-            .order = configured[i].order,
-            .ignore_nulls = configured[i].ignore_nulls,
-            .conversion_types = configured[i].conversion_types,
-            .conversion_types_count = configured[i].conversion_types_count,
-            .lookback_micros = configured[i].lookback_days * TIME_MICROS_PER_DAY,
+            .name = model->name,
+            .kind = model_kind_of(model->kind),
+            .rule = rule < 0 ? RULE_MODEL_UNKNOWN : (enum rule_model)rule,
+            .config = settings->journey.rules,
+            .reset = model->reset,
+            .order = model->order,
+            .ignore_nulls = model->ignore_nulls,
+            .conversion_types = model->conversion_types,
+            .conversion_types_count = model->conversion_types_count,
+            .lookback_micros = model->lookback_days * TIME_MICROS_PER_DAY,
         };
+        settings->models[i].config.custom =
+            (struct rule_position){model->weights[0], model->weights[1], model->weights[2]};
+        if (model->half_life_days)
+            settings->models[i].config.half_life_micros =
+                model->half_life_days * TIME_MICROS_PER_DAY;
         r = check_types(settings, &configured[i]);
     }
     settings->journey.models = settings->models;
     settings->journey.models_count = count;
+    if (r == 0 && !journey_credits_fit(&settings->journey)) {
+        (void)fprintf(stderr,
+            "tabiji: [journey] path_touches_max = %zu and %zu models are more credits than a "
+            "conversion's record holds (%zu): fewer of either\n",
+            settings->journey.path_touches_max, count, RULE_CREDITS_MAX);
+        return ERR_CONFIG;
+    }
     return r;
 }
 
@@ -158,6 +179,16 @@ static int set_identity_meaning(struct settings *settings)
     return r;
 }
 
+/* A line, where there are any: without them stored state is what it was before they could be said.
+ */
+static int append_types(struct buf *out, const char *what, const struct str *types, size_t count)
+{
+    int r = count ? buf_appendf(out, "%s are", what) : 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = buf_appendf(out, " %.*s", (int)types[i].size, types[i].data);
+    return r < 0 || count == 0 ? r : buf_append(out, "\n", 1);
+}
+
 /* What sessions, touches, conversions and credits follow from. */
 static int set_journey_meaning(struct settings *settings)
 {
@@ -179,6 +210,11 @@ static int set_journey_meaning(struct settings *settings)
             journey->conversion_types[i].data);
     if (r == 0)
         r = buf_append(out, "\n", 1);
+    if (r == 0)
+        r = append_types(out, "leads", journey->lead_types, journey->lead_types_count);
+    if (r == 0)
+        r = append_types(
+            out, "opportunities", journey->opportunity_types, journey->opportunity_types_count);
     if (r == 0)
         r = set_models_meaning(settings, out);
     settings->stages[1].meaning = buf_str(out);

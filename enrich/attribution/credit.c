@@ -1,4 +1,4 @@
-/* Invariant: the credits of one model stand together, in the order of the enum. */
+/* Invariant: the credits of one model stand together. */
 #include "enrich/attribution/credit.h"
 
 #include <stdlib.h>
@@ -55,18 +55,65 @@ static size_t only_weight(const uint64_t *weights, size_t count)
     return only;
 }
 
-static int add_model(struct credits *credits, enum rule_model model, size_t count, int64_t revenue)
+static int add_one(struct credits *credits, const struct credit *like, size_t at, int64_t revenue)
+{
+    struct credit credit = *like;
+    credit.touch_index += (int32_t)at;
+    credit.weight_ppb = CREDIT_WHOLE_PPB;
+    credit.revenue_minor = revenue;
+    return add(credits, &credit);
+}
+
+static int add_unattributed(struct credits *credits, struct credit like, int64_t revenue)
+{
+    like.touch_index = CREDIT_UNATTRIBUTED;
+    return add_one(credits, &like, 0, revenue);
+}
+
+/* By credits->weights, for touches from like->touch_index on. */
+static int add_model(
+    struct credits *credits, const struct credit *like, size_t count, int64_t revenue)
 {
     size_t only = only_weight(credits->weights, count);
     if (only < count)
-        return add(credits, &(struct credit){model, (int32_t)only, CREDIT_WHOLE_PPB, revenue});
+        return add_one(credits, like, only, revenue);
     int64_t *ppb = credits->shares, *minor = credits->shares + credits->room;
     int r = split_amount(&credits->split, CREDIT_WHOLE_PPB, credits->weights, count, ppb);
     if (r == 0)
         r = split_amount(&credits->split, revenue, credits->weights, count, minor);
-    for (size_t i = 0; r == 0 && i < count; i++)
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct credit credit = *like;
+        credit.touch_index += (int32_t)i;
+        credit.weight_ppb = ppb[i];
+        credit.revenue_minor = minor[i];
         if (ppb[i] || minor[i])
-            r = add(credits, &(struct credit){model, (int32_t)i, ppb[i], minor[i]});
+            r = add(credits, &credit);
+    }
+    return r;
+}
+
+/* The whole to each channel, at its first touch. */
+static int add_participants(struct credits *credits, const struct credit *like,
+    const struct rule_touch *touches, size_t count, int64_t revenue)
+{
+    size_t found = 0;
+    int r = 0;
+    if (credits->channels_room < count) {
+        uint32_t *more = realloc(credits->channels, count * sizeof *more);
+        if (!more)
+            return ERR_NO_MEMORY;
+        credits->channels = more;
+        credits->channels_room = count;
+    }
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        size_t k = 0;
+        while (k < found && credits->channels[k] != touches[i].channel)
+            k++;
+        if (k < found)
+            continue;
+        credits->channels[found++] = touches[i].channel;
+        r = add_one(credits, like, i, revenue);
+    }
     return r;
 }
 
@@ -77,17 +124,36 @@ int credits_of_conversion(struct credits *credits, const struct rule_config *con
         return ERR_TOO_MANY;
     credits->count = 0;
     int r = make_room(credits, count);
-    for (int m = RULE_MODEL_UNKNOWN + 1; r == 0 && m < RULE_MODEL_COUNT; m++) {
-        enum rule_model model = (enum rule_model)m;
+    for (int m = RULE_MODEL_UNKNOWN + 1; r == 0 && m < RULE_MODEL_CONFIGURED; m++) {
+        const struct credit like = {.model = (enum rule_model)m};
         if (count == 0) {
-            r = add(
-                credits, &(struct credit){model, CREDIT_UNATTRIBUTED, CREDIT_WHOLE_PPB, revenue});
+            r = add_unattributed(credits, like, revenue);
             continue;
         }
-        rule_weights(model, config, touches, count, credits->weights);
-        r = add_model(credits, model, count, revenue);
+        rule_weights(like.model, config, touches, count, credits->weights);
+        r = add_model(credits, &like, count, revenue);
     }
     return r;
+}
+
+int credits_add_rule(struct credits *credits, const struct credit_rule *rule,
+    const struct rule_touch *touches, size_t count, int64_t revenue)
+{
+    const struct credit like = {
+        .model = rule->model, .name = rule->name, .touch_index = (int32_t)rule->from};
+    if (count > RULE_TOUCHES_MAX)
+        return ERR_TOO_MANY;
+    if (rule->from >= count)
+        return add_unattributed(credits, like, revenue);
+    touches += rule->from;
+    count -= rule->from;
+    if (rule->model == RULE_MODEL_PARTICIPATION)
+        return add_participants(credits, &like, touches, count, revenue);
+    int r = make_room(credits, count);
+    if (r < 0)
+        return r;
+    rule_weights(rule->model, rule->config, touches, count, credits->weights);
+    return add_model(credits, &like, count, revenue);
 }
 
 int credits_of_weights(struct credits *credits, enum rule_model model, const uint64_t *weights,
@@ -99,11 +165,11 @@ int credits_of_weights(struct credits *credits, enum rule_model model, const uin
     int r = make_room(credits, count);
     if (r < 0)
         return r;
+    const struct credit like = {.model = model};
     if (count == 0)
-        return add(
-            credits, &(struct credit){model, CREDIT_UNATTRIBUTED, CREDIT_WHOLE_PPB, revenue});
+        return add_unattributed(credits, like, revenue);
     memcpy(credits->weights, weights, count * sizeof *weights);
-    return add_model(credits, model, count, revenue);
+    return add_model(credits, &like, count, revenue);
 }
 
 /* One model's credits of the original. */
@@ -123,10 +189,19 @@ static int refund_model(struct credits *credits, const struct credit *original, 
     if (r == 0 && before != after)
         r = split_amount(&credits->split, after, credits->weights, count, is);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        int64_t taken = before != after ? was[i] - is[i] : 0;
-        r = add(credits, &(struct credit){original[i].model, original[i].touch_index, 0, taken});
+        struct credit credit = original[i];
+        credit.weight_ppb = 0;
+        credit.revenue_minor = before != after ? was[i] - is[i] : 0;
+        r = add(credits, &credit);
     }
     return r;
+}
+
+/* Whether two credits share one revenue. */
+static bool share_one(const struct credit *a, const struct credit *b)
+{
+    return a->model == b->model && a->model != RULE_MODEL_PARTICIPATION &&
+           str_equal(a->name, b->name);
 }
 
 int credits_of_refund(struct credits *credits, const struct credit *original, size_t count,
@@ -137,7 +212,7 @@ int credits_of_refund(struct credits *credits, const struct credit *original, si
     int r = 0;
     for (size_t begin = 0; r == 0 && begin < count; begin = end) {
         end = begin + 1;
-        while (end < count && original[end].model == original[begin].model)
+        while (end < count && share_one(&original[begin], &original[end]))
             end++;
         if (end - begin > RULE_TOUCHES_MAX)
             return ERR_TOO_MANY;
@@ -153,6 +228,7 @@ void credits_free(struct credits *credits)
     free(credits->items);
     free(credits->weights);
     free(credits->shares);
+    free(credits->channels);
     split_free(&credits->split);
     *credits = (struct credits){.count = 0};
 }

@@ -1,5 +1,5 @@
 /*
- * Who earned a conversion: its credits by every rule model, and what a refund takes back from them.
+ * Who earned a conversion: its credits by rule models, and what a refund takes back from them.
  */
 #pragma once
 
@@ -11,22 +11,41 @@
 
 /* Room that credits need; reused. {0} is empty; end with credits_free(). */
 struct credits {
-    struct credit *items; /* the result: by model, then by touch_index */
+    struct credit *items; /* the result: by model as asked for, then by touch_index */
     size_t count;
     size_t items_room;
     struct split split;
     uint64_t *weights;
     int64_t *shares; /* twice room */
     size_t room;
+    uint32_t *channels; /* that take part */
+    size_t channels_room;
 };
 
 /*
- * Credits of a conversion for the path `touches` (may be empty: unattributed). For every model the
- * weights sum to CREDIT_WHOLE_PPB and the revenues to `revenue`; touches without either have no
- * credit. The result stands in credits->items until the next call.
- * Errors: ERR_NO_MEMORY, ERR_TOO_MANY over RULE_TOUCHES_MAX. Threads: one a struct credits.
+ * Credits of a conversion for the path `touches` (may be empty: unattributed), by every model below
+ * RULE_MODEL_CONFIGURED. For each the weights sum to CREDIT_WHOLE_PPB and the revenues to
+ * `revenue`; touches without either have no credit. The result stands in credits->items until the
+ * next call. Errors: ERR_NO_MEMORY, ERR_TOO_MANY over RULE_TOUCHES_MAX. Threads: one a struct
+ * credits.
  */
 MUST_CHECK int credits_of_conversion(struct credits *credits, const struct rule_config *config,
+    const struct rule_touch *touches, size_t count, int64_t revenue);
+
+/* One more model of the configuration. */
+struct credit_rule {
+    struct str name; /* borrowed by the credits */
+    enum rule_model model;
+    const struct rule_config *config;
+    size_t from; /* it sees no touches before this index */
+};
+
+/*
+ * Adds its credits to those that stand in credits->items, for the same path and revenue. All of
+ * participation: each channel that takes part has the whole conversion, at its first touch, so that
+ * they do not sum. Errors: as above.
+ */
+MUST_CHECK int credits_add_rule(struct credits *credits, const struct credit_rule *rule,
     const struct rule_touch *touches, size_t count, int64_t revenue);
 
 /*

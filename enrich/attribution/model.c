@@ -1,6 +1,8 @@
 /* No state. */
 #include "enrich/attribution/model.h"
 
+#include <string.h>
+
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/time.h"
@@ -28,6 +30,26 @@ enum model_kind model_kind_of(struct str name)
     return kind < 0 ? MODEL_KIND_UNKNOWN : (enum model_kind)kind;
 }
 
+const char *model_kind_text(const struct model *model)
+{
+    return model_is_rule(model) ? rule_model_name(model->rule) : model_kind_name(model->kind);
+}
+
+size_t model_path_begin(const struct model *model, const struct model_path *path)
+{
+    size_t begin = !model->reset                    ? 0
+                   : path->reset_from < path->count ? path->reset_from
+                                                    : path->count;
+    for (; model->lookback_micros && begin < path->count; begin++) {
+        int64_t touched_at;
+        memcpy(
+            &touched_at, (const char *)path->touched_at + begin * path->stride, sizeof touched_at);
+        if ((uint64_t)path->at - (uint64_t)touched_at <= (uint64_t)model->lookback_micros)
+            break;
+    }
+    return begin;
+}
+
 struct counts_shape model_shape(enum model_kind kind, int order)
 {
     if (kind == MODEL_KIND_MARKOV)
@@ -52,11 +74,19 @@ bool model_counts_type(const struct model *model, struct str type)
 
 int model_text(const struct model *model, struct buf *out)
 {
-    int r = buf_appendf(out, "model %.*s: %s", (int)model->name.size, model->name.data,
-        model_kind_name(model->kind));
+    int r = buf_appendf(
+        out, "model %.*s: %s", (int)model->name.size, model->name.data, model_kind_text(model));
     if (r == 0 && model->kind == MODEL_KIND_MARKOV)
         r = buf_appendf(
             out, " of order %d, null %s", model->order, model->ignore_nulls ? "ignore" : "use");
+    if (r == 0 && model->rule == RULE_MODEL_TIME_DECAY)
+        r = buf_appendf(out, " of half-life %lld days",
+            (long long)(model->config.half_life_micros / TIME_MICROS_PER_DAY));
+    if (r == 0 && model->rule == RULE_MODEL_CUSTOM)
+        r = buf_appendf(out, " of weights %u:%u:%u", model->config.custom.first,
+            model->config.custom.middle, model->config.custom.last);
+    if (r == 0 && model->reset)
+        r = buf_append_str(out, STR(", reset"));
     if (r == 0 && model->lookback_micros)
         r = buf_appendf(
             out, ", lookback %lld days", (long long)(model->lookback_micros / TIME_MICROS_PER_DAY));

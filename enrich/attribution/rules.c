@@ -8,6 +8,11 @@ __extension__ typedef unsigned __int128 uint128;
 #define HALF_LIFE_DAYS_DEFAULT 7
 #define DECAY_BITS 40
 
+/* Parts in tenths of a per cent. Source: ATTRIBUTION, "Rule models". */
+#define W_MILESTONE 300
+#define FULL_PATH_MILESTONE 225
+#define MILESTONES_REST 100
+
 struct rule_config rule_config_default(void)
 {
     return (struct rule_config){
@@ -15,6 +20,7 @@ struct rule_config rule_config_default(void)
         .position = {40, 20, 40},
         .j_shape = {20, 20, 60},
         .inverse_j = {60, 20, 20},
+        .custom = {1, 1, 1},
     };
 }
 
@@ -83,6 +89,35 @@ static void position(const struct rule_position *parts, size_t count, uint64_t *
         weights[0] = weights[count - 1] = 1;
 }
 
+static size_t first_with(const struct rule_touch *touches, size_t count, uint32_t milestone)
+{
+    size_t i = 0;
+    while (i < count && !(touches[i].milestones & milestone))
+        i++;
+    return i;
+}
+
+/* In tenths of a per cent, times the number of touches that share the rest. */
+static void milestones(
+    const struct rule_touch *touches, size_t count, uint64_t part, bool close, uint64_t *weights)
+{
+    size_t lead = first_with(touches, count, RULE_TOUCH_LEAD);
+    size_t opportunity = first_with(touches, count, RULE_TOUCH_OPPORTUNITY);
+    uint64_t others = 0;
+    for (size_t i = 0; i < count; i++) {
+        weights[i] =
+            (uint64_t)(i == 0) + (i == lead) + (i == opportunity) + (close && i == count - 1);
+        others += weights[i] == 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        weights[i] = weights[i] ? weights[i] * part * (others ? others : 1) : MILESTONES_REST;
+}
+
+bool rule_shares(enum rule_model model)
+{
+    return model > RULE_MODEL_LAST_NON_DIRECT;
+}
+
 void rule_weights(enum rule_model model, const struct rule_config *config,
     const struct rule_touch *touches, size_t count, uint64_t *weights)
 {
@@ -113,6 +148,16 @@ void rule_weights(enum rule_model model, const struct rule_config *config,
     case RULE_MODEL_INVERSE_J:
         position(&config->inverse_j, count, weights);
         return;
+    case RULE_MODEL_W_SHAPE:
+        milestones(touches, count, W_MILESTONE, false, weights);
+        return;
+    case RULE_MODEL_FULL_PATH:
+        milestones(touches, count, FULL_PATH_MILESTONE, true, weights);
+        return;
+    case RULE_MODEL_CUSTOM:
+        position(&config->custom, count, weights);
+        return;
+    case RULE_MODEL_PARTICIPATION:
     case RULE_MODEL_UNKNOWN:
         break;
     }

@@ -17,17 +17,25 @@ struct journey_config {
     struct rule_config rules;
     const struct str *conversion_types; /* order_completed, store_purchase */
     size_t conversion_types_count;      /* to JOURNEY_CONVERSION_TYPES_MAX */
-    size_t path_touches_max;            /* the newest count; 1,000; to RULE_TOUCHES_MAX */
+    /* Events through which a lead or an opportunity is reached: it belongs to the person's newest
+     * touch then, which may be the event itself. None; each to JOURNEY_CONVERSION_TYPES_MAX. */
+    const struct str *lead_types;
+    size_t lead_types_count;
+    const struct str *opportunity_types;
+    size_t opportunity_types_count;
+    size_t path_touches_max; /* the newest count; 1,000; to RULE_TOUCHES_MAX */
     /* A person with more events is flagged, and journeys see the newest: at most so many, at least
      * nine tenths of it. They drop out a tenth at a time, so that appending to a long timeline does
      * not derive it anew each time. 100,000. */
     int64_t timeline_events_max;
-    struct str direct_channel;  /* passed over by last_non_direct; "Direct" */
-    struct str store_channel;   /* of the visit that a purchase implies; "Store" */
-    struct str call_channel;    /* of the call that an order implies; "Call Center" */
-    size_t cache_bytes_max;     /* persons kept in memory between batches; 64 MiB */
-    const struct model *models; /* whose counts are kept; none */
-    size_t models_count;        /* to MODELS_CONFIGURED_MAX */
+    struct str direct_channel; /* passed over by last_non_direct; "Direct" */
+    struct str store_channel;  /* of the visit that a purchase implies; "Store" */
+    struct str call_channel;   /* of the call that an order implies; "Call Center" */
+    size_t cache_bytes_max;    /* persons kept in memory between batches; 64 MiB */
+    /* Algorithmic ones, whose counts are kept, and rules by which conversions are credited too;
+     * none. */
+    const struct model *models;
+    size_t models_count; /* to MODELS_CONFIGURED_MAX */
 };
 
 #define JOURNEY_CONVERSION_TYPES_MAX ((size_t)64)
@@ -35,6 +43,9 @@ struct journey_config {
 
 /* Sets the defaults, the namespaces to the default table. Threads: any. */
 void journey_config_default(struct journey_config *config);
+
+/* Whether a conversion's credits by all rules, of the longest path, fit its record. */
+bool journey_credits_fit(const struct journey_config *config);
 
 /* A store_visited so long before makes a purchase no visit of its own, likewise a call an order;
  * events of one call closer than that are one touch. Source: ATTRIBUTION, "Touch". */

@@ -198,16 +198,21 @@ static void describe_touch(const struct folder *folder, const struct fold_touch 
         .medium = intern_text(folder->intern, touch->medium),
         .campaign = intern_text(folder->intern, touch->campaign),
         .message = intern_text(folder->intern, touch->message),
+        .milestones = (int32_t)touch->milestones,
     };
     memcpy(row->event_key, touch->event_key, KEY_SIZE);
     folder->rule_path[at] = (struct rule_touch){
         .touched_at = touch->at,
+        .milestones = touch->milestones,
+        .channel = touch->channel,
         .direct = str_equal(row->channel, folder->config->direct_channel),
     };
 }
 
-/* The path up to a conversion at that time. All touches so far stand before it. */
-static size_t make_path(const struct folder *folder, const struct fold *fold, int64_t at)
+/* The path up to a conversion at that time. All touches so far stand before it. *reset_from: so
+ * many of them stand before the conversion before. */
+static size_t make_path(
+    const struct folder *folder, const struct fold *fold, int64_t at, int32_t *reset_from)
 {
     const struct journey_config *config = folder->config;
     size_t begin = fold->touches_count > config->path_touches_max
@@ -216,9 +221,13 @@ static size_t make_path(const struct folder *folder, const struct fold *fold, in
     if (config->reset && begin < fold->open_from)
         begin = fold->open_from;
     size_t count = 0;
-    for (size_t i = begin; i < fold->touches_count; i++)
-        if (in_window(config, &fold->touches[i], at))
-            describe_touch(folder, &fold->touches[i], count++);
+    *reset_from = 0;
+    for (size_t i = begin; i < fold->touches_count; i++) {
+        if (!in_window(config, &fold->touches[i], at))
+            continue;
+        *reset_from += i < fold->open_from;
+        describe_touch(folder, &fold->touches[i], count++);
+    }
     return count;
 }
 
@@ -251,6 +260,7 @@ static int write_refund(struct folder *folder, const struct fold_order *order,
     row.currency = original->currency;
     row.touches = original->touches;
     row.touches_count = original->touches_count;
+    row.reset_from = original->reset_from;
     row.credits = folder->credits.items;
     row.credits_count = folder->credits.count;
     return folder->output.conversion(folder->output.context, &row);
@@ -330,6 +340,30 @@ int fold_take_back(struct folder *folder, struct fold *fold, const struct moment
 
 /* ---- conversions ---- */
 
+/* Credits by rules of the configuration, for the path as each sees it. */
+static int add_rules(struct folder *folder, const struct conversion *row)
+{
+    const struct journey_config *config = folder->config;
+    const struct model_path path = {
+        .at = row->occurred_at,
+        .reset_from = (size_t)row->reset_from,
+        .touched_at = row->touches_count ? &folder->rule_path->touched_at : NULL,
+        .stride = sizeof *folder->rule_path,
+        .count = row->touches_count,
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < config->models_count; i++) {
+        const struct model *model = &config->models[i];
+        if (!model_is_rule(model) || !model_counts_type(model, row->type))
+            continue;
+        const struct credit_rule rule = {
+            model->name, model->rule, &model->config, model_path_begin(model, &path)};
+        r = credits_add_rule(
+            &folder->credits, &rule, folder->rule_path, path.count, row->revenue_minor);
+    }
+    return r;
+}
+
 static int write_conversion(
     struct folder *folder, struct fold *fold, const struct moment *moment, struct str id)
 {
@@ -338,7 +372,7 @@ static int write_conversion(
     int r = reserve_path(folder);
     if (r < 0)
         return r;
-    row.touches_count = make_path(folder, fold, moment->place.at);
+    row.touches_count = make_path(folder, fold, moment->place.at, &row.reset_from);
     r = credits_of_conversion(&folder->credits, &folder->config->rules, folder->rule_path,
         row.touches_count, moment->revenue_minor);
     if (r < 0)
@@ -352,6 +386,9 @@ static int write_conversion(
     row.revenue_minor = moment->revenue_minor;
     row.currency = moment->currency;
     row.touches = folder->path;
+    r = add_rules(folder, &row);
+    if (r < 0)
+        return r;
     row.credits = folder->credits.items;
     row.credits_count = folder->credits.count;
     return folder->output.conversion(folder->output.context, &row);

@@ -25,6 +25,17 @@ static bool position_valid(const struct rule_position *parts)
            parts->last <= POSITION_PART_MAX;
 }
 
+bool journey_credits_fit(const struct journey_config *config)
+{
+    size_t sharing = 0, credits = 0;
+    for (int m = RULE_MODEL_UNKNOWN + 1; m < RULE_MODEL_CONFIGURED; m++)
+        rule_shares((enum rule_model)m) ? sharing++ : credits++;
+    for (size_t i = 0; i < config->models_count; i++)
+        if (model_is_rule(&config->models[i]))
+            rule_shares(config->models[i].rule) ? sharing++ : credits++;
+    return config->path_touches_max * sharing + credits <= RULE_CREDITS_MAX;
+}
+
 static bool valid(const struct journey_config *config)
 {
     return config->path_touches_max >= 1 && config->path_touches_max <= RULE_TOUCHES_MAX &&
@@ -35,7 +46,7 @@ static bool valid(const struct journey_config *config)
            config->session_timeout_micros >= 1 && config->lookback_micros >= 0 &&
            config->lookback_impression_micros >= 0 &&
            config->conversion_types_count <= JOURNEY_CONVERSION_TYPES_MAX &&
-           config->models_count <= MODELS_CONFIGURED_MAX;
+           config->models_count <= MODELS_CONFIGURED_MAX && journey_credits_fit(config);
 }
 
 int folder_init(struct folder *folder, const struct journey_config *config)
@@ -137,6 +148,8 @@ int fold_step(struct folder *folder, struct fold *fold, struct moment *moment)
         r = fold_take_back(folder, fold, moment);
     if (r == 0 && !before && moment->touch != TOUCH_KIND_NONE)
         r = fold_touch_add(folder, fold, moment);
+    if (r == 0 && moment->type->milestones && fold->touches_count)
+        fold->touches[fold->touches_count - 1].milestones |= moment->type->milestones;
     fold->events++;
     fold->last = moment->place;
     return r;

@@ -43,6 +43,7 @@ struct fold_touch {
     uint32_t campaign;
     uint32_t message;
     enum touch_kind kind;
+    uint32_t milestones; /* RULE_TOUCH_... */
 };
 
 /* An order id, or the event id of a conversion without one. Keys (conversion_key()) of the id, and

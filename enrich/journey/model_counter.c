@@ -75,7 +75,7 @@ static int replace_open(struct model_counter *counter, uint32_t index, struct co
     const struct counts_shape shape = model_shape(model->kind, model->order);
     const struct counts_label label = {index, GROUP_OPEN};
     const struct counts_path before = {counter->before, counter->before_count};
-    if (!model_counts_open(model))
+    if (model_is_rule(model) || !model_counts_open(model))
         return 0;
     size_t skip = counts_shared(&shape, before, after);
     int r = before.length ? counts_add(&counter->counts, &shape, label, before, skip,
@@ -108,12 +108,15 @@ int model_counter_after(
 static struct counts_path seen_by(const struct model_counter *counter, const struct model *model,
     const struct conversion *conversion)
 {
-    size_t from = 0, count = conversion->touches_count;
-    while (model->lookback_micros && from < count &&
-           (uint64_t)conversion->occurred_at - (uint64_t)conversion->touches[from].touched_at >
-               (uint64_t)model->lookback_micros)
-        from++;
-    return (struct counts_path){counter->path + from, count - from};
+    const struct model_path path = {
+        .at = conversion->occurred_at,
+        .reset_from = (size_t)conversion->reset_from,
+        .touched_at = conversion->touches_count ? &conversion->touches->touched_at : NULL,
+        .stride = sizeof *conversion->touches,
+        .count = conversion->touches_count,
+    };
+    size_t from = model_path_begin(model, &path);
+    return (struct counts_path){counter->path + from, path.count - from};
 }
 
 int model_counter_conversion(struct model_counter *counter, const struct conversion *conversion,
@@ -134,7 +137,7 @@ int model_counter_conversion(struct model_counter *counter, const struct convers
     for (uint32_t i = 0; r == 0 && i < config->models_count; i++) {
         const struct model *model = &config->models[i];
         const struct counts_shape shape = model_shape(model->kind, model->order);
-        if (model_counts_type(model, of->type))
+        if (!model_is_rule(model) && model_counts_type(model, of->type))
             r = counts_add(&counter->counts, &shape, (struct counts_label){i, currency},
                 seen_by(counter, model, of), 0, amount);
     }

@@ -6,7 +6,7 @@
 #include "schemas/error.h"
 
 #define VISITOR_MARK 0xff
-#define SLOTS ((size_t)512) /* power of two, far more than types */
+#define SLOTS ((size_t)1024) /* power of two, far more than types */
 #define SESSION_TIMEOUT_DEFAULT ((int64_t)30 * 60 * 1000000)
 #define DAY_MICROS ((int64_t)86400 * 1000000)
 #define LOOKBACK_DAYS_DEFAULT 90
@@ -90,7 +90,9 @@ static struct moment_type *add(struct moment_types *types, struct str name)
 
 int moment_types_new(const struct journey_config *config, struct moment_types **out)
 {
-    if (config->conversion_types_count > JOURNEY_CONVERSION_TYPES_MAX)
+    if (config->conversion_types_count > JOURNEY_CONVERSION_TYPES_MAX ||
+        config->lead_types_count > JOURNEY_CONVERSION_TYPES_MAX ||
+        config->opportunity_types_count > JOURNEY_CONVERSION_TYPES_MAX)
         return ERR_TOO_MANY;
     struct moment_types *types = calloc(1, sizeof *types);
     if (!types)
@@ -108,6 +110,10 @@ int moment_types_new(const struct journey_config *config, struct moment_types **
     for (size_t i = 0; i < config->conversion_types_count; i++)
         if (config->conversion_types[i].size)
             add(types, config->conversion_types[i])->conversion = true;
+    for (size_t i = 0; i < config->lead_types_count; i++)
+        add(types, config->lead_types[i])->milestones |= RULE_TOUCH_LEAD;
+    for (size_t i = 0; i < config->opportunity_types_count; i++)
+        add(types, config->opportunity_types[i])->milestones |= RULE_TOUCH_OPPORTUNITY;
     *out = types;
     return 0;
 }

@@ -22,9 +22,10 @@ struct moment_type {
     enum refund_rule refund;
     bool conversion;
     bool page_view;
-    bool implies_store; /* a purchase in a store: somebody was there */
-    bool response_only; /* a touch only when it answers direct mail */
-    bool call;          /* call_...: one touch a call; orders are taken in it */
+    bool implies_store;  /* a purchase in a store: somebody was there */
+    bool response_only;  /* a touch only when it answers direct mail */
+    bool call;           /* call_...: one touch a call; orders are taken in it */
+    uint32_t milestones; /* RULE_TOUCH_...: what it reaches, by configuration */
 };
 
 /* The types by name. */

@@ -138,13 +138,16 @@ const struct config_source *config_source(const struct config *config, struct st
 /* A model that is kept: of [attribution] models by its kind, or a [model NAME]. */
 #define CONFIG_MODELS_MAX 25 /* sections */
 struct config_model {
-    struct str name; /* as of a source; none of a rule model */
-    struct str kind;
+    struct str name; /* as of a source; none of a rule model that is always credited by */
+    struct str kind; /* algorithmic, or a rule's */
     int order;
     bool ignore_nulls;
     const struct str *conversion_types;
     size_t conversion_types_count;
     int64_t lookback_days; /* 0: the journey's */
+    bool reset;
+    int64_t half_life_days; /* 0: the journey's */
+    uint32_t weights[3];    /* first, middle, last; not all 0 */
 };
 /* Those of [attribution], then sections in the order of the file. Valid after config_finish(). */
 size_t config_models(const struct config *config, const struct config_model **models);

@@ -8,6 +8,7 @@
 #include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
+#include "schemas/model_count.avro.h"
 #include "schemas/money.h"
 
 #define SECRET_SIZE_MAX ((size_t)64 << 10)
@@ -15,6 +16,7 @@
 #define CREDENTIAL "credential:"
 #define FILE_SUFFIX "_file"
 #define DIGEST_SIZE 32
+#define MODEL_WEIGHT_MAX 1000
 
 /* The path of a secret: as written, or within systemd's credentials directory. */
 static int secret_path(
@@ -180,22 +182,107 @@ static int make_sources(struct config *config, struct config_problem *problem)
 
 /* ---- models ---- */
 
-static int check_model(
+/* "40:20:40". */
+static bool read_weights(struct str text, uint32_t out[3])
+{
+    uint32_t number = 0;
+    size_t digits = 0, part = 0;
+    for (size_t i = 0; i <= text.size; i++) {
+        char c = i < text.size ? text.data[i] : ':';
+        if (c >= '0' && c <= '9' && digits < 4) {
+            number = number * 10 + (uint32_t)(c - '0');
+            digits++;
+        } else if (c == ':' && digits && part < 3 && number <= MODEL_WEIGHT_MAX) {
+            out[part++] = number;
+            number = 0;
+            digits = 0;
+        } else {
+            return false;
+        }
+    }
+    return part == 3 && out[0] + out[1] + out[2] > 0;
+}
+
+/* Options that only one kind has. */
+static int check_own(
     const struct named *section, const struct config_model *model, struct config_problem *problem)
 {
-    bool markov = str_equal(model->kind, STR("markov"));
-    const struct setting *order = &section->settings[MODEL_OPTION_ORDER];
-    const struct setting *null = &section->settings[MODEL_OPTION_NULL];
-    if (!markov && model->order != 1)
-        return config_complain(problem, "%.*s: order is of markov, not of %.*s",
-            (int)order->origin.size, order->origin.data, (int)model->kind.size, model->kind.data);
-    if (!markov && model->ignore_nulls)
-        return config_complain(problem, "%.*s: null is of markov, not of %.*s",
-            (int)null->origin.size, null->origin.data, (int)model->kind.size, model->kind.data);
-    if (rule_model_from_name(model->name) >= 0)
-        return config_complain(problem, "[model %.*s]: that is the name of a rule model",
-            (int)model->name.size, model->name.data);
+    static const struct {
+        enum model_option_id option;
+        const char *key, *kind;
+    } own[] = {
+        {MODEL_OPTION_ORDER, "order", "markov"},
+        {MODEL_OPTION_NULL, "null", "markov"},
+        {MODEL_OPTION_HALF_LIFE_DAYS, "half_life_days", "time_decay"},
+        {MODEL_OPTION_WEIGHTS, "weights", "custom"},
+    };
+    const bool differs[] = {model->order != 1, model->ignore_nulls, model->half_life_days != 0,
+        model->weights[0] != 1 || model->weights[1] != 1 || model->weights[2] != 1};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        const struct setting *setting = &section->settings[own[i].option];
+        if (differs[i] && !str_equal(model->kind, str_of(own[i].kind)))
+            return config_complain(problem, "%.*s: %s is of %s, not of %.*s",
+                (int)setting->origin.size, setting->origin.data, own[i].key, own[i].kind,
+                (int)model->kind.size, model->kind.data);
+    }
     return 0;
+}
+
+/* Models by milestones are nothing where none is reached. */
+static int check_milestones(
+    const struct config *config, struct str kind, struct str origin, struct config_problem *problem)
+{
+    if ((!str_equal(kind, STR("w_shape")) && !str_equal(kind, STR("full_path"))) ||
+        config->settings[OPTION_JOURNEY_LEAD_TYPES].value.items_count ||
+        config->settings[OPTION_JOURNEY_OPPORTUNITY_TYPES].value.items_count)
+        return 0;
+    return config_complain(problem,
+        "%.*s: %.*s needs [journey] lead_types or opportunity_types: event types by which these "
+        "are reached",
+        (int)origin.size, origin.data, (int)kind.size, kind.data);
+}
+
+/* Within what the journey keeps of a path. */
+static int check_window(const struct config *config, const struct named *section,
+    const struct config_model *model, struct config_problem *problem)
+{
+    const struct setting *lookback = &section->settings[MODEL_OPTION_LOOKBACK_DAYS];
+    const struct setting *journey = &section->settings[MODEL_OPTION_JOURNEY];
+    int64_t most = config->settings[OPTION_JOURNEY_LOOKBACK_DAYS].value.number;
+    bool resets = str_equal(config->settings[OPTION_JOURNEY_JOURNEY].value.text, STR("reset"));
+    if (model->lookback_days > most)
+        return config_complain(problem,
+            "%.*s: lookback_days = %lld is over the %lld of [journey], beyond which paths keep "
+            "nothing",
+            (int)lookback->origin.size, lookback->origin.data, (long long)model->lookback_days,
+            (long long)most);
+    if (!model->reset && resets && !str_equal(journey->origin, STR("default")))
+        return config_complain(problem,
+            "%.*s: journey = reuse needs [journey] journey = reuse, since paths are cut else",
+            (int)journey->origin.size, journey->origin.data);
+    return 0;
+}
+
+static int check_model(
+    const struct named *section, struct config_model *model, struct config_problem *problem)
+{
+    int rule = rule_model_from_name(model->name);
+    const struct setting *weights = &section->settings[MODEL_OPTION_WEIGHTS];
+    if (rule >= 0 && rule < RULE_MODEL_W_SHAPE)
+        return config_complain(problem,
+            "[model %.*s]: that is the name of a rule model that is credited by anyway",
+            (int)model->name.size, model->name.data);
+    bool own = str_equal(model->name, model->kind);
+    if ((rule >= 0 && !own) ||
+        (model_kind_from_name(model->name) >= 0 && rule_model_from_name(model->kind) >= 0))
+        return config_complain(problem, "[model %.*s]: that is the name of a kind, not of a %.*s",
+            (int)model->name.size, model->name.data, (int)model->kind.size, model->kind.data);
+    if (!read_weights(weights->value.text, model->weights))
+        return config_complain(problem,
+            "%.*s: weights are FIRST:MIDDLE:LAST, whole numbers to %d, not all 0, not \"%.*s\"",
+            (int)weights->origin.size, weights->origin.data, MODEL_WEIGHT_MAX,
+            (int)weights->value.text.size, weights->value.text.data);
+    return check_own(section, model, problem);
 }
 
 /* One of [attribution] models: its kind's defaults, unless a section has its name. */
@@ -210,8 +297,11 @@ static int add_default(struct config *config, struct str kind, struct config_pro
         if (str_equal(config->models[i].name, kind))
             return config_complain(problem, "%.*s: \"%.*s\" stands twice in attribution.models",
                 (int)setting->origin.size, setting->origin.data, (int)kind.size, kind.data);
+    int r = check_milestones(config, kind, setting->origin, problem);
+    if (r < 0)
+        return r;
     config->models[config->models_count++] =
-        (struct config_model){.name = kind, .kind = kind, .order = 1};
+        (struct config_model){.name = kind, .kind = kind, .order = 1, .weights = {1, 1, 1}};
     return 0;
 }
 
@@ -237,8 +327,14 @@ static int make_models(struct config *config, struct config_problem *problem)
             .conversion_types = settings[MODEL_OPTION_CONVERSION_TYPES].value.items,
             .conversion_types_count = settings[MODEL_OPTION_CONVERSION_TYPES].value.items_count,
             .lookback_days = settings[MODEL_OPTION_LOOKBACK_DAYS].value.number,
+            .reset = str_equal(settings[MODEL_OPTION_JOURNEY].value.text, STR("reset")),
+            .half_life_days = settings[MODEL_OPTION_HALF_LIFE_DAYS].value.number,
         };
         r = check_model(section, model, problem);
+        if (r == 0)
+            r = check_window(config, section, model, problem);
+        if (r == 0)
+            r = check_milestones(config, model->kind, settings[MODEL_OPTION_KIND].origin, problem);
     }
     return r;
 }

@@ -9,7 +9,7 @@
 #include "schemas/nearest.h"
 
 #define WHY_SIZE_MAX 256
-#define CHOICES_MAX ((size_t)16)
+#define CHOICES_MAX ((size_t)32)
 
 struct unit {
     struct str name;

@@ -2,7 +2,7 @@
  * Rows of session, conversion with its credits and path, person with its open path, identifier and
  * rejected: each result replaces all rows that stand for its key, or takes them away.
  */
-#include "schemas/conversion.avro.h"
+#include "enrich/attribution/rules.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/json.h"
@@ -192,6 +192,7 @@ static void bind_conversion(sqlite3_stmt *insert, const struct conversion *conve
         sqlite3_bind_int64(insert, 13, conversion->touches[length - 1].touched_at);
     }
     sqlite3_bind_int64(insert, 16, (int64_t)conversion->credits_count);
+    sqlite3_bind_int(insert, 17, conversion->reset_from);
 }
 
 /* Returns 1 when the row was new, 0 when one stands already. Its credits come at credit_next. */
@@ -238,7 +239,8 @@ static int insert_credits(struct writer *writer, const struct conversion *conver
         sqlite3_bind_int64(insert, 1, writer->credit_next++);
         bind_blob(insert, 2, str_make(conversion->person, KEY_SIZE));
         bind_text(insert, 3, conversion->conversion_id);
-        bind_text(insert, 4, str_of(rule_model_name(credit->model)));
+        bind_text(
+            insert, 4, credit->name.size ? credit->name : str_of(rule_model_name(credit->model)));
         sqlite3_bind_int(insert, 5, credit->touch_index);
         if (touch)
             bind_blob(insert, 6, str_make(touch->event_key, KEY_SIZE));
@@ -264,6 +266,7 @@ struct path {
     struct str currency;
     int64_t started_at;
     int64_t ended_at;
+    int64_t lead, opportunity; /* indexes of touches; negative: none */
 };
 
 static int put_path(struct writer *writer, const struct path *path)
@@ -283,6 +286,10 @@ static int put_path(struct writer *writer, const struct path *path)
     if (path->touches)
         sqlite3_bind_int64(put, 9, path->started_at);
     sqlite3_bind_int64(put, 10, path->ended_at);
+    if (path->lead >= 0)
+        sqlite3_bind_int64(put, 11, path->lead);
+    if (path->opportunity >= 0)
+        sqlite3_bind_int64(put, 12, path->opportunity);
     return writer_step(writer, put);
 }
 
@@ -290,6 +297,14 @@ static int append_channel(struct buf *text, size_t index, struct str channel)
 {
     int r = index ? buf_append_str(text, ARROW) : 0;
     return r == 0 ? buf_append_str(text, channel) : r;
+}
+
+static int64_t first_with(const struct conversion *conversion, int32_t milestone)
+{
+    for (size_t i = 0; i < conversion->touches_count; i++)
+        if (conversion->touches[i].milestones & milestone)
+            return (int64_t)i;
+    return -1;
 }
 
 static int put_converting_path(struct writer *writer, const struct conversion *conversion)
@@ -310,6 +325,8 @@ static int put_converting_path(struct writer *writer, const struct conversion *c
         .currency = conversion->currency,
         .started_at = conversion->touches_count ? conversion->touches[0].touched_at : 0,
         .ended_at = conversion->occurred_at,
+        .lead = first_with(conversion, RULE_TOUCH_LEAD),
+        .opportunity = first_with(conversion, RULE_TOUCH_OPPORTUNITY),
     };
     return put_path(writer, &path);
 }
@@ -434,6 +451,8 @@ static int put_open_path(struct writer *writer, const struct profile *profile)
         .touches = count,
         .started_at = profile->open_path[0].touched_at,
         .ended_at = profile->open_path[count - 1].touched_at,
+        .lead = -1,
+        .opportunity = -1,
     };
     return put_path(writer, &path);
 }

@@ -187,6 +187,7 @@ CREATE TABLE conversion (
     content_hash INTEGER NOT NULL,
     credit_first INTEGER NOT NULL,
     credit_count INTEGER NOT NULL,
+    reset_from INTEGER NOT NULL,
     PRIMARY KEY (person, conversion_id)
 ) WITHOUT ROWID, STRICT;
 
@@ -217,6 +218,8 @@ CREATE TABLE path (
     currency TEXT,
     started_at INTEGER,
     ended_at INTEGER,
+    lead_index INTEGER,
+    opportunity_index INTEGER,
     PRIMARY KEY (person, kind, path_key)
 ) WITHOUT ROWID, STRICT;
 

@@ -13,8 +13,8 @@ from harness import PROGRAM
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "property"))
 import model_oracle  # noqa: E402
 
-DEFAULTS = [{"name": "markov", "kind": "markov", "order": 1, "ignore": 0, "types": [], "lookback_h": 0},
-            {"name": "shapley", "kind": "shapley", "order": 1, "ignore": 0, "types": [], "lookback_h": 0}]
+DEFAULTS = [{"name": "markov", "kind": "markov", "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0},
+            {"name": "shapley", "kind": "shapley", "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0}]
 COLUMNS = ("credited_conversions", "credited_value", "removal_effect_conversions", "removal_effect_value")
 TOLERANCE = 1e-12
 
@@ -27,13 +27,13 @@ def path_rows(db):
     """Paths as model_oracle.py wants them; a database's have no times, so models have no lookback here."""
     for person, name, taken in db.execute("SELECT person, refund_of, revenue_minor FROM conversion WHERE kind = 'refund'"):
         yield {"table": "conversion", "kind": "refund", "person": person, "refund_of": name, "minor": taken}
-    for person, name, kind, conversion, channels, minor, currency in db.execute(
-            "SELECT p.person, p.path_key, p.kind, c.type, p.channels, p.revenue_minor, coalesce(p.currency, '') FROM path AS p "
+    for person, name, kind, conversion, channels, minor, currency, reset in db.execute(
+            "SELECT p.person, p.path_key, p.kind, c.type, p.channels, p.revenue_minor, coalesce(p.currency, ''), c.reset_from FROM path AS p "
             "LEFT JOIN conversion AS c ON c.person = p.person AND c.conversion_id = p.path_key AND p.kind = 'converting'"):
         touches = [{"channel": name, "at": 0} for name in channels.split(" > ")] if channels else []
         if kind == "converting":
             yield {"table": "conversion", "kind": "conversion", "type": conversion, "currency": currency, "touches": touches, "at": 0,
-                   "minor": minor, "person": person, "id": name}
+                   "minor": minor, "person": person, "id": name, "reset_from": reset}
         else:
             yield {"table": "profile", "open_path": touches}
 

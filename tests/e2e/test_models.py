@@ -27,7 +27,7 @@ MODELS = [
     {"name": "shao", "kind": "shao_li", "order": 1, "ignore": 0, "types": []},
 ]
 for model in MODELS:
-    model["lookback_h"] = 0
+    model["lookback_h"] = model["reset"] = 0
 
 
 def configuration(models):

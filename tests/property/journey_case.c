@@ -31,6 +31,7 @@ struct test_case {
     struct journey_config journey;
     struct model models[MODELS_CONFIGURED_MAX];
     struct str types[MODELS_CONFIGURED_MAX][TYPES_MAX];
+    struct str leads[TYPES_MAX], opportunities[TYPES_MAX];
     struct touchpoint events[EVENTS_MAX];
     size_t events_count;
 };
@@ -65,22 +66,42 @@ static int64_t number(struct json object, const char *name)
     return json_int(member(object, name));
 }
 
+static size_t read_types(struct json types, struct str out[TYPES_MAX])
+{
+    struct json_iterator iterator;
+    struct json type;
+    struct str key;
+    size_t count = 0;
+    json_iterate(types, &iterator);
+    for (; json_next(&iterator, &key, &type); count++) {
+        check(count < TYPES_MAX);
+        out[count] = json_text(type);
+    }
+    return count;
+}
+
 static void read_model(struct json json, struct str *types, struct model *out)
 {
     struct json_iterator iterator;
     struct json type;
     struct str key;
+    int rule = rule_model_from_name(json_text(member(json, "kind")));
     *out = (struct model){.name = json_text(member(json, "name")),
         .kind = model_kind_of(json_text(member(json, "kind"))),
+        .rule = rule < 0 ? RULE_MODEL_UNKNOWN : (enum rule_model)rule,
+        .config = rule_config_default(),
+        .reset = number(json, "reset"),
         .order = (int)number(json, "order"),
         .ignore_nulls = number(json, "ignore"),
         .conversion_types = types,
         .lookback_micros = number(json, "lookback_h") * HOUR_MICROS};
-    json_iterate(member(json, "types"), &iterator);
-    for (; json_next(&iterator, &key, &type); out->conversion_types_count++) {
-        check(out->conversion_types_count < TYPES_MAX);
-        types[out->conversion_types_count] = json_text(type);
-    }
+    out->conversion_types_count = read_types(member(json, "types"), types);
+    out->config.half_life_micros = number(json, "half_life_h") * HOUR_MICROS;
+    json_iterate(member(json, "weights"), &iterator);
+    uint32_t *const weights[] = {
+        &out->config.custom.first, &out->config.custom.middle, &out->config.custom.last};
+    for (size_t i = 0; i < 3 && json_next(&iterator, &key, &type); i++)
+        *weights[i] = (uint32_t)json_int(type);
     require(model_set_version(out, STR("")), "version");
 }
 
@@ -110,6 +131,11 @@ static void read_config(struct json json, struct test_case *out)
     out->journey.path_touches_max = (size_t)number(config, "path_max");
     out->journey.timeline_events_max = number(config, "events_max");
     out->journey.cache_bytes_max = (size_t)number(config, "cache");
+    out->journey.lead_types = out->leads;
+    out->journey.lead_types_count = read_types(member(config, "leads"), out->leads);
+    out->journey.opportunity_types = out->opportunities;
+    out->journey.opportunity_types_count =
+        read_types(member(config, "opportunities"), out->opportunities);
     read_models(config, out);
     out->namespaces = *namespace_table_default();
     for (size_t i = 0; i < out->namespaces.count; i++) {
@@ -288,6 +314,7 @@ static void write_path(struct writer *writer, const struct conversion *row)
         put_text(writer, "medium", touch->medium);
         put_text(writer, "campaign", touch->campaign);
         put_text(writer, "message", touch->message);
+        put_int(writer, "milestones", touch->milestones);
         put(writer, "}");
     }
     put(writer, "]");
@@ -301,6 +328,7 @@ static void write_credits(struct writer *writer, const struct conversion *row)
         const struct credit *credit = &row->credits[i];
         put(writer, i ? ",{" : "{");
         put_text(writer, "model", str_of(rule_model_name(credit->model)));
+        put_text(writer, "name", credit->name);
         put_int(writer, "touch", credit->touch_index);
         put_int(writer, "ppb", credit->weight_ppb);
         put_int(writer, "minor", credit->revenue_minor);
@@ -324,6 +352,7 @@ static int write_conversion(void *context, struct str key, struct str value)
     put_text(writer, "refund_of", row.refund_of);
     put_int(writer, "at", row.occurred_at);
     put_int(writer, "minor", row.revenue_minor);
+    put_int(writer, "reset_from", row.reset_from);
     put_text(writer, "currency", row.currency);
     write_path(writer, &row);
     write_credits(writer, &row);

@@ -25,7 +25,7 @@ def paths(rows, model):
             back[row["person"], row["refund_of"]] += row["minor"]
     for row in rows:
         if row["table"] == "conversion" and row["kind"] == "conversion" and (not model["types"] or row["type"] in model["types"]):
-            seen = [t["channel"] for t in row["touches"]
+            seen = [t["channel"] for t in row["touches"][row["reset_from"] if model["reset"] else 0:]
                     if not model["lookback_h"] or row["at"] - t["at"] <= model["lookback_h"] * 3_600_000_000]
             yield "converting", row["currency"], seen, row["minor"] + back[row["person"], row["id"]]
         elif row["table"] == "profile" and row["open_path"]:
@@ -36,6 +36,8 @@ def paths(rows, model):
 def counts(rows, models):
     found = collections.defaultdict(lambda: [0, 0])
     for model in models:
+        if model["kind"] != "markov" and not model["kind"].startswith("sha"):
+            continue  # a rule
         for outcome, currency, channels, minor in paths(rows, model):
             markov = model["kind"] == "markov"
             for left, entered in transitions(channels, model["order"]) if markov else [coalition(channels, model["kind"])]:

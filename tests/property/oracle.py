@@ -116,7 +116,7 @@ class Moment:
         self.own_channel = event.get("channel", "")
         self.rule_channel = toy_channel(self)
         self.channel = self.own_channel or self.rule_channel
-        self.session, self.touch, self.implied = None, "none", False
+        self.session, self.touch, self.implied, self.milestones = None, "none", False, 0
 
     def minor(self, name="revenue"):
         amount = decimal.Decimal(self.purchase.get(name, "0")) * 10 ** EXPONENT[self.purchase.get("currency", "")]
@@ -219,8 +219,24 @@ def position(count, first, middle, last):
     return [Fraction(first)] + [Fraction(middle, count - 2)] * (count - 2) + [Fraction(last)]
 
 
-def weights_of(model, path):
+def milestones(path, part, close):
+    """First, lead, opportunity and perhaps the last get their parts, which add up; the others share what is left of 10 %."""
+    weights = [Fraction(0)] * len(path)
+    reached = [0] + [next(i for i, m in enumerate(path) if m.milestones & bit) for bit in (1, 2) if any(m.milestones & bit for m in path)]
+    for i in reached + ([len(path) - 1] if close else []):
+        weights[i] += Fraction(part)
+    others = weights.count(0)
+    return [w or Fraction(1, 10) / others for w in weights]
+
+
+def weights_of(model, path, half_life=HALF_LIFE, custom=(1, 1, 1)):
     count = len(path)
+    if model == "w_shape":
+        return milestones(path, "3/10", False)
+    if model == "full_path":
+        return milestones(path, "225/1000", True)
+    if model == "custom":
+        return position(count, *custom) if count != 2 or custom[0] + custom[2] else [1, 1]
     if model == "first":
         return [1] + [0] * (count - 1)
     if model == "last":
@@ -231,30 +247,49 @@ def weights_of(model, path):
     if model == "linear":
         return [1] * count
     if model == "time_decay":
-        return [Fraction(decimal.Decimal(2) ** (decimal.Decimal(m.at - path[-1].at) / HALF_LIFE)) for m in path]
+        return [Fraction(decimal.Decimal(2) ** (decimal.Decimal(m.at - path[-1].at) / half_life)) for m in path]
     return position(count, *{"position": (40, 20, 40), "j_shape": (20, 20, 60), "inverse_j": (60, 20, 20)}[model])
 
 
-def credits_of(path, revenue):
-    rows = []
-    for model in MODELS:
-        if not path:
-            rows.append({"model": model, "touch": -1, "ppb": WHOLE, "minor": revenue})
+def is_rule(model):
+    return model["kind"] in MODELS + ["w_shape", "full_path", "custom", "participation"]
+
+
+def credits_by(model, name, path, begin, revenue, **parameters):
+    """Of one model that sees the path from `begin` on."""
+    seen = path[begin:]
+    if not seen:
+        return [{"model": model, "name": name, "touch": -1, "ppb": WHOLE, "minor": revenue}]
+    if model == "participation":
+        first = {m.channel: i for i, m in reversed(list(enumerate(seen)))}
+        return [{"model": model, "name": name, "touch": begin + i, "ppb": WHOLE, "minor": revenue} for i in sorted(first.values())]
+    weights = weights_of(model, seen, **parameters)
+    return [{"model": model, "name": name, "touch": begin + i, "ppb": ppb, "minor": minor}
+            for i, (ppb, minor) in enumerate(zip(split(WHOLE, weights), split(revenue, weights))) if ppb or minor]
+
+
+def credits_of(path, m, reset_from, config):
+    revenue = m.minor()
+    rows = [row for model in MODELS for row in credits_by(model, "", path, 0, revenue)]
+    for model in config["models"]:
+        if not is_rule(model) or model["types"] and m.type not in model["types"]:
             continue
-        weights = weights_of(model, path)
-        for i, (ppb, minor) in enumerate(zip(split(WHOLE, weights), split(revenue, weights))):
-            if ppb or minor:
-                rows.append({"model": model, "touch": i, "ppb": ppb, "minor": minor})
+        begin = reset_from if model["reset"] else 0
+        while model["lookback_h"] and begin < len(path) and m.at - path[begin].at > model["lookback_h"] * 3_600_000_000:
+            begin += 1
+        rows += credits_by(model["kind"], model["name"], path, begin, revenue, half_life=model["half_life_h"] * 3_600_000_000,
+                           custom=model["weights"])
     return rows
 
 
 def refund_credits(original, before, after):
-    rows = []
-    for model in MODELS:
-        of_model = [c for c in original if c["model"] == model]
+    rows, groups = [], collections.defaultdict(list)
+    for c in original:
+        groups[c["model"], c["name"], c["touch"] if c["model"] == "participation" else None].append(c)
+    for of_model in groups.values():
         weights = [c["minor"] for c in of_model]
         for credit, was, now in zip(of_model, split(before, weights), split(after, weights)):
-            rows.append({"model": model, "touch": credit["touch"], "ppb": 0, "minor": was - now})
+            rows.append(dict(credit, ppb=0, minor=was - now))
     return rows
 
 
@@ -276,7 +311,8 @@ def find_conversions(timeline, config):
             path = touches[previous if config["reset"] else 0:][-config["path_max"]:]
             hours = {True: config["lookback_impression_h"], False: config["lookback_h"]}
             path = [t for t in path if m.at - t.at <= hours[t.touch == "impression"] * 3600 * 1_000_000]
-            row = conversion_row(m, name, path, m.minor())
+            before = {id(t) for t in touches[:previous]}
+            row = conversion_row(m, name, path, sum(id(t) in before for t in path), config)
             rows.append(row)
             previous = len(touches)
             if m.order_id:
@@ -284,16 +320,18 @@ def find_conversions(timeline, config):
                 rows += refund_rows(row, [r for r in refunds if r.order_id == m.order_id])
         if earns and not m.implied:
             touches.append(m)
+        if touches:
+            touches[-1].milestones |= (m.type in config["leads"]) | (m.type in config["opportunities"]) << 1
     return rows, touches[previous:][-config["path_max"]:]
 
 
-def conversion_row(m, name, path, revenue):
+def conversion_row(m, name, path, reset_from, config):
     return {"person": m.person.hex(), "id": name, "kind": "conversion", "event": m.key.hex(), "type": m.type, "order": m.order_id,
-            "refund_of": "", "at": m.at, "minor": revenue, "currency": m.purchase.get("currency", ""),
+            "refund_of": "", "at": m.at, "minor": m.minor(), "reset_from": reset_from, "currency": m.purchase.get("currency", ""),
             "touches": [{"event": t.key.hex(), "at": t.at, "kind": t.touch, "channel": t.channel, "source": t.campaign.get("source", ""),
                          "medium": t.campaign.get("medium", ""), "campaign": t.campaign.get("name", ""),
-                         "message": t.campaign.get("message", "")} for t in path],
-            "credits": credits_of(path, revenue)}
+                         "message": t.campaign.get("message", ""), "milestones": t.milestones} for t in path],
+            "credits": credits_of(path, m, reset_from, config)}
 
 
 def refund_rows(order, refunds):

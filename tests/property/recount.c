@@ -113,6 +113,8 @@ static int count_path(struct recount *recount, struct str currency, bool open, s
     int r = 0;
     for (size_t i = 0; r == 0 && i < recount->models_count; i++) {
         const struct model *model = &recount->models[i];
+        if (model_is_rule(model))
+            continue;
         bool shares_only =
             model->kind == MODEL_KIND_SHAPLEY || model->kind == MODEL_KIND_SHAPLEY_ORDERED;
         if (open && (model->ignore_nulls || shares_only))

@@ -141,9 +141,11 @@ def variants(rng, events):
 def random_models(rng):
     """What an operator may configure; counts of all partitions together must be those of the final paths."""
     kinds = ["markov"] * 4 + ["shapley"] * 2 + ["shapley_ordered", "shapley_rate", "shapley_paths", "shapley_paths_ordered", "shao_li"]
+    kinds += ["w_shape", "full_path", "custom", "participation"] * 2 + ["linear", "time_decay", "position", "last_non_direct"]
     return [{"name": f"m{n}", "kind": rng.choice(kinds), "order": rng.choice([1, 1, 2, 3, 6]), "ignore": int(rng.random() < .3),
              "types": rng.choice([[], [], ["order_completed"], ["store_purchase", "order_completed"]]),
-             "lookback_h": rng.choice([0, 0, 0, 4])} for n in range(rng.randint(0, 4))]
+             "lookback_h": rng.choice([0, 0, 0, 4]), "reset": int(rng.random() < .3), "half_life_h": rng.choice([24, 168]),
+             "weights": rng.choice([[1, 1, 1], [40, 20, 40], [0, 1, 0], [1000, 0, 3]])} for n in range(rng.randint(0, 6))]
 
 
 # ---- schedules ------------------------------------------------------------------------------------------------------------------
@@ -171,6 +173,8 @@ def random_case(seed, spec):
     config = {"session_s": 1800, "lookback_h": rng.choice([2160, 24]), "lookback_impression_h": rng.choice([24, 4]),
               "reset": int(rng.random() < .3), "impressions": int(rng.random() < .3), "path_max": rng.choice([1000, 1000, 2, 5]),
               "events_max": rng.choice([100000, 100000, 30, 12, 3]), "cache": rng.choice([1 << 28, 0, 5000])}
+    config["leads"] = rng.sample(["signed_in", "ticket_opened", "store_visited", "chat_started", "order_shipped"], rng.randint(0, 2))
+    config["opportunities"] = rng.sample(["product_viewed", "staff_consulted", "store_visited", "touch", "order_completed"], rng.randint(0, 2))
     config["models"] = [dict(m, ignore=int(m["ignore"] and m["kind"] == "markov")) for m in random_models(rng)]
     return {"case": seed, "up": rng.choice([1, 2, 5]), "down": rng.choice([2, 3, 1000]), "config": config, "events": events,
             "runs": [random_run(rng, len(events), pairs, n) for n in range(RUNS)]}
@@ -192,12 +196,13 @@ def near(found, wanted):
         shares = collections.Counter()
         for c in row["credits"]:
             if c["model"] == "time_decay":
-                shares[c["touch"]] += c[name]
+                shares[c["name"], c["touch"]] += c[name]
         return shares
 
     for name in ("ppb", "minor"):
         ours, theirs = decay(found, name), decay(wanted, name)
-        if sum(ours.values()) != sum(theirs.values()):
+        if any(sum(s for (model, _), s in ours.items() if model == of) != sum(s for (model, _), s in theirs.items() if model == of)
+               for of, _ in ours | theirs):
             return False
         if any(abs(ours[i] - theirs[i]) > DECAY_OFF_MAX for i in ours | theirs):
             return False

@@ -16,7 +16,7 @@
 /* Sums of each model must be whole. */
 static void expect_whole(const struct credits *credits, int64_t ppb, int64_t revenue)
 {
-    for (int m = RULE_MODEL_UNKNOWN + 1; m < RULE_MODEL_COUNT; m++) {
+    for (int m = RULE_MODEL_UNKNOWN + 1; m < RULE_MODEL_CONFIGURED; m++) {
         int64_t weights = 0, minor = 0;
         for (size_t i = 0; i < credits->count; i++) {
             if ((int)credits->items[i].model != m)
@@ -62,10 +62,48 @@ static void test_credits_of_conversion_without_touches_are_unattributed(void **s
     const struct rule_config config = rule_config_default();
     CLEANUP(credits_free) struct credits credits = {0};
     assert_int_equal(credits_of_conversion(&credits, &config, NULL, 0, 777), 0);
-    assert_int_equal(credits.count, RULE_MODEL_COUNT - 1);
+    assert_int_equal(credits.count, RULE_MODEL_CONFIGURED - 1);
     for (size_t i = 0; i < credits.count; i++)
         assert_int_equal(credits.items[i].touch_index, CREDIT_UNATTRIBUTED);
     expect_whole(&credits, CREDIT_WHOLE_PPB, 777);
+}
+
+/* Each channel has all of it, at its first touch, and gives it all back. */
+static void test_credits_add_rule_participation_does_not_sum(void **state)
+{
+    const struct rule_config config = rule_config_default();
+    const struct rule_touch touches[] = {
+        {0, .channel = 7}, {DAY, .channel = 5}, {2 * DAY, .channel = 7}, {3 * DAY, .channel = 9}};
+    const struct credit_rule rule = {STR("all"), RULE_MODEL_PARTICIPATION, &config, 1};
+    CLEANUP(credits_free) struct credits credits = {0};
+    CLEANUP(credits_free) struct credits refund = {0};
+    assert_int_equal(credits_of_conversion(&credits, &config, touches, 4, 1001), 0);
+    size_t before = credits.count;
+    assert_int_equal(credits_add_rule(&credits, &rule, touches, 4, 1001), 0);
+    assert_int_equal(credits.count, before + 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct credit *credit = &credits.items[before + i];
+        assert_int_equal(credit->touch_index, i + 1); /* of 5, 7, 9 behind the first touch */
+        assert_int_equal(credit->weight_ppb, CREDIT_WHOLE_PPB);
+        assert_int_equal(credit->revenue_minor, 1001);
+        assert_true(str_equal(credit->name, STR("all")));
+    }
+    assert_int_equal(credits_of_refund(&refund, credits.items, credits.count, 1, 1001), 0);
+    assert_int_equal(refund.count, credits.count);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(refund.items[before + i].revenue_minor, -1000);
+}
+
+static void test_credits_add_rule_that_sees_no_touch_is_unattributed(void **state)
+{
+    const struct rule_config config = rule_config_default();
+    const struct rule_touch touches[] = {{0, false}, {DAY, false}};
+    const struct credit_rule rule = {STR("late"), RULE_MODEL_LINEAR, &config, 2};
+    CLEANUP(credits_free) struct credits credits = {0};
+    assert_int_equal(credits_add_rule(&credits, &rule, touches, 2, 5), 0);
+    assert_int_equal(credits.count, 1);
+    assert_int_equal(credits.items[0].touch_index, CREDIT_UNATTRIBUTED);
+    assert_int_equal(credits.items[0].revenue_minor, 5);
 }
 
 static void test_credits_of_conversion_of_too_many_touches_fails(void **state)
@@ -142,6 +180,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_credits_of_conversion_of_fifty_dollars_are_as_published),
         cmocka_unit_test(test_credits_of_conversion_without_touches_are_unattributed),
+        cmocka_unit_test(test_credits_add_rule_participation_does_not_sum),
+        cmocka_unit_test(test_credits_add_rule_that_sees_no_touch_is_unattributed),
         cmocka_unit_test(test_credits_of_conversion_of_too_many_touches_fails),
         cmocka_unit_test(test_credits_of_refund_in_parts_leaves_every_touch_with_zero),
         cmocka_unit_test(test_credits_of_refund_of_a_damaged_original_fails),

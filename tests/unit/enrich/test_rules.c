@@ -63,6 +63,37 @@ static void test_rule_weights_last_non_direct_of_direct_only_is_the_last(void **
     EXPECT(RULE_MODEL_LAST_NON_DIRECT, only, 1);
 }
 
+#define LEAD RULE_TOUCH_LEAD
+#define OPPORTUNITY RULE_TOUCH_OPPORTUNITY
+
+static const struct rule_touch reached[] = {{0, false, 0, 0}, {DAY, true, 0, 0},
+    {2 * DAY, false, LEAD, 0}, {3 * DAY, true, OPPORTUNITY, 0}, {4 * DAY, false, LEAD, 0}};
+static const struct rule_touch at_once[] = {
+    {0, false, LEAD | OPPORTUNITY, 0}, {DAY, true, 0, 0}, {2 * DAY, true, 0, 0}};
+
+/* Source: ATTRIBUTION, "Rule models". */
+static void test_rule_weights_milestones_have_their_parts(void **state)
+{
+    EXPECT(RULE_MODEL_W_SHAPE, reached, .3, .05, .3, .3, .05);
+    EXPECT(RULE_MODEL_FULL_PATH, reached, .225, .1, .225, .225, .225);
+    EXPECT(RULE_MODEL_W_SHAPE, at_once, .9, .05, .05);
+    EXPECT(RULE_MODEL_FULL_PATH, at_once, .675, .1, .225);
+}
+
+static void test_rule_weights_milestones_that_are_absent_are_dropped(void **state)
+{
+    EXPECT(RULE_MODEL_W_SHAPE, only, 1);
+    EXPECT(RULE_MODEL_FULL_PATH, only, 1);
+    EXPECT(RULE_MODEL_W_SHAPE, two, .75, .25);
+    EXPECT(RULE_MODEL_FULL_PATH, two, .5, .5);
+}
+
+static void test_rule_weights_custom_is_thirds_where_nothing_is_said(void **state)
+{
+    EXPECT(RULE_MODEL_CUSTOM, four, 1. / 3, 1. / 6, 1. / 6, 1. / 3);
+    EXPECT(RULE_MODEL_CUSTOM, two, .5, .5);
+}
+
 static void test_rule_weights_linear_shares_alike(void **state)
 {
     EXPECT(RULE_MODEL_LINEAR, four, .25, .25, .25, .25);
@@ -135,6 +166,9 @@ int main(void)
         cmocka_unit_test(test_rule_weights_first_and_last_take_all),
         cmocka_unit_test(test_rule_weights_last_non_direct_passes_over_direct),
         cmocka_unit_test(test_rule_weights_last_non_direct_of_direct_only_is_the_last),
+        cmocka_unit_test(test_rule_weights_milestones_have_their_parts),
+        cmocka_unit_test(test_rule_weights_milestones_that_are_absent_are_dropped),
+        cmocka_unit_test(test_rule_weights_custom_is_thirds_where_nothing_is_said),
         cmocka_unit_test(test_rule_weights_linear_shares_alike),
         cmocka_unit_test(test_rule_weights_positions_of_one_two_and_four),
         cmocka_unit_test(test_rule_weights_position_with_empty_ends_still_weighs_two),

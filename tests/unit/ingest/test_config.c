@@ -158,6 +158,7 @@ static void test_config_models_default_and_sections(void **state)
     assert_int_equal(models[1].lookback_days, 7);
     assert_int_equal(models[1].conversion_types_count, 2);
     assert_string_equal(models[2].kind.data, "shapley_rate");
+    assert_false(models[1].reset);
     assert_int_equal(load(fixture, "[attribution]\nmodels =\n"), 0);
     assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
     assert_int_equal(config_models(fixture->config, &models), 2);
@@ -168,6 +169,50 @@ static void assert_unfinished(struct fixture *fixture, const char *text, const c
     assert_int_equal(load(fixture, text), 0);
     assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
     assert_non_null(strstr(fixture->problem.text, wanted));
+}
+
+static void test_config_models_of_rules_have_parameters(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_model *models = NULL;
+    assert_int_equal(
+        load(fixture, "[attribution]\nmodels = w_shape\n[journey]\nlead_types = signed_up\n"
+                      "[model ends]\nkind = custom\nweights = 3:0:1000\njourney = reset\n"
+                      "[model week]\nkind = time_decay\nhalf_life_days = 2\n"),
+        0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    assert_int_equal(config_models(fixture->config, &models), 3);
+    assert_string_equal(models[0].name.data, "w_shape");
+    assert_string_equal(models[1].kind.data, "custom");
+    assert_true(models[1].reset);
+    assert_int_equal(models[1].weights[0], 3);
+    assert_int_equal(models[1].weights[1], 0);
+    assert_int_equal(models[1].weights[2], 1000);
+    assert_int_equal(models[2].half_life_days, 2);
+    assert_int_equal(models[2].weights[1], 1);
+}
+
+static void test_config_models_of_rules_that_cannot_be_are_named(void **state)
+{
+    static const char *const cases[][2] = {
+        {"[model participation]\nkind = markov\n", "not of a markov"},
+        {"[model markov]\nkind = linear\n", "not of a linear"},
+        {"[model a]\nkind = full_path\n", "needs [journey] lead_types"},
+        {"[model a]\nkind = linear\nweights = 1:2:1\n", "weights is of custom"},
+        {"[model a]\nkind = custom\nweights = 1:2\n", "FIRST:MIDDLE:LAST"},
+        {"[model a]\nkind = custom\nweights = 1:2:1001\n", "to 1000"},
+        {"[model a]\nkind = custom\nweights = 0:0:0\n", "not all 0"},
+        {"[model a]\nkind = linear\nhalf_life_days = 3\n", "is of time_decay"},
+        {"[model a]\nlookback_days = 91\n", "over the 90 of [journey]"},
+        {"[model a]\njourney = reuse\n[journey]\njourney = reset\n",
+            "needs [journey] journey = reuse"},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config_free(&fixture->config);
+        assert_int_equal(config_new(&fixture->config), 0);
+        assert_unfinished(fixture, cases[i][0], cases[i][1]);
+    }
 }
 
 static void test_config_models_that_cannot_be_are_named(void **state)
@@ -379,6 +424,8 @@ int main(void)
         CASE(test_config_load_values_of_each_type),
         CASE(test_config_load_bad_value_says_what_was_wanted),
         CASE(test_config_models_default_and_sections),
+        CASE(test_config_models_of_rules_have_parameters),
+        CASE(test_config_models_of_rules_that_cannot_be_are_named),
         CASE(test_config_models_that_cannot_be_are_named),
         CASE(test_config_environment_unknown_key_of_known_section_is_an_error),
         CASE(test_config_set_names),

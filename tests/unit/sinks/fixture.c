@@ -120,7 +120,7 @@ static size_t fill_credits(const struct made_conversion *made, struct credit *cr
 {
     size_t count = 0;
     bool refund = made->refund_of != NULL;
-    for (int model = RULE_MODEL_FIRST; model < RULE_MODEL_COUNT; model++) {
+    for (int model = RULE_MODEL_FIRST; model < RULE_MODEL_CONFIGURED; model++) {
         struct credit *credit = &credits[count++];
         credit_init(credit);
         credit->model = (enum rule_model)model;
@@ -144,7 +144,7 @@ void list_conversion(struct list *list, const struct made_conversion *made)
 {
     struct conversion conversion;
     struct path_touch touches[16];
-    struct credit credits[2 * RULE_MODEL_COUNT];
+    struct credit credits[2 * RULE_MODEL_CONFIGURED];
     struct buf value = {0};
     char key[512];
     check(made->channels_count <= 16);

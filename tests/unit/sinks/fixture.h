@@ -4,7 +4,7 @@
 #pragma once
 
 #include "ingest/stream/stream.h"
-#include "schemas/conversion.avro.h"
+#include "enrich/attribution/rules.h"
 #include "schemas/hash.h"
 #include "schemas/model_count.avro.h"
 #include "schemas/stitched.avro.h"
