@@ -200,7 +200,10 @@ static int open_parts(struct embedded *embedded, bool bulk)
         access(embedded->database, F_OK) != 0 && (bulk || local_log_end(embedded->local) > 0);
     r = sqlite_sink_open(&embedded->sink, embedded->database,
         &(struct database_options){.first_load = embedded->first_load,
-            .namespaces = settings->door.identifiers.namespaces});
+            .namespaces = settings->door.identifiers.namespaces,
+            .models = settings->models,
+            .models_count = settings->journey.models_count,
+            .touch_credit = config_bool(settings->config, OPTION_ATTRIBUTION_TOUCH_CREDIT)});
     if (r < 0)
         return r;
     if (!embedded->first_load && local_whole_to(embedded->local) > 0)

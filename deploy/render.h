@@ -11,7 +11,7 @@
 
 #include "schemas/arena.h"
 
-#define RENDER_COLUMNS_MAX 24
+#define RENDER_COLUMNS_MAX 80
 
 enum render_align {
     RENDER_LEFT,

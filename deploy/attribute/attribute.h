@@ -152,10 +152,6 @@ struct attribute_touches {
  * attribute_solve(). The input must outlive `out`, which is freed after an error too. */
 MUST_CHECK int attribute_touches_solve(
     struct attribute_input *input, struct attribute_touches *out);
-/* The same from what attribute_solve() gave, whatever the models; those of rules may only be asked
- * for where a path's channels say all. */
-MUST_CHECK int attribute_touches_fit(struct attribute_input *input,
-    const struct attribute_answer *answers, size_t count, struct attribute_touches *out);
 /* Credits of a path by the model at that place, for one conversion of `revenue`, until the next
  * call in touches->credits: only touches that have some. channels: numbers in input->set. count 0:
  * unattributed. Errors: ERR_TOO_MANY over SPLIT_COUNT_MAX touches, ERR_NO_MEMORY. */
@@ -175,53 +171,6 @@ MUST_CHECK int attribute_write_paths(struct attribute_input *input, FILE *out);
 #define ATTRIBUTE_CURRENCY_SIZE 8
 MUST_CHECK int attribute_read_database(
     struct attribute_input *input, const char *path, char currency[ATTRIBUTE_CURRENCY_SIZE]);
-/* Keeps the answers in model_channel as a run, and the credits of conversions by solved models in
- * model_credit, instead of those that were last kept so; in one transaction. */
-MUST_CHECK int attribute_save(const char *path, const char *currency,
-    const struct attribute_answer *answers, size_t count, struct attribute_touches *touches);
-
-/* ---- credits of its conversions by solved models (stored.c) ---- */
-
-struct sqlite3;
-
-/* A row of table conversion. */
-struct attribute_conversion {
-    struct str person; /* KEY_SIZE bytes */
-    struct str conversion_id;
-    struct str refund_of; /* of a refund; empty: it is a conversion */
-    int64_t occurred_at;
-    int64_t revenue_minor;
-    int64_t credit_first, credit_count;
-};
-
-struct attribute_touch_credit {
-    size_t place; /* of the model in options->models */
-    int64_t touch_index;
-    struct str touch_event_key; /* empty: unattributed */
-    struct str channel;
-    int64_t weight_ppb;
-    int64_t revenue_minor;
-};
-
-struct attribute_stored;
-
-/* For the journeys that touches->input was read from. touches and db outlive it; touches may be
- * NULL inside attribute_stored_close(). Errors: as database_prepare(), ERR_NO_MEMORY. Threads: one.
- */
-MUST_CHECK int attribute_stored_open(
-    struct attribute_stored **out, struct sqlite3 *db, struct attribute_touches *touches);
-void attribute_stored_close(struct attribute_stored **stored);
-
-/* Gives the credits of a conversion, by model, then touch: weights of each model sum to
- * CREDIT_WHOLE_PPB, amounts to the revenue. A refund takes back in proportion of its original, and
- * a whole one leaves exactly zero. found: as in sinks/sqlite/read.h. */
-MUST_CHECK int attribute_stored_credits(struct attribute_stored *stored,
-    const struct attribute_conversion *conversion,
-    int (*found)(void *context, const struct attribute_touch_credit *credit), void *context);
-
-/* Solves the configured models from what the pipeline counted, all currencies, and keeps them as a
- * run like the sink's. *out is freed by model_answers_free(). Errors: as the database's. */
-MUST_CHECK int attribute_save_counted(const char *path, struct model_answers *out);
 
 /* Writes rows. Errors: ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int attribute_write_answers(

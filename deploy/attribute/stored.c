@@ -1,185 +1,248 @@
-/* A conversion's touches are those of its linear credits, which every touch has one of. */
+/* Answers are model_answers throughout: what is printed is what is kept. */
+#include "deploy/attribute/stored.h"
+
+#include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "deploy/attribute/attribute.h"
 #include "schemas/error.h"
-#include "schemas/hash.h"
 #include "sinks/sqlite/database.h"
+#include "sinks/sqlite/model_credits.h"
+#include "sinks/sqlite/model_list.h"
 
-struct stored_touch {
-    uint8_t event_key[KEY_SIZE];
-    uint32_t channel;
-};
+#define DISTANCE_SAID 1e-6 /* part of all conversions: below it is the fit's own error */
 
-struct attribute_stored {
-    struct attribute_touches *touches;
-    sqlite3_stmt *path;     /* touches of a conversion */
-    sqlite3_stmt *original; /* of a refund: its order's revenue, and what was refunded before */
-    struct stored_touch *items;
-    uint32_t *channels;
-    size_t count, room;
-    bool touched;         /* there are touches; else the one row is unattributed */
-    struct credits taken; /* of a refund */
-};
-
-int attribute_stored_open(
-    struct attribute_stored **out, sqlite3 *db, struct attribute_touches *touches)
+int attribute_stored_open(struct attribute_stored *out, const char *path)
 {
-    struct attribute_stored *stored = calloc(1, sizeof *stored);
-    if (!stored)
-        return ERR_NO_MEMORY;
-    stored->touches = touches;
-    int r = database_prepare(db,
-        "SELECT touch_index, touch_event_key, channel FROM attribution_credit "
-        "WHERE credit_row >= ?1 AND credit_row < ?1 + ?2 AND model = 'linear' "
-        "ORDER BY touch_index",
-        &stored->path);
-    if (r == 0)
-        r = database_prepare(db,
-            "SELECT o.revenue_minor, coalesce((SELECT -sum(r.revenue_minor) FROM conversion AS r "
-            "WHERE r.person = ?1 AND r.kind = 'refund' AND r.refund_of = ?2 "
-            "AND (r.occurred_at, r.conversion_id) < (?3, ?4)), 0) "
-            "FROM conversion AS o WHERE o.person = ?1 AND o.conversion_id = ?2",
-            &stored->original);
-    if (r < 0) {
-        attribute_stored_close(&stored);
-        return r;
-    }
-    *out = stored;
-    return 0;
+    CLEANUP(database_close) sqlite3 *db = NULL;
+    *out = (struct attribute_stored){.models = NULL};
+    int r = database_open_reader(&db, path);
+    return r < 0 ? r : model_list_read(db, &out->arena, &out->models, &out->models_count);
 }
 
-void attribute_stored_close(struct attribute_stored **out)
+void attribute_stored_close(struct attribute_stored *stored)
 {
-    struct attribute_stored *stored = *out;
-    if (!stored)
-        return;
-    sqlite3_finalize(stored->path);
-    sqlite3_finalize(stored->original);
-    credits_free(&stored->taken);
-    free(stored->items);
-    free(stored->channels);
-    free(stored);
-    *out = NULL;
+    model_answers_free(&stored->counted);
+    model_answers_free(&stored->answers);
+    arena_free(&stored->arena);
+    *stored = (struct attribute_stored){.models = NULL};
 }
 
-static int grow(struct attribute_stored *stored)
+const struct model *attribute_stored_model(const struct attribute_stored *stored, struct str name)
 {
-    if (stored->count < stored->room)
-        return 0;
-    size_t room = stored->room ? stored->room * 2 : 64;
-    struct stored_touch *items = realloc(stored->items, room * sizeof *items);
-    if (!items)
-        return ERR_NO_MEMORY;
-    stored->items = items;
-    uint32_t *channels = realloc(stored->channels, room * sizeof *channels);
-    if (!channels)
-        return ERR_NO_MEMORY;
-    stored->channels = channels;
-    stored->room = room;
-    return 0;
+    for (size_t i = 0; i < stored->models_count; i++)
+        if (str_equal(stored->models[i].name, name))
+            return &stored->models[i];
+    return NULL;
 }
 
-static int take_touch(struct attribute_stored *stored)
+/* ---- answers ---- */
+
+static int read_unit(sqlite3 *db, const char *currency, double *unit)
 {
-    struct str key = column_text(stored->path, 1);
-    if (sqlite3_column_int64(stored->path, 0) < 0)
-        return 0;
-    if (key.size != KEY_SIZE || sqlite3_column_int64(stored->path, 0) != (int64_t)stored->count)
-        return ERR_STATE;
-    int r = grow(stored);
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        db, "SELECT coalesce(max(minor_per_major), 1) FROM currency WHERE currency = ?1", &select);
     if (r < 0)
         return r;
-    struct stored_touch *touch = &stored->items[stored->count];
-    memcpy(touch->event_key, key.data, KEY_SIZE);
-    r = path_set_channel(
-        &stored->touches->input->set, column_text(stored->path, 2), &touch->channel);
-    stored->channels[stored->count] = touch->channel;
-    stored->count += r == 0;
-    return r;
+    bind_text(select, 1, str_of(currency));
+    int code = sqlite3_step(select);
+    *unit = sqlite3_column_double(select, 0);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
 }
 
-static int read_touches(
-    struct attribute_stored *stored, const struct attribute_conversion *conversion)
+/* A rule's channels, as its credits sum. */
+static int answer_rule(struct attribute_stored *stored, sqlite3 *db,
+    const struct attribute_wanted *wanted, const char *currency)
 {
-    int code = SQLITE_DONE, r = 0;
-    stored->count = 0;
-    sqlite3_bind_int64(stored->path, 1, conversion->credit_first);
-    sqlite3_bind_int64(stored->path, 2, conversion->credit_count);
-    while (r == 0 && (code = sqlite3_step(stored->path)) == SQLITE_ROW)
-        r = take_touch(stored);
-    sqlite3_reset(stored->path);
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(db,
+        "SELECT channel, credited_conversions, credited_revenue, credited_revenue_minor "
+        "FROM v_channel_attribution WHERE model = ?1 AND coalesce(currency, '') = ?2 "
+        "ORDER BY channel = '(unattributed)', channel",
+        &select);
+    if (r < 0)
+        return r;
+    bind_text(select, 1, wanted->model->name);
+    bind_text(select, 2, str_of(currency));
+    int code = SQLITE_DONE;
+    while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW) {
+        struct model_answer answer = {
+            .model = str_of(wanted->name),
+            .currency = str_of(currency),
+            .credit = {sqlite3_column_double(select, 1), sqlite3_column_double(select, 2), NAN, NAN,
+                NAN, NAN},
+            .revenue_minor = sqlite3_column_int64(select, 3),
+        };
+        r = arena_dup(&stored->arena, column_text(select, 0), &answer.channel);
+        if (r == 0)
+            r = model_answers_add(&stored->answers, &answer);
+    }
+    sqlite3_finalize(select);
     return r < 0 ? r : database_error(code);
 }
 
-/* What the order of a refund was worth, and how much of it was refunded before. */
-static int read_original(struct attribute_stored *stored, const struct attribute_conversion *refund,
-    int64_t *revenue, int64_t *before)
+static int answer_counted(
+    struct attribute_stored *stored, const struct attribute_wanted *wanted, const char *currency)
 {
-    bind_blob(stored->original, 1, refund->person);
-    bind_text(stored->original, 2, refund->refund_of);
-    sqlite3_bind_int64(stored->original, 3, refund->occurred_at);
-    bind_text(stored->original, 4, refund->conversion_id);
-    int code = sqlite3_step(stored->original);
-    if (code == SQLITE_ROW) {
-        *revenue = sqlite3_column_int64(stored->original, 0);
-        *before = sqlite3_column_int64(stored->original, 1);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < stored->counted.count; i++) {
+        const struct model_answer *answer = &stored->counted.items[i];
+        if (str_equal(answer->model, wanted->model->name) &&
+            str_equal(answer->currency, str_of(currency)))
+            r = model_answers_add(&stored->answers, answer);
     }
-    sqlite3_reset(stored->original);
-    return code == SQLITE_DONE ? ERR_STATE : database_error(code);
-}
-
-static int credit(struct attribute_stored *stored, size_t place,
-    const struct attribute_conversion *conversion, int64_t original, int64_t before,
-    const struct credits **out)
-{
-    struct attribute_touches *touches = stored->touches;
-    bool refund = conversion->refund_of.size > 0;
-    int r = attribute_touches_credit(touches, place, stored->channels, stored->count,
-        refund ? original : conversion->revenue_minor);
-    *out = &touches->credits;
-    if (r == 0 && refund) {
-        r = credits_of_refund(&stored->taken, touches->credits.items, touches->credits.count,
-            before, before - conversion->revenue_minor);
-        *out = &stored->taken;
-    }
+    if (r == 0)
+        stored->solved[stored->solved_count++] = *wanted->model;
     return r;
 }
 
-static int give(const struct attribute_stored *stored, size_t place, const struct credit *credit,
-    int (*found)(void *context, const struct attribute_touch_credit *credit), void *context)
+/* One that was solved by kind: `count` rows, which sum to the revenue of all paths. */
+static int answer_kind(struct attribute_stored *stored, const struct attribute_input *input,
+    const struct attribute_wanted *wanted, const struct attribute_answer *rows, size_t count,
+    const char *currency, double unit)
 {
-    struct attribute_touch_credit row = {
-        .place = place,
-        .touch_index = credit->touch_index,
-        .channel = str_of(ATTRIBUTE_UNATTRIBUTED),
-        .weight_ppb = credit->weight_ppb,
-        .revenue_minor = credit->revenue_minor,
+    const struct attribute_options *options = input->options;
+    int model = options->models[wanted->place];
+    size_t from = stored->answers.count;
+    const struct model made = {
+        .name = str_of(wanted->name),
+        .kind = model_kind_of(str_of(attribute_model_name(model))),
+        .order = options->order,
+        .ignore_nulls = options->ignore_nulls,
     };
-    if (credit->touch_index >= 0) {
-        const struct stored_touch *touch = &stored->items[credit->touch_index];
-        row.touch_event_key = str_make(touch->event_key, KEY_SIZE);
-        row.channel = stored->touches->input->set.channels[touch->channel];
-    }
-    return found(context, &row);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = model_answers_add(
+            &stored->answers, &(struct model_answer){
+                                  .model = made.name,
+                                  .kind = made.kind,
+                                  .currency = str_of(currency),
+                                  .channel = rows[i].channel,
+                                  .credit = {rows[i].conversions, rows[i].value, rows[i].effect,
+                                      rows[i].value_effect, rows[i].low, rows[i].high},
+                              });
+    if (r == 0)
+        r = model_answers_round(&stored->answers, from, unit, llround(input->set.value * unit));
+    if (r == 0 && !model_is_rule(&made))
+        stored->solved[stored->solved_count++] = made;
+    return r;
 }
 
-int attribute_stored_credits(struct attribute_stored *stored,
-    const struct attribute_conversion *conversion,
-    int (*found)(void *context, const struct attribute_touch_credit *credit), void *context)
+static int answer_all(struct attribute_stored *stored, sqlite3 *db, struct attribute_input *input,
+    const struct attribute_answer *rows, size_t block, const char *currency)
 {
-    const struct attribute_options *options = stored->touches->input->options;
-    int64_t original = 0, before = 0;
-    int r = read_touches(stored, conversion);
-    if (r == 0 && conversion->refund_of.size)
-        r = read_original(stored, conversion, &original, &before);
-    for (size_t i = 0; r == 0 && i < options->models_count; i++) {
-        const struct credits *credits;
-        if (options->models[i] <= ATTRIBUTE_PARTICIPATION)
-            continue; /* the pipeline's own */
-        r = credit(stored, i, conversion, original, before, &credits);
-        for (size_t k = 0; r == 0 && k < credits->count; k++)
-            r = give(stored, i, &credits->items[k], found, context);
+    double unit = 1;
+    int r = read_unit(db, currency, &unit);
+    for (size_t i = 0; r == 0 && i < stored->wanted_count; i++) {
+        const struct attribute_wanted *wanted = &stored->wanted[i];
+        if (!wanted->model)
+            r = answer_kind(
+                stored, input, wanted, rows + wanted->place * block, block, currency, unit);
+        else if (model_is_rule(wanted->model))
+            r = answer_rule(stored, db, wanted, currency);
+        else
+            r = answer_counted(stored, wanted, currency);
     }
     return r;
+}
+
+int attribute_stored_answer(struct attribute_stored *stored, struct attribute_input *input,
+    const char *path, const char *currency)
+{
+    CLEANUP(database_close) sqlite3 *db = NULL;
+    struct attribute_answer *rows = NULL;
+    size_t count = 0, kinds = input->options->models_count;
+    bool counted = false;
+    model_answers_free(&stored->counted);
+    model_answers_free(&stored->answers);
+    stored->solved_count = 0;
+    for (size_t i = 0; i < stored->wanted_count; i++)
+        counted |= stored->wanted[i].model && !model_is_rule(stored->wanted[i].model);
+    int r = database_open_reader(&db, path);
+    if (r == 0 && counted)
+        r = model_table_solve(db, &stored->counted);
+    if (r == 0 && kinds)
+        r = attribute_solve(input, &rows, &count);
+    if (r == 0)
+        r = answer_all(stored, db, input, rows, kinds ? count / kinds : 0, currency);
+    free(rows);
+    return r;
+}
+
+/* ---- keeping ---- */
+
+void attribute_tell_distances(
+    const struct attribute_options *options, const struct model_credits *credits)
+{
+    for (size_t i = 0; i < model_credits_count(credits); i++) {
+        const struct model_fitted fitted = model_credits_fitted(credits, i);
+        if (fitted.distance > DISTANCE_SAID)
+            (void)fprintf(options->messages,
+                "%s: %.*s: touches of %.4f %% of the conversions are of other channels than the "
+                "model says: their paths leave no choice\n",
+                options->name, (int)fitted.model->name.size, fitted.model->name.data,
+                fitted.distance * 100);
+    }
+}
+
+static int begin(sqlite3 **db, const char *path)
+{
+    int r = database_open(db, path, NULL);
+    return r < 0 ? r : database_run(*db, "BEGIN IMMEDIATE");
+}
+
+/* Both tables of a run. */
+static int keep(sqlite3 *db, const struct model_answers *answers, const struct model *models,
+    size_t count, const struct attribute_options *options)
+{
+    CLEANUP(model_credits_close) struct model_credits *credits = NULL;
+    struct timespec now;
+    int64_t run_id = 0;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    int64_t as_of = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    int r = model_table_save(db, answers, as_of, &run_id);
+    if (r == 0)
+        r = model_credits_open(&credits, db, models, count, answers);
+    if (r == 0)
+        attribute_tell_distances(options, credits);
+    return r < 0 ? r : model_credits_save(credits, run_id, as_of);
+}
+
+/* Credits of the configuration's rules stand in the database already. */
+int attribute_stored_save(const struct attribute_stored *stored,
+    const struct attribute_options *options, const char *path)
+{
+    CLEANUP(database_close) sqlite3 *db = NULL;
+    CLEANUP(model_answers_free) struct model_answers kept = {.count = 0};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < stored->answers.count; i++) {
+        const struct model_answer *answer = &stored->answers.items[i];
+        const struct model *model = attribute_stored_model(stored, answer->model);
+        if (!model || !model_is_rule(model))
+            r = model_answers_add(&kept, answer);
+    }
+    if (r == 0)
+        r = begin(&db, path);
+    if (r == 0)
+        r = keep(db, &kept, stored->solved, stored->solved_count, options);
+    return r == 0 ? database_run(db, "COMMIT") : r;
+}
+
+int attribute_save_counted(
+    const char *path, const struct attribute_options *options, struct model_answers *out)
+{
+    CLEANUP(database_close) sqlite3 *db = NULL;
+    CLEANUP(arena_free) struct arena arena = {0};
+    struct model *models = NULL;
+    size_t count = 0;
+    int r = begin(&db, path);
+    if (r == 0)
+        r = model_list_read(db, &arena, &models, &count);
+    if (r == 0)
+        r = model_table_solve(db, out);
+    if (r == 0)
+        r = keep(db, out, models, count, options);
+    return r == 0 ? database_run(db, "COMMIT") : r;
 }

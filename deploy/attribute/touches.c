@@ -39,7 +39,7 @@ static void tell_distance(
             options->name, attribute_model_name(model), fit->distance * 100);
 }
 
-int attribute_touches_fit(struct attribute_input *input, const struct attribute_answer *answers,
+static int fit_all(struct attribute_input *input, const struct attribute_answer *answers,
     size_t count, struct attribute_touches *out)
 {
     const struct attribute_options *options = input->options;
@@ -69,7 +69,7 @@ int attribute_touches_solve(struct attribute_input *input, struct attribute_touc
     if (r == 0)
         r = attribute_solve(input, &answers, &count);
     if (r == 0)
-        r = attribute_touches_fit(input, answers, count, out);
+        r = fit_all(input, answers, count, out);
     free(answers);
     return r;
 }

@@ -167,10 +167,7 @@ static int read_options(const struct verb_call *call, struct attribute_options *
         options->direct = str_of(verb_value(call, "--direct"));
     if (options->separator.size == 0)
         return verb_usage(call, "--separator must not be empty");
-    int r =
-        models_read(call, options, models_default, sizeof models_default / sizeof *models_default);
-    if (r == 0)
-        r = read_columns(call, options, columns);
+    int r = read_columns(call, options, columns);
     if (r == 0)
         r = read_order(call, options);
     if (r == 0)
@@ -205,40 +202,6 @@ static int attribute(struct verb_call *call, const struct attribute_options *opt
     return bad ? EXIT_PARTIAL : EXIT_OK;
 }
 
-static int save(struct attribute_input *input, const char *path, const char *currency)
-{
-    struct attribute_touches touches = {0};
-    struct attribute_answer *answers = NULL;
-    size_t count = 0;
-    int r = attribute_solve(input, &answers, &count);
-    if (r == 0)
-        r = attribute_touches_fit(input, answers, count, &touches);
-    if (r == 0)
-        r = attribute_save(path, currency, answers, count, &touches);
-    attribute_touches_free(&touches);
-    free(answers);
-    return r;
-}
-
-/* Reads, solves and writes; with --save keeps the rows too. */
-static int attribute_database(
-    struct verb_call *call, const struct attribute_options *options, const char *path)
-{
-    struct attribute_input input = {.options = options};
-    char currency[ATTRIBUTE_CURRENCY_SIZE] = "";
-    const char *wanted = verb_value(call, "--currency");
-    (void)snprintf(currency, sizeof currency, "%s", wanted ? wanted : "");
-    int r = attribute_read_database(&input, path, currency);
-    if (r == 0)
-        r = attribute_write(&input, stdout);
-    if (r == 0 && verb_switch(call, "--save"))
-        r = save(&input, path, currency);
-    attribute_input_free(&input);
-    if (r == ERR_CONFIG || r == ERR_TOO_LARGE)
-        return EXIT_USAGE; /* named already */
-    return r < 0 ? verb_fail(call, r, "%s", path) : EXIT_OK;
-}
-
 /* Whether the flags ask for nothing but what the pipeline counts. */
 static int wants_counted(const struct verb_call *call, bool *wants)
 {
@@ -266,10 +229,9 @@ static int say_failure(const char *path, const struct model_failure *failure)
 }
 
 /* Prints those in the currency that was asked for, or all, a currency after the other. */
-static int write_counted(struct verb_call *call, const struct attribute_options *options,
-    const struct model_answers *answers)
+static int write_answers(struct verb_call *call, const struct attribute_options *options,
+    const struct model_answers *answers, const char *wanted)
 {
-    const char *wanted = verb_value(call, "--currency");
     struct attribute_answer *rows = calloc(answers->count + 1, sizeof *rows);
     size_t count = 0;
     if (!rows)
@@ -296,14 +258,96 @@ static int save_counted(
     struct verb_call *call, const struct attribute_options *options, const char *path)
 {
     CLEANUP(model_answers_free) struct model_answers answers = {.count = 0};
-    int r = attribute_save_counted(path, &answers);
+    int r = attribute_save_counted(path, options, &answers);
     if (r == 0)
-        r = write_counted(call, options, &answers);
+        r = write_answers(call, options, &answers, verb_value(call, "--currency"));
     for (size_t i = 0; r == 0 && i < answers.failures_count; i++)
         r = say_failure(path, &answers.failures[i]);
     if (r < 0)
         return verb_fail(call, r, "%s", path);
     return answers.failures_count ? EXIT_PARTIAL : EXIT_OK;
+}
+
+/* Those that are wanted and could not be solved. */
+static size_t say_failures(
+    const struct attribute_stored *stored, const char *path, const char *currency)
+{
+    size_t said = 0;
+    for (size_t i = 0; i < stored->counted.failures_count; i++) {
+        const struct model_failure *failure = &stored->counted.failures[i];
+        for (size_t k = 0; k < stored->wanted_count; k++) {
+            const struct model *model = stored->wanted[k].model;
+            if (!model || !str_equal(model->name, failure->model) ||
+                !str_equal(failure->currency, str_of(currency)))
+                continue;
+            (void)say_failure(path, failure);
+            said++;
+        }
+    }
+    return said;
+}
+
+/* Reads, solves and writes; with --save keeps the rows too. */
+static int attribute_database(struct verb_call *call, struct attribute_options *options,
+    struct attribute_stored *stored, const char *path)
+{
+    struct attribute_input input = {.options = options};
+    char currency[ATTRIBUTE_CURRENCY_SIZE] = "";
+    const char *wanted = verb_value(call, "--currency");
+    size_t failures = 0;
+    (void)snprintf(currency, sizeof currency, "%s", wanted ? wanted : "");
+    int r = attribute_read_database(&input, path, currency);
+    if (r == 0 && (options->transitions || options->paths)) {
+        r = attribute_write(&input, stdout);
+    } else if (r == 0) {
+        r = attribute_stored_answer(stored, &input, path, currency);
+        if (r == 0)
+            r = write_answers(call, options, &stored->answers, NULL);
+        failures = say_failures(stored, path, currency);
+    }
+    if (r == 0 && verb_switch(call, "--save"))
+        r = attribute_stored_save(stored, options, path);
+    attribute_input_free(&input);
+    if (r == ERR_CONFIG || r == ERR_TOO_LARGE)
+        return EXIT_USAGE; /* named already */
+    return r < 0 ? verb_fail(call, r, "%s", path) : failures ? EXIT_PARTIAL : EXIT_OK;
+}
+
+/* --paths and --transitions are of kinds, since what was counted has no paths. */
+static int read_stored_models(
+    struct verb_call *call, struct attribute_options *options, struct attribute_stored *stored)
+{
+    static const struct models_flag flags[] = {
+        {"--order", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV},
+        {"--null", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV},
+        {"--half-life", PATH_RULE_TIME_DECAY, PATH_RULE_TIME_DECAY},
+        {"--weights", PATH_RULE_CUSTOM, PATH_RULE_CUSTOM},
+        {"--samples", ATTRIBUTE_SHAPLEY_RATE, ATTRIBUTE_SHAPLEY_RATE},
+        {"--bootstrap", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
+        {"--seed", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
+    };
+    if (options->paths || options->transitions)
+        return models_read(
+            call, options, models_default, sizeof models_default / sizeof *models_default);
+    return models_read_stored(call, options, stored, flags, sizeof flags / sizeof *flags,
+        models_default, sizeof models_default / sizeof *models_default);
+}
+
+static int run_stored(struct verb_call *call, struct attribute_options *options, const char *path)
+{
+    struct attribute_stored stored;
+    bool counted = false;
+    int r = wants_counted(call, &counted);
+    if (r)
+        return r;
+    if (counted)
+        return save_counted(call, options, path);
+    r = attribute_stored_open(&stored, path);
+    r = r < 0 ? verb_fail(call, r, "%s", path) : read_stored_models(call, options, &stored);
+    if (r == 0)
+        r = attribute_database(call, options, &stored, path);
+    attribute_stored_close(&stored);
+    return r;
 }
 
 static int run_database(struct verb_call *call, struct attribute_options *options)
@@ -314,11 +358,7 @@ static int run_database(struct verb_call *call, struct attribute_options *option
     if (r == 0)
         r = settings_database(&settings, &path);
     options->name = path;
-    bool counted = false;
-    if (r < 0)
-        r = verb_fail(call, r, "configuration");
-    else if ((r = wants_counted(call, &counted)) == 0)
-        r = counted ? save_counted(call, options, path) : attribute_database(call, options, path);
+    r = r < 0 ? verb_fail(call, r, "configuration") : run_stored(call, options, path);
     settings_close(&settings);
     return r;
 }
@@ -339,6 +379,9 @@ static int run(struct verb_call *call)
         return verb_usage(call, "--save and --currency go with --data");
     if (stored)
         return run_database(call, &options);
+    r = models_read(call, &options, models_default, sizeof models_default / sizeof *models_default);
+    if (r)
+        return r;
     options.name = call->arguments[0];
     if (strcmp(options.name, "-") == 0)
         return attribute(call, &options, stdin);
@@ -357,10 +400,14 @@ static const struct verb_option options[] = {
     {"--database", "FILE", "the same of this SQLite file", "sink.sqlite.path", false},
     {"--currency", "CODE", "of the conversions that count, where there are several", NULL, false},
     {"--save", NULL,
-        "keep channels in model_channel, touches in model_credit; without --model: solve the "
-        "configured models from what was counted",
+        "keep channels in model_channel, touches in model_credit (a run with flags of its own "
+        "under "
+        "a name that tells them, as markov:order=3); without --model: solve the configured models",
         NULL, false},
-    {"--model", "NAME", "credit by this model; several: again, or in commas", NULL, true},
+    {"--model", "NAME",
+        "credit by this model, with --data also one of the configuration by its name; several: "
+        "again, or in commas",
+        NULL, true},
     {"--order", "K|auto", "order of markov, 1 to 6, or the one that tells journeys apart best (1)",
         NULL, false},
     {"--null", "use|ignore", "journeys that did not convert (use)", NULL, false},

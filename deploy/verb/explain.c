@@ -274,8 +274,8 @@ static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir", false},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
     {"--model", "NAME",
-        "credit: models that are solved; several: again, or in commas "
-        "(markov,shapley)",
+        "credit: models that are solved, by kind or by name; several: again, or in commas "
+        "(those of the configuration)",
         NULL, true},
     {"--order", "K", "credit: order of markov, 1 to 6 (1)", NULL, false},
 };

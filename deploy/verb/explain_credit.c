@@ -13,7 +13,7 @@
 #include "schemas/error.h"
 #include "schemas/money.h"
 
-#define FIXED_COLUMNS 6
+#define FIXED_COLUMNS 7
 #define MODELS_MAX (RENDER_COLUMNS_MAX - FIXED_COLUMNS)
 #define PPB_PER_TENTH 1000000 /* of a per cent */
 #define SAMPLES 2000          /* of shapley_rate beyond what can be enumerated */
@@ -38,6 +38,7 @@ struct shown {
     size_t models_count;
     size_t rules_count; /* so many of them are rules, the rest is solved */
     struct attribute_options options;
+    struct attribute_stored stored;
     struct explain_solved *solved;
     struct share sums[MODELS_MAX], line[MODELS_MAX];
     int64_t touch; /* whose line is open */
@@ -47,11 +48,18 @@ struct shown {
 
 /* ---- the models of a conversion ---- */
 
+/* Those that are always credited by in their order, then those of the configuration. */
+static int rank_of(const char *name)
+{
+    int rule = rule_model_from_name(str_of(name));
+    return rule < 0 || rule > RULE_MODEL_CONFIGURED ? RULE_MODEL_CONFIGURED : rule;
+}
+
 static int compare_models(const void *a, const void *b)
 {
-    int x = rule_model_from_name(str_of(*(const char *const *)a));
-    int y = rule_model_from_name(str_of(*(const char *const *)b));
-    return (x > y) - (x < y);
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    int rule_x = rank_of(x), rule_y = rank_of(y);
+    return rule_x != rule_y ? (rule_x > rule_y) - (rule_x < rule_y) : strcmp(x, y);
 }
 
 static int note_model(void *context, const struct reader_touch_credit *credit)
@@ -77,14 +85,23 @@ static int name_models(struct shown *shown)
 {
     qsort(shown->models, shown->models_count, sizeof *shown->models, compare_models);
     shown->rules_count = shown->models_count;
-    if (shown->models_count + shown->options.models_count > MODELS_MAX)
+    if (shown->models_count + shown->stored.wanted_count > MODELS_MAX)
         return ERR_TOO_MANY;
-    for (size_t i = 0; i < shown->options.models_count; i++)
-        shown->models[shown->models_count++] = attribute_model_name(shown->options.models[i]);
+    for (size_t i = 0; i < shown->stored.wanted_count; i++)
+        shown->models[shown->models_count++] = shown->stored.wanted[i].name;
     return explain_solved_conversion(shown->solved, shown->conversion);
 }
 
 /* ---- lines ---- */
+
+static struct str milestone_of(const struct reader_conversion *conversion, int64_t touch)
+{
+    if (touch < 0 || (touch != conversion->lead && touch != conversion->opportunity))
+        return (struct str){0};
+    if (conversion->lead == conversion->opportunity)
+        return STR("lead, opportunity");
+    return touch == conversion->lead ? STR("lead") : STR("opportunity");
+}
 
 static void add_cell(struct shown *shown, const struct share *share)
 {
@@ -142,6 +159,7 @@ static void begin_line(struct shown *shown, const struct reader_touch_credit *cr
     render_text(shown->table, credit->source);
     render_text(shown->table, credit->event_id);
     render_text(shown->table, credit->campaign);
+    render_text(shown->table, milestone_of(shown->conversion, credit->touch_index));
 }
 
 static int add_credit(void *context, const struct reader_touch_credit *credit)
@@ -175,6 +193,7 @@ static int show_table(struct shown *shown)
         {"source", "source", RENDER_LEFT, 16},
         {"event_id", "event", RENDER_LEFT, 24},
         {"campaign", "campaign", RENDER_LEFT, 24},
+        {"milestone", "reached", RENDER_LEFT, 0},
     };
     memcpy(shown->columns, fixed, sizeof fixed);
     for (size_t i = 0; i < shown->models_count; i++)
@@ -248,6 +267,7 @@ static void write_share(struct shown *shown, const struct reader_touch_credit *t
     render_text(shown->rows, touch->type);
     render_text(shown->rows, touch->event_id);
     render_text(shown->rows, touch->campaign);
+    render_text(shown->rows, milestone_of(conversion, touch->touch_index));
     render_text(shown->rows, model);
     render_text(shown->rows, str_make(weight, (size_t)size));
     render_integer(shown->rows, share->revenue_minor);
@@ -261,11 +281,10 @@ static int add_row(void *context, const struct reader_touch_credit *credit)
     bool begins = !shown->in_line || shown->touch != credit->touch_index;
     shown->in_line = true;
     shown->touch = credit->touch_index;
-    for (size_t i = 0; begins && i < shown->options.models_count; i++) {
+    for (size_t i = 0; begins && i < shown->stored.wanted_count; i++) {
         const struct credit *solved = explain_solved_get(shown->solved, i, credit->touch_index);
-        const char *name = attribute_model_name(shown->options.models[i]);
         if (solved)
-            write_share(shown, credit, str_of(name),
+            write_share(shown, credit, str_of(shown->stored.wanted[i].name),
                 &(struct share){true, solved->weight_ppb, solved->revenue_minor});
     }
     write_share(shown, credit, credit->model,
@@ -310,6 +329,7 @@ static int show_all(struct shown *shown)
         {"type", "", RENDER_LEFT, 0},
         {"event_id", "", RENDER_LEFT, 0},
         {"campaign", "", RENDER_LEFT, 0},
+        {"milestone", "", RENDER_LEFT, 0},
         {"model", "", RENDER_LEFT, 0},
         {"weight", "", RENDER_RIGHT, 0},
         {"credited_revenue_minor", "", RENDER_RIGHT, 0},
@@ -325,21 +345,27 @@ static int show_all(struct shown *shown)
     return r;
 }
 
-static int read_options(struct verb_call *call, struct attribute_options *options)
+/* Those of the configuration that the file is of, or those of --model. */
+static int read_models(struct shown *shown, const char *path)
 {
-    static const int usual[] = {ATTRIBUTE_MARKOV, ATTRIBUTE_SHAPLEY};
+    static const struct models_flag flags[] = {{"--order", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV}};
+    struct verb_call *call = shown->call;
+    struct attribute_options *options = &shown->options;
     long long order = 1;
-    *options = (struct attribute_options){.messages = stderr, .samples = SAMPLES};
-    int r = models_read(call, options, usual, 2);
-    if (r == 0)
-        r = verb_integer(call, "--order", 1, MARKOV_ORDER_MAX, &order);
+    *options = (struct attribute_options){
+        .messages = stderr, .samples = SAMPLES, .direct = STR("Direct"), .name = path};
+    int r = verb_integer(call, "--order", 1, MARKOV_ORDER_MAX, &order);
     options->order = (int)order;
-    for (size_t i = 0; r == 0 && i < options->models_count; i++)
-        if (options->models[i] <= ATTRIBUTE_PARTICIPATION)
+    if (r == 0)
+        r = models_read_stored(call, options, &shown->stored, flags, 1, NULL, 0);
+    for (size_t i = 0; r == 0 && i < shown->stored.wanted_count; i++) {
+        const struct attribute_wanted *wanted = &shown->stored.wanted[i];
+        if (wanted->model ? model_is_rule(wanted->model)
+                          : options->models[wanted->place] <= ATTRIBUTE_PARTICIPATION)
             r = verb_usage(call,
-                "--model %s: rules are shown anyway; --model is for those that "
-                "are solved",
-                attribute_model_name(options->models[i]));
+                "--model %s: rules are shown anyway; --model is for those that are solved",
+                wanted->name);
+    }
     return r;
 }
 
@@ -347,19 +373,23 @@ int explain_credit(struct verb_call *call, struct settings *settings)
 {
     struct shown shown = {.call = call, .arena = &settings->arena};
     const char *path = "";
-    int r = read_options(call, &shown.options);
-    if (r)
-        return r;
-    r = tables_open(call, settings, &shown.reader);
+    int r = tables_open(call, settings, &shown.reader);
     if (r)
         return r;
     r = settings_database(settings, &path);
-    shown.options.name = path;
     if (r == 0)
-        r = explain_solved_open(&shown.solved, path, &shown.options);
+        r = attribute_stored_open(&shown.stored, path);
+    if (r == 0 && (r = read_models(&shown, path)) > 0) {
+        attribute_stored_close(&shown.stored);
+        reader_close(&shown.reader);
+        return r;
+    }
+    if (r == 0)
+        r = explain_solved_open(&shown.solved, path, &shown.stored, &shown.options);
     if (r == 0)
         r = show_all(&shown);
     explain_solved_close(&shown.solved);
+    attribute_stored_close(&shown.stored);
     reader_close(&shown.reader);
     if (r == ERR_CONFIG)
         return EXIT_USAGE; /* said already */

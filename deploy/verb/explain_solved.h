@@ -4,15 +4,15 @@
  */
 #pragma once
 
-#include "deploy/attribute/attribute.h"
+#include "deploy/attribute/stored.h"
 #include "sinks/sqlite/read.h"
 
 struct explain_solved;
 
-/* options: models (solved ones) and how they are solved; name and path outlive it. Errors: as
- * database_open_reader(). */
-MUST_CHECK int explain_solved_open(
-    struct explain_solved **out, const char *path, const struct attribute_options *options);
+/* stored: the models that are wanted, all solved; options: how those by kind are; both and path
+ * outlive it. Errors: as database_open_reader(). */
+MUST_CHECK int explain_solved_open(struct explain_solved **out, const char *path,
+    struct attribute_stored *stored, const struct attribute_options *options);
 /* Accepts NULL inside, leaves NULL. */
 void explain_solved_close(struct explain_solved **solved);
 
@@ -21,6 +21,6 @@ void explain_solved_close(struct explain_solved **solved);
 MUST_CHECK int explain_solved_conversion(
     struct explain_solved *solved, const struct reader_conversion *conversion);
 
-/* What the model at that place of options->models gives a touch; NULL: nothing. */
+/* What the model at that place of stored->wanted gives a touch; NULL: nothing. */
 const struct credit *explain_solved_get(
     const struct explain_solved *solved, size_t place, int64_t touch_index);

@@ -76,8 +76,11 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = make_data_dir(settings);
     if (r == 0)
         r = sqlite_sink_open(&sink, database,
-            &(struct database_options){
-                .first_load = true, .namespaces = settings->door.identifiers.namespaces});
+            &(struct database_options){.first_load = true,
+                .namespaces = settings->door.identifiers.namespaces,
+                .models = settings->models,
+                .models_count = settings->journey.models_count,
+                .touch_credit = config_bool(settings->config, OPTION_ATTRIBUTION_TOUCH_CREDIT)});
     if (r < 0)
         return verb_fail(call, r, "database %s", database);
     const struct runner_config config = {

@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include "schemas/error.h"
+#include "sinks/sqlite/model_list.h"
 
 #define CACHE_KIB_DEFAULT (128 << 10)
 #define LOAD_CACHE_KIB_DEFAULT (384 << 10) /* what a million events keep coming back to */
 #define PAGE_SIZE_DEFAULT 16384
 #define BUSY_TIMEOUT_MS_DEFAULT 5000
 #define PRAGMA_SIZE_MAX 512
+#define TEXT_SIZE_MAX 512 /* of a description that is made here */
 
 /* Generated from schema.sql and views.sql. */
 extern const char sinks_sqlite_schema[];
@@ -116,9 +118,37 @@ static const struct description *describe(const char *table, const char *column)
     return general;
 }
 
+/* "NAME_revenue": of a model that only the configuration knows. */
+static bool describe_model(const char *column, char english[TEXT_SIZE_MAX],
+    char japanese[TEXT_SIZE_MAX], struct description *out)
+{
+    static const char *const figures[][3] = {{"_conversions", "Conversions", "コンバージョン数"},
+        {"_revenue", "Revenue net of refunds", "売上(返金控除後)"}};
+    size_t size = strlen(column);
+    for (size_t i = 0; i < 2; i++) {
+        size_t tail = strlen(figures[i][0]);
+        if (size <= tail || strcmp(column + size - tail, figures[i][0]) != 0)
+            continue;
+        int name = (int)(size - tail);
+        (void)snprintf(english, TEXT_SIZE_MAX,
+            "%s by the model %.*s of the configuration (table model).", figures[i][1], name,
+            column);
+        (void)snprintf(japanese, TEXT_SIZE_MAX, "設定のモデル%.*s(表model)による%s。", name, column,
+            figures[i][2]);
+        *out = (struct description){"v_model_comparison", column, 1, english, japanese};
+        return true;
+    }
+    return false;
+}
+
 static int insert_description(sqlite3_stmt *insert, const char *table, const char *column)
 {
+    char english[TEXT_SIZE_MAX], japanese[TEXT_SIZE_MAX];
+    struct description made;
     const struct description *found = describe(table, column);
+    if (!found && strcmp(table, "v_model_comparison") == 0 &&
+        describe_model(column, english, japanese, &made))
+        found = &made;
     if (!found)
         return ERR_INTERNAL; /* a column without a row in dictionary.def: the tests hold it */
     sqlite3_bind_text(insert, 1, table, -1, SQLITE_STATIC);
@@ -131,21 +161,24 @@ static int insert_description(sqlite3_stmt *insert, const char *table, const cha
     return r;
 }
 
-/* Describes what the file really has, so that no table or column can be forgotten. */
-static int fill_dictionary(sqlite3 *db)
+/* Describes what the file really has, so that no table or column can be forgotten. table: of all,
+ * or "%". */
+static int fill_dictionary(sqlite3 *db, const char *table)
 {
     sqlite3_stmt *list = NULL;
     sqlite3_stmt *insert = NULL;
     int r = database_prepare(db,
         "SELECT s.name, '' FROM sqlite_schema AS s WHERE s.type IN ('table', 'view') "
-        "AND s.name NOT LIKE 'sqlite_%' UNION ALL "
+        "AND s.name NOT LIKE 'sqlite_%' AND s.name LIKE ?1 UNION ALL "
         "SELECT s.name, c.name FROM sqlite_schema AS s JOIN pragma_table_xinfo(s.name) AS c "
-        "WHERE s.type IN ('table', 'view') AND s.name NOT LIKE 'sqlite_%'",
+        "WHERE s.type IN ('table', 'view') AND s.name NOT LIKE 'sqlite_%' AND s.name LIKE ?1",
         &list);
     if (r == 0)
         r = database_prepare(
-            db, "INSERT INTO data_dictionary VALUES (?1, ?2, ?3, ?4, ?5)", &insert);
+            db, "INSERT OR REPLACE INTO data_dictionary VALUES (?1, ?2, ?3, ?4, ?5)", &insert);
     int code = SQLITE_ROW;
+    if (r == 0)
+        bind_text(list, 1, str_of(table));
     while (r == 0 && (code = sqlite3_step(list)) == SQLITE_ROW)
         r = insert_description(insert, (const char *)sqlite3_column_text(list, 0),
             (const char *)sqlite3_column_text(list, 1));
@@ -154,6 +187,18 @@ static int fill_dictionary(sqlite3 *db)
     sqlite3_finalize(list);
     sqlite3_finalize(insert);
     return r;
+}
+
+int database_describe(sqlite3 *db, const char *table)
+{
+    sqlite3_stmt *forget = NULL;
+    int r = database_prepare(db, "DELETE FROM data_dictionary WHERE table_name = ?1", &forget);
+    if (r < 0)
+        return r;
+    bind_text(forget, 1, str_of(table));
+    r = database_error(sqlite3_step(forget));
+    sqlite3_finalize(forget);
+    return r < 0 ? r : fill_dictionary(db, table);
 }
 
 static int create(sqlite3 *db)
@@ -170,7 +215,9 @@ static int create(sqlite3 *db)
     if (r == 0)
         r = database_run(db, sinks_sqlite_views);
     if (r == 0)
-        r = fill_dictionary(db);
+        r = model_list_save(db, NULL, 0);
+    if (r == 0)
+        r = fill_dictionary(db, "%");
     if (r == 0)
         r = database_run(db, identify);
     if (r == 0)

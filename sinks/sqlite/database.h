@@ -20,6 +20,8 @@
 
 #define DATABASE_WAL_PAGES_DEFAULT 16000
 
+struct model;
+
 struct database_options {
     int cache_kib;       /* page cache; 0: 128 MiB */
     int wal_pages;       /* checkpoint when the WAL has so many pages; 0: the default */
@@ -28,6 +30,11 @@ struct database_options {
     bool first_load;     /* sqlite_sink_open(): a file that is absent is loaded as loading.h says */
     /* Of event_link's keys, as the reducers have it; outlives the sink. NULL: the default. */
     const struct namespace_table *namespaces;
+    /* sqlite_sink_open(): the models of the configuration, which outlive the sink; and whether
+     * their credits of touches are kept too. NULL: none are known, table model is left alone. */
+    const struct model *models;
+    size_t models_count;
+    bool touch_credit;
     bool unlogged; /* database_open(): no WAL, no sync: a file that nobody has seen yet */
 };
 
@@ -56,6 +63,10 @@ MUST_CHECK int database_run(sqlite3 *db, const char *sql);
 
 /* Prepares a statement that lives long. Errors as database_error(). */
 MUST_CHECK int database_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out);
+
+/* Makes data_dictionary describe a table or view anew as it is. Errors as database_error(),
+ * ERR_INTERNAL (nothing describes a column). */
+MUST_CHECK int database_describe(sqlite3 *db, const char *table);
 
 /* Binds without copying: bytes must stay until the statement is stepped or bound anew. Text and
  * blobs without bytes are bound as NULL by the _or_null forms. Indexes count from 1. */

@@ -424,7 +424,8 @@ static int put_answers(sqlite3 *db, const struct model_answers *answers, int64_t
     return r;
 }
 
-int model_table_save(sqlite3 *db, const struct model_answers *answers, int64_t as_of)
+int model_table_save(
+    sqlite3 *db, const struct model_answers *answers, int64_t as_of, int64_t *run_id)
 {
     sqlite3_stmt *forget = NULL;
     int64_t run = 0;
@@ -441,6 +442,7 @@ int model_table_save(sqlite3 *db, const struct model_answers *answers, int64_t a
             &forget);
     if (r < 0)
         return r;
+    *run_id = run;
     sqlite3_bind_int64(forget, 1, run - MODEL_RUNS_KEPT);
     int code = sqlite3_step(forget);
     sqlite3_finalize(forget);

@@ -55,5 +55,7 @@ MUST_CHECK int model_answers_round(
 MUST_CHECK int model_table_solve(sqlite3 *db, struct model_answers *out);
 
 /* Adds a run in the transaction that is open, and forgets old ones, and models of earlier runs that
- * count nothing any more. as_of: the clock's microseconds. Errors: as database_error(). */
-MUST_CHECK int model_table_save(sqlite3 *db, const struct model_answers *answers, int64_t as_of);
+ * count nothing any more. as_of: the clock's microseconds; *run_id: the run's number. Errors: as
+ * database_error(). */
+MUST_CHECK int model_table_save(
+    sqlite3 *db, const struct model_answers *answers, int64_t as_of, int64_t *run_id);

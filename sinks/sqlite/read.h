@@ -148,6 +148,8 @@ struct reader_conversion {
     int64_t revenue_minor;
     int64_t path_length;                /* touches */
     int64_t credit_first, credit_count; /* rows of attribution_credit */
+    int64_t reset_from;
+    int64_t lead, opportunity; /* touches through which they were reached; negative: none */
 };
 
 /* All that bear the name as conversion, order or event id, by time. */

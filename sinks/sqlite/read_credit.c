@@ -27,6 +27,9 @@ static int give_conversion(sqlite3_stmt *select,
         .credit_first = sqlite3_column_int64(select, 10),
         .credit_count = sqlite3_column_int64(select, 11),
         .event_id = column_text(select, 12),
+        .reset_from = sqlite3_column_int64(select, 13),
+        .lead = sqlite3_column_int64(select, 14),
+        .opportunity = sqlite3_column_int64(select, 15),
     };
     return copy_key(select, 0, row.person) ? found(context, &row) : ERR_STATE;
 }
@@ -37,8 +40,11 @@ int reader_conversions(struct reader *reader, struct str name,
     sqlite3_stmt *select = NULL;
     int r = database_prepare(reader->db,
         "SELECT c.person, c.conversion_id, c.kind, c.type, c.order_id, c.refund_of, c.occurred_at, "
-        "c.revenue_minor, c.currency, c.path_length, c.credit_first, c.credit_count, e.event_id "
+        "c.revenue_minor, c.currency, c.path_length, c.credit_first, c.credit_count, e.event_id, "
+        "c.reset_from, coalesce(p.lead_index, -1), coalesce(p.opportunity_index, -1) "
         "FROM conversion AS c LEFT JOIN event AS e ON e.event_key = c.event_key "
+        "LEFT JOIN path AS p ON p.person = c.person AND p.kind = 'converting' "
+        "AND p.path_key = coalesce(c.refund_of, c.conversion_id) "
         "WHERE c.conversion_id = ?1 OR c.order_id = ?1 OR e.event_id = ?1 "
         "ORDER BY c.occurred_at, c.person, c.conversion_id",
         &select);

@@ -240,6 +240,24 @@ CREATE TABLE model_transition (
     revenue_minor INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
+-- The models that there are, in the order of v_model_comparison: rules that are always credited by
+-- (model_version empty), then those of the configuration.
+CREATE TABLE model (
+    model TEXT PRIMARY KEY,
+    model_kind TEXT NOT NULL,
+    model_order INTEGER,
+    null_paths TEXT,
+    conversion_types TEXT NOT NULL,
+    lookback_days INTEGER NOT NULL,
+    journey TEXT NOT NULL,
+    half_life_days INTEGER,
+    weights TEXT,
+    solved INTEGER NOT NULL,
+    sums INTEGER NOT NULL,
+    model_version TEXT NOT NULL,
+    place INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
 -- What algorithmic models said when they were solved: by the sink ([attribution] solve_interval) or by
 -- tabiji attribute --data DIR --save. The newest runs are kept; v_model_channel shows the last.
 CREATE TABLE model_channel (
@@ -260,8 +278,9 @@ CREATE TABLE model_channel (
     PRIMARY KEY (model, currency, run_id, channel)
 ) WITHOUT ROWID, STRICT;
 
--- Their credit of each conversion down to the touch, as of then. What happens to a conversion takes
--- its rows along: a split of something else would not sum.
+-- Their credit of each conversion down to the touch, as of their last run, which made all of it anew.
+-- What happens to a conversion takes its rows along until the next: a split of something else would
+-- not sum.
 CREATE TABLE model_credit (
     person BLOB NOT NULL,
     conversion_id TEXT NOT NULL,
@@ -272,6 +291,8 @@ CREATE TABLE model_credit (
     weight_ppb INTEGER NOT NULL,
     credited_revenue_minor INTEGER NOT NULL,
     currency TEXT,
+    run_id INTEGER NOT NULL,
+    model_version TEXT NOT NULL,
     solved_at INTEGER NOT NULL,
     weight REAL AS (weight_ppb / 1e9),
     PRIMARY KEY (person, conversion_id, model, touch_index)

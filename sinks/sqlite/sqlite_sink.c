@@ -14,6 +14,8 @@
 
 #include "schemas/error.h"
 #include "sinks/sqlite/loading.h"
+#include "sinks/sqlite/model_credits.h"
+#include "sinks/sqlite/model_list.h"
 #include "sinks/sqlite/model_table.h"
 #include "sinks/sqlite/writer.h"
 
@@ -198,6 +200,27 @@ static int apply_results(struct writer *writer, const struct result_batch *batch
     return r;
 }
 
+/* Makes table model say what the configuration does. only_new: where it says nothing yet. */
+static int list_models(struct sqlite_sink *sqlite, bool only_new)
+{
+    const struct database_options *options = &sqlite->options;
+    bool is = false, empty = false;
+    if (!options->models)
+        return 0;
+    int r = model_list_is(sqlite->db, options->models, options->models_count, &is, &empty);
+    if (r < 0 || is || (only_new && !empty))
+        return r;
+    bool alone = sqlite3_get_autocommit(sqlite->db);
+    r = alone ? database_run(sqlite->db, "BEGIN IMMEDIATE") : 0;
+    if (r == 0)
+        r = model_list_save(sqlite->db, options->models, options->models_count);
+    if (r == 0 && alone)
+        r = database_run(sqlite->db, "COMMIT");
+    if (r < 0 && alone && !sqlite3_get_autocommit(sqlite->db))
+        sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
+}
+
 /* Everything that results made. Other connections see it go with the first commit of the new. */
 static int clear(struct sqlite_sink *sqlite)
 {
@@ -223,9 +246,13 @@ static int apply(struct sink *sink, const struct result_batch *batch)
         sqlite->open = true;
     }
     int r = batch->begins_anew ? clear(sqlite) : 0;
+    if (r == 0 && batch->begins_anew) /* readers see their columns with their rows */
+        r = list_models(sqlite, false);
     sqlite->counts_changed |= batch->begins_anew;
     for (size_t i = 0; i < batch->results_count; i++)
-        sqlite->counts_changed |= batch->results[i].topic == TOPIC_MODELS;
+        sqlite->counts_changed |=
+            batch->results[i].topic == TOPIC_MODELS ||
+            (sqlite->options.touch_credit && batch->results[i].topic == TOPIC_CONVERSIONS);
     if (r == 0)
         r = apply_results(&sqlite->writer, batch);
     if (r == 0)
@@ -313,6 +340,8 @@ static int settle(struct sink *sink)
     if (sqlite->is_loading)
         return publish(sqlite);
     int r = make_index(sqlite);
+    if (r == 0)
+        r = list_models(sqlite, false);
     if (r < 0)
         return r;
     if (sqlite->wal_pages <= SETTLED_WAL_PAGES_MAX)
@@ -322,15 +351,31 @@ static int settle(struct sink *sink)
     return (code & 0xff) == SQLITE_BUSY ? 0 : database_error(code);
 }
 
+static int keep_credits(
+    struct sqlite_sink *sqlite, const struct model_answers *answers, int64_t run_id, int64_t as_of)
+{
+    const struct database_options *options = &sqlite->options;
+    CLEANUP(model_credits_close) struct model_credits *credits = NULL;
+    if (!options->touch_credit)
+        return 0;
+    int r =
+        model_credits_open(&credits, sqlite->db, options->models, options->models_count, answers);
+    return r < 0 ? r : model_credits_save(credits, run_id, as_of);
+}
+
 static int keep_answers(struct sqlite_sink *sqlite, const struct model_answers *answers)
 {
     struct timespec now;
+    int64_t run_id = 0;
     (void)clock_gettime(CLOCK_REALTIME, &now);
+    int64_t as_of = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     int r = database_run(sqlite->db, "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
     sqlite->open = true;
-    r = model_table_save(sqlite->db, answers, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    r = model_table_save(sqlite->db, answers, as_of, &run_id);
+    if (r == 0)
+        r = keep_credits(sqlite, answers, run_id, as_of);
     if (r == 0)
         r = database_run(sqlite->db, "COMMIT");
     if (r < 0)
@@ -418,6 +463,8 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
     if (r == 0)
         r = open_database(
             sqlite, sqlite->is_loading ? sqlite->loading.temporary : path, sqlite->is_loading);
+    if (r == 0)
+        r = list_models(sqlite, true);
     if (r == 0)
         r = look_aside(sqlite);
     if (r < 0) {

@@ -206,6 +206,8 @@ SELECT
     c.credited_revenue_minor,
     c.credited_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS credited_revenue,
     c.currency,
+    c.model_version,
+    c.run_id,
     strftime('%Y-%m-%d %H:%M:%S', t.touched_at / 1000000, 'unixepoch', '+9 hours')
         AS touched_at_jst,
     strftime('%Y-%m-%d %H:%M:%S', o.occurred_at / 1000000, 'unixepoch', '+9 hours')
@@ -312,49 +314,27 @@ SELECT
     revenue_minor
 FROM cell;
 
--- Solved models stand beside the others as they were last solved; NULL: not yet.
-CREATE VIEW v_model_comparison AS
+-- All models, a row a channel and model; solved ones as they were last solved. v_model_comparison,
+-- which has them side by side, is made of this one, with the columns of the models that there are.
+CREATE VIEW v_model_comparison_long AS
 SELECT
-    channel,
-    currency,
-    sum(credited_conversions) FILTER (WHERE model = 'first') AS first_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'first') AS first_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'last') AS last_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'last') AS last_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'last_non_direct')
-        AS last_non_direct_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'last_non_direct') AS last_non_direct_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'linear') AS linear_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'linear') AS linear_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'time_decay') AS time_decay_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'time_decay') AS time_decay_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'position') AS position_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'position') AS position_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'j_shape') AS j_shape_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'j_shape') AS j_shape_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'inverse_j') AS inverse_j_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'inverse_j') AS inverse_j_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'markov') AS markov_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'markov') AS markov_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'shapley') AS shapley_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'shapley') AS shapley_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'shapley_rate') AS shapley_rate_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'shapley_rate') AS shapley_rate_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'shao_li') AS shao_li_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'shao_li') AS shao_li_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'custom') AS custom_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'custom') AS custom_revenue,
-    sum(credited_conversions) FILTER (WHERE model = 'participation') AS participation_conversions,
-    sum(credited_revenue) FILTER (WHERE model = 'participation') AS participation_revenue
+    a.channel,
+    a.currency,
+    a.model,
+    a.credited_conversions,
+    a.credited_revenue_minor,
+    a.credited_revenue,
+    coalesce(m.sums, 1) AS sums
 FROM (
-    SELECT channel, currency, model, credited_conversions, credited_revenue
+    SELECT channel, currency, model, credited_conversions, credited_revenue_minor, credited_revenue
     FROM v_channel_attribution
     UNION ALL
-    SELECT channel, nullif(currency, ''), model, credited_conversions, credited_value
+    SELECT channel, nullif(currency, ''), model, credited_conversions, credited_revenue_minor,
+        credited_value
     FROM v_model_channel
-    WHERE model IN ('markov', 'shapley', 'shapley_rate', 'shao_li', 'custom', 'participation')
-)
-GROUP BY channel, currency;
+    WHERE model NOT IN (SELECT model FROM model WHERE solved = 0)
+) AS a
+LEFT JOIN model AS m ON m.model = a.model;
 
 CREATE VIEW v_paths AS
 SELECT

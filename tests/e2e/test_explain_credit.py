@@ -48,6 +48,12 @@ def sums(rows, member):
     return found
 
 
+def one_more(where):
+    file = where / "more.ndjson"
+    file.write_text(json.dumps(event(8, 3, "message_clicked", message={"kind": "sms"})) + "\n")
+    return file
+
+
 def solved(data, both):
     """The additive game shares alike; what is saved is what is explained, and a conversion that changes takes its rows along."""
     shares = [(r["kind"], r["event_id"], r["weight"], r["credited_revenue_minor"]) for r in both if r["model"] == "shapley"]
@@ -66,6 +72,9 @@ def solved(data, both):
     late = data.parent / "late.ndjson"
     late.write_text(json.dumps(event(7, 2, "message_clicked", message={"kind": "sms"})) + "\n")
     run("import", "--data", data, "--mapping", MAPPING, late)
+    late = db.execute("SELECT count(*) FROM model_credit WHERE model = 'shapley' AND conversion_id LIKE 'A-1%'").fetchone()
+    assert late == (8,), "a conversion that changed has its rows again: four touches of it, and of its refund"
+    run("import", "--data", data, "--mapping", MAPPING, "--set", "attribution.touch_credit=no", one_more(data.parent))
     left = db.execute("SELECT DISTINCT conversion_id FROM model_credit").fetchall()
     assert left == [("B-1",)], left
     db.close()

@@ -103,13 +103,37 @@ def on_demand(data, config):
     assert runs(data)[:2] == (before[0] + 1, before[1] + 1)
     assert len(rows(data, "SELECT DISTINCT model_version FROM v_model_channel")) == len(MODELS)
     assert "--order goes with --model" in run("attribute", "--data", data, "--save", "--order", "2", code=2).stderr
-    version = "SELECT model_version FROM v_model_channel WHERE model = 'markov' LIMIT 1"
-    run("attribute", "--data", data, "--save", "--model", "markov")
-    assert rows(data, version) == [("",)], "of the path table, as asked for last"
-    run("attribute", "--data", data, "--save")
-    assert rows(data, version) != [("",)]
+    own_names(data)
     for channel, markov, shapley in rows(data, "SELECT channel, markov_conversions, shapley_conversions FROM v_model_comparison"):
         assert markov == kept["markov", channel] and shapley == kept.get(("shapley", channel)), (channel, markov, shapley)
+
+
+def figures(data, table="v_model_channel", where="1"):
+    return rows(data, f"SELECT model, currency, channel, credited_conversions, credited_value, model_version FROM {table} WHERE {where} ORDER BY 1, 2, 3")
+
+
+def own_names(data):
+    """A run with parameters of its own stands beside the configured model, under a name that tells them; by its name a model is what is
+    configured."""
+    before = figures(data)
+    out = run("attribute", "--data", data, "--save", "--format", "csv", "--model", "markov,shapley", "--order", "3").stdout
+    assert {r["model"] for r in csv.DictReader(io.StringIO(out))} == {"markov:order=3", "shapley"}
+    names = {m["name"] for m in MODELS}
+    assert figures(data, where="model_version <> ''") == before and {r[0] for r in figures(data)} == names | {"markov:order=3"}
+    assert {r[0] for r in rows(data, "SELECT DISTINCT model FROM model_credit")} == names | {"markov:order=3"}
+    run("attribute", "--data", data, "--save", "--model", "bold,second,markov")
+    assert figures(data, where="model_version <> ''") == before
+    shown = {(r["model"], r["channel"]): r for r in csv.DictReader(io.StringIO(
+        run("attribute", "--data", data, "--format", "csv", "--model", "bold").stdout))}
+    for model, _, channel, conversions, value, _ in before:
+        if model == "bold":
+            row = shown.pop((model, channel))
+            assert (float(row["credited_conversions"]), float(row["credited_value"])) == (conversions, value), row
+    assert not shown, shown
+    said = run("attribute", "--data", data, "--model", "bald", code=2).stderr
+    assert 'did you mean "bold"?' in said, said
+    third = "SELECT DISTINCT model, sums FROM v_model_comparison_long WHERE model LIKE 'markov%'"
+    assert sorted(rows(data, third)) == [("markov", 1), ("markov:order=3", 1)]
 
 
 def changed(space, data, config):

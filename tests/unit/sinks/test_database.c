@@ -51,14 +51,15 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
                                                "AND name NOT LIKE 'sqlite_%' ORDER BY name)"),
         "attribution_credit budget conversion currency data_dictionary erasure_receipt event "
         "event_link "
-        "identifier meta model_channel model_credit model_transition path person "
+        "identifier meta model model_channel model_credit model_transition path person "
         "rejected session sink_position sink_rejected timeline touch");
     assert_string_equal(ask(scratch->database, "SELECT group_concat(name, ' ') FROM (SELECT name "
                                                "FROM sqlite_schema WHERE type = 'view' "
                                                "ORDER BY name)"),
         "identity_link person_alias spend v_assisted v_budget "
         "v_channel_attribution v_conversion v_credit v_event v_identifier v_journey_flow "
-        "v_model_channel v_model_comparison v_model_credit v_model_transition v_path_length "
+        "v_model_channel v_model_comparison v_model_comparison_long v_model_credit "
+        "v_model_transition v_path_length "
         "v_paths "
         "v_person v_refund_waiting v_rejected v_roas v_session v_time_lag "
         "v_timeline v_touch v_unattributed");

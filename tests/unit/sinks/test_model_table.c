@@ -174,10 +174,47 @@ static void test_solve_within_a_transaction_waits(void **state)
     assert_string_equal(ask(context->scratch.database, "SELECT count(*) FROM model_channel"), "2");
 }
 
+/* What the channels of one model get, of `total` minor units. */
+static void expect_rounded(
+    const double *values, size_t count, double unit, int64_t total, const int64_t *wanted)
+{
+    struct model_answers answers = {.count = 0};
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(model_answers_add(&answers,
+                             &(struct model_answer){.channel = STR("c"), .credit = {0, values[i]}}),
+            0);
+    assert_int_equal(model_answers_round(&answers, 0, unit, total), 0);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(answers.items[i].revenue_minor, wanted[i]);
+    model_answers_free(&answers);
+}
+
+#define ROUNDED(values, unit, total, ...)                                                          \
+    expect_rounded(                                                                                \
+        values, sizeof(values) / sizeof(values)[0], unit, total, (const int64_t[]){__VA_ARGS__})
+
+static void test_round_sums_to_the_total_by_largest_remainder(void **state)
+{
+    const double thirds[] = {10. / 3, 10. / 3, 10. / 3}, uneven[] = {1.256, 2.2449, 1.4991};
+    const double off[] = {0.1 + 0.2, 0.7}, negative[] = {-10. / 3, -20. / 3}, none[] = {0, 0};
+    ROUNDED(thirds, 1, 10, 4, 3, 3);
+    ROUNDED(uneven, 100, 500, 126, 224, 150);
+    ROUNDED(off, 10, 10, 3, 7);
+    ROUNDED(negative, 1, -10, -3, -7);
+    ROUNDED(none, 100, 0, 0, 0);
+}
+
+static void test_round_of_a_model_that_does_not_sum_rounds_each(void **state)
+{
+    const double whole[] = {12.34, 12.34};
+    ROUNDED(whole, 100, 1234, 1234, 1234);
+}
+
 static void test_save_keeps_so_many_runs(void **state)
 {
     struct context *context = *state;
     sqlite3 *db = NULL;
+    int64_t run_id;
     struct model_answers answers = {.count = 0};
     list_path(&context->list, 0, "USD", 500);
     apply(context);
@@ -185,7 +222,7 @@ static void test_save_keeps_so_many_runs(void **state)
     assert_int_equal(model_table_solve(db, &answers), 0);
     assert_int_equal(answers.count, 2);
     for (int i = 0; i < MODEL_RUNS_KEPT + 5; i++)
-        assert_int_equal(model_table_save(db, &answers, i), 0);
+        assert_int_equal(model_table_save(db, &answers, i, &run_id), 0);
     model_answers_free(&answers);
     database_close(&db);
     assert_string_equal(
@@ -204,6 +241,8 @@ int main(void)
         TEST(test_solve_what_is_gone_leaves_no_rows),
         TEST(test_solve_half_of_a_change_leaves_the_model_out),
         TEST(test_solve_within_a_transaction_waits),
+        TEST(test_round_sums_to_the_total_by_largest_remainder),
+        TEST(test_round_of_a_model_that_does_not_sum_rounds_each),
         TEST(test_save_keeps_so_many_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
