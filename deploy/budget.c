@@ -26,11 +26,17 @@
 #define SPENT_MINOR DATABASE_SUM_MINOR("cost_minor")
 #define CREDITED_MINOR DATABASE_SUM_MINOR("c.credited_revenue_minor")
 
+/* Of rules, and of models that are solved as of their last run. */
+#define CREDITS                                                                                    \
+    "(SELECT person, conversion_id, model, channel, currency, credited_revenue_minor "             \
+    "FROM attribution_credit UNION ALL SELECT person, conversion_id, model, channel, currency, "   \
+    "credited_revenue_minor FROM model_credit)"
+
 static const char periods_sql[] =
     "WITH cost AS (SELECT channel, " PERIOD_OF_SPEND " AS period, " SPENT_MINOR " AS spent "
     "FROM spend WHERE currency = ?1 GROUP BY 1, 2), "
     "earned AS (SELECT c.channel, " PERIOD_OF_CONVERSION " AS period, " CREDITED_MINOR
-    " AS credited FROM attribution_credit AS c "
+    " AS credited FROM " CREDITS " AS c "
     "JOIN conversion AS o USING (person, conversion_id) "
     "WHERE c.model = ?2 AND c.currency = ?1 GROUP BY 1, 2) "
     "SELECT k.channel, k.spent, coalesce(e.credited, 0) FROM cost AS k "
@@ -38,7 +44,7 @@ static const char periods_sql[] =
     "ORDER BY k.channel, k.period";
 
 static const char window_sql[] =
-    "SELECT coalesce(" CREDITED_MINOR ", 0) FROM attribution_credit AS c "
+    "SELECT coalesce(" CREDITED_MINOR ", 0) FROM " CREDITS " AS c "
     "JOIN conversion AS o USING (person, conversion_id) WHERE c.currency = ?1 AND c.model = ?2 "
     "AND c.channel = ?3 AND " DAY_OF_CONVERSION " BETWEEN ?4 AND ?5";
 
@@ -109,8 +115,7 @@ static int find_currency(struct budget *budget, sqlite3 *db, const struct budget
 static int check_model(sqlite3 *db, const struct budget_options *options)
 {
     struct tally models = {0};
-    int r = ask_tally(db,
-        "SELECT sum(model = ?1), group_concat(DISTINCT model) FROM attribution_credit",
+    int r = ask_tally(db, "SELECT sum(model = ?1), group_concat(DISTINCT model) FROM " CREDITS,
         options->model, &models);
     if (r < 0 || models.count)
         return r;

@@ -273,7 +273,10 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir", false},
     {"--database", "FILE", "the same of this SQLite file", "sink.sqlite.path", false},
-    {"--model", "NAME", "rule model whose credits are what spend earned (linear)", NULL, false},
+    {"--model", "NAME",
+        "model whose credits are what spend earned: a rule, or one that is solved, as of its last "
+        "run (linear)",
+        NULL, false},
     {"--period", "day|week|month", "what one point of a curve is (week, from Monday)", NULL, false},
     {"--currency", "CODE", "of the spend that is meant, where there are several", NULL, false},
     {"--total", "N", "money to share out a period (what is spent now)", NULL, false},

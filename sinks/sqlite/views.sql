@@ -569,6 +569,7 @@ FROM (
 WHERE place = 1;
 
 -- Months are Japan's. What was spent but earned nothing, and what earned without spend, both stand.
+-- Rules are of now, models that are solved as of their last run.
 CREATE VIEW v_roas AS
 WITH cost AS (
     SELECT channel, currency, substr(day, 1, 7) AS period,
@@ -586,7 +587,14 @@ earned AS (
         sum(c.weight_ppb) / 1e9 AS credited_conversions,
         sum(c.credited_revenue_minor >> 32) * 4294967296
             + sum(c.credited_revenue_minor & 4294967295) AS credited_minor
-    FROM attribution_credit AS c JOIN conversion AS o USING (person, conversion_id)
+    FROM (
+        SELECT person, conversion_id, model, channel, currency, weight_ppb, credited_revenue_minor
+        FROM attribution_credit
+        UNION ALL
+        SELECT person, conversion_id, model, channel, currency, weight_ppb, credited_revenue_minor
+        FROM model_credit
+    ) AS c
+    JOIN conversion AS o USING (person, conversion_id)
     GROUP BY 1, 2, 3, 4
 ),
 cell AS (

@@ -158,6 +158,21 @@ def check_absurd_amounts(path):
     assert tabiji("attribute", "--data", data, "--format", "csv").count("\n") > 3
 
 
+def check_solved(data):
+    """Models that are solved earn what their credits of touches sum to in the days with spend."""
+    wanted = sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True).execute("""
+        WITH day AS (SELECT c.channel, date(o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS day, c.credited_revenue_minor AS minor
+            FROM model_credit AS c JOIN conversion AS o USING (person, conversion_id) WHERE c.model = 'markov')
+        SELECT channel, sum(minor) / 100.0 FROM day JOIN (SELECT DISTINCT channel, day FROM spend WHERE cost_minor > 0) USING (channel, day)
+        GROUP BY 1""").fetchall()
+    for row in ask(data, "--model", "markov", "--save")["channels"]:
+        earned = dict(wanted).get(row["channel"], 0)
+        assert abs(row["attributed"] * row["periods"] - earned) < 1e-6 * max(earned, 1), (row, earned)
+    assert wanted and any(minor > 0 for _, minor in wanted)
+    shown = sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True).execute("SELECT DISTINCT model FROM v_budget").fetchall()
+    assert ("markov",) in shown, shown
+
+
 def main():
     with Workspace() as space:
         data = space.path / "data"
@@ -170,6 +185,7 @@ def main():
         check_guess(data)
         check_experiment(data)
         tabiji("budget", "--data", data, "--period", "day")
+        check_solved(data)
         check_refusals(space, data)
         check_absurd_amounts(space.path)
 
