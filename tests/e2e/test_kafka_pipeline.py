@@ -21,6 +21,11 @@ SOURCE = ["--set", "collector.open_source=dev"]  # and the file of an operator
 SETTLED_SECONDS = 240
 
 
+MODELS = [word for option in ("journey.lead_types=signed_up", "journey.opportunity_types=store_visited", "model.w_shape.kind=w_shape",
+                              "model.week.kind=time_decay", "model.week.half_life_days=2", "model.week.journey=reset",
+                              "model.part.kind=participation") for word in ("--set", option)]
+
+
 def dump(data):
     return tabiji("state", "dump", "--data", data)
 
@@ -38,6 +43,13 @@ def emit(port, lines):
     assert run.returncode == 0, run.stderr[-2000:]
 
 
+def touch_credits(data):
+    """Credits of touches by models that are solved: those of one run."""
+    return sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True).execute(
+        "SELECT person, conversion_id, model, touch_index, weight_ppb, credited_revenue_minor, model_version FROM model_credit "
+        "ORDER BY 1, 2, 3, 4").fetchall()
+
+
 class Cluster:
     """The programs of the Kafka mode, with one data directory each."""
 
@@ -49,6 +61,7 @@ class Cluster:
                         "--set", f"stream.prefix={name}", "--set", f"stream.group={name}",
                         "--set", "stream.partitions=4", "--set", "worker.batch_records=1000", "--set", "attribution.solve_interval=1 s", "--set", "kafka.consumer.session.timeout.ms=2000",
                         "--set", "kafka.consumer.heartbeat.interval.ms=500"]
+        self.options += MODELS
         self.database = self.path / "sink"
         self.started = 0
         self.kills_in_work = 0
@@ -83,13 +96,15 @@ class Cluster:
         worker.wait()
         return self.work(slot)
 
-    def check(self, what, wanted_digest, wanted_dump):
+    def check(self, what, wanted_digest, wanted_dump, wanted_credits):
         assert self.quiet(120), "the workers do not come to the end"
         end = time.monotonic() + SETTLED_SECONDS
         while digest(self.database) != wanted_digest and time.monotonic() < end:
             time.sleep(0.5)
         same(what, dump(self.database), wanted_dump)
         self.check_models()
+        assert wanted_credits and len({row[2] for row in wanted_credits}) == 2
+        wait_until(lambda: touch_credits(self.database) == wanted_credits, "the same credits of touches")
 
     def check_models(self):
         """Counts of all partitions add up to those of the paths; the sink solves them at its next interval."""
@@ -109,19 +124,20 @@ class Cluster:
 def embedded(space, lines):
     """What the embedded program makes of the events."""
     data, port = space.path / "embedded", free_port()
-    process = space.start("run", "--data", data, "--listen", f"127.0.0.1:{port}", *SOURCE)
+    process = space.start("run", "--data", data, "--listen", f"127.0.0.1:{port}", *SOURCE, *MODELS)
     wait_until(lambda: ready(port), "the collector")
     emit(port, lines)
     assert stop(process) == 0
     # Started again, it has nothing to do but what was left.
-    process = space.start("run", "--data", data, "--listen", f"127.0.0.1:{port}", *SOURCE)
+    process = space.start("run", "--data", data, "--listen", f"127.0.0.1:{port}", *SOURCE, *MODELS)
     wait_until(lambda: ready(port), "the collector")
     seen = None
     while digest(data) != seen:
         seen = digest(data)
         time.sleep(2)
     assert stop(process) == 0
-    return digest(data), dump(data)
+    tabiji("attribute", "--data", data, "--save", *MODELS)
+    return digest(data), dump(data), touch_credits(data)
 
 
 def words(lines):
@@ -154,12 +170,13 @@ def erase(space, cluster, lines):
     data = space.path / "embedded"
     login = max(json.loads(line)["ids"].get("login", "") for line in lines)
     said = [json.loads(tabiji("erase", "--json", "--confirm", *where, f"login:{login}")) for where in (
-        ["--data", data], ["--database", cluster.database / "tabiji.db", "--url", f"http://127.0.0.1:{cluster.port}", "--wait", 60])]
+        ["--data", data, *MODELS], ["--database", cluster.database / "tabiji.db", "--url", f"http://127.0.0.1:{cluster.port}", "--wait", 60])]
     for receipt in said:
         receipt.pop("receipt_id")
     assert said[0] == said[1] and said[1]["events"] > 0 and said[1]["left_over"] == 0, said
     assert login not in dump(cluster.database)
-    cluster.check("a person erased", digest(data), dump(data))
+    tabiji("attribute", "--data", data, "--save", *MODELS)
+    cluster.check("a person erased", digest(data), dump(data), touch_credits(data))
 
 
 def check_generated(space, toy, bootstrap, rng):
@@ -210,7 +227,7 @@ def check_real_file(space, toy, bootstrap):
         print(f"without the real file: {source} is absent")
         return
     once = space.path / "file-embedded"
-    tabiji("import", "--data", once, "--mapping", mapping, source)
+    tabiji("import", "--data", once, "--mapping", mapping, source, *MODELS)
     cluster = Cluster(space, toy, bootstrap, "file")
     workers = {slot: cluster.work(slot) for slot in ("a", "b")}
     sink = cluster.sink()
@@ -221,7 +238,7 @@ def check_real_file(space, toy, bootstrap):
         workers[slot] = cluster.kill(workers[slot], slot)
     assert cluster.kills_in_work > 1, "the kills came too late"
     assert importing.wait(300) == 0
-    cluster.check("the real file, workers killed in the midst", digest(once), dump(once))
+    cluster.check("the real file, workers killed in the midst", digest(once), dump(once), touch_credits(once))
     for process in (*workers.values(), sink):
         assert stop(process) == 0, process.args
 
