@@ -338,6 +338,10 @@ static int run_stored(struct verb_call *call, struct attribute_options *options,
     struct attribute_stored stored;
     bool counted = false;
     int r = wants_counted(call, &counted);
+    if (r == 0 && (verb_value(call, "--lookback") || verb_value(call, "--journey")))
+        r = verb_usage(call,
+            "--lookback and --journey go with FILE; stored paths are as [journey] says, and "
+            "[model NAME] may see less of them");
     if (r)
         return r;
     if (counted)

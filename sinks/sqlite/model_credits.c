@@ -452,25 +452,30 @@ static int put_row(void *context, const struct model_touch_credit *credit)
     return database_error(code);
 }
 
+/* One look at the table, however many models there are. */
 static int forget_rows(struct model_credits *credits)
 {
-    sqlite3_stmt *delete = NULL;
+    sqlite3_stmt *add = NULL;
     int r = database_run(credits->db,
-        "DELETE FROM model_credit WHERE model_version <> '' AND NOT EXISTS (SELECT 1 FROM "
-        "model_channel AS c WHERE c.model = model_credit.model "
-        "AND c.currency = coalesce(model_credit.currency, '') AND c.model_version <> '')");
+        "CREATE TEMP TABLE IF NOT EXISTS model_anew (model TEXT, currency TEXT, "
+        "PRIMARY KEY (model, currency)); DELETE FROM temp.model_anew");
     if (r == 0)
-        r = database_prepare(credits->db,
-            "DELETE FROM model_credit WHERE model = ?1 AND coalesce(currency, '') = ?2", &delete);
+        r = database_prepare(
+            credits->db, "INSERT OR IGNORE INTO temp.model_anew VALUES (?1, ?2)", &add);
     for (size_t i = 0; r == 0 && i < credits->count; i++) {
-        bind_text(delete, 1, credits->items[i].model->name);
-        bind_text(delete, 2, credits->items[i].currency);
-        int code = sqlite3_step(delete);
-        sqlite3_reset(delete);
+        bind_text(add, 1, credits->items[i].model->name);
+        bind_text(add, 2, credits->items[i].currency);
+        int code = sqlite3_step(add);
+        sqlite3_reset(add);
         r = database_error(code);
     }
-    sqlite3_finalize(delete);
-    return r;
+    sqlite3_finalize(add);
+    return r < 0 ? r
+                 : database_run(credits->db,
+                       "DELETE FROM model_credit WHERE (model, coalesce(currency, '')) IN "
+                       "(SELECT model, currency FROM temp.model_anew) "
+                       "OR (model_version <> '' AND (model, coalesce(currency, '')) NOT IN "
+                       "(SELECT model, currency FROM model_channel WHERE model_version <> ''))");
 }
 
 int model_credits_save(struct model_credits *credits, int64_t run_id, int64_t as_of)

@@ -236,6 +236,19 @@ static int clear(struct sqlite_sink *sqlite)
         "FROM sink_rejected;");
 }
 
+/* Whether a result may change what solve() keeps: a count, a conversion whose credits went with it,
+ * or the time of a touch, where a model asks for that. */
+static bool changes_models(const struct sqlite_sink *sqlite, enum topic topic)
+{
+    const struct database_options *options = &sqlite->options;
+    bool times = false;
+    if (topic == TOPIC_MODELS || !options->touch_credit)
+        return topic == TOPIC_MODELS;
+    for (size_t i = 0; topic == TOPIC_TOUCHPOINTS && i < options->models_count; i++)
+        times |= !model_is_rule(&options->models[i]) && options->models[i].lookback_micros;
+    return topic == TOPIC_CONVERSIONS || times;
+}
+
 static int apply(struct sink *sink, const struct result_batch *batch)
 {
     struct sqlite_sink *sqlite = self(sink);
@@ -250,9 +263,7 @@ static int apply(struct sink *sink, const struct result_batch *batch)
         r = list_models(sqlite, false);
     sqlite->counts_changed |= batch->begins_anew;
     for (size_t i = 0; i < batch->results_count; i++)
-        sqlite->counts_changed |=
-            batch->results[i].topic == TOPIC_MODELS ||
-            (sqlite->options.touch_credit && batch->results[i].topic == TOPIC_CONVERSIONS);
+        sqlite->counts_changed |= changes_models(sqlite, batch->results[i].topic);
     if (r == 0)
         r = apply_results(&sqlite->writer, batch);
     if (r == 0)
