@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "schemas/conversion.avro.h"
+#include "enrich/attribution/credit.h"
 #include "schemas/error.h"
 #include "schemas/model_count.avro.h"
 #include "schemas/profile.avro.h"
@@ -23,6 +23,7 @@ struct recount {
     struct line *lines;
     size_t count, room;
     uint64_t rows;
+    bool unreconciled; /* the credits of some conversion do not sum */
 };
 
 static int add_line(struct recount *recount, const struct buf *text, int64_t paths, int64_t minor)
@@ -107,8 +108,9 @@ static int count_coalition(struct recount *recount, const struct model *model, s
     return add_count(recount, model, currency, open, path, 0, distinct, count, minor);
 }
 
+/* A path that begins anew with each conversion is seen from `reset_from` on. */
 static int count_path(struct recount *recount, struct str currency, bool open, struct str *path,
-    size_t length, int64_t minor)
+    size_t length, int64_t minor, size_t reset_from)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < recount->models_count; i++) {
@@ -119,11 +121,46 @@ static int count_path(struct recount *recount, struct str currency, bool open, s
             model->kind == MODEL_KIND_SHAPLEY || model->kind == MODEL_KIND_SHAPLEY_ORDERED;
         if (open && (model->ignore_nulls || shares_only))
             continue;
+        size_t from = model->reset ? reset_from : 0, seen = length - from;
         r = model->kind == MODEL_KIND_MARKOV
-                ? count_markov(recount, model, currency, open, path, length, minor)
-                : count_coalition(recount, model, currency, open, path, length, minor);
+                ? count_markov(recount, model, currency, open, path + from, seen, minor)
+                : count_coalition(recount, model, currency, open, path + from, seen, minor);
     }
     return r;
+}
+
+/* Whether the credits of one model, `count` from `credits` on, are those of the whole row. */
+static bool model_reconciles(
+    const struct conversion *row, const struct credit *credits, size_t count)
+{
+    int64_t whole = row->kind == CONVERSION_KIND_CONVERSION ? CREDIT_WHOLE_PPB : 0;
+    int64_t weights = 0, minor = 0;
+    for (size_t i = 0; i < count; i++) {
+        weights += credits[i].weight_ppb;
+        minor += credits[i].revenue_minor;
+        bool all = credits[i].weight_ppb == whole && credits[i].revenue_minor == row->revenue_minor;
+        if (credits[i].model == RULE_MODEL_PARTICIPATION && !all)
+            return false;
+    }
+    return credits->model == RULE_MODEL_PARTICIPATION ||
+           (weights == whole && minor == row->revenue_minor);
+}
+
+/* By every model that there is. */
+static bool reconciles(const struct recount *recount, const struct conversion *row)
+{
+    size_t models = 0, wanted = RULE_MODEL_CONFIGURED - 1;
+    for (size_t i = 0; i < recount->models_count; i++)
+        wanted += model_is_rule(&recount->models[i]);
+    for (size_t i = 0, end; i < row->credits_count; i = end, models++) {
+        for (end = i + 1; end < row->credits_count; end++)
+            if (row->credits[end].model != row->credits[i].model ||
+                !str_equal(row->credits[end].name, row->credits[i].name))
+                break;
+        if (!model_reconciles(row, &row->credits[i], end - i))
+            return false;
+    }
+    return models == wanted;
 }
 
 /* A refund has the path of its conversion; its amount is added to what the path is worth. */
@@ -139,7 +176,9 @@ static int visit_conversion(void *context, struct str key, struct str value)
     for (size_t i = 0; i < row.touches_count; i++)
         path[i] = row.touches[i].channel;
     size_t before = recount->count;
-    r = count_path(recount, row.currency, false, path, row.touches_count, row.revenue_minor);
+    recount->unreconciled |= !reconciles(recount, &row);
+    r = count_path(recount, row.currency, false, path, row.touches_count, row.revenue_minor,
+        (size_t)row.reset_from);
     for (size_t i = before; row.kind == CONVERSION_KIND_REFUND && i < recount->count; i++)
         recount->lines[i].paths = 0;
     return r;
@@ -156,7 +195,7 @@ static int visit_profile(void *context, struct str key, struct str value)
     check(row.open_path_count <= PATH_MAX_HERE);
     for (size_t i = 0; i < row.open_path_count; i++)
         path[i] = row.open_path[i].channel;
-    return count_path(recount, STR(""), true, path, row.open_path_count, 0);
+    return count_path(recount, STR(""), true, path, row.open_path_count, 0, 0);
 }
 
 /* What the stage counted, taken away again. */
@@ -209,7 +248,7 @@ int recount_agrees(struct sim *sim, const struct model *models, size_t models_co
         r = sim_results(sim, TOPIC_MODELS, visit_count, &recount);
     if (r == 0 && recount.count)
         qsort(recount.lines, recount.count, sizeof *recount.lines, compare_lines);
-    *agrees = r == 0 && all_zero(&recount);
+    *agrees = r == 0 && all_zero(&recount) && !recount.unreconciled;
     *compared += recount.rows;
     free(recount.lines);
     arena_free(&recount.arena);

@@ -8,7 +8,8 @@
 #include "enrich/attribution/model.h"
 #include "tests/sim/sim.h"
 
-/* Whether the sim's tables agree, exactly. Models with neither types nor a lookback. Adds the
+/* Whether the sim's tables agree, exactly, and the credits of each conversion and refund by each
+ * rule sum to it. Models with neither types nor a lookback. Adds the
  * number of counts that stand to *compared. Errors: of the sim, ERR_NO_MEMORY. */
 MUST_CHECK int recount_agrees(struct sim *sim, const struct model *models, size_t models_count,
     bool *agrees, uint64_t *compared);

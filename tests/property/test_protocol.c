@@ -106,6 +106,10 @@ static const struct model models[] = {
     {.name = STR_INIT("shapley"), .kind = MODEL_KIND_SHAPLEY, .order = 1},
     {.name = STR_INIT("rate"), .kind = MODEL_KIND_SHAPLEY_RATE, .order = 1},
     {.name = STR_INIT("ordered"), .kind = MODEL_KIND_SHAPLEY_PATHS_ORDERED, .order = 1},
+    {.name = STR_INIT("fresh"), .kind = MODEL_KIND_MARKOV, .order = 2, .reset = true},
+    {.name = STR_INIT("fresh_linear"), .rule = RULE_MODEL_LINEAR, .reset = true},
+    {.name = STR_INIT("ends"), .rule = RULE_MODEL_CUSTOM, .config = {.custom = {3, 0, 7}}},
+    {.name = STR_INIT("all"), .rule = RULE_MODEL_PARTICIPATION},
 };
 #define MODELS (sizeof models / sizeof *models)
 
