@@ -1,7 +1,10 @@
 /* Bump allocation in blocks that double. Invariant: next..end lies within the newest block. */
 #include "schemas/arena.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "schemas/error.h"
 
@@ -13,6 +16,15 @@ struct arena_block {
     size_t size;
     _Alignas(16) char data[];
 };
+
+void memory_expect_use(void *memory, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)memory + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)memory + size) & ~(page - 1);
+    if (memory && size >= MEMORY_LARGE && begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a hint: refused, all works */
+}
 
 void *arena_alloc_slow(struct arena *arena, size_t size)
 {
@@ -32,6 +44,7 @@ void *arena_alloc_slow(struct arena *arena, size_t size)
         struct arena_block *block = malloc(sizeof *block + block_size);
         if (!block)
             return NULL;
+        memory_expect_use(block, sizeof *block + block_size);
         *block = (struct arena_block){.older = arena->block, .size = block_size};
         arena->block = block;
         arena->size += block_size;

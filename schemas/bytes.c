@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "schemas/arena.h"
 #include "schemas/error.h"
 
 void check_failed(const char *expression, const char *file, int line)
@@ -27,6 +28,7 @@ int buf_reserve_slow(struct buf *buf, size_t extra)
     char *data = realloc(buf->data, capacity);
     if (!data)
         return ERR_NO_MEMORY;
+    memory_expect_use(data, capacity);
     buf->data = data;
     buf->capacity = capacity;
     return 0;

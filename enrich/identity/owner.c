@@ -124,6 +124,7 @@ static int grow(struct owners *owners)
     larger.slots = calloc(larger.size, sizeof *larger.slots);
     if (!larger.slots)
         return ERR_NO_MEMORY;
+    memory_expect_use(larger.slots, larger.size * sizeof *larger.slots);
     for (size_t i = 0; i < owners->size; i++)
         if (owners->slots[i])
             larger.slots[slot_of(&larger, owners->slots[i]->id)] = owners->slots[i];

@@ -60,6 +60,7 @@ static int grow(struct persons *persons)
     larger.slots = calloc(larger.slots_size, sizeof *larger.slots);
     if (!larger.slots)
         return ERR_NO_MEMORY;
+    memory_expect_use(larger.slots, larger.slots_size * sizeof *larger.slots);
     for (struct person *p = persons->oldest; p; p = p->newer) {
         struct person **slot = slot_of(&larger, p->id);
         p->chain = *slot;

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "schemas/arena.h"
+
 #define LAYER_BLOCKS_MIN ((size_t)1 << 14) /* 1 MiB, then 4, 16, 64 */
 #define BLOCK_WORDS 8                      /* 3 bits choose one, 6 a bit in it */
 #define BLOCK_BYTES (BLOCK_WORDS * sizeof(uint64_t))
@@ -31,6 +33,7 @@ static bool add_layer(struct key_filter *filter)
         filter->given_up = true;
         return false;
     }
+    memory_expect_use(words, layer_blocks(layer) * BLOCK_BYTES);
     filter->layers[filter->layers_count++] = words;
     filter->room = layer_blocks(layer) * KEYS_A_BLOCK;
     return true;

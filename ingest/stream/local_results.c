@@ -333,6 +333,8 @@ int local_results(struct local *local, const char *name, const struct result_pos
     source->local = local;
     source->results = calloc(BATCH_RESULTS_MAX, sizeof *source->results);
     source->seen = calloc(SEEN_SLOTS, sizeof *source->seen);
+    memory_expect_use(source->results, BATCH_RESULTS_MAX * sizeof *source->results);
+    memory_expect_use(source->seen, SEEN_SLOTS * sizeof *source->seen);
     int r = source->results && source->seen ? place_source(source, name, positions, count)
                                             : ERR_NO_MEMORY;
     if (r < 0) {

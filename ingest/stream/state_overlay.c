@@ -70,6 +70,7 @@ static int slots_init(struct slots *slots, size_t size)
     void **fresh = calloc(size, sizeof *fresh);
     if (!fresh)
         return ERR_NO_MEMORY;
+    memory_expect_use(fresh, size * sizeof *fresh);
     *slots = (struct slots){.slots = fresh, .size = size};
     return 0;
 }
@@ -441,10 +442,12 @@ static int reserve_changes(struct state *state)
     struct state_change *changes = realloc(state->changes, count * sizeof *changes);
     if (!changes)
         return ERR_NO_MEMORY;
+    memory_expect_use(changes, count * sizeof *changes);
     state->changes = changes;
     struct ranked *ranked = realloc(state->ranked, count * sizeof *ranked);
     if (!ranked)
         return ERR_NO_MEMORY;
+    memory_expect_use(ranked, count * sizeof *ranked);
     state->ranked = ranked;
     state->changes_room = count;
     return 0;
