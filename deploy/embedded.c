@@ -22,6 +22,8 @@
 #define RETRIES_MAX 100
 #define REDERIVE_KEYS ((size_t)2000) /* persons of one transaction */
 #define READER_NAME "sqlite"
+#define NOT_KNOWN INT64_MAX
+#define LOAD_LOOK_MS 50
 
 struct embedded {
     struct settings *settings;
@@ -36,6 +38,8 @@ struct embedded {
     _Atomic int failure;
     _Atomic int64_t worked_to;
     bool first_load; /* there is no database, but something for it */
+    bool loading;    /* the sink's thread ends by itself once all before load_to is there */
+    _Atomic int64_t load_to; /* a position of the log, NOT_KNOWN until it is */
 };
 
 static void pause_ms(long ms)
@@ -212,10 +216,18 @@ static int open_parts(struct embedded *embedded, bool bulk)
     return r < 0 ? r : runner_new(&embedded->runner, runner_config_of(embedded, &config));
 }
 
-static int start_sink(struct embedded *embedded)
+static bool load_complete(void *context)
 {
-    int r = runner_start(embedded->runner);
+    struct embedded *embedded = context;
+    return atomic_load(&embedded->worked_to) >= atomic_load(&embedded->load_to) ||
+        atomic_load(&embedded->failure);
+}
+
+static int start_sink(struct embedded *embedded, bool loading)
+{
+    int r = runner_start(embedded->runner, loading ? load_complete : NULL, embedded);
     embedded->runner_started = r == 0;
+    embedded->loading = loading;
     return r;
 }
 
@@ -234,13 +246,14 @@ int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
     if (!embedded)
         return ERR_NO_MEMORY;
     embedded->settings = settings;
+    atomic_store(&embedded->load_to, NOT_KNOWN);
     errno = 0;
     int r = open_parts(embedded, bulk);
     if (r == 0 && pthread_create(&embedded->worker, NULL, work, embedded) != 0)
         r = ERR_NO_MEMORY;
     embedded->worker_started = r == 0;
-    if (r == 0 && !(bulk && embedded->first_load))
-        r = start_sink(embedded);
+    if (r == 0)
+        r = start_sink(embedded, bulk && embedded->first_load);
     if (r == ERR_STATE)
         settings_tell_damage(settings);
     if (r < 0) {
@@ -288,17 +301,30 @@ static bool worker_quiet(void *context)
     return done >= wait->target || embedded_failure(wait->embedded);
 }
 
+/* The first load goes on beside those who append: its end is now known. */
+static int await_load(struct wait *wait)
+{
+    struct embedded *embedded = wait->embedded;
+    atomic_store(&embedded->load_to, wait->target);
+    while (!runner_ended(embedded->runner)) {
+        (void)worker_quiet(wait);
+        pause_ms(LOAD_LOOK_MS);
+    }
+    (void)worker_quiet(wait);
+    return stop_sink(embedded);
+}
+
 int embedded_to_quiet(struct embedded *embedded, embedded_wait_fn *on_wait, void *context)
 {
     struct wait wait = {embedded, local_log_end(embedded->local), on_wait, context};
-    int r = stop_sink(embedded);
-    if (r == 0)
+    int r = embedded->loading ? await_load(&wait) : stop_sink(embedded);
+    if (r == 0 && !embedded->loading)
         r = runner_to_quiet(embedded->runner, worker_quiet, &wait);
     if (r >= 0)
         r = embedded_failure(embedded);
     if (r == ERR_STATE)
         settings_tell_damage(embedded->settings);
-    return r < 0 ? r : start_sink(embedded);
+    return r < 0 ? r : start_sink(embedded, false);
 }
 
 void embedded_close(struct embedded **out)

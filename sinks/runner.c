@@ -41,6 +41,8 @@ struct runner {
     atomic_bool ended; /* the thread of runner_start() has */
     pthread_t thread;
     int thread_error;
+    bool (*quiet)(void *context); /* of the thread's loop, or NULL */
+    void *quiet_context;
     atomic_ullong results;
     atomic_ullong commits;
     atomic_ullong syncs;
@@ -354,13 +356,17 @@ static void *run_thread(void *argument)
 {
     struct runner *runner = argument;
     (void)pthread_setname_np(pthread_self(), "sink");
-    runner->thread_error = runner_run(runner);
+    runner->thread_error = runner->quiet
+        ? runner_to_quiet(runner, runner->quiet, runner->quiet_context)
+        : runner_run(runner);
     atomic_store(&runner->ended, true);
     return NULL;
 }
 
-int runner_start(struct runner *runner)
+int runner_start(struct runner *runner, bool (*quiet)(void *context), void *quiet_context)
 {
+    runner->quiet = quiet;
+    runner->quiet_context = quiet_context;
     atomic_store(&runner->ended, false);
     return pthread_create(&runner->thread, NULL, run_thread, runner) == 0 ? 0 : ERR_AGAIN;
 }

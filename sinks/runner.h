@@ -76,10 +76,12 @@ void runner_stop(struct runner *runner);
 /* Threads: any. */
 struct runner_stats runner_stats(const struct runner *runner);
 
-/* runner_run() in a thread of its own. Errors: ERR_AGAIN (no thread). */
-MUST_CHECK int runner_start(struct runner *runner);
+/* runner_run(), or with quiet (not NULL) runner_to_quiet(), in a thread of its own. Errors:
+ * ERR_AGAIN (no thread). */
+MUST_CHECK int runner_start(
+    struct runner *runner, bool (*quiet)(void *context), void *quiet_context);
 /* Whether that thread has ended by itself: join it to learn why. Threads: any. */
 bool runner_ended(const struct runner *runner);
 /* Stops the thread and waits for its end; the runner can then be started again. Returns what
- * runner_run() returned. */
+ * the loop returned. */
 MUST_CHECK int runner_join(struct runner *runner);

@@ -95,7 +95,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     };
     r = runner_new(&runner, &config);
     if (r == 0)
-        r = runner_start(runner);
+        r = runner_start(runner, NULL, NULL);
     if (r == 0) {
         (void)fprintf(stderr, "tabiji sink: tables in %s\n", database);
         (void)serve_wait(&settings->log, check_runner, runner);

@@ -495,7 +495,7 @@ static void test_start_join_runs_in_a_thread(void **state)
     struct runner_config config = {
         .sink = sink, .open_source = open_source, .context = &world, .clock = &fake_clock};
     assert_int_equal(runner_new(&runner, &config), 0);
-    assert_int_equal(runner_start(runner), 0);
+    assert_int_equal(runner_start(runner, NULL, NULL), 0);
     while (runner_stats(runner).results < 20)
         sched_yield();
     assert_false(runner_ended(runner));
@@ -519,7 +519,7 @@ static void test_ended_tells_of_a_fatal_error(void **state)
         .context = &world,
         .clock = &fake_clock};
     assert_int_equal(runner_new(&runner, &config), 0);
-    assert_int_equal(runner_start(runner), 0);
+    assert_int_equal(runner_start(runner, NULL, NULL), 0);
     while (!runner_ended(runner))
         sched_yield();
     assert_int_equal(runner_join(runner), ERR_DATABASE);

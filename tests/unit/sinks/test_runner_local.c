@@ -329,7 +329,7 @@ static void test_to_quiet_database_of_another_directory_is_refused(void **state)
 static void churn(struct world *world, unsigned seed, int progress)
 {
     open_world(world);
-    if (runner_start(world->runner) != 0)
+    if (runner_start(world->runner, NULL, NULL) != 0)
         _exit(1);
     for (unsigned i = 0;; i++) {
         seed = seed * 1103515245u + 12345u;
