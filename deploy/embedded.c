@@ -37,8 +37,8 @@ struct embedded {
     _Atomic bool stopping;
     _Atomic int failure;
     _Atomic int64_t worked_to;
-    bool first_load; /* there is no database, but something for it */
-    bool loading;    /* the sink's thread ends by itself once all before load_to is there */
+    bool first_load;         /* there is no database, but something for it */
+    bool loading;            /* the sink's thread ends by itself once all before load_to is there */
     _Atomic int64_t load_to; /* a position of the log, NOT_KNOWN until it is */
 };
 
@@ -220,7 +220,7 @@ static bool load_complete(void *context)
 {
     struct embedded *embedded = context;
     return atomic_load(&embedded->worked_to) >= atomic_load(&embedded->load_to) ||
-        atomic_load(&embedded->failure);
+           atomic_load(&embedded->failure);
 }
 
 static int start_sink(struct embedded *embedded, bool loading)

@@ -357,8 +357,8 @@ static void *run_thread(void *argument)
     struct runner *runner = argument;
     (void)pthread_setname_np(pthread_self(), "sink");
     runner->thread_error = runner->quiet
-        ? runner_to_quiet(runner, runner->quiet, runner->quiet_context)
-        : runner_run(runner);
+                               ? runner_to_quiet(runner, runner->quiet, runner->quiet_context)
+                               : runner_run(runner);
     atomic_store(&runner->ended, true);
     return NULL;
 }

@@ -63,7 +63,7 @@ struct standing {
     int64_t sequence;
     int64_t placement;
     struct str identifiers; /* in the arena */
-    bool may_have_evidence;
+    bool has_evidence;
 };
 
 static const uint8_t *key_at(const struct result *result, size_t offset)
@@ -126,7 +126,7 @@ static int find(struct writer *writer, const struct result *result, struct stand
         out->occurred_at = sqlite3_column_int64(select, 2);
         out->sequence = sqlite3_column_int64(select, 3);
         out->placement = sqlite3_column_int64(select, 4);
-        out->may_have_evidence = sqlite3_column_int64(select, 6) > 0;
+        out->has_evidence = sqlite3_column_type(select, 6) != SQLITE_NULL;
         if (person.size == KEY_SIZE)
             memcpy(out->person, person.data, KEY_SIZE);
         else
@@ -224,6 +224,9 @@ static int bind_event(struct writer *writer, sqlite3_stmt *put, const struct sti
         bind_blob(put, EVENT_SESSION_KEY, str_make(stitched->session_key, KEY_SIZE));
     if (stitched->touch != TOUCH_KIND_NONE)
         bind_text(put, EVENT_TOUCH, str_of(touch_kind_name(stitched->touch)));
+    if (event->has_evidence)
+        sqlite3_bind_int(
+            put, EVENT_EVIDENCE, (event->evidence.sign > 0) - (event->evidence.sign < 0));
     if (event->time_quality != TIME_QUALITY_CLIENT)
         bind_text(put, EVENT_TIME_QUALITY, str_of(time_quality_name(event->time_quality)));
     bind_campaign(put, event);
@@ -273,7 +276,7 @@ static int put_links_anew(
     int r = detail_write_identifiers(event, &writer->text);
     if (r < 0)
         return r;
-    if (standing->occurred_at == event->occurred_at && !standing->may_have_evidence &&
+    if (standing->occurred_at == event->occurred_at && !standing->has_evidence &&
         !event->has_evidence && str_equal(standing->identifiers, buf_str(&writer->text)))
         return 0;
     r = writer_links_delete(writer, str_make(event->event_key, KEY_SIZE));

@@ -91,11 +91,11 @@ int reader_alias(struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t p
 #define PARTED_SQL                                                                                 \
     "SELECT word FROM (SELECT -1 AS word, " WORD                                                   \
     "FROM identifier AS w, identifier AS s, event AS e "                                           \
-    "WHERE w.node = ?1 AND s.node = ?2 AND instr(e.detail, '\"sign\":-') > 0 AND " OF_THE_PAIR     \
+    "WHERE w.node = ?1 AND s.node = ?2 AND e.evidence < 0 AND " OF_THE_PAIR                        \
     "UNION ALL SELECT 1 AS word, " WORD "FROM identifier AS w, identifier AS s, "                  \
     "event_link AS l JOIN event AS e ON e.event_key = l.event_key "                                \
     "WHERE w.node = ?1 AND s.node = ?2 AND l.weaker = ?1 AND l.stronger = ?2 "                     \
-    "AND instr(e.detail, '\"evidence\":') > 0 AND instr(e.detail, '\"sign\":-') = 0 "              \
+    "AND e.evidence > 0 "                                                                          \
     "AND " OF_THE_PAIR ") ORDER BY authority DESC, said_at DESC, said_by DESC LIMIT 1"
 
 static int read_parted(sqlite3_stmt *select, const uint8_t weaker[KEY_SIZE],

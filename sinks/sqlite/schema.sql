@@ -70,6 +70,7 @@ CREATE TABLE event (
     identifiers TEXT NOT NULL,
     properties TEXT,
     detail TEXT NOT NULL,
+    evidence INTEGER,
     time_quality TEXT,
     placement INTEGER NOT NULL,
     position INTEGER NOT NULL,
@@ -78,7 +79,7 @@ CREATE TABLE event (
 
 -- What few events are: told apart as they come, since a later look at all of them is dear.
 CREATE INDEX event_spend ON event (source, channel, occurred_at) WHERE type = 'spend_reported';
-CREATE INDEX event_unlinked ON event (event_key) WHERE instr(detail, '"sign":-') > 0;
+CREATE INDEX event_unlinked ON event (event_key) WHERE evidence < 0;
 
 -- The order of each person's events: an index that is written in its own order, which halves its
 -- cost.
