@@ -3,12 +3,14 @@
  * random partitions, interleavings, duplicates and crashes, the roots of all identifiers and the
  * place of every event are its answers.
  *
- *     property_identity small|large|journey [SEED [COUNT]]     cases SEED .. SEED + COUNT - 1
+ *     property_identity small|large|journey [--long] [SEED [COUNT]]   cases SEED .. SEED + COUNT -
+ * 1 property_identity small|large|journey --case                    one, from standard input
  *
  * small: the cases of the specification, with the least timeline; large: those of
  * identity_cases.py; journey: small ones with the journey stage. TABIJI_SEED likewise.
  *
- * A failing case prints the line that runs it alone.
+ * A failing case prints what runs it alone; the first is made smaller by identity_shrink.py, and
+ * what is left is printed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,8 @@
 #define CASES_DEFAULT_SMALL 2000
 #define CASES_DEFAULT_LARGE 40
 #define CASES_DEFAULT_JOURNEY 2000
+#define CASES_LONG_SMALL 100000
+#define CASES_LONG_LARGE 2000
 #define RUNS_A_CASE 2
 #define SKIPPED 77
 
@@ -40,6 +44,7 @@ enum mode {
 };
 static const char *const mode_names[] = {"small", "large", "journey"};
 static enum mode mode;
+static const char *program; /* NULL where a case shall not be made smaller */
 
 /* One run of one case. */
 struct run {
@@ -246,6 +251,26 @@ static int run_case(struct run *run, uint64_t seed, struct sim_counts *counts)
     return r;
 }
 
+/* The command that makes a failing case smaller, which runs this program. Asks for no more than
+ * one: the others mostly fail for the same reason. */
+static void shrink(struct str line)
+{
+    static bool shrunk;
+    const char *shared = getenv("TABIJI_SHARED"), *source = getenv("TABIJI_SOURCE_ROOT");
+    char command[4096];
+    if (shrunk || !source || !program)
+        return;
+    shrunk = true;
+    (void)snprintf(command, sizeof command,
+        "python3 '%s/tests/property/identity_shrink.py' '%s/spec' '%s' %s --case", source, shared,
+        program, mode_names[mode]);
+    FILE *shrinker = popen(command, "w");
+    if (!shrinker)
+        return;
+    (void)fwrite(line.data, 1, line.size, shrinker);
+    (void)pclose(shrinker);
+}
+
 static int run_line(struct str line, struct arena *arena, struct sim_counts *counts)
 {
     static struct identity_case given;
@@ -266,6 +291,8 @@ static int run_line(struct str line, struct arena *arena, struct sim_counts *cou
             "seed %lld turn %llu (%d partitions): %s; give the seed and 1 to run it alone\n",
             (long long)given.seed, (unsigned long long)turn, run.sim.partitions, run.wrong);
     }
+    if (bad)
+        shrink(line);
     return bad;
 }
 
@@ -313,14 +340,20 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
             mode = (enum mode)i;
-    unsigned long long count = counts_default[mode];
     struct sim_counts counts = {0};
     char command[4096];
     size_t lines = 0;
-    if (argc > 2)
-        seed = strtoull(argv[2], NULL, 10);
-    if (argc > 3)
-        count = strtoull(argv[3], NULL, 10);
+    int at = 2;
+    if (argc > 2 && strcmp(argv[2], "--case") == 0)
+        return run_all(stdin, &counts, &lines) > 0;
+    unsigned long long count = random_long(argc, argv, &at)
+                                   ? mode == MODE_LARGE ? CASES_LONG_LARGE : CASES_LONG_SMALL
+                                   : counts_default[mode];
+    if (argc > at)
+        seed = strtoull(argv[at], NULL, 10);
+    if (argc > at + 1)
+        count = strtoull(argv[at + 1], NULL, 10);
+    program = argv[0];
     if (!make_command(command, sizeof command, seed, count)) {
         (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
         return SKIPPED;
