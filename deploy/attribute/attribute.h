@@ -80,7 +80,8 @@ struct attribute_options {
 };
 
 struct tally {
-    double conversions, value;
+    double conversions;
+    struct sum value;
 };
 
 /* All that is known of an input. {0} is empty. */
@@ -125,10 +126,11 @@ struct attribute_answer {
     double conversions, value;
     double effect, value_effect;
     double low, high;
+    bool unattributed; /* of no channel */
 };
 
-/* Solves; the rows stand by model as asked for, then by channel in the order of the input, and are
- * freed by the caller with free(). Errors: ERR_CONFIG (named), ERR_NO_MEMORY. */
+/* Solves; the rows stand by model as asked for, then by channel in the order of the input, then
+ * what is unattributed where there is any, and are freed by the caller with free(). Errors: ERR_CONFIG (named), ERR_NO_MEMORY. */
 MUST_CHECK int attribute_solve(
     struct attribute_input *input, struct attribute_answer **out, size_t *count);
 

@@ -141,7 +141,7 @@ static void credit_rule(struct attribute_input *input, enum path_rule rule,
     path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
     for (size_t i = 0; i < count; i++) {
         tally[touches[i].channel].conversions += input->weights[i] * counted->conversions;
-        tally[touches[i].channel].value += input->weights[i] * counted->value;
+        sum_add(&tally[touches[i].channel].value, input->weights[i] * counted->value, 0);
     }
 }
 
@@ -156,7 +156,7 @@ static void credit_participation(struct attribute_input *input, const struct pat
             continue;
         input->marks[channel] = 1;
         tally[channel].conversions += counted->conversions;
-        tally[channel].value += counted->value;
+        sum_add(&tally[channel].value, counted->value, 0);
     }
     for (size_t i = 0; i < count; i++)
         input->marks[touches[i].channel] = 0;
@@ -194,7 +194,7 @@ int attribute_path(struct attribute_input *input, const struct path_step *touche
         return r;
     if (count == 0) {
         input->unattributed.conversions += counted->conversions;
-        input->unattributed.value += counted->value;
+        sum_add(&input->unattributed.value, counted->value, 0);
     } else if (counted->conversions > 0 || counted->value != 0) {
         credit_rules(input, touches, count, counted);
     }

@@ -43,15 +43,18 @@ static int fit_all(struct attribute_input *input, const struct attribute_answer 
     size_t count, struct attribute_touches *out)
 {
     const struct attribute_options *options = input->options;
-    size_t channels = input->set.channels_count, block = count / options->models_count;
+    size_t channels = input->set.channels_count, at = 0;
     double *credits = malloc((channels + 1) * sizeof *credits);
     int r = credits ? 0 : ERR_NO_MEMORY;
     *out = (struct attribute_touches){.input = input};
     for (size_t i = 0; r == 0 && i < options->models_count; i++) {
+        const struct attribute_answer *own = answers + at;
+        at += channels;
+        at += at < count && answers[at].unattributed;
         if (options->models[i] <= ATTRIBUTE_PARTICIPATION)
             continue;
         for (size_t k = 0; k < channels; k++)
-            credits[k] = answers[i * block + k].conversions;
+            credits[k] = own[k].conversions;
         r = touch_fit_solve(&input->set, credits, &out->fits[i]);
         if (r == 0)
             tell_distance(options, options->models[i], &out->fits[i]);

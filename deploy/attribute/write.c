@@ -44,8 +44,9 @@ static int add_answer(struct answers *answers, const struct attribute_answer *an
 _Static_assert(ATTRIBUTE_SHAO_LI - ATTRIBUTE_MARKOV == MODEL_KIND_SHAO_LI - MODEL_KIND_MARKOV,
     "solved models stand in one order");
 
+/* Returns 0 or MODEL_VALUE_FOLLOWS. */
 static int solve_model(const struct attribute_options *options, int model, int order,
-    struct path_set *set, struct attribute_answer *out)
+    struct path_set *set, struct attribute_answer *out, struct model_credit *unattributed)
 {
     const struct model_options how = {
         .kind = (enum model_kind)(model - ATTRIBUTE_MARKOV + MODEL_KIND_MARKOV),
@@ -55,8 +56,8 @@ static int solve_model(const struct attribute_options *options, int model, int o
         .samples = options->samples,
     };
     struct model_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
-    int r = credits ? model_solve_paths(&how, set, credits) : ERR_NO_MEMORY;
-    for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
+    int r = credits ? model_solve_paths(&how, set, credits, unattributed) : ERR_NO_MEMORY;
+    for (size_t i = 0; r >= 0 && i < set->channels_count; i++) {
         out[i].conversions = credits[i].conversions;
         out[i].value = credits[i].value;
         out[i].effect = credits[i].effect;
@@ -89,18 +90,19 @@ static int replicate(const struct attribute_options *options, int model, int ord
     const struct path_set *set, size_t number, double *drawn)
 {
     struct path_set drawing = {0};
+    struct model_credit unattributed;
     size_t channels = set->channels_count;
     struct attribute_answer *answers = calloc(channels + 1, sizeof *answers);
     int r = answers ? transform_resample(set, options->seed, number, &drawing) : ERR_NO_MEMORY;
     drawing.channels_count = channels;
     if (r == 0)
-        r = solve_model(options, model, order, &drawing, answers);
-    for (size_t i = 0; r == 0 && i < channels; i++)
+        r = solve_model(options, model, order, &drawing, answers, &unattributed);
+    for (size_t i = 0; r >= 0 && i < channels; i++)
         drawn[i * options->bootstrap + number] = answers[i].conversions;
     drawing.channels_count = 0;
     path_set_free(&drawing);
     free(answers);
-    return r;
+    return r < 0 ? r : 0;
 }
 
 static int bootstrap(const struct attribute_options *options, int model, int order,
@@ -138,39 +140,60 @@ static void name_answers(const struct path_set *set, int model, struct attribute
         };
 }
 
+/* What a rule says, of channels and of none. */
+static void take_rule(const struct attribute_input *input, int model, struct attribute_answer *out,
+    struct model_credit *unattributed)
+{
+    const struct tally *tally = input->rules[model];
+    for (size_t i = 0; i < input->set.channels_count && i < input->rules_room; i++) {
+        out[i].conversions = tally[i].conversions;
+        out[i].value = sum_value(&tally[i].value);
+    }
+    *unattributed = (struct model_credit){.conversions = input->unattributed.conversions,
+        .value = sum_value(&input->unattributed.value)};
+}
+
+static int take_solved(struct attribute_input *input, int model, int order,
+    struct attribute_answer *out, struct model_credit *unattributed)
+{
+    const struct attribute_options *options = input->options;
+    int r = solve_model(options, model, order, &input->set, out, unattributed);
+    if (r == MODEL_VALUE_FOLLOWS)
+        (void)fprintf(options->messages,
+            "%s: %s: the effects on value cancel out, which leaves its shares undefined: value is "
+            "shared as conversions are\n",
+            options->name, attribute_model_name(model));
+    return r < 0 ? r : bootstrap(options, model, order, &input->set, out);
+}
+
 static int answer_model(
     struct attribute_input *input, int model, int order, struct answers *answers)
 {
     struct path_set *set = &input->set;
+    struct model_credit rest;
     struct attribute_answer *out = calloc(set->channels_count + 1, sizeof *out);
     int r = out ? 0 : ERR_NO_MEMORY;
     if (r < 0)
         return r;
     name_answers(set, model, out);
-    if (model > ATTRIBUTE_PARTICIPATION) {
-        r = solve_model(input->options, model, order, set, out);
-        if (r == 0)
-            r = bootstrap(input->options, model, order, set, out);
-    } else {
-        for (size_t i = 0; i < set->channels_count && i < input->rules_room; i++) {
-            out[i].conversions = input->rules[model][i].conversions;
-            out[i].value = input->rules[model][i].value;
-        }
-    }
+    if (model > ATTRIBUTE_PARTICIPATION)
+        r = take_solved(input, model, order, out, &rest);
+    else
+        take_rule(input, model, out, &rest);
     for (size_t i = 0; r == 0 && i < set->channels_count; i++)
         r = add_answer(answers, &out[i]);
     free(out);
-    const struct tally *rest = &input->unattributed;
-    if (r < 0 || (rest->conversions == 0 && rest->value == 0))
+    if (r < 0 || (rest.conversions == 0 && rest.value == 0))
         return r;
     return add_answer(answers, &(struct attribute_answer){.channel = str_of(ATTRIBUTE_UNATTRIBUTED),
                                    .model = attribute_model_name(model),
-                                   .conversions = rest->conversions,
-                                   .value = rest->value,
+                                   .conversions = rest.conversions,
+                                   .value = rest.value,
                                    .effect = NAN,
                                    .value_effect = NAN,
                                    .low = NAN,
-                                   .high = NAN});
+                                   .high = NAN,
+                                   .unattributed = true});
 }
 
 /* ---- formats ---- */

@@ -177,23 +177,33 @@ static int walk(struct chain *chain, struct path *path, double weight)
     return 0;
 }
 
+static void add_value(struct chain *chain, struct chain_state *last, double value, double size)
+{
+    last->value += value;
+    last->value_size += size;
+    sum_add(&chain->amount, value, size);
+}
+
 static int add_path(struct chain *chain, struct path *path, bool ignore_nulls)
 {
     double nulls = ignore_nulls ? 0 : path->nulls;
     double weight = path->conversions + nulls;
-    if (path->length == 0 || !(weight > 0))
+    if (path->length == 0)
         return 0;
+    if (!(weight > 0)) {
+        sum_add(&chain->adrift, path->value, path->amount.size);
+        return 0;
+    }
     int r = walk(chain, path, weight);
     if (r < 0)
         return r;
     struct chain_state *last = &chain->states[path->last_state];
     last->out += weight;
     last->conversions += path->conversions;
-    last->value += path->value;
     last->nulls += nulls;
     chain->start += weight;
     chain->conversions += path->conversions;
-    chain->value += path->value;
+    add_value(chain, last, path->value, path->amount.size);
     return 0;
 }
 
@@ -206,6 +216,7 @@ int chain_build(struct path_set *set, const struct markov_options *options, stru
     int r = 0;
     for (size_t i = 0; r == 0 && i < set->paths_count; i++)
         r = add_path(out, set->paths[i], options->ignore_nulls);
+    out->value = sum_value(&out->amount);
     if (r < 0)
         chain_free(out);
     return r;
@@ -230,9 +241,8 @@ static void add_end(struct chain *chain, uint32_t from, const struct markov_coun
         return;
     }
     state->conversions += count->paths;
-    state->value += count->value;
     chain->conversions += count->paths;
-    chain->value += count->value;
+    add_value(chain, state, count->value, fabs(count->value));
 }
 
 static int add_count(struct chain *chain, const struct markov_count *count)
@@ -242,8 +252,12 @@ static int add_count(struct chain *chain, const struct markov_count *count)
     if (count->from_count > order || count->to_count > order || !(count->paths >= 0) ||
         !isfinite(count->value))
         return ERR_VALUE;
-    if (!(count->paths > 0) || (!count->from_count && !count->to_count))
+    if (!count->from_count && !count->to_count)
         return 0;
+    if (!(count->paths > 0)) {
+        sum_add(&chain->adrift, count->converts ? count->value : 0, 0);
+        return 0;
+    }
     int r = count->from_count ? counted_state(chain, count->channels, count->from_count, &from) : 0;
     if (r == 0 && count->to_count)
         r = counted_state(chain, count->channels + count->from_count, count->to_count, &to);
@@ -285,6 +299,7 @@ int chain_build_counts(
     int r = 0;
     for (size_t i = 0; r == 0 && i < counts_count; i++)
         r = add_count(out, &counts[i]);
+    out->value = sum_value(&out->amount);
     if (r == 0)
         r = check_flow(out);
     if (r < 0)

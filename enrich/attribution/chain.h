@@ -13,6 +13,7 @@ struct chain_state {
     double out;         /* all that leaves, to states, conversion and null: its visits */
     double conversions; /* of paths that end here */
     double value;
+    double value_size; /* of the terms that value is the sum of */
     double nulls;
 };
 
@@ -34,7 +35,9 @@ struct chain {
     size_t edge_slots_size;
     double start; /* all journeys */
     double conversions;
-    double value;
+    double value; /* of amount */
+    struct sum amount;
+    struct sum adrift; /* value of paths that no journey took: it is no state's */
 };
 
 /* Counts; sets last_state of every path that counts. Errors as markov_solve(). */

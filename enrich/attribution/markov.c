@@ -8,6 +8,11 @@
 #include "enrich/attribution/relax.h"
 #include "schemas/error.h"
 
+/* Part of the terms' size below which what they leave is rounding: of a system solved in doubles. */
+#define EFFECT_NOISE 1e-12
+/* Terms whose sum is this part of their size hide nothing behind each other. */
+#define ONE_SIGN (1 - 1e-9)
+
 /* One solving. */
 struct solving {
     struct chain chain;
@@ -26,15 +31,22 @@ void markov_free(struct markov *markov)
     *markov = (struct markov){0};
 }
 
-static void solving_free(struct solving *solving)
+/* Frees all but the chain. */
+static void solving_end(struct solving *solving)
 {
-    chain_free(&solving->chain);
     linear_free(&solving->linear);
     free(solving->x);
     free(solving->whole);
     free(solving->left);
     free(solving->work);
     free(solving->out);
+    *solving = (struct solving){.chain = solving->chain};
+}
+
+static void solving_free(struct solving *solving)
+{
+    solving_end(solving);
+    chain_free(&solving->chain);
 }
 
 /* Room for a chain that stands. */
@@ -77,6 +89,7 @@ static int solve_whole(struct solving *solving)
     if (r < 0)
         return r;
     from_start(solving, &solving->chance, &solving->value);
+    solving->value = chain->value / chain->start; /* the same but for rounding: it may be 0 */
     memcpy(solving->whole, solving->x, 2 * n * sizeof(double));
     for (size_t i = 0; i < n; i++)
         solving->left[i] = chain->states[i].start / chain->start;
@@ -137,21 +150,48 @@ static int effect_of_channel(
     return 0;
 }
 
-/* Shares by effect. Where values cancel out, they follow the conversions. */
-static void share(struct markov *markov, double conversions, double value)
+/* Value effects that are but what rounding leaves of terms that cancel become 0. sizes: the effects
+ * on the terms' sizes. */
+static void quiet(struct markov *markov, const struct chain *chain, const struct markov_credit *sizes)
 {
-    double sum = 0, value_sum = 0;
     for (size_t i = 0; i < markov->credits_count; i++) {
-        sum += markov->credits[i].effect;
-        value_sum += markov->credits[i].value_effect;
+        struct markov_credit *credit = &markov->credits[i];
+        double size = sizes[i].value_effect * chain->amount.size;
+        if (fabs(credit->value_effect * chain->value) <= EFFECT_NOISE * size)
+            credit->value_effect = 0;
     }
+}
+
+/* Sum of the value effects; 0 where they cancel. */
+static double value_effects(
+    const struct markov *markov, const struct chain *chain, const struct markov_credit *sizes)
+{
+    double sum = 0, size = 0;
+    for (size_t i = 0; i < markov->credits_count; i++) {
+        sum += markov->credits[i].value_effect;
+        size += sizes ? sizes[i].value_effect * chain->amount.size : 0;
+    }
+    return fabs(sum * chain->value) > EFFECT_NOISE * size ? sum : 0;
+}
+
+/* Shares by effect. Where the effects on value cancel out, it follows the conversions. */
+static void share(
+    struct markov *markov, const struct chain *chain, const struct markov_credit *sizes)
+{
+    double sum = 0, value_sum = value_effects(markov, chain, sizes);
+    for (size_t i = 0; i < markov->credits_count; i++)
+        sum += markov->credits[i].effect;
     for (size_t i = 0; i < markov->credits_count; i++) {
         struct markov_credit *credit = &markov->credits[i];
         double part = sum > 0 ? credit->effect / sum : 0;
-        double value_part = value_sum != 0 ? credit->value_effect / value_sum : part;
-        credit->conversions = part * conversions;
-        credit->value = (isfinite(value_part) ? value_part : part) * value;
+        credit->conversions = part * chain->conversions;
+        credit->value = (value_sum != 0 ? credit->value_effect / value_sum : part) * chain->value;
     }
+    markov->value_follows = value_sum == 0 && sum > 0 && chain->value != 0;
+    struct sum unattributed = chain->adrift;
+    if (value_sum == 0 && !(sum > 0))
+        sum_add(&unattributed, chain->value, chain->amount.size);
+    markov->unattributed = sum_value(&unattributed);
 }
 
 /* Directly: small systems, and journeys that come back again and again. */
@@ -169,7 +209,7 @@ static int solve_directly(struct solving *solving, struct markov *out)
 static int take_losses(const struct chain *chain, struct relax *relax, struct markov *out)
 {
     size_t n = chain->states_count;
-    double *worth = malloc(2 * (n + 1) * sizeof *worth), chance = 0, value = 0;
+    double *worth = malloc(2 * (n + 1) * sizeof *worth), chance = 0;
     struct relax_loss *losses = calloc(out->credits_count + 1, sizeof *losses);
     int r = worth && losses ? 0 : ERR_NO_MEMORY;
     if (r == 0 && relax_worth(relax, worth))
@@ -177,8 +217,8 @@ static int take_losses(const struct chain *chain, struct relax *relax, struct ma
     for (size_t i = 0; r > 0 && i < n; i++) {
         double part = chain->states[i].start / chain->start;
         chance += part * worth[i];
-        value += part * worth[n + i];
     }
+    double value = chain->value / chain->start;
     for (size_t i = 0; r > 0 && i < out->credits_count; i++) {
         out->credits[i].effect = effect_of(losses[i].chance, chance);
         out->credits[i].value_effect = effect_of(losses[i].value, value);
@@ -201,27 +241,63 @@ static int solve_by_sweeps(const struct chain *chain, struct markov *out)
     return r;
 }
 
+/* The effects. */
+static int solve_effects(struct solving *solving, struct markov *out)
+{
+    int r = 0;
+    if (solving->chain.order > 1)
+        r = solve_by_sweeps(&solving->chain, out);
+    if (r == 0)
+        r = solve_directly(solving, out);
+    solving_end(solving);
+    return r < 0 ? r : 0;
+}
+
+/* As if all values were positive. */
+static int solve_sizes(struct solving *solving, struct markov *out)
+{
+    struct chain *chain = &solving->chain;
+    double value = chain->value;
+    for (size_t i = 0; i < chain->states_count; i++)
+        chain->states[i].value = chain->states[i].value_size;
+    chain->value = chain->amount.size;
+    int r = solve_effects(solving, out);
+    chain->value = value;
+    return r;
+}
+
+static int solve_credits(struct solving *solving, struct markov *out)
+{
+    const struct chain *chain = &solving->chain;
+    struct markov sizes = {.credits_count = out->credits_count};
+    if (!(chain->conversions > 0) && chain->value == 0)
+        return 0;
+    int r = solve_effects(solving, out);
+    bool mixed = r == 0 && chain->value != 0 && fabs(chain->value) < chain->amount.size * ONE_SIGN;
+    if (mixed) {
+        sizes.credits = calloc(out->credits_count + 1, sizeof *sizes.credits);
+        r = sizes.credits ? solve_sizes(solving, &sizes) : ERR_NO_MEMORY;
+    }
+    if (r == 0 && mixed)
+        quiet(out, chain, sizes.credits);
+    if (r == 0)
+        share(out, chain, sizes.credits);
+    markov_free(&sizes);
+    return r;
+}
+
 /* Solves and frees the chain. */
 static int solve_chain(struct solving *solving, size_t channels_count, struct markov *out)
 {
     *out = (struct markov){.credits_count = channels_count};
     out->credits = calloc(channels_count + 1, sizeof *out->credits);
     int r = out->credits ? 0 : ERR_NO_MEMORY;
-    bool any = r == 0 && solving->chain.conversions > 0;
-    bool solved = false;
-    if (any && solving->chain.order > 1) {
-        r = solve_by_sweeps(&solving->chain, out);
-        solved = r > 0;
-        r = r > 0 ? 0 : r;
-    }
-    if (r == 0 && any && !solved)
-        r = solve_directly(solving, out);
-    if (r == 0) {
-        out->states = solving->chain.states_count;
-        share(out, solving->chain.conversions, solving->chain.value);
-    } else {
+    out->states = solving->chain.states_count;
+    out->unattributed = sum_value(&solving->chain.adrift);
+    if (r == 0)
+        r = solve_credits(solving, out);
+    if (r < 0)
         markov_free(out);
-    }
     solving_free(solving);
     return r;
 }

@@ -19,7 +19,7 @@ struct markov_options {
     bool ignore_nulls; /* journeys that did not convert count for nothing */
 };
 
-/* Of one channel; 0 everywhere where nothing converts. */
+/* Of one channel; 0 everywhere where nothing converts and nothing is worth anything. */
 struct markov_credit {
     double effect;       /* of its removal on the chance to convert: 0 to 1 */
     double value_effect; /* on the value of a journey */
@@ -31,7 +31,9 @@ struct markov {
     struct markov_credit *credits; /* by number of the channel */
     size_t credits_count;
     size_t states;
-    double chance; /* P: equals conversions / (conversions + nulls) */
+    double chance;       /* P: equals conversions / (conversions + nulls) */
+    double unattributed; /* value of paths that no journey took, or that nothing tells whose it is */
+    bool value_follows;  /* the effects on value cancel out: it is shared as the conversions are */
 };
 
 /* Solves. *out is freed by markov_free(). Errors: ERR_VALUE (an order that no path is as long as,

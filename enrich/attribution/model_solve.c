@@ -16,19 +16,21 @@ static void clear(struct model_credit *out, size_t count)
         out[i] = (struct model_credit){.effect = NAN, .value_effect = NAN, .low = NAN, .high = NAN};
 }
 
-static void take_markov(struct markov *markov, struct model_credit *out)
+static void take_markov(
+    struct markov *markov, struct model_credit *out, struct model_credit *unattributed)
 {
+    unattributed->value += markov->unattributed;
     for (size_t i = 0; i < markov->credits_count; i++) {
         out[i].conversions = markov->credits[i].conversions;
         out[i].value = markov->credits[i].value;
         out[i].effect = markov->credits[i].effect;
         out[i].value_effect = markov->credits[i].value_effect;
     }
-    markov_free(markov);
+    free(markov->credits);
 }
 
-static int call_coalition(
-    const struct model_options *options, struct path_set *set, struct coalition_credit *credits)
+static int call_coalition(const struct model_options *options, struct path_set *set,
+    struct coalition_credit *credits, double *rest)
 {
     const struct shapley_options how = {.seed = options->seed, .samples = options->samples};
     switch (options->kind) {
@@ -36,25 +38,27 @@ static int call_coalition(
     case MODEL_KIND_SHAPLEY_ORDERED:
         return shapley_additive(set, credits);
     case MODEL_KIND_SHAPLEY_RATE:
-        return shapley_rate(set, &how, credits);
+        return shapley_rate(set, &how, credits, rest);
     case MODEL_KIND_SHAPLEY_PATHS:
-        return shapley_paths(set, false, credits);
+        return shapley_paths(set, false, credits, rest);
     case MODEL_KIND_SHAPLEY_PATHS_ORDERED:
-        return shapley_paths(set, true, credits);
+        return shapley_paths(set, true, credits, rest);
     case MODEL_KIND_SHAO_LI:
-        return shao_li(set, credits);
+        return shao_li(set, credits, rest);
     default:
         return ERR_VALUE;
     }
 }
 
-static int solve_coalition(
-    const struct model_options *options, struct path_set *set, struct model_credit *out)
+static int solve_coalition(const struct model_options *options, struct path_set *set,
+    struct model_credit *out, struct model_credit *unattributed)
 {
+    double rest = 0;
     struct coalition_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
     if (!credits)
         return ERR_NO_MEMORY;
-    int r = call_coalition(options, set, credits);
+    int r = call_coalition(options, set, credits, &rest);
+    unattributed->value += rest;
     for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
         const struct coalition_credit *credit = &credits[i];
         out[i].conversions = credit->conversions;
@@ -70,23 +74,29 @@ static int solve_coalition(
     return r;
 }
 
-int model_solve_paths(
-    const struct model_options *options, struct path_set *set, struct model_credit *out)
+int model_solve_paths(const struct model_options *options, struct path_set *set,
+    struct model_credit *out, struct model_credit *unattributed)
 {
+    const struct path *empty = path_set_find(set, NULL, 0);
     clear(out, set->channels_count);
+    clear(unattributed, 1);
+    unattributed->conversions = empty ? empty->conversions : 0;
+    unattributed->value = empty ? empty->value : 0;
     if (options->kind != MODEL_KIND_MARKOV)
-        return solve_coalition(options, set, out);
+        return solve_coalition(options, set, out, unattributed);
     const struct markov_options how = {
         .order = options->order, .ignore_nulls = options->ignore_nulls};
     struct markov markov;
     int r = markov_solve(set, &how, &markov);
-    if (r == 0)
-        take_markov(&markov, out);
-    return r;
+    if (r < 0)
+        return r;
+    take_markov(&markov, out, unattributed);
+    return markov.value_follows ? MODEL_VALUE_FOLLOWS : 0;
 }
 
 static int solve_coalitions(const struct model_options *options, const struct markov_count *counts,
-    size_t counts_count, size_t channels_count, struct model_credit *out)
+    size_t counts_count, size_t channels_count, struct model_credit *out,
+    struct model_credit *unattributed)
 {
     struct path_set set = {0};
     int r = 0;
@@ -99,7 +109,7 @@ static int solve_coalitions(const struct model_options *options, const struct ma
     }
     set.channels_count = channels_count; /* which have no names here */
     if (r == 0)
-        r = solve_coalition(options, &set, out);
+        r = solve_coalition(options, &set, out, unattributed);
     set.channels_count = 0;
     path_set_free(&set);
     return r;
@@ -123,10 +133,11 @@ int model_solve_counts(const struct model_options *options, const struct markov_
     if (all > PATH_SET_TOTAL_MAX)
         return ERR_TOO_LARGE;
     if (options->kind != MODEL_KIND_MARKOV)
-        return solve_coalitions(options, counts, counts_count, channels_count, out);
+        return solve_coalitions(
+            options, counts, counts_count, channels_count, out, unattributed);
     struct markov markov;
     int r = markov_solve_counts(counts, counts_count, options->order, channels_count, &markov);
     if (r == 0)
-        take_markov(&markov, out);
+        take_markov(&markov, out, unattributed);
     return r;
 }

@@ -23,12 +23,15 @@ struct model_options {
     size_t samples;
 };
 
-/* out: an element a channel of the set. Errors: as markov_solve() and those of shapley.h. */
-MUST_CHECK int model_solve_paths(
-    const struct model_options *options, struct path_set *set, struct model_credit *out);
+/* out: an element a channel of the set; *unattributed gets what paths without a touch earned, and
+ * the value that the model gives to no channel: value without a conversion, where there is no
+ * telling whose it is. Returns 0, or MODEL_VALUE_FOLLOWS when the effects on value cancel out, so
+ * that it was shared as conversions are. Errors: as markov_solve() and those of shapley.h. */
+#define MODEL_VALUE_FOLLOWS 1
+MUST_CHECK int model_solve_paths(const struct model_options *options, struct path_set *set,
+    struct model_credit *out, struct model_credit *unattributed);
 
-/* Of counts of one model and currency, channels below channels_count; *unattributed gets what paths
- * without a touch earned. out: an element a channel. Errors: ERR_STATE (the counts are not those of
+/* Of counts of one model and currency, channels below channels_count; *unattributed as above. out: an element a channel. Errors: ERR_STATE (the counts are not those of
  * any paths: more enters a state than leaves it), ERR_TOO_LARGE (totals over PATH_SET_TOTAL_MAX),
  * and as above. */
 MUST_CHECK int model_solve_counts(const struct model_options *options,

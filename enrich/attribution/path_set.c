@@ -143,12 +143,17 @@ static bool countable(double count)
     return count >= 0 && count <= PATH_SET_TOTAL_MAX; /* false for NaN */
 }
 
+static double size_of(const struct path_count *count)
+{
+    return fmax(count->value_size, fabs(count->value));
+}
+
 int path_set_add(
     struct path_set *set, const uint32_t *channels, size_t length, const struct path_count *count)
 {
     if (!countable(count->conversions) || !countable(count->nulls) || !isfinite(count->value))
         return ERR_VALUE;
-    if (length > PATH_LENGTH_MAX || !isfinite(set->value + count->value) ||
+    if (length > PATH_LENGTH_MAX || !isfinite(set->amount.size + size_of(count)) ||
         set->conversions + count->conversions + set->nulls + count->nulls > PATH_SET_TOTAL_MAX)
         return ERR_TOO_LARGE;
     int r = grow_paths(set);
@@ -159,10 +164,12 @@ int path_set_add(
     if (r < 0)
         return r;
     path->conversions += count->conversions;
-    path->value += count->value;
     path->nulls += count->nulls;
+    sum_add(&path->amount, count->value, count->value_size);
+    path->value = sum_value(&path->amount);
     set->conversions += count->conversions;
-    set->value += count->value;
+    sum_add(&set->amount, count->value, count->value_size);
+    set->value = sum_value(&set->amount);
     set->nulls += count->nulls;
     return 0;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "enrich/attribution/sum.h"
 #include "schemas/arena.h"
 
 /* Most journeys in all, converting or not: what a double counts exactly. */
@@ -16,8 +17,9 @@ struct path {
     uint32_t length;
     uint32_t last_state; /* free for a model's use */
     double conversions;
-    double value;
+    double value; /* of amount */
     double nulls; /* journeys that did not convert */
+    struct sum amount;
 };
 
 struct path_set {
@@ -30,7 +32,8 @@ struct path_set {
     size_t paths_count, paths_room;
     struct path **slots;
     size_t slots_size;
-    double conversions, value, nulls; /* of all paths */
+    double conversions, value, nulls; /* of all paths; value: of amount */
+    struct sum amount;
     size_t longest;
 };
 
@@ -45,11 +48,12 @@ struct path_count {
     double conversions; /* finite, not negative */
     double value;       /* finite */
     double nulls;       /* as conversions */
+    double value_size;  /* of the terms that value is the sum of; 0: it is one */
 };
 
 /* Adds to a path, which may be empty. Errors: ERR_VALUE (a count that is none), ERR_TOO_LARGE
- * (totals over PATH_SET_TOTAL_MAX, or a path over PATH_LENGTH_MAX), ERR_NO_MEMORY; the set is then
- * as before. */
+ * (totals over PATH_SET_TOTAL_MAX, values over what a double holds, or a path over
+ * PATH_LENGTH_MAX), ERR_NO_MEMORY; the set is then as before. */
 MUST_CHECK int path_set_add(
     struct path_set *set, const uint32_t *channels, size_t length, const struct path_count *count);
 

@@ -15,37 +15,44 @@ static void clear(const struct path_set *set, struct coalition_credit *out)
 /* Totals of what has a channel at all. */
 static void totals(const struct path_set *sets, double *conversions, double *nulls, double *value)
 {
-    *conversions = *nulls = *value = 0;
+    struct sum amount = {0};
+    *conversions = *nulls = 0;
     for (size_t i = 0; i < sets->paths_count; i++) {
         const struct path *path = sets->paths[i];
         if (path->length == 0)
             continue;
         *conversions += path->conversions;
         *nulls += path->nulls;
-        *value += path->value;
+        sum_add(&amount, path->value, path->amount.size);
     }
+    *value = sum_value(&amount);
 }
 
 int shapley_additive(struct path_set *set, struct coalition_credit *out)
 {
     struct path_set sets = {0};
+    struct sum *values = calloc(set->channels_count + 1, sizeof *values);
     clear(set, out);
-    int r = transform_paths(set, TRANSFORM_SORTED, &sets);
+    int r = values ? transform_paths(set, TRANSFORM_SORTED, &sets) : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < sets.paths_count; i++) {
         const struct path *path = sets.paths[i];
+        double length = path->length;
         for (size_t k = 0; k < path->length; k++) {
-            struct coalition_credit *credit = &out[path->channels[k]];
-            credit->conversions += path->conversions / path->length;
-            credit->value += path->value / path->length;
-            credit->effect = credit->conversions;
+            uint32_t channel = path->channels[k];
+            out[channel].conversions += path->conversions / length;
+            out[channel].effect = out[channel].conversions;
+            sum_add(&values[channel], path->value / length, path->amount.size / length);
+            out[channel].value = sum_value(&values[channel]);
         }
     }
+    free(values);
     path_set_free(&sets);
     return r;
 }
 
-/* Scales effects, whose sum is `whole`, to the totals. */
-static void scale(
+/* Scales effects, whose sum is `whole`, to the totals. Returns the value that is nobody's: where
+ * nothing converts. */
+static double scale(
     struct coalition_credit *out, size_t count, double whole, double conversions, double value)
 {
     for (size_t i = 0; i < count; i++) {
@@ -53,6 +60,7 @@ static void scale(
         out[i].conversions = part * conversions;
         out[i].value = part * value;
     }
+    return whole != 0 ? 0 : value;
 }
 
 /* ---- the rate game ---- */
@@ -261,8 +269,8 @@ static int rate_game(const struct path_set *sets, size_t channels,
     return r;
 }
 
-int shapley_rate(
-    struct path_set *set, const struct shapley_options *options, struct coalition_credit *out)
+int shapley_rate(struct path_set *set, const struct shapley_options *options,
+    struct coalition_credit *out, double *unattributed)
 {
     struct path_set sets = {0};
     double conversions, nulls, value;
@@ -272,7 +280,8 @@ int shapley_rate(
         r = rate_game(&sets, set->channels_count, options, out);
     if (r == 0) {
         totals(&sets, &conversions, &nulls, &value);
-        scale(out, set->channels_count, rate(conversions, conversions + nulls), conversions, value);
+        *unattributed = scale(
+            out, set->channels_count, rate(conversions, conversions + nulls), conversions, value);
     }
     path_set_free(&sets);
     return r;
@@ -309,9 +318,11 @@ static void path_game(const struct path_set *sets, const struct path *path, doub
     }
 }
 
-int shapley_paths(struct path_set *set, bool ordered, struct coalition_credit *out)
+int shapley_paths(
+    struct path_set *set, bool ordered, struct coalition_credit *out, double *unattributed)
 {
     struct path_set sets = {0};
+    struct sum rest = {0};
     long double shares[SHAPLEY_PATH_CHANNELS_MAX];
     clear(set, out);
     int r = transform_paths(set, ordered ? TRANSFORM_FIRST : TRANSFORM_SORTED, &sets);
@@ -323,8 +334,12 @@ int shapley_paths(struct path_set *set, bool ordered, struct coalition_credit *o
         r = ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < sets.paths_count; i++) {
         const struct path *path = sets.paths[i];
-        if (path->length == 0 || !(path->conversions > 0))
+        if (path->length == 0)
             continue;
+        if (!(path->conversions > 0)) {
+            sum_add(&rest, path->value, path->amount.size);
+            continue;
+        }
         path_game(&sets, path, counts, counts + size, shares);
         double all = path->conversions + path->nulls, own = path->conversions / all;
         for (size_t k = 0; k < path->length; k++) {
@@ -334,6 +349,7 @@ int shapley_paths(struct path_set *set, bool ordered, struct coalition_credit *o
             credit->effect = credit->conversions;
         }
     }
+    *unattributed = sum_value(&rest);
     free(counts);
     path_set_free(&sets);
     return r;
@@ -379,7 +395,7 @@ static double shao_li_share(const struct pairs *pairs, const struct path *path, 
     return path->length > 1 ? alone + sum / (2 * (double)(path->length - 1)) : alone;
 }
 
-int shao_li(struct path_set *set, struct coalition_credit *out)
+int shao_li(struct path_set *set, struct coalition_credit *out, double *unattributed)
 {
     struct path_set sets = {0};
     struct pairs pairs = {.n = set->channels_count};
@@ -402,7 +418,7 @@ int shao_li(struct path_set *set, struct coalition_credit *out)
         for (size_t i = 0; i < set->channels_count; i++)
             whole += out[i].effect;
         totals(&sets, &conversions, &nulls, &value);
-        scale(out, set->channels_count, whole, conversions, value);
+        *unattributed = scale(out, set->channels_count, whole, conversions, value);
     }
     free(pairs.hits);
     free(pairs.all);

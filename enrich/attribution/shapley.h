@@ -1,5 +1,6 @@
 /*
- * Coalition models over paths. Arrays have an element a channel, by number.
+ * Coalition models over paths. Arrays have an element a channel, by number. *unattributed gets the
+ * value of paths that the model credits to nobody: those whose channels never convert.
  *
  * Source: ATTRIBUTION, "Shapley"; Zhao, Mahboobi, Bagheri 2018 (additive game in closed form); Shao
  * and Li 2011; the games of single paths as in DP6's Marketing Attribution Models.
@@ -27,16 +28,17 @@ struct shapley_options {
 /* The game over all channels whose worth is the conversion rate of the journeys that met no others:
  * exact to SHAPLEY_EXACT_CHANNELS_MAX channels, sampled beyond. May be negative. Scaled to the
  * conversions. Errors: ERR_NO_MEMORY. */
-MUST_CHECK int shapley_rate(
-    struct path_set *set, const struct shapley_options *options, struct coalition_credit *out);
+MUST_CHECK int shapley_rate(struct path_set *set, const struct shapley_options *options,
+    struct coalition_credit *out, double *unattributed);
 
 #define SHAPLEY_PATH_CHANNELS_MAX 20
 /* Of each path its own game: the worth of some of its channels is the conversion rate of the paths
  * that have exactly those, in any order or (`ordered`) in the path's. Errors: ERR_TOO_LARGE (a path
  * of more distinct channels), ERR_NO_MEMORY. */
-MUST_CHECK int shapley_paths(struct path_set *set, bool ordered, struct coalition_credit *out);
+MUST_CHECK int shapley_paths(
+    struct path_set *set, bool ordered, struct coalition_credit *out, double *unattributed);
 
 #define SHAO_LI_CHANNELS_MAX 8192
 /* First and second order conversion rates of the channels of a path, summed over conversions and
  * scaled to them. Errors: ERR_TOO_LARGE, ERR_NO_MEMORY. */
-MUST_CHECK int shao_li(struct path_set *set, struct coalition_credit *out);
+MUST_CHECK int shao_li(struct path_set *set, struct coalition_credit *out, double *unattributed);

@@ -90,7 +90,8 @@ int transform_paths(const struct path_set *set, enum transform transform, struct
     int r = channels ? 0 : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
         const struct path *path = set->paths[i];
-        const struct path_count count = {path->conversions, path->value, path->nulls};
+        const struct path_count count = {
+            path->conversions, path->value, path->nulls, path->amount.size};
         r = path_set_add(out, channels, apply(path, transform, channels), &count);
     }
     free(channels);
@@ -134,6 +135,12 @@ static double poisson(double mean, uint64_t seed, uint64_t stream, uint64_t coun
     return k;
 }
 
+static void scale_value(struct path_count *count, double factor)
+{
+    count->value *= factor;
+    count->value_size *= factor;
+}
+
 int transform_resample(
     const struct path_set *set, uint64_t seed, uint64_t replicate, struct path_set *out)
 {
@@ -144,9 +151,10 @@ int transform_resample(
             .conversions = poisson(path->conversions, seed, replicate, 4 * i),
             .nulls = poisson(path->nulls, seed, replicate, 4 * i + 2),
             .value = path->value,
+            .value_size = path->amount.size,
         };
         if (path->conversions > 0)
-            count.value *= count.conversions / path->conversions;
+            scale_value(&count, count.conversions / path->conversions);
         r = path_set_add(out, path->channels, path->length, &count);
     }
     return r;
