@@ -9,6 +9,7 @@
 #include "enrich/attribution/credit.h"
 #include "enrich/attribution/path_rules.h"
 #include "enrich/attribution/path_set.h"
+#include "enrich/attribution/path_transform.h"
 #include "sinks/sqlite/model_table.h"
 #include "enrich/attribution/touch_fit.h"
 
@@ -63,7 +64,8 @@ struct attribute_options {
     struct str direct; /* name of the channel that last_non_direct passes over */
     struct str lead;   /* types of touches that are milestones; empty: none */
     struct str opportunity;
-    int order; /* of markov; 0: chosen */
+    enum path_transform transform; /* of each path, before it is credited */
+    int order;                     /* of markov; 0: chosen */
     bool ignore_nulls;
     bool lookback_none;
     int64_t lookback_micros;
@@ -72,7 +74,9 @@ struct attribute_options {
     uint64_t seed;
     size_t samples; /* of sampled Shapley values */
     bool transitions;
-    bool paths; /* weights of each path's touches, instead of channels */
+    bool loops;       /* with transitions: from a state to itself too */
+    bool unconverted; /* a path's value counts also where it did not convert */
+    bool paths;       /* weights of each path's touches, instead of channels */
     enum attribute_format format;
     bool currency_given; /* attribute_read_database(): also where it is "" */
     const char *name;    /* of the input, for messages */
@@ -88,6 +92,7 @@ struct tally {
 struct attribute_input {
     const struct attribute_options *options;
     struct path_set set;
+    struct path_set sources; /* channels of touches, where a transform gives them other names */
     struct tally *rules[PATH_RULE_COUNT + 1]; /* by model, then by channel */
     size_t rules_room;
     struct tally unattributed;
@@ -96,7 +101,12 @@ struct attribute_input {
     size_t path_room;
     struct path_step *touches; /* of the path that is being read */
     size_t touches_room;
-    uint8_t *marks; /* by channel: seen in this path */
+    uint8_t *marks;          /* by channel: seen in this path */
+    struct path_step *steps; /* of one path, transformed */
+    uint32_t *times;
+    uint32_t *places; /* by channel */
+    size_t places_room;
+    struct buf name;
     bool has_times;
     unsigned long long rows, bad;
 };
@@ -107,12 +117,17 @@ struct attribute_input {
 MUST_CHECK int attribute_read(struct attribute_input *input, FILE *in);
 void attribute_input_free(struct attribute_input *input);
 
+/* The number of a channel as touches have it, and its name. For readers. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int attribute_channel(struct attribute_input *input, struct str name, uint32_t *out);
+struct str attribute_channel_name(const struct attribute_input *input, uint32_t channel);
+
 /* Credits one path: touches in time order, count may be 0. For readers. Errors: as path_set_add().
  */
 MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_step *touches,
     size_t count, const struct path_count *counted);
 
-/* Whether last_non_direct passes over a channel: the user's name, or "direct" in any case. */
+/* Whether last_non_direct passes over a channel of touches: the user's name, or "direct" in any
+ * case. */
 bool attribute_is_direct(const struct attribute_options *options, struct str channel);
 
 /* Names what is wrong with the row at `line`. */
@@ -130,7 +145,8 @@ struct attribute_answer {
 };
 
 /* Solves; the rows stand by model as asked for, then by channel in the order of the input, then
- * what is unattributed where there is any, and are freed by the caller with free(). Errors: ERR_CONFIG (named), ERR_NO_MEMORY. */
+ * what is unattributed where there is any, and are freed by the caller with free(). Errors:
+ * ERR_CONFIG (named), ERR_NO_MEMORY. */
 MUST_CHECK int attribute_solve(
     struct attribute_input *input, struct attribute_answer **out, size_t *count);
 

@@ -39,7 +39,8 @@ struct journey {
 static int convert(struct journey *journey, const struct touch_row *row)
 {
     const struct attribute_options *options = journey->input->options;
-    const struct path_count one = {.conversions = 1, .value = row->value};
+    const struct path_count one = {
+        .conversions = 1, .value = row->value, .value_rest = row->value_rest};
     size_t from = options->reset ? journey->behind : 0;
     if (!options->lookback_none)
         while (

@@ -9,7 +9,7 @@
 
 struct touch_row {
     int64_t at;
-    double value;
+    double value, value_rest; /* as in struct path_count */
     uint32_t customer;
     uint32_t channel;
     uint32_t flags; /* of struct path_step */

@@ -138,6 +138,11 @@ static int read_header(struct reading *reading, const struct csv_row *row)
     for (size_t i = 0; i < 3; i++)
         if (fields[needed[i]] == NO_FIELD)
             return missing(reading, row, any ? needed[i] : COLUMN_PATH);
+    if (options->unconverted) {
+        (void)fprintf(options->messages, "%s: --value all is of paths; this has a row a touch\n",
+            options->name);
+        return ERR_CONFIG;
+    }
     reading->input->has_times = true;
     return 0;
 }
@@ -182,12 +187,29 @@ static struct str field_of(
     return at == NO_FIELD ? (struct str){0} : trim(row->fields[at]);
 }
 
-/* A decimal number; empty is 0. Returns false after naming what is wrong. */
+/* What is wrong with a number, and the error; NULL: nothing. */
+static const char *judge_number(
+    struct str text, bool plain, bool negative, double number, int *error)
+{
+    *error = ERR_VALUE;
+    if (!plain)
+        return memchr(text.data, ',', text.size)
+                   ? " is no number: decimals have a point, not a comma"
+                   : " is no number";
+    if (number < 0 && !negative)
+        return " is negative";
+    *error = ERR_NUMBER_RANGE;
+    return isfinite(number) && (negative || number <= PATH_SET_TOTAL_MAX) ? NULL : "";
+}
+
+/* A decimal number; empty is 0. *rest: what *out was rounded by, where long doubles tell; may be
+ * NULL: the number is a count, and not negative. Returns false after naming what is wrong. */
 static bool read_number(struct reading *reading, const struct csv_row *row,
-    enum attribute_column column, bool negative, double *out)
+    enum attribute_column column, double *out, double *rest)
 {
     struct str text = field_of(reading, row, column);
     char copy[NUMBER_SIZE_MAX + 1], *end = copy;
+    double number = 0;
     *out = 0;
     if (text.size == 0)
         return true;
@@ -197,22 +219,21 @@ static bool read_number(struct reading *reading, const struct csv_row *row,
     if (plain) {
         memcpy(copy, text.data, text.size);
         copy[text.size] = 0;
-        *out = strtod(copy, &end);
+        number = strtod(copy, &end);
+        plain = end != copy && !*end;
     }
-    const char *name = attribute_column_name(column);
-    int size = text.size < NUMBER_SIZE_MAX ? (int)text.size : NUMBER_SIZE_MAX;
-    if (!plain || end == copy || *end)
-        attribute_bad_row(reading->input, reading->line, ERR_VALUE, "%s \"%.*s\" is no number",
-            name, size, text.data);
-    else if (!isfinite(*out) || (!negative && *out > PATH_SET_TOTAL_MAX))
-        attribute_bad_row(
-            reading->input, reading->line, ERR_NUMBER_RANGE, "%s \"%.*s\"", name, size, text.data);
-    else if (*out < 0 && !negative)
-        attribute_bad_row(reading->input, reading->line, ERR_VALUE, "%s \"%.*s\" is negative", name,
-            size, text.data);
-    else
-        return true;
-    return false;
+    int error;
+    const char *wrong = judge_number(text, plain, rest != NULL, number, &error);
+    if (wrong) {
+        int size = text.size < NUMBER_SIZE_MAX ? (int)text.size : NUMBER_SIZE_MAX;
+        attribute_bad_row(reading->input, reading->line, error, "%s \"%.*s\"%s",
+            attribute_column_name(column), size, text.data, wrong);
+        return false;
+    }
+    *out = number;
+    if (rest)
+        *rest = (double)(strtold(copy, NULL) - number);
+    return true;
 }
 
 static bool read_bool(struct reading *reading, const struct csv_row *row, bool *out)
@@ -260,11 +281,6 @@ static bool parse_time(struct str text, int64_t *out)
 
 /* ---- rows ---- */
 
-static int channel_number(struct reading *reading, struct str name, uint32_t *out)
-{
-    return path_set_channel(&reading->input->set, name, out);
-}
-
 /* Where the next channel of a path ends. */
 static struct str next_channel(struct str *rest, struct str separator)
 {
@@ -288,7 +304,7 @@ static int add_touch(struct attribute_input *input, size_t at, uint32_t channel)
         input->touches = more;
         input->touches_room = room;
     }
-    struct str name = input->set.channels[channel];
+    struct str name = attribute_channel_name(input, channel);
     bool direct = attribute_is_direct(input->options, name);
     input->touches[at] =
         (struct path_step){.channel = channel, .flags = direct ? PATH_STEP_DIRECT : 0};
@@ -305,7 +321,7 @@ static int read_path(struct reading *reading, struct str text, size_t *count)
         uint32_t channel;
         if (name.size == 0)
             continue; /* an empty path, or "A > " */
-        r = channel_number(reading, name, &channel);
+        r = attribute_channel(input, name, &channel);
         if (r == 0)
             r = add_touch(input, (*count)++, channel);
     }
@@ -317,9 +333,9 @@ static int take_path(struct reading *reading, const struct csv_row *row)
     struct path_count count = {0};
     bool converted = true;
     bool counted = reading->fields[COLUMN_CONVERSIONS] != NO_FIELD;
-    if (!read_number(reading, row, COLUMN_CONVERSIONS, false, &count.conversions) ||
-        !read_number(reading, row, COLUMN_VALUE, true, &count.value) ||
-        !read_number(reading, row, COLUMN_NULL, false, &count.nulls) ||
+    if (!read_number(reading, row, COLUMN_CONVERSIONS, &count.conversions, NULL) ||
+        !read_number(reading, row, COLUMN_VALUE, &count.value, &count.value_rest) ||
+        !read_number(reading, row, COLUMN_NULL, &count.nulls, NULL) ||
         (!counted && !read_bool(reading, row, &converted)))
         return 0;
     if (!counted && reading->fields[COLUMN_CONVERTED] == NO_FIELD)
@@ -327,7 +343,8 @@ static int take_path(struct reading *reading, const struct csv_row *row)
     if (!counted) { /* a row is a journey */
         count.conversions = converted;
         count.nulls += !converted;
-        count.value = converted ? count.value : 0;
+        if (!converted && !reading->input->options->unconverted)
+            count.value = count.value_rest = 0;
     }
     size_t length;
     int r = read_path(reading, field_of(reading, row, COLUMN_PATH), &length);
@@ -365,7 +382,7 @@ static int take_event(struct reading *reading, const struct csv_row *row)
         return 0;
     }
     if (!read_bool(reading, row, &touch.converted) ||
-        !read_number(reading, row, COLUMN_VALUE, true, &touch.value))
+        !read_number(reading, row, COLUMN_VALUE, &touch.value, &touch.value_rest))
         return 0;
     if (channel.size == 0 && !touch.converted) {
         attribute_bad_row(reading->input, reading->line, ERR_EMPTY, "channel is empty");
@@ -373,7 +390,7 @@ static int take_event(struct reading *reading, const struct csv_row *row)
     }
     int r = path_set_channel(&reading->customers, customer, &touch.customer);
     if (r == 0 && channel.size)
-        r = channel_number(reading, channel, &touch.channel);
+        r = attribute_channel(reading->input, channel, &touch.channel);
     touch.flags = flags_of(reading, channel, field_of(reading, row, COLUMN_TYPE));
     return r < 0 ? r : touch_rows_add(&reading->rows, &touch);
 }

@@ -41,7 +41,7 @@ static int take_path(struct attribute_input *input, struct str text, int64_t lea
             .flags = (attribute_is_direct(input->options, name) ? PATH_STEP_DIRECT : 0) |
                      (at == lead ? PATH_STEP_LEAD : 0) |
                      (at == opportunity ? PATH_STEP_OPPORTUNITY : 0)};
-        r = path_set_channel(&input->set, name, &touch->channel);
+        r = attribute_channel(input, name, &touch->channel);
     }
     return r < 0 ? r : attribute_path(input, input->touches, length, count);
 }

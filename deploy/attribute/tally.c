@@ -81,6 +81,11 @@ void attribute_bad_row(
 void attribute_input_free(struct attribute_input *input)
 {
     path_set_free(&input->set);
+    path_set_free(&input->sources);
+    free(input->steps);
+    free(input->times);
+    free(input->places);
+    buf_free(&input->name);
     for (size_t i = 0; i <= PATH_RULE_COUNT; i++)
         free(input->rules[i]);
     free(input->weights);
@@ -130,9 +135,82 @@ static int grow_path(struct attribute_input *input, size_t count)
     if (!channels)
         return ERR_NO_MEMORY;
     input->channels = channels;
+    struct path_step *steps = realloc(input->steps, room * sizeof *steps);
+    if (!steps)
+        return ERR_NO_MEMORY;
+    input->steps = steps;
+    uint32_t *times = realloc(input->times, room * sizeof *times);
+    if (!times)
+        return ERR_NO_MEMORY;
+    input->times = times;
     input->path_room = room;
     return 0;
 }
+
+/* ---- transforms ---- */
+
+static bool renames(const struct attribute_input *input)
+{
+    return input->options->transform == PATH_TRANSFORM_FREQUENCY;
+}
+
+int attribute_channel(struct attribute_input *input, struct str name, uint32_t *out)
+{
+    return path_set_channel(renames(input) ? &input->sources : &input->set, name, out);
+}
+
+struct str attribute_channel_name(const struct attribute_input *input, uint32_t channel)
+{
+    return renames(input) ? input->sources.channels[channel] : input->set.channels[channel];
+}
+
+static int grow_places(struct attribute_input *input)
+{
+    size_t room = input->places_room;
+    size_t count = renames(input) ? input->sources.channels_count : input->set.channels_count;
+    if (count <= room)
+        return 0;
+    while (room < count)
+        room = room ? room * 2 : 64;
+    uint32_t *places = realloc(input->places, room * sizeof *places);
+    if (!places)
+        return ERR_NO_MEMORY;
+    memset(places, 0, room * sizeof *places);
+    input->places = places;
+    input->places_room = room;
+    return 0;
+}
+
+/* "Search" that was met twice becomes "Search(2)". */
+static int rename_touches(struct attribute_input *input, size_t count)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct str name = input->sources.channels[input->steps[i].channel];
+        buf_clear(&input->name);
+        r = buf_append_str(&input->name, name);
+        if (r == 0)
+            r = buf_appendf(&input->name, "(%lu)", (unsigned long)input->times[i]);
+        if (r == 0)
+            r = path_set_channel(&input->set, buf_str(&input->name), &input->steps[i].channel);
+    }
+    return r;
+}
+
+/* Into input->steps. */
+static int transform(struct attribute_input *input, const struct path_step *touches, size_t *count)
+{
+    int r = grow_places(input);
+    if (r < 0)
+        return r;
+    if (*count)
+        memcpy(input->steps, touches, *count * sizeof *touches);
+    *count = path_transform_apply(
+        input->options->transform, input->steps, *count, input->places, input->times);
+    return renames(input) ? rename_touches(input, *count) : 0;
+}
+
+/* ---- rules ---- */
 
 static void credit_rule(struct attribute_input *input, enum path_rule rule,
     const struct path_step *touches, size_t count, const struct path_count *counted)
@@ -141,7 +219,8 @@ static void credit_rule(struct attribute_input *input, enum path_rule rule,
     path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
     for (size_t i = 0; i < count; i++) {
         tally[touches[i].channel].conversions += input->weights[i] * counted->conversions;
-        sum_add(&tally[touches[i].channel].value, input->weights[i] * counted->value, 0);
+        sum_add_part(&tally[touches[i].channel].value, input->weights[i], counted->value,
+            counted->value_rest);
     }
 }
 
@@ -156,7 +235,7 @@ static void credit_participation(struct attribute_input *input, const struct pat
             continue;
         input->marks[channel] = 1;
         tally[channel].conversions += counted->conversions;
-        sum_add(&tally[channel].value, counted->value, 0);
+        sum_add_part(&tally[channel].value, 1, counted->value, counted->value_rest);
     }
     for (size_t i = 0; i < count; i++)
         input->marks[touches[i].channel] = 0;
@@ -182,9 +261,13 @@ static void credit_rules(struct attribute_input *input, const struct path_step *
 int attribute_path(struct attribute_input *input, const struct path_step *touches, size_t count,
     const struct path_count *counted)
 {
-    int r = grow_rules(input);
+    int r = grow_path(input, count);
+    if (r == 0 && input->options->transform != PATH_TRANSFORM_NONE) {
+        r = transform(input, touches, &count);
+        touches = input->steps;
+    }
     if (r == 0)
-        r = grow_path(input, count);
+        r = grow_rules(input);
     if (r < 0)
         return r;
     for (size_t i = 0; i < count; i++)
@@ -194,7 +277,7 @@ int attribute_path(struct attribute_input *input, const struct path_step *touche
         return r;
     if (count == 0) {
         input->unattributed.conversions += counted->conversions;
-        sum_add(&input->unattributed.value, counted->value, 0);
+        sum_add_part(&input->unattributed.value, 1, counted->value, counted->value_rest);
     } else if (counted->conversions > 0 || counted->value != 0) {
         credit_rules(input, touches, count, counted);
     }

@@ -109,13 +109,24 @@ static int make_room(struct attribute_touches *touches, size_t count)
     return 0;
 }
 
+/* The channel that touches had, of one that a transform named. */
+static struct str source_of(const struct attribute_options *options, struct str channel)
+{
+    if (options->transform != PATH_TRANSFORM_FREQUENCY)
+        return channel;
+    while (channel.data[channel.size - 1] != '(')
+        channel.size--;
+    return str_make(channel.data, channel.size - 1);
+}
+
 static void weigh_by_rule(
     struct attribute_touches *touches, int rule, const uint32_t *channels, size_t count)
 {
     const struct attribute_options *options = touches->input->options;
     for (size_t i = 0; i < count; i++)
         touches->steps[i] = (struct path_step){.channel = channels[i],
-            .flags = attribute_is_direct(options, touches->input->set.channels[channels[i]])
+            .flags = attribute_is_direct(
+                         options, source_of(options, touches->input->set.channels[channels[i]]))
                          ? PATH_STEP_DIRECT
                          : 0};
     path_rule_weights((enum path_rule)rule, &options->rules, touches->steps, count, touches->parts);

@@ -405,8 +405,9 @@ static int list_transitions(const struct attribute_input *input, int order,
 
 static int write_transitions(struct attribute_input *input, int order, FILE *out)
 {
-    const struct markov_options how = {
-        .order = order, .ignore_nulls = input->options->ignore_nulls};
+    const struct markov_options how = {.order = order,
+        .ignore_nulls = input->options->ignore_nulls,
+        .loops = input->options->loops};
     struct markov_transition *list;
     uint32_t *channels;
     size_t count;

@@ -18,6 +18,7 @@
 #define SAMPLES_DEFAULT 2000
 #define SAMPLES_MAX 100000000
 #define NAME_SIZE_MAX 256
+#define CHOICES_MAX 8
 
 /* What is credited by where nothing is said. */
 static const int models_default[] = {PATH_RULE_FIRST, PATH_RULE_LAST, PATH_RULE_LINEAR,
@@ -68,7 +69,7 @@ static int read_choice(const struct verb_call *call, const char *flag, const cha
     size_t count, int *out)
 {
     const char *text = verb_value(call, flag);
-    struct str known[4];
+    struct str known[CHOICES_MAX];
     if (!text)
         return 0;
     for (size_t i = 0; i < count; i++) {
@@ -145,18 +146,42 @@ static int read_numbers(const struct verb_call *call, struct attribute_options *
     return r;
 }
 
-static int read_options(const struct verb_call *call, struct attribute_options *options,
-    char columns[COLUMN_COUNT][NAME_SIZE_MAX])
+static int read_words(const struct verb_call *call, struct attribute_options *options)
 {
     static const char *const nulls[] = {"use", "ignore"};
     static const char *const formats[] = {"table", "csv", "json"};
-    int null = 0, format = call->json ? ATTRIBUTE_JSON : ATTRIBUTE_TABLE;
+    static const char *const values[] = {"converting", "all"};
+    static const char *const transforms[PATH_TRANSFORM_COUNT] = {[PATH_TRANSFORM_NONE] = "none",
+        [PATH_TRANSFORM_EXPOSURE] = "exposure",
+        [PATH_TRANSFORM_UNIQUE] = "unique",
+        [PATH_TRANSFORM_FIRST] = "first",
+        [PATH_TRANSFORM_FREQUENCY] = "frequency"};
+    int null = 0, value = 0, transform = 0;
+    int format = call->json ? ATTRIBUTE_JSON : ATTRIBUTE_TABLE;
+    int r = read_choice(call, "--null", nulls, 2, &null);
+    if (r == 0)
+        r = read_choice(call, "--value", values, 2, &value);
+    if (r == 0)
+        r = read_choice(call, "--transform", transforms, PATH_TRANSFORM_COUNT, &transform);
+    if (r == 0)
+        r = read_choice(call, "--format", formats, 3, &format);
+    options->ignore_nulls = null == 1;
+    options->unconverted = value == 1;
+    options->transform = (enum path_transform)transform;
+    options->format = (enum attribute_format)format;
+    return r;
+}
+
+static int read_options(const struct verb_call *call, struct attribute_options *options,
+    char columns[COLUMN_COUNT][NAME_SIZE_MAX])
+{
     *options = (struct attribute_options){
         .separator = STR(">"),
         .rules = {.custom = {1, 1, 1}},
         .direct = STR("Direct"),
         .messages = stderr,
         .transitions = verb_switch(call, "--transitions"),
+        .loops = verb_switch(call, "--loops"),
         .paths = verb_switch(call, "--paths"),
         .lead = str_of(verb_value(call, "--lead")),
         .opportunity = str_of(verb_value(call, "--opportunity")),
@@ -176,13 +201,7 @@ static int read_options(const struct verb_call *call, struct attribute_options *
         r = read_weights(call, &options->rules);
     if (r == 0)
         r = read_numbers(call, options);
-    if (r == 0)
-        r = read_choice(call, "--null", nulls, 2, &null);
-    if (r == 0)
-        r = read_choice(call, "--format", formats, 3, &format);
-    options->ignore_nulls = null == 1;
-    options->format = (enum attribute_format)format;
-    return r;
+    return r == 0 ? read_words(call, options) : r;
 }
 
 static int attribute(struct verb_call *call, const struct attribute_options *options, FILE *in)
@@ -206,7 +225,7 @@ static int attribute(struct verb_call *call, const struct attribute_options *opt
 static int wants_counted(const struct verb_call *call, bool *wants)
 {
     static const char *const flags[] = {"--order", "--null", "--bootstrap", "--lookback",
-        "--journey", "--half-life", "--weights", "--samples", "--seed"};
+        "--journey", "--half-life", "--weights", "--samples", "--seed", "--transform"};
     *wants = verb_switch(call, "--save") && !verb_value(call, "--model");
     for (size_t i = 0; *wants && i < sizeof flags / sizeof *flags; i++)
         if (verb_value(call, flags[i]))
@@ -379,6 +398,13 @@ static int run(struct verb_call *call)
         return verb_usage(call, "needs FILE, or --data DIR for the journeys of a database");
     if (options.paths && options.transitions)
         return verb_usage(call, "--paths and --transitions are two answers: ask twice");
+    if (options.loops && !options.transitions)
+        return verb_usage(call, "--loops goes with --transitions");
+    if (stored && options.unconverted)
+        return verb_usage(call, "--value all goes with FILE, of paths");
+    if (verb_switch(call, "--save") && options.transform != PATH_TRANSFORM_NONE)
+        return verb_usage(
+            call, "--transform makes reports: what is kept is of the paths as they were");
     if (!stored && (verb_switch(call, "--save") || verb_value(call, "--currency")))
         return verb_usage(call, "--save and --currency go with --data");
     if (stored)
@@ -417,6 +443,11 @@ static const struct verb_option options[] = {
     {"--null", "use|ignore", "journeys that did not convert (use)", NULL, false},
     {"--lookback", "DAYS|none", "touches count so long before a conversion (90)", NULL, false},
     {"--journey", "reuse|reset", "reset: a journey ends at each conversion (reuse)", NULL, false},
+    {"--transform", "HOW",
+        "of each path, before it is credited: none, exposure, unique, first or frequency (none)",
+        NULL, false},
+    {"--value", "converting|all",
+        "all: the value of paths that did not convert counts too (converting)", NULL, false},
     {"--half-life", "DAYS", "of time_decay (7)", NULL, false},
     {"--weights", "F:M:L", "of custom: first, middle (shared), last (1:1:1)", NULL, false},
     {"--direct", "NAME", "channel that last_non_direct passes over (Direct)", NULL, false},
@@ -430,6 +461,7 @@ static const struct verb_option options[] = {
         NULL, true},
     {"--separator", "TEXT", "between the channels of a path (>)", NULL, false},
     {"--transitions", NULL, "print the transition matrix of markov instead", NULL, false},
+    {"--loops", NULL, "with --transitions: count a state that follows itself, too", NULL, false},
     {"--paths", NULL, "print what each path's touches get instead: weights that sum to 1", NULL,
         false},
     {"--format", "FORMAT", "table, csv or json (table)", NULL, false},
@@ -454,6 +486,11 @@ const struct verb verb_attribute = {
         "full_path custom\n"
         "participation (does not sum) markov shapley shapley_ordered shapley_rate shapley_paths\n"
         "shapley_paths_ordered shao_li.\n"
+        "--transform: exposure takes touches of one channel in a row for one (the last of them); "
+        "unique keeps the last\n"
+        "touch of each channel, first the first; frequency the first too, and names the channel "
+        "by how often it was\n"
+        "met: \"Search(2)\". Any model may follow, --paths and --transitions too.\n"
         "--paths: of models that are solved, weights fitted to sum to 1 for each path and to the "
         "model's credit of each\n"
         "channel; where paths of one channel leave no choice, as near as can be, which is said.\n"
@@ -464,6 +501,7 @@ const struct verb verb_attribute = {
         "  tabiji attribute paths.csv\n"
         "  tabiji attribute --model markov --order auto --bootstrap 200 paths.csv\n"
         "  tabiji attribute --model time_decay,shapley --journey reset --format csv touches.csv\n"
+        "  tabiji attribute --model linear --transform exposure paths.csv\n"
         "  tabiji attribute --data shop --save\n"
         "  tabiji attribute --data shop --model markov --order 3 --save\n"
         "  tabiji attribute --model markov --paths --format csv paths.csv\n"

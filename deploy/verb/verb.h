@@ -20,7 +20,7 @@ enum exit_code {
     EXIT_RETRYABLE = 7,
 };
 
-#define VERB_OPTIONS_MAX 24
+#define VERB_OPTIONS_MAX 32
 #define VERB_ARGUMENTS_MAX 4096
 
 /* A flag. argument NULL: a switch. */

@@ -151,7 +151,7 @@ static int add_edge(struct chain *chain, uint32_t from, uint32_t to, double weig
 
 /* ---- paths ---- */
 
-static int walk(struct chain *chain, struct path *path, double weight)
+static int walk(struct chain *chain, struct path *path, double weight, bool loops)
 {
     size_t order = (size_t)chain->order;
     uint32_t short_tuple[MARKOV_ORDER_MAX];
@@ -167,7 +167,7 @@ static int walk(struct chain *chain, struct path *path, double weight)
         int r = state_of(chain, tuple, &state);
         if (r == 0 && before == NO_STATE)
             chain->states[state].start += weight;
-        else if (r == 0 && state != before)
+        else if (r == 0 && (loops || state != before))
             r = add_edge(chain, before, state, weight);
         if (r < 0)
             return r;
@@ -177,24 +177,24 @@ static int walk(struct chain *chain, struct path *path, double weight)
     return 0;
 }
 
-static void add_value(struct chain *chain, struct chain_state *last, double value, double size)
+static void add_value(struct chain *chain, struct chain_state *last, const struct sum *amount)
 {
-    last->value += value;
-    last->value_size += size;
-    sum_add(&chain->amount, value, size);
+    last->value += sum_value(amount);
+    last->value_size += amount->size;
+    sum_add_sum(&chain->amount, amount);
 }
 
-static int add_path(struct chain *chain, struct path *path, bool ignore_nulls)
+static int add_path(struct chain *chain, struct path *path, const struct markov_options *options)
 {
-    double nulls = ignore_nulls ? 0 : path->nulls;
+    double nulls = options->ignore_nulls ? 0 : path->nulls;
     double weight = path->conversions + nulls;
     if (path->length == 0)
         return 0;
     if (!(weight > 0)) {
-        sum_add(&chain->adrift, path->value, path->amount.size);
+        sum_add_sum(&chain->adrift, &path->amount);
         return 0;
     }
-    int r = walk(chain, path, weight);
+    int r = walk(chain, path, weight, options->loops);
     if (r < 0)
         return r;
     struct chain_state *last = &chain->states[path->last_state];
@@ -203,7 +203,7 @@ static int add_path(struct chain *chain, struct path *path, bool ignore_nulls)
     last->nulls += nulls;
     chain->start += weight;
     chain->conversions += path->conversions;
-    add_value(chain, last, path->value, path->amount.size);
+    add_value(chain, last, &path->amount);
     return 0;
 }
 
@@ -215,7 +215,7 @@ int chain_build(struct path_set *set, const struct markov_options *options, stru
     *out = (struct chain){.order = options->order};
     int r = 0;
     for (size_t i = 0; r == 0 && i < set->paths_count; i++)
-        r = add_path(out, set->paths[i], options->ignore_nulls);
+        r = add_path(out, set->paths[i], options);
     out->value = sum_value(&out->amount);
     if (r < 0)
         chain_free(out);
@@ -242,7 +242,7 @@ static void add_end(struct chain *chain, uint32_t from, const struct markov_coun
     }
     state->conversions += count->paths;
     chain->conversions += count->paths;
-    add_value(chain, state, count->value, fabs(count->value));
+    add_value(chain, state, &(struct sum){count->value, 0, fabs(count->value)});
 }
 
 static int add_count(struct chain *chain, const struct markov_count *count)

@@ -8,7 +8,8 @@
 #include "enrich/attribution/relax.h"
 #include "schemas/error.h"
 
-/* Part of the terms' size below which what they leave is rounding: of a system solved in doubles. */
+/* Part of the terms' size below which what they leave is rounding: of a system solved in doubles.
+ */
 #define EFFECT_NOISE 1e-12
 /* Terms whose sum is this part of their size hide nothing behind each other. */
 #define ONE_SIGN (1 - 1e-9)
@@ -152,7 +153,8 @@ static int effect_of_channel(
 
 /* Value effects that are but what rounding leaves of terms that cancel become 0. sizes: the effects
  * on the terms' sizes. */
-static void quiet(struct markov *markov, const struct chain *chain, const struct markov_credit *sizes)
+static void quiet(
+    struct markov *markov, const struct chain *chain, const struct markov_credit *sizes)
 {
     for (size_t i = 0; i < markov->credits_count; i++) {
         struct markov_credit *credit = &markov->credits[i];
@@ -305,7 +307,9 @@ static int solve_chain(struct solving *solving, size_t channels_count, struct ma
 int markov_solve(struct path_set *set, const struct markov_options *options, struct markov *out)
 {
     struct solving solving = {.linear = NULL};
-    int r = chain_build(set, options, &solving.chain);
+    const struct markov_options how = {
+        .order = options->order, .ignore_nulls = options->ignore_nulls}; /* loops cancel out */
+    int r = chain_build(set, &how, &solving.chain);
     return r < 0 ? r : solve_chain(&solving, set->channels_count, out);
 }
 

@@ -17,6 +17,7 @@
 struct markov_options {
     int order;         /* 1 to MARKOV_ORDER_MAX */
     bool ignore_nulls; /* journeys that did not convert count for nothing */
+    bool loops;        /* of markov_transitions(): a state that follows itself is a transition */
 };
 
 /* Of one channel; 0 everywhere where nothing converts and nothing is worth anything. */
@@ -31,9 +32,10 @@ struct markov {
     struct markov_credit *credits; /* by number of the channel */
     size_t credits_count;
     size_t states;
-    double chance;       /* P: equals conversions / (conversions + nulls) */
-    double unattributed; /* value of paths that no journey took, or that nothing tells whose it is */
-    bool value_follows;  /* the effects on value cancel out: it is shared as the conversions are */
+    double chance; /* P: equals conversions / (conversions + nulls) */
+    double
+        unattributed;   /* value of paths that no journey took, or that nothing tells whose it is */
+    bool value_follows; /* the effects on value cancel out: it is shared as the conversions are */
 };
 
 /* Solves. *out is freed by markov_free(). Errors: ERR_VALUE (an order that no path is as long as,

@@ -133,8 +133,7 @@ int model_solve_counts(const struct model_options *options, const struct markov_
     if (all > PATH_SET_TOTAL_MAX)
         return ERR_TOO_LARGE;
     if (options->kind != MODEL_KIND_MARKOV)
-        return solve_coalitions(
-            options, counts, counts_count, channels_count, out, unattributed);
+        return solve_coalitions(options, counts, counts_count, channels_count, out, unattributed);
     struct markov markov;
     int r = markov_solve_counts(counts, counts_count, options->order, channels_count, &markov);
     if (r == 0)

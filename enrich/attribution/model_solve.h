@@ -31,9 +31,9 @@ struct model_options {
 MUST_CHECK int model_solve_paths(const struct model_options *options, struct path_set *set,
     struct model_credit *out, struct model_credit *unattributed);
 
-/* Of counts of one model and currency, channels below channels_count; *unattributed as above. out: an element a channel. Errors: ERR_STATE (the counts are not those of
- * any paths: more enters a state than leaves it), ERR_TOO_LARGE (totals over PATH_SET_TOTAL_MAX),
- * and as above. */
+/* Of counts of one model and currency, channels below channels_count; *unattributed as above. out:
+ * an element a channel. Errors: ERR_STATE (the counts are not those of any paths: more enters a
+ * state than leaves it), ERR_TOO_LARGE (totals over PATH_SET_TOTAL_MAX), and as above. */
 MUST_CHECK int model_solve_counts(const struct model_options *options,
     const struct markov_count *counts, size_t counts_count, size_t channels_count,
     struct model_credit *out, struct model_credit *unattributed);

@@ -165,10 +165,11 @@ int path_set_add(
         return r;
     path->conversions += count->conversions;
     path->nulls += count->nulls;
-    sum_add(&path->amount, count->value, count->value_size);
+    const struct sum amount = {count->value, count->value_rest, size_of(count)};
+    sum_add_sum(&path->amount, &amount);
     path->value = sum_value(&path->amount);
     set->conversions += count->conversions;
-    sum_add(&set->amount, count->value, count->value_size);
+    sum_add_sum(&set->amount, &amount);
     set->value = sum_value(&set->amount);
     set->nulls += count->nulls;
     return 0;

@@ -48,7 +48,8 @@ struct path_count {
     double conversions; /* finite, not negative */
     double value;       /* finite */
     double nulls;       /* as conversions */
-    double value_size;  /* of the terms that value is the sum of; 0: it is one */
+    double value_rest;  /* what value was rounded by */
+    double value_size;  /* of the terms that it is the sum of; 0: it is one */
 };
 
 /* Adds to a path, which may be empty. Errors: ERR_VALUE (a count that is none), ERR_TOO_LARGE

@@ -23,7 +23,7 @@ static void totals(const struct path_set *sets, double *conversions, double *nul
             continue;
         *conversions += path->conversions;
         *nulls += path->nulls;
-        sum_add(&amount, path->value, path->amount.size);
+        sum_add_sum(&amount, &path->amount);
     }
     *value = sum_value(&amount);
 }
@@ -337,7 +337,7 @@ int shapley_paths(
         if (path->length == 0)
             continue;
         if (!(path->conversions > 0)) {
-            sum_add(&rest, path->value, path->amount.size);
+            sum_add_sum(&rest, &path->amount);
             continue;
         }
         path_game(&sets, path, counts, counts + size, shares);

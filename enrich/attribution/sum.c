@@ -1,4 +1,5 @@
-/* Source: A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974.
+/* Source: A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen,
+ * 1974.
  */
 #include "enrich/attribution/sum.h"
 
@@ -13,6 +14,19 @@ void sum_add(struct sum *sum, double term, double size)
         sum->rest += (term - whole) + sum->whole;
     sum->whole = whole;
     sum->size += size > fabs(term) ? size : fabs(term);
+}
+
+void sum_add_sum(struct sum *sum, const struct sum *other)
+{
+    sum_add(sum, other->whole, other->size);
+    sum->rest += other->rest;
+}
+
+void sum_add_part(struct sum *sum, double part, double term, double rest)
+{
+    double product = part * term;
+    sum_add(sum, product, 0);
+    sum->rest += fma(part, term, -product) + part * rest;
 }
 
 double sum_value(const struct sum *sum)

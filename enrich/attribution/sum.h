@@ -14,6 +14,12 @@ struct sum {
 /* Adds a term. size: of the terms that it is a sum of itself; less than |term| means |term|. */
 void sum_add(struct sum *sum, double term, double size);
 
+/* Adds another sum, with what it was rounded by. */
+void sum_add_sum(struct sum *sum, const struct sum *other);
+
+/* Adds part * (term + rest), |rest| being below the digits of |term|. */
+void sum_add_part(struct sum *sum, double part, double term, double rest);
+
 /* What the terms come to, rounded once; 0 where it is below SUM_NOISE of their size, for a decimal
  * term has no more digits than that as a double. Whole numbers of a size up to 1 / SUM_NOISE are
  * exact. */

@@ -6,16 +6,6 @@
 #include "schemas/error.h"
 
 #define POISSON_INVERSION_MAX 30.0 /* larger means are drawn as rounded normal numbers */
-#define SEEN_LINEAR_MAX ((size_t)64)
-
-/* Whether channels[0 .. count) has it. Paths are short; a long one has few distinct channels. */
-static bool has(const uint32_t *channels, size_t count, uint32_t channel)
-{
-    for (size_t i = 0; i < count; i++)
-        if (channels[i] == channel)
-            return true;
-    return false;
-}
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -23,26 +13,17 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static size_t first_of_each(const struct path *path, uint32_t *out)
+/* places: an element a channel, all 0 before and after. */
+static size_t first_of_each(const struct path *path, uint8_t *places, uint32_t *out)
 {
     size_t count = 0;
-    for (size_t i = 0; i < path->length; i++)
-        if (!has(out, count, path->channels[i]))
+    for (size_t i = 0; i < path->length; i++) {
+        if (!places[path->channels[i]])
             out[count++] = path->channels[i];
-    return count;
-}
-
-static size_t last_of_each(const struct path *path, uint32_t *out)
-{
-    size_t count = 0;
-    for (size_t i = path->length; i > 0; i--)
-        if (!has(out, count, path->channels[i - 1]))
-            out[count++] = path->channels[i - 1];
-    for (size_t i = 0; i < count / 2; i++) {
-        uint32_t swap = out[i];
-        out[i] = out[count - 1 - i];
-        out[count - 1 - i] = swap;
+        places[path->channels[i]] = 1;
     }
+    for (size_t i = 0; i < count; i++)
+        places[out[i]] = 0;
     return count;
 }
 
@@ -60,41 +41,21 @@ static size_t sorted(const struct path *path, uint32_t *out)
     return count;
 }
 
-static size_t exposures(const struct path *path, uint32_t *out)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < path->length; i++)
-        if (count == 0 || out[count - 1] != path->channels[i])
-            out[count++] = path->channels[i];
-    return count;
-}
-
-static size_t apply(const struct path *path, enum transform transform, uint32_t *out)
-{
-    switch (transform) {
-    case TRANSFORM_EXPOSURE:
-        return exposures(path, out);
-    case TRANSFORM_FIRST:
-        return first_of_each(path, out);
-    case TRANSFORM_UNIQUE:
-        return last_of_each(path, out);
-    case TRANSFORM_SORTED:
-        break;
-    }
-    return sorted(path, out);
-}
-
 int transform_paths(const struct path_set *set, enum transform transform, struct path_set *out)
 {
     uint32_t *channels = malloc((set->longest + 1) * sizeof *channels);
-    int r = channels ? 0 : ERR_NO_MEMORY;
+    uint8_t *places = calloc(set->channels_count + 1, 1);
+    int r = channels && places ? 0 : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
         const struct path *path = set->paths[i];
-        const struct path_count count = {
-            path->conversions, path->value, path->nulls, path->amount.size};
-        r = path_set_add(out, channels, apply(path, transform, channels), &count);
+        const struct path_count count = {path->conversions, path->amount.whole, path->nulls,
+            path->amount.rest, path->amount.size};
+        size_t length = transform == TRANSFORM_FIRST ? first_of_each(path, places, channels)
+                                                     : sorted(path, channels);
+        r = path_set_add(out, channels, length, &count);
     }
     free(channels);
+    free(places);
     return r;
 }
 

@@ -7,10 +7,8 @@
 #include "enrich/attribution/path_set.h"
 
 enum transform {
-    TRANSFORM_EXPOSURE, /* repeats in a row are one */
-    TRANSFORM_FIRST,    /* of each channel the first occurrence */
-    TRANSFORM_UNIQUE,   /* of each channel the last occurrence */
-    TRANSFORM_SORTED,   /* each channel once, by number: the path as a set */
+    TRANSFORM_FIRST,  /* of each channel the first occurrence */
+    TRANSFORM_SORTED, /* each channel once, by number: the path as a set */
 };
 
 /* Errors: ERR_NO_MEMORY, ERR_TOO_LARGE. */

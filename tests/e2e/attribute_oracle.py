@@ -1,7 +1,7 @@
 """Attribution models the slow way, in rational numbers: removal by solving again, Shapley over all orders."""
 from fractions import Fraction as F
 from itertools import combinations, permutations
-from math import factorial, fsum, inf, log
+from math import comb, factorial, fsum, inf, log
 
 START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 
@@ -46,7 +46,7 @@ def markov(paths, order, ignore_nulls=False):
             flow.setdefault(a, {})[b] = flow.get(a, {}).get(b, 0) + weight
         ends.setdefault(states[-1], [0, 0])[0] += conversions
         ends[states[-1]][1] += nulls
-        values[states[-1]] = values.get(states[-1], 0) + value
+        values[states[-1]] = values.get(states[-1], 0) + F(value)
     states = list(dict.fromkeys([*start, *flow, *(b for f in flow.values() for b in f), *ends]))
     out = {s: sum(flow.get(s, {}).values()) + sum(ends.get(s, [0, 0])) for s in states}
     total = sum(start.values())
@@ -64,16 +64,69 @@ def markov(paths, order, ignore_nulls=False):
 
     conversions = sum(p[1] for p in paths if p[0])
     value = sum(F(p[2]) for p in paths if p[0] and p[1] + (0 if ignore_nulls else p[3]))
-    if not conversions:
-        return {c: (0, 0, 0, 0) for c in channels}
+    if not total:
+        return {c: (F(0),) * 4 for c in channels}
     whole = chance(None, lambda s: ends.get(s, [0])[0])
     whole_value = chance(None, lambda s: values.get(s, 0))
-    assert whole == F(conversions) / total
-    effects = {c: 1 - chance(c, lambda s: ends.get(s, [0])[0]) / whole for c in channels}
+    assert whole == F(conversions) / total and whole_value == value / total
+    effects = {c: 1 - chance(c, lambda s: ends.get(s, [0])[0]) / whole if whole else F(0) for c in channels}
     value_effects = {c: 1 - chance(c, lambda s: values.get(s, 0)) / whole_value if whole_value else F(0) for c in channels}
     parts, value_parts = sum(effects.values()), sum(value_effects.values())
-    return {c: (effects[c], value_effects[c], effects[c] / parts * conversions,
-                (value_effects[c] / value_parts if value_parts else effects[c] / parts) * value) for c in channels}
+    share = {c: e / parts if parts else F(0) for c, e in effects.items()}
+    return {c: (effects[c], value_effects[c], share[c] * conversions,
+                (value_effects[c] / value_parts if value_parts else share[c]) * value) for c in channels}
+
+
+def transformed(path, how):
+    """exposure: runs are one; first, unique: each channel once, where it comes first or last; frequency: so, with how often."""
+    if how == "exposure":
+        return [c for i, c in enumerate(path) if i == 0 or path[i - 1] != c]
+    once = list(dict.fromkeys(path))
+    if how == "unique":
+        return list(reversed(list(dict.fromkeys(reversed(path)))))
+    return [f"{c}({path.count(c)})" for c in once] if how == "frequency" else once if how == "first" else path
+
+
+def pauc(paths, order):
+    """The corrected area under the curve, every converting journey against every other one, in fractions."""
+    ends = {}
+    for path, conversions, _, nulls in paths:
+        if path and conversions + nulls:
+            found = ends.setdefault(states_of(path, order)[-1], [0, 0])
+            found[0] += conversions
+            found[1] += nulls
+    rates = [(F(c, c + n), c, n) for c, n in ends.values()]
+    conversions, nulls = sum(c for _, c, _ in rates), sum(n for *_, n in rates)
+    wins = sum(c * n * (2 if a > b else 1 if a == b else 0) for a, c, _ in rates for b, _, n in rates)
+    area = F(wins, 2 * conversions * nulls) if conversions and nulls else F(1, 2)
+    channels = len({c for path, *_ in paths for c in path})
+    left = conversions + nulls - comb(channels + order - 1, order) - 1
+    return max(F(0), 1 - (1 - area) * (conversions + nulls - 1) / left) if left > 0 else F(0)
+
+
+def best_order(paths, most=6):
+    """The first of the best."""
+    longest = max([1, *(len(p[0]) for p in paths)])
+    scores = {k: pauc(paths, k) for k in range(1, min(most, longest) + 1)}
+    return max(scores, key=lambda k: (scores[k], -k)), scores
+
+
+def shao_li(paths):
+    """Channels' and pairs' rates of conversion, summed over conversions and scaled to them."""
+    sets = [(frozenset(p), c, n) for p, c, _, n in paths if p]
+
+    def rate(*some):
+        inside = [(c, n) for s, c, n in sets if s.issuperset(some)]
+        hits, journeys = sum(c for c, _ in inside), sum(c + n for c, n in inside)
+        return F(hits, journeys) if journeys else F(0)
+    found = {c: F(0) for s, *_ in sets for c in s}
+    for channels, conversions, _ in sets:
+        for c in channels if conversions else ():
+            others = [o for o in channels if o != c]
+            gained = sum(rate(c, o) - rate(c) - rate(o) for o in others)
+            found[c] += conversions * (rate(c) + (gained / (2 * len(others)) if others else 0))
+    whole, total = sum(found.values()), sum(c for _, c, _ in sets)
+    return {c: v / whole * total if whole else F(0) for c, v in found.items()}
 
 
 def markov_iterated(paths, order):
@@ -177,26 +230,28 @@ def shapley_paths(paths, ordered):
     return found
 
 
-def shapley(paths):
+def shapley(paths, column=1):
+    """column: 1 of conversions, 2 of value."""
     found = {c: F(0) for path, *_ in paths for c in path}
-    for path, conversions, *_ in paths:
-        for c in set(path):
-            found[c] += F(conversions) / len(set(path))
+    for row in paths:
+        for c in set(row[0]):
+            found[c] += F(row[column]) / len(set(row[0]))
     return found
 
 
-def rules(paths):
-    """{model: {channel: conversions}} of models that need no times."""
+def rules(paths, column=1):
+    """{model: {channel: conversions}} of models that need no times; column 2: of value."""
     parts = {"position": (F(4, 10), F(2, 10), F(4, 10)), "j_shape": (F(2, 10), F(2, 10), F(6, 10)),
              "inverse_j": (F(6, 10), F(2, 10), F(2, 10))}
     found = {m: {} for m in ("first", "last", "linear", "participation", *parts)}
 
     def add(model, channel, amount):
         found[model][channel] = found[model].get(channel, F(0)) + amount
-    for path, conversions, *_ in paths:
+    for row in paths:
+        path = row[0]
         if not path:
             continue
-        n, count = len(path), F(conversions)
+        n, count = len(path), F(row[column])
         add("first", path[0], count)
         add("last", path[-1], count)
         for c in path:

@@ -69,13 +69,22 @@ def channelattribution():
                                      ("removal_effect_value", "removal_effect_value")):
                     near(ours[column], row[name], (order, null, row["channel_name"], column))
     ids = {r["id"]: r["channel_name"] for r in csv.DictReader(open(folder / "expected_channel_ids.csv"))}
-    out = run("--transitions", "--format", "csv", data)[0]
-    ours = {(r["channel_from"], r["channel_to"]): float(r["transition_probability"]) for r in csv.DictReader(io.StringIO(out))}
-    rows = list(csv.DictReader(open(folder / "expected_transition_order1_flg_equal_false.csv")))
-    for row in rows:
-        near(ours[ids.get(row["channel_from"], row["channel_from"]), ids.get(row["channel_to"], row["channel_to"])],
-             row["transition_probability"], row)
-    assert len(ours) == len(rows), (len(ours), len(rows))
+    for loops, flag in (((), "false"), (("--loops",), "true")):
+        out = run("--transitions", *loops, "--format", "csv", data)[0]
+        ours = {(r["channel_from"], r["channel_to"]): float(r["transition_probability"]) for r in csv.DictReader(io.StringIO(out))}
+        rows = list(csv.DictReader(open(folder / f"expected_transition_order1_flg_equal_{flag}.csv")))
+        for row in rows:
+            at = ids.get(row["channel_from"], row["channel_from"]), ids.get(row["channel_to"], row["channel_to"])
+            assert float(f"{ours[at]:.15g}") == float(row["transition_probability"]), (row, ours[at])
+        assert len(ours) == len(rows), (len(ours), len(rows))
+    for flags, model, name in ((("--transform", "unique"), "linear", "linear_unique_eq_simplified_shapley"),
+                               (("--transform", "first"), "linear", "linear_unique_eq_simplified_shapley"),
+                               (("--transform", "exposure"), "linear", "linear_exposure_collapsed"),
+                               (("--direct", "alpha"), "last_non_direct", "last_non_alpha")):
+        found = table("--model", model, *flags, data)
+        for row in csv.DictReader(open(folder / "expected_more_models.csv")):
+            for what in ("conversions", "value"):
+                near(found[row["channel_name"], model][f"credited_{what}"], row[f"{name}_{what}"], (row["channel_name"], name), 1e-10)
     assert "order 4" in run("--model", "markov", "--order", "auto", data)[1]
 
 
@@ -94,7 +103,16 @@ def dp6():
     found = table("--model", "markov", folder / "input_14paths_with_null.csv")
     for row in csv.DictReader(open(folder / "expected_14paths_removal_effects.csv")):
         near(found[row[""], "markov"]["removal_effect_conversions"], row["removal_effect"], row)
+    # Its Shapley values share out the value of all journeys, also of those that did not convert, which is 1 here too
+    found = table("--model", "shapley_paths,markov", "--value", "all", folder / "input_14paths_with_null.csv")
+    only = table("--model", "markov", folder / "input_14paths_with_null.csv")
+    for row in csv.DictReader(open(folder / "expected_14paths_with_null.csv")):
+        near(found[row["channels"], "shapley_paths"]["credited_value"], row["attribution_shapley_size4_conv_rate_algorithmic"], row, 1e-15)
+        near(only[row["channels"], "markov"]["credited_value"], row["attribution_markov_algorithmic"], row, 1e-15)
+    near(found["(unattributed)", "shapley_paths"]["credited_value"], 1, "B > C never converts")
     found = table("--model", "markov", folder / "input_9paths_all_converting.csv")
+    for row in csv.DictReader(open(folder / "expected_9paths_all_converting.csv")):
+        near(found[row["channels"], "markov"]["credited_value"], row["attribution_markov_algorithmic"], row, 1e-15)
     for channel, wanted in (("A", 2 / 3), ("B", 8 / 15), ("C", 28 / 57)):
         near(found[channel, "markov"]["removal_effect_conversions"], wanted, channel, 1e-6)
 

@@ -195,7 +195,8 @@ static int solve_written(enum model_kind kind, const struct written *written, si
 
 static void test_model_solve_values_that_cancel_leave_no_noise(void **state)
 {
-    /* .1 + .2 - .3 is 2^-54 as doubles: of one path, of paths that end alike, of paths that do not */
+    /* .1 + .2 - .3 is 2^-54 as doubles: of one path, of paths that end alike, of paths that do not
+     */
     static const struct written sets[][3] = {
         {{"AB", {1, .1, 0}}, {"AB", {1, .2, 1}}, {"AB", {1, -.3, 0}}},
         {{"AB", {1, .1, 0}}, {"CB", {1, .2, 1}}, {"B", {1, -.3, 0}}},
@@ -205,8 +206,7 @@ static void test_model_solve_values_that_cancel_leave_no_noise(void **state)
     for (int kind = MODEL_KIND_MARKOV; kind < MODEL_KIND_COUNT; kind++)
         for (size_t i = 0; i < 3; i++) {
             double sum = 0, conversions = 0;
-            assert_int_equal(
-                solve_written((enum model_kind)kind, sets[i], 3, credits, &rest), 0);
+            assert_int_equal(solve_written((enum model_kind)kind, sets[i], 3, credits, &rest), 0);
             for (size_t k = 0; k < 3; k++) {
                 sum += credits[k].value;
                 conversions += credits[k].conversions;
@@ -224,8 +224,7 @@ static void test_model_solve_effects_that_cancel_are_said(void **state)
     static const struct written set[] = {{"A", {1, 5, 0}}, {"AC", {1, -2, 0}}, {"B", {1, 5, 0}},
         {"BC", {1, -2, 0}}, {"C", {1, -2, 0}}};
     struct model_credit credits[3], rest;
-    assert_int_equal(
-        solve_written(MODEL_KIND_MARKOV, set, 5, credits, &rest), MODEL_VALUE_FOLLOWS);
+    assert_int_equal(solve_written(MODEL_KIND_MARKOV, set, 5, credits, &rest), MODEL_VALUE_FOLLOWS);
     double sum = 0;
     for (size_t k = 0; k < 3; k++) {
         assert_near(credits[k].value / 4, credits[k].conversions / 5);

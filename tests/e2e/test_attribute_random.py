@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""`tabiji attribute` against the rational oracle on random paths: model x order x null x lookback x journey x transform, values that
+cancel, values without conversions, the order by pAUC. TABIJI_SEED and TABIJI_CASES choose others."""
+import csv
+import gzip
+import io
+import os
+import random
+import subprocess
+from fractions import Fraction as F
+
+import attribute_oracle as oracle
+from harness import PROGRAM
+
+SEED = int(os.environ.get("TABIJI_SEED", "1"))
+CASES = int(os.environ.get("TABIJI_CASES", "120"))
+RULES = ("first", "last", "linear", "position", "j_shape", "inverse_j", "participation")
+GAMES = {"shapley": oracle.shapley, "shapley_ordered": oracle.shapley, "shapley_rate": oracle.shapley_rate,
+         "shapley_paths": lambda p: oracle.shapley_paths(p, False), "shapley_paths_ordered": lambda p: oracle.shapley_paths(p, True),
+         "shao_li": oracle.shao_li}
+GZIP = False
+TRANSFORMS = ("none", "exposure", "unique", "first", "frequency")
+NOBODY = "(unattributed)"
+
+
+def run(*arguments, text, code=0):
+    found = subprocess.run([PROGRAM, "attribute", *map(str, arguments), "-"], input=text if isinstance(text, bytes) else text.encode(),
+                           capture_output=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stderr.decode(), text[:2000])
+    assert b"nan" not in found.stdout.lower() and b"inf" not in found.stdout.lower(), found.stdout
+    return found.stdout.decode(), found.stderr.decode()
+
+
+def table(*arguments, text, code=0):
+    """{(channel, model): {column: number}}; what does not apply is left out."""
+    rows = csv.DictReader(io.StringIO(run("--format", "csv", *arguments, text=text, code=code)[0]))
+    return {(r["channel"], r["model"]): {k: float(v) for k, v in r.items() if k not in ("channel", "model") and v} for r in rows}
+
+
+def near(found, wanted, where, size=1.0, tolerance=1e-9):
+    assert abs(found - float(wanted)) <= tolerance * max(1.0, float(size), abs(float(wanted))), (where, found, float(wanted))
+
+
+def merged(paths):
+    """One row a path, in the order in which they come."""
+    found = {}
+    for path, *counts in paths:
+        sums = found.setdefault(tuple(path), [0, F(0), 0])
+        for i, count in enumerate(counts):
+            sums[i] += F(count)
+    return [(list(p), int(c), v, int(n)) for p, (c, v, n) in found.items()]
+
+
+def as_csv(paths, rng):
+    """With what writers of CSV do: delimiters, quotes, a mark of the encoding, line ends, gzip."""
+    delimiter, end = rng.choice(",;\t"), rng.choice(["\n", "\r\n"])
+    quote = (lambda t: '"' + t.replace('"', '""') + '"') if rng.random() < .3 else lambda t: t
+    lines = [delimiter.join(["path", "total_conversions", "total_conversion_value", "total_null"])]
+    lines += [delimiter.join([quote(" > ".join(p)), str(c), str(v), str(n)]) for p, c, v, n in paths]
+    text = (rng.choice(["", "\ufeff"]) + end.join(lines) + rng.choice(["", end])).encode()
+    return gzip.compress(text) if GZIP and rng.random() < .2 else text
+
+
+def names_of(paths):
+    return list(dict.fromkeys(c for p, *_ in paths for c in p))
+
+
+def compare(rows_read, paths, found, models, order, ignore, where):
+    """All figures of all models, and that each model that sums sums to all."""
+    whole, value = sum(p[1] for p in paths), sum(p[2] for p in paths)
+    size = sum(abs(F(r[2])) for r in rows_read)  # amounts are as exact as their terms are as doubles
+    channels = names_of(paths)
+    for model in models:
+        rows = {c: r for (c, m), r in found.items() if m == model}
+        assert set(rows) - {NOBODY} == set(channels), (where, model, set(rows))
+        if model == "markov":
+            for c, (effect, value_effect, conversions, amount) in oracle.markov(paths, order, ignore).items():
+                # effects on value are parts of what may be little that is left of much
+                met = abs(sum(p[2] for p in paths if p[0] and p[1] + (0 if ignore else p[3])))
+                scale = float(size / met) if met else 1
+                near(rows[c]["removal_effect_conversions"], effect, (where, order, ignore, c))
+                near(rows[c]["removal_effect_value"], value_effect, (where, order, ignore, c, "value"), scale)
+                near(rows[c]["credited_conversions"], conversions, (where, order, ignore, c))
+                near(rows[c]["credited_value"], amount, (where, order, ignore, c, "credited value"),
+                     max(size, markov_size(paths, order, ignore, amount)))
+        elif model in GAMES:
+            for c, conversions in GAMES[model](paths).items():
+                near(rows[c]["credited_conversions"], conversions, (where, model, c))
+        else:
+            for column, what in ((1, "conversions"), (2, "value")):
+                for c, wanted in oracle.rules(paths, column)[model].items():
+                    near(rows[c][f"credited_{what}"], wanted, (where, model, c), size, 1e-12)
+        if model in ("shapley", "shapley_ordered"):
+            for c, wanted in oracle.shapley(paths, 2).items():
+                near(rows[c]["credited_value"], wanted, (where, model, c), size, 1e-12)
+        if model != "participation":
+            near(sum(r["credited_conversions"] for r in rows.values()), whole, (where, model, "reconciles"),
+                 max((abs(r["credited_conversions"]) for r in rows.values()), default=0))
+            near(sum(r["credited_value"] for r in rows.values()), value, (where, model, "value reconciles"),
+                 max([size, *(abs(r["credited_value"]) for r in rows.values())]))
+
+
+def markov_size(paths, order, ignore, amount):
+    """Shares of effects that nearly cancel are large, and as exact as their sum is."""
+    found = oracle.markov(paths, order, ignore).values()
+    left, size = abs(sum(f[1] for f in found)), sum(abs(f[1]) for f in found)
+    return abs(amount) * size / left if left else abs(amount)
+
+
+def draw(rng, values):
+    channels = [chr(65 + i) for i in range(rng.choice([1, 2, 3, 4, 5]))]
+    paths = []
+    for _ in range(rng.choice([1, 2, 5, 12])):
+        path = [rng.choice(channels) for _ in range(rng.choice([0, 1, 1, 2, 3, 4, 7]))]
+        big = rng.random() < .1
+        conversions = rng.choice([0, 0, 1, 2, 5, 10 ** 9 if big else 3])
+        paths.append((path, conversions, values(rng, conversions), rng.choice([0, 1, 4, 10 ** 9 if big else 7])))
+    return paths
+
+
+def of_converting(rng, conversions):
+    return rng.choice(["0", "0", "1", "12", "250"]) if conversions else "0"
+
+
+def of_anyone(rng, _):
+    """Corrections, also without a conversion."""
+    return rng.choice(["0", "5", "-5", "0.1", "0.2", "-0.3", "19.99", "-19.99", "1e6"])
+
+
+def with_noise(paths, rng):
+    """Rows whose values cancel, in tenths, which no double is."""
+    rows = list(paths)
+    for path, *_ in rng.sample(paths, min(len(paths), 3)):
+        terms = [rng.randrange(-999, 999) for _ in range(rng.choice([1, 2, 4]))]
+        rows += [(path, 0, f"{t / 10:.1f}", 0) for t in (*terms, -sum(terms))]
+    if rng.random() < .5:  # and all of them together
+        left = sum(F(r[2]) for r in rows)
+        rows.append((rng.choice(paths)[0], 0, f"{float(-left):.4f}", 0))
+    rng.shuffle(rows)
+    return rows
+
+
+def combinations():
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        rows = draw(rng, rng.choice([of_converting, of_anyone]))
+        if rng.random() < .4:
+            rows = with_noise(rows, rng)
+        transform, ignore = rng.choice(TRANSFORMS), rng.random() < .3
+        paths = merged((oracle.transformed(p, transform), *rest) for p, *rest in rows)
+        longest = max(len(p[0]) for p in paths)
+        order = rng.choice([k for k in range(1, 7) if k == 1 or k <= longest])
+        models = [*RULES, "markov", *GAMES]
+        if len(names_of(paths)) > 6:
+            models.remove("shapley_rate")  # the oracle goes through all orders
+        found = table("--model", ",".join(models), "--order", order, "--null", "ignore" if ignore else "use", "--transform", transform,
+                      text=as_csv(rows, rng))
+        compare(rows, paths, found, models, order, ignore, f"seed {seed}, {transform}: {rows}")
+
+
+def cancelling():
+    """Nothing is left: no model may make something of it."""
+    nothing = 0
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        rows = draw(rng, lambda *_: rng.choice(["0.1", "0.7", "3.3", "-1.1", "1e9", "12345.67"]))
+        left, parts = -sum(F(r[2]) for r in rows), rng.choice([1, 3])
+        for i in range(parts):
+            part = left if i == parts - 1 else F(round(left * 100 / 3), 100)
+            left -= part
+            rows.append((rng.choice(rows)[0], rng.choice([0, 1]), f"{float(part):.2f}", rng.choice([0, 1])))
+        if rng.random() < .7:  # journeys of touches, all of them
+            rows = [(p or ["A"], c, v, n or 1) for p, c, v, n in rows]
+        paths = merged(rows)
+        assert sum(p[2] for p in paths) == 0, rows
+        order = rng.choice([k for k in (1, 2, 3) if k == 1 or k <= max(len(p[0]) for p in paths)])
+        models = [*RULES, "markov", *GAMES]
+        found = table("--model", ",".join(models), "--order", order, text=as_csv(rows, rng))
+        compare(rows, paths, found, models, order, False, f"seed {seed}, cancels: {rows}")
+        if sum(p[2] for p in paths if p[0] and p[1] + p[3]) == 0:
+            nothing += 1
+            for (channel, model), row in found.items():
+                if channel != NOBODY and model in ("markov", "shapley_rate", "shao_li"):
+                    assert row["credited_value"] == 0 and row.get("removal_effect_value", 0) == 0, (seed, channel, model, row, rows)
+    assert nothing > CASES / 2, nothing
+
+
+def journeys():
+    """Rows of touches: lookback x journey x transform x order x null."""
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        rows = [(f"c{rng.randrange(4)}", rng.randrange(0, 40) * 86400, rng.choice(["A", "B", "C", ""]), rng.random() < .3, rng.randrange(-3, 9))
+                for _ in range(rng.choice([1, 5, 20, 60]))]
+        rows = [(c, t, ch or ("" if v else "A"), v, w if v else 0) for c, t, ch, v, w in rows]
+        reset, days, transform, ignore = rng.random() < .5, rng.choice([None, 3, 7, 90]), rng.choice(TRANSFORMS), rng.random() < .3
+        text = "customer_id,time,interaction,conversion,conversion_value,channel\n" + "".join(
+            f"{c},{t},x,{int(v)},{w},{ch}\n" for c, t, ch, v, w in rows)
+        paths = merged((oracle.transformed(p, transform), *rest) for p, *rest in oracle.journeys(rows, reset, days * 86400 if days else None))
+        longest = max([0, *(len(p[0]) for p in paths)])
+        order = rng.choice([k for k in range(1, 5) if k == 1 or k <= longest])
+        found = table("--journey", "reset" if reset else "reuse", "--lookback", days or "none", "--model", "linear,position,markov,shapley",
+                      "--transform", transform, "--order", order, "--null", "ignore" if ignore else "use", text=text)
+        listed = {c for c, _ in found}
+        paths += [([c], 0, F(0), 0) for c in listed - {NOBODY} - set(names_of(paths))]  # beyond the lookback
+        compare(paths, paths, found, ["linear", "position", "markov", "shapley"], order, ignore,
+                f"seed {seed}, {'reset' if reset else 'reuse'}, {days} d, {transform}: {rows}")
+
+
+def chosen_orders():
+    """The best pAUC over fractions; where two are as near as rounding, either."""
+    chosen = set()
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        sticky = rng.choice([2, 3, 4])  # so many touches tell whether a journey converts
+        paths = []
+        for _ in range(rng.choice([5, 40, 200])):
+            path = [rng.choice("AB" if rng.random() < .8 else "ABC") for _ in range(rng.choice([1, 2, 3, 5, 8]))]
+            likely = hash(tuple(map(ord, path[-sticky:]))) % 100 if rng.random() < .9 else 50
+            conversions = sum(rng.randrange(100) < likely for _ in range(9))
+            paths.append((path, conversions, "0", 9 - conversions))
+        paths = merged(paths)
+        best, scores = oracle.best_order(paths)
+        said = run("--model", "markov", "--order", "auto", text=as_csv(paths, rng))[1]
+        ours = int(said.rsplit("order ", 1)[1].split()[0])
+        assert abs(float(scores[ours] - scores[best])) < 1e-12 and (ours == best or scores[ours] != scores[best]), (seed, ours, best, scores)
+        chosen.add(ours)
+    assert len(chosen) > 2, chosen
+
+
+def main():
+    print(f"TABIJI_SEED={SEED}, {CASES} cases", flush=True)
+    combinations()
+    cancelling()
+    journeys()
+    chosen_orders()
+    print("attribute, random: as the oracle says")
+
+
+if __name__ == "__main__":
+    main()
