@@ -31,7 +31,8 @@ enum attribute_model {
 
 /* Name as on the command line and in results; model numbers from 0. */
 const char *attribute_model_name(int model);
-/* The number, or -1. */
+/* The number of a name or of a usual other one ("U", "inverse-j", "last_click"): letter case, - _
+ * and blanks do not count. -1: none. */
 int attribute_model_from_name(struct str name);
 
 /* What a column of the input is. */

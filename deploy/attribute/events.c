@@ -36,15 +36,21 @@ struct journey {
     size_t behind; /* the last conversion: where the open path begins */
 };
 
+/* Of a touch before the row: times may be as far apart as no int64_t is. */
+static uint64_t age(const struct touch_row *row, const struct path_step *touch)
+{
+    return (uint64_t)row->at - (uint64_t)touch->at;
+}
+
 static int convert(struct journey *journey, const struct touch_row *row)
 {
     const struct attribute_options *options = journey->input->options;
     const struct path_count one = {
         .conversions = 1, .value = row->value, .value_rest = row->value_rest};
+    const uint64_t lookback = (uint64_t)options->lookback_micros;
     size_t from = options->reset ? journey->behind : 0;
     if (!options->lookback_none)
-        while (
-            from < journey->count && row->at - journey->touches[from].at > options->lookback_micros)
+        while (from < journey->count && age(row, &journey->touches[from]) > lookback)
             from++;
     int r = attribute_path(journey->input, journey->touches + from, journey->count - from, &one);
     journey->behind = journey->count;

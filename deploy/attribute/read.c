@@ -10,48 +10,31 @@
 
 #include "deploy/attribute/attribute.h"
 #include "deploy/attribute/events.h"
+#include "deploy/attribute/header.h"
+#include "deploy/attribute/source.h"
 #include "ingest/import/csv.h"
 #include "schemas/error.h"
-#include "schemas/nearest.h"
 #include "schemas/time.h"
 
 #define CHUNK_SIZE ((size_t)4 << 20)
 #define NUMBER_SIZE_MAX 64
 #define SECONDS_LIMIT INT64_C(100000000000) /* larger integers are milliseconds: the year 5138 */
 #define MILLIS_LIMIT INT64_C(100000000000000)
-#define NO_FIELD SIZE_MAX
-#define HOUR_AT 11 /* in 2026-11-20 10:15:00 */
-#define SYNONYMS_MAX 12
-
-/* Usual names, lower case; the first is ours. */
-static const char *const synonyms[COLUMN_COUNT][SYNONYMS_MAX] = {
-    [COLUMN_PATH] = {"path", "channels_agg", "channels", "journey", "transformed_path",
-        "touchpoints"},
-    [COLUMN_CONVERSIONS] = {"total_conversions", "conversions", "conversion_count", "conv"},
-    [COLUMN_VALUE] = {"total_conversion_value", "conversion_value", "value", "revenue", "amount"},
-    [COLUMN_NULL] = {"total_null", "nulls", "null", "non_conversions", "total_nulls"},
-    [COLUMN_CONVERTED] = {"conversion", "converted", "is_conversion", "has_converted"},
-    [COLUMN_CUSTOMER] = {"customer_id", "customer", "user_id", "user", "cookie", "visitor_id",
-        "client_id", "person", "person_id", "id"},
-    [COLUMN_TIME] = {"time", "timestamp", "occurred_at", "date", "datetime", "event_time",
-        "touched_at", "started_at"},
-    [COLUMN_CHANNEL] = {"channel", "source", "utm_source", "touchpoint", "medium"},
-    [COLUMN_TYPE] = {"interaction", "type", "event_type", "event", "kind"},
-};
+#define MICROS_LIMIT INT64_C(100000000000000000) /* beyond: nanoseconds */
+#define HOUR_AT 11                               /* in 2026-11-20 10:15:00 */
+#define DATE_DIGITS 8
 
 /* One reading. */
 struct reading {
     struct attribute_input *input;
-    FILE *in;
+    struct source *source;
     struct csv csv;
     struct arena arena;
     char *text;
     size_t begin, end; /* of what is not read yet */
     bool eof;
     unsigned long long line;
-    size_t fields[COLUMN_COUNT];
-    size_t header_count;
-    bool events;
+    struct attribute_header header;
     struct touch_rows rows;
     struct path_set customers; /* their names */
 };
@@ -65,93 +48,23 @@ static struct str trim(struct str text)
     return text;
 }
 
-/* ---- header ---- */
-
 static bool same_name(struct str field, const char *name)
 {
     return field.size == strlen(name) && strncasecmp(field.data, name, field.size) == 0;
 }
 
-/* Letter case does not count, and a blank or hyphen is an underscore: "Customer ID". */
-static bool same_column(struct str field, const char *name)
-{
-    if (field.size != strlen(name))
-        return false;
-    for (size_t i = 0; i < field.size; i++) {
-        char own = field.data[i] == ' ' || field.data[i] == '-' ? '_' : field.data[i];
-        if (tolower((unsigned char)own) != tolower((unsigned char)name[i]))
-            return false;
-    }
-    return true;
-}
-
-static size_t find_field(
-    const struct reading *reading, const struct csv_row *row, enum attribute_column column)
-{
-    const char *wanted = reading->input->options->columns[column];
-    for (size_t s = 0; s < (wanted ? 1 : SYNONYMS_MAX); s++) {
-        const char *name = wanted ? wanted : synonyms[column][s];
-        for (size_t i = 0; name && i < row->fields_count; i++)
-            if (wanted ? same_name(trim(row->fields[i]), name)
-                       : same_column(trim(row->fields[i]), name))
-                return i;
-    }
-    return NO_FIELD;
-}
-
-/* Says which column is missing, and what is nearest to it. */
-static int missing(struct reading *reading, const struct csv_row *row, enum attribute_column column)
-{
-    const struct attribute_options *options = reading->input->options;
-    const char *name = options->columns[column] ? options->columns[column] : synonyms[column][0];
-    struct str known[64];
-    size_t count = row->fields_count < 64 ? row->fields_count : 64;
-    for (size_t i = 0; i < count; i++)
-        known[i] = trim(row->fields[i]);
-    struct str near = nearest_name(str_of(name), known, count);
-    (void)fprintf(options->messages, "%s:1: no column \"%s\" for %s", options->name, name,
-        attribute_column_name(column));
-    if (near.size)
-        (void)fprintf(options->messages, " (did you mean \"%.*s\"?)", (int)near.size, near.data);
-    (void)fprintf(
-        options->messages, "; --column %s=NAME names another\n", attribute_column_name(column));
-    return ERR_CONFIG;
-}
-
-static int read_header(struct reading *reading, const struct csv_row *row)
-{
-    const struct attribute_options *options = reading->input->options;
-    size_t *fields = reading->fields;
-    reading->header_count = row->fields_count;
-    for (int i = 0; i < COLUMN_COUNT; i++) {
-        fields[i] = find_field(reading, row, (enum attribute_column)i);
-        if (fields[i] == NO_FIELD && options->columns[i])
-            return missing(reading, row, (enum attribute_column)i);
-    }
-    reading->events = fields[COLUMN_PATH] == NO_FIELD;
-    if (!reading->events)
-        return 0;
-    static const enum attribute_column needed[] = {COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL};
-    bool any = false;
-    for (size_t i = 0; i < 3; i++)
-        any |= fields[needed[i]] != NO_FIELD;
-    for (size_t i = 0; i < 3; i++)
-        if (fields[needed[i]] == NO_FIELD)
-            return missing(reading, row, any ? needed[i] : COLUMN_PATH);
-    if (options->unconverted) {
-        (void)fprintf(options->messages, "%s: --value all is of paths; this has a row a touch\n",
-            options->name);
-        return ERR_CONFIG;
-    }
-    reading->input->has_times = true;
-    return 0;
-}
+/* ---- header ---- */
 
 static int check_models(const struct reading *reading)
 {
     const struct attribute_options *options = reading->input->options;
+    if (options->unconverted && reading->header.events) {
+        (void)fprintf(options->messages, "%s: --value all is of paths; this has a row a touch\n",
+            options->name);
+        return ERR_CONFIG;
+    }
     for (size_t i = 0; i < options->models_count; i++) {
-        if (options->models[i] == PATH_RULE_TIME_DECAY && !reading->events) {
+        if (options->models[i] == PATH_RULE_TIME_DECAY && !reading->header.events) {
             (void)fprintf(options->messages,
                 "%s: time_decay needs a row a touch with its time; paths have none\n",
                 options->name);
@@ -183,8 +96,8 @@ static char find_delimiter(struct str text)
 static struct str field_of(
     const struct reading *reading, const struct csv_row *row, enum attribute_column column)
 {
-    size_t at = reading->fields[column];
-    return at == NO_FIELD ? (struct str){0} : trim(row->fields[at]);
+    size_t at = reading->header.fields[column];
+    return at == HEADER_NO_FIELD ? (struct str){0} : trim(row->fields[at]);
 }
 
 /* What is wrong with a number, and the error; NULL: nothing. */
@@ -254,9 +167,23 @@ static bool read_bool(struct reading *reading, const struct csv_row *row, bool *
     return false;
 }
 
-/* RFC 3339; without offset it is UTC; a date alone its midnight; hours may have one digit; integers
- * are epoch seconds or milliseconds. */
-static bool parse_time(struct str text, int64_t *out)
+/* Since 1970, in a unit that its size tells. */
+static bool parse_epoch(long long number, int64_t *out)
+{
+    long long size = number < 0 ? -number : number;
+    if (number == INT64_MIN)
+        return false;
+    if (size < MILLIS_LIMIT)
+        *out = number * (size < SECONDS_LIMIT ? 1000000 : 1000);
+    else
+        *out = size < MICROS_LIMIT ? number : number / 1000;
+    return true;
+}
+
+/* RFC 3339; without offset it is UTC; a date alone its midnight, also without hyphens where the
+ * column has dates; hours may have one digit; numbers are seconds since 1970, which may have a
+ * fraction, or integers of milli-, micro- or nanoseconds. */
+static bool parse_time(struct str text, bool dates, int64_t *out)
 {
     char copy[NUMBER_SIZE_MAX], *end;
     if (text.size == 0 || text.size + 2 > sizeof copy)
@@ -265,11 +192,16 @@ static bool parse_time(struct str text, int64_t *out)
     copy[text.size] = 0;
     errno = 0;
     long long number = strtoll(copy, &end, 10);
-    if (!*end && errno == 0) {
-        if (number < -MILLIS_LIMIT || number > MILLIS_LIMIT)
+    if (!*end && errno == 0 && dates && text.size == DATE_DIGITS)
+        (void)snprintf(copy, sizeof copy, "%04lld-%02lld-%02lld", number / 10000,
+            number / 100 % 100, number % 100);
+    else if (!*end && errno == 0)
+        return parse_epoch(number, out);
+    if (*end == '.' && end > copy && strspn(end + 1, "0123456789") == strlen(end + 1)) {
+        long double seconds = strtold(copy, NULL);
+        if (fabsl(seconds) >= (long double)SECONDS_LIMIT)
             return false;
-        bool seconds = number > -SECONDS_LIMIT && number < SECONDS_LIMIT;
-        *out = number * (seconds ? INT64_C(1000000) : INT64_C(1000));
+        *out = (int64_t)llroundl(seconds * 1e6L);
         return true;
     }
     if (text.size > HOUR_AT + 1 && copy[HOUR_AT + 1] == ':') {
@@ -332,13 +264,13 @@ static int take_path(struct reading *reading, const struct csv_row *row)
 {
     struct path_count count = {0};
     bool converted = true;
-    bool counted = reading->fields[COLUMN_CONVERSIONS] != NO_FIELD;
+    bool counted = reading->header.fields[COLUMN_CONVERSIONS] != HEADER_NO_FIELD;
     if (!read_number(reading, row, COLUMN_CONVERSIONS, &count.conversions, NULL) ||
         !read_number(reading, row, COLUMN_VALUE, &count.value, &count.value_rest) ||
         !read_number(reading, row, COLUMN_NULL, &count.nulls, NULL) ||
         (!counted && !read_bool(reading, row, &converted)))
         return 0;
-    if (!counted && reading->fields[COLUMN_CONVERTED] == NO_FIELD)
+    if (!counted && reading->header.fields[COLUMN_CONVERTED] == HEADER_NO_FIELD)
         converted = true;
     if (!counted) { /* a row is a journey */
         count.conversions = converted;
@@ -376,7 +308,7 @@ static int take_event(struct reading *reading, const struct csv_row *row)
         attribute_bad_row(reading->input, reading->line, ERR_EMPTY, "customer is empty");
         return 0;
     }
-    if (!parse_time(time, &touch.at)) {
+    if (!parse_time(time, reading->header.dates, &touch.at)) {
         attribute_bad_row(reading->input, reading->line, ERR_TIME, "time \"%.*s\"",
             time.size < 40 ? (int)time.size : 40, time.data);
         return 0;
@@ -397,32 +329,45 @@ static int take_event(struct reading *reading, const struct csv_row *row)
 
 static int take_row(struct reading *reading, const struct csv_row *row)
 {
-    if (reading->header_count == 0) {
-        int r = read_header(reading, row);
+    if (reading->header.count == 0) {
+        int r = attribute_header_read(
+            reading->input->options, row->fields, row->fields_count, &reading->header);
+        reading->input->has_times = reading->header.events;
         return r < 0 ? r : check_models(reading);
     }
     if (row->fields_count == 1 && trim(row->fields[0]).size == 0)
         return 0;
     reading->input->rows++;
-    if (row->fields_count != reading->header_count) {
+    if (row->fields_count != reading->header.count) {
         attribute_bad_row(reading->input, reading->line, ERR_ROW, "%zu fields, the header has %zu",
-            row->fields_count, reading->header_count);
+            row->fields_count, reading->header.count);
         return 0;
     }
-    return reading->events ? take_event(reading, row) : take_path(reading, row);
+    return reading->header.events ? take_event(reading, row) : take_path(reading, row);
 }
 
 /* ---- text ---- */
+
+static int name_source(const struct attribute_input *input, int error, const char *why)
+{
+    if (error != ERR_VALUE)
+        return error;
+    (void)fprintf(input->options->messages, "%s: %s\n", input->options->name, why);
+    return ERR_CONFIG;
+}
 
 static int refill(struct reading *reading)
 {
     memmove(reading->text, reading->text + reading->begin, reading->end - reading->begin);
     reading->end -= reading->begin;
     reading->begin = 0;
-    size_t got = fread(reading->text + reading->end, 1, CHUNK_SIZE - reading->end, reading->in);
+    size_t got = 0;
+    const char *why = "";
+    int r = source_read(
+        reading->source, reading->text + reading->end, CHUNK_SIZE - reading->end, &got, &why);
     reading->end += got;
     reading->eof = got == 0;
-    return ferror(reading->in) ? ERR_IO : 0;
+    return name_source(reading->input, r, why);
 }
 
 /* The header's first bytes tell the delimiter. */
@@ -481,17 +426,21 @@ static int name_total(struct attribute_input *input, int error)
 
 int attribute_read(struct attribute_input *input, FILE *in)
 {
-    struct reading reading = {.input = input, .in = in};
-    reading.text = malloc(CHUNK_SIZE);
-    int r = reading.text ? begin_text(&reading) : ERR_NO_MEMORY;
+    struct reading reading = {.input = input, .text = malloc(CHUNK_SIZE)};
+    const char *why = "";
+    int r = reading.text ? source_open(in, &reading.source, &why) : ERR_NO_MEMORY;
+    r = name_source(input, r, why);
+    if (r == 0)
+        r = begin_text(&reading);
     if (r == 0)
         r = read_rows(&reading);
-    if (r == 0 && reading.header_count == 0) {
+    if (r == 0 && reading.header.count == 0) {
         (void)fprintf(input->options->messages, "%s: no header line\n", input->options->name);
         r = ERR_CONFIG;
     }
     if (r == 0)
         r = touch_rows_credit(&reading.rows, input);
+    source_close(&reading.source);
     csv_close(&reading.csv);
     arena_free(&reading.arena);
     path_set_free(&reading.customers);

@@ -1,4 +1,5 @@
 /* Rule models are credited as paths come; the rest is solved from the path set at the end. */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -45,11 +46,60 @@ const char *attribute_model_name(int model)
     return model_names[model];
 }
 
+/* Short forms, and what others call them; without hyphens, underscores and blanks. */
+static const struct {
+    const char *name;
+    int model;
+} aliases[] = {
+    {"firsttouch", PATH_RULE_FIRST},
+    {"firstclick", PATH_RULE_FIRST},
+    {"lasttouch", PATH_RULE_LAST},
+    {"lastclick", PATH_RULE_LAST},
+    {"lastnondirectclick", PATH_RULE_LAST_NON_DIRECT},
+    {"lastnondirecttouch", PATH_RULE_LAST_NON_DIRECT},
+    {"lineartouch", PATH_RULE_LINEAR},
+    {"decay", PATH_RULE_TIME_DECAY},
+    {"u", PATH_RULE_POSITION},
+    {"ushape", PATH_RULE_POSITION},
+    {"ushaped", PATH_RULE_POSITION},
+    {"positionbased", PATH_RULE_POSITION},
+    {"j", PATH_RULE_J_SHAPE},
+    {"jshaped", PATH_RULE_J_SHAPE},
+    {"inversejshape", PATH_RULE_INVERSE_J},
+    {"inversejshaped", PATH_RULE_INVERSE_J},
+    {"reversej", PATH_RULE_INVERSE_J},
+    {"w", PATH_RULE_W_SHAPE},
+    {"wshaped", PATH_RULE_W_SHAPE},
+    {"full", PATH_RULE_FULL_PATH},
+    {"z", PATH_RULE_FULL_PATH},
+    {"zshaped", PATH_RULE_FULL_PATH},
+    {"markovchain", ATTRIBUTE_MARKOV},
+    {"shapleyvalue", ATTRIBUTE_SHAPLEY},
+};
+
+static bool same_model(struct str name, const char *known)
+{
+    size_t i = 0;
+    for (;; i++, known++) {
+        while (i < name.size && memchr("-_ ", name.data[i], 3))
+            i++;
+        while (*known == '_')
+            known++;
+        if (i == name.size || !*known)
+            return i == name.size && !*known;
+        if (tolower((unsigned char)name.data[i]) != *known)
+            return false;
+    }
+}
+
 int attribute_model_from_name(struct str name)
 {
     for (int i = 0; i < ATTRIBUTE_MODEL_COUNT; i++)
-        if (str_equal(name, str_of(model_names[i])))
+        if (same_model(name, model_names[i]))
             return i;
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (same_model(name, aliases[i].name))
+            return aliases[i].model;
     return -1;
 }
 

@@ -33,7 +33,8 @@ static void decay(const struct path_rule_config *config, const struct path_step 
     /* Against the newest touch: the conversion's own time cancels. */
     int64_t newest = touches[count - 1].at;
     for (size_t i = 0; i < count; i++)
-        weights[i] = exp2(-(double)(newest - touches[i].at) / config->half_life_micros);
+        weights[i] =
+            exp2(-(double)((uint64_t)newest - (uint64_t)touches[i].at) / config->half_life_micros);
     normalise(weights, count);
 }
 

@@ -18,7 +18,6 @@ RULES = ("first", "last", "linear", "position", "j_shape", "inverse_j", "partici
 GAMES = {"shapley": oracle.shapley, "shapley_ordered": oracle.shapley, "shapley_rate": oracle.shapley_rate,
          "shapley_paths": lambda p: oracle.shapley_paths(p, False), "shapley_paths_ordered": lambda p: oracle.shapley_paths(p, True),
          "shao_li": oracle.shao_li}
-GZIP = False
 TRANSFORMS = ("none", "exposure", "unique", "first", "frequency")
 NOBODY = "(unattributed)"
 
@@ -58,7 +57,7 @@ def as_csv(paths, rng):
     lines = [delimiter.join(["path", "total_conversions", "total_conversion_value", "total_null"])]
     lines += [delimiter.join([quote(" > ".join(p)), str(c), str(v), str(n)]) for p, c, v, n in paths]
     text = (rng.choice(["", "\ufeff"]) + end.join(lines) + rng.choice(["", end])).encode()
-    return gzip.compress(text) if GZIP and rng.random() < .2 else text
+    return gzip.compress(text) if rng.random() < .2 else text
 
 
 def names_of(paths):

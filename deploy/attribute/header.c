@@ -1,0 +1,253 @@
+/* Names are compared without letter case, blanks, hyphens, points and underscores: "Customer ID",
+ * customerId and customer_id are one. Where several of a file's columns may be meant, the first
+ * rank decides; two of one rank are a question to the user. */
+#include "deploy/attribute/header.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+#include "schemas/error.h"
+#include "schemas/nearest.h"
+
+#define RANKS 5
+#define NAME_SIZE_MAX 64
+#define KNOWN_MAX 64
+
+/* As they are told. */
+static const char *const own_names[COLUMN_COUNT] = {
+    [COLUMN_PATH] = "path",
+    [COLUMN_CONVERSIONS] = "total_conversions",
+    [COLUMN_VALUE] = "total_conversion_value",
+    [COLUMN_NULL] = "total_null",
+    [COLUMN_CONVERTED] = "conversion",
+    [COLUMN_CUSTOMER] = "customer_id",
+    [COLUMN_TIME] = "time",
+    [COLUMN_CHANNEL] = "channel",
+    [COLUMN_TYPE] = "interaction",
+};
+
+/* Ranks of usual names, each between blanks. Source: the exports of ChannelAttribution, GA4 and
+ * Universal Analytics (BigQuery), Snowplow (atomic.events, attribution), Segment's warehouses,
+ * Adobe's data feeds, Mixpanel, Amplitude, Matomo. */
+static const char *const usual[COLUMN_COUNT][RANKS] = {
+    [COLUMN_PATH] = {" path ",
+        " channelsagg channels journey transformedpath touchpoints channelpath conversionpath "
+        "pathchannels channelsequence "},
+    [COLUMN_CONVERSIONS] = {" totalconversions ",
+        " conversions conversioncount conv totalconv numconversions nconversions "},
+    [COLUMN_VALUE] = {" totalconversionvalue ", " conversionvalue ",
+        " value revenue amount conversionrevenue totalrevenue totalvalue purchaserevenue "
+        "ecommercepurchaserevenue ordervalue ordertotal transactionrevenue cvtotalvalue "},
+    [COLUMN_NULL] = {" totalnull totalnulls ",
+        " null nulls nonconversions nullcount nonconverting totalnonconversions "},
+    [COLUMN_CONVERTED] = {" conversion converted ",
+        " isconversion hasconverted isconverted hasconversion hastransaction conversionflag "
+        "convertedflag "},
+    [COLUMN_CUSTOMER] = {" customerid ",
+        " customer customerkey userid uid user visitorid clientid contactid contactkey cookieid "
+        "cookie personid person profileid memberid subscriberid userpseudoid fullvisitorid "
+        "domainuserid networkuserid anonymousid deviceid mcvisid ecid distinctid amplitudeid "
+        "customeridentifier useridentifier crmid leadid idvisitor ",
+        " id client visitor "},
+    [COLUMN_TIME] = {" time ", " timestamp ts ",
+        " eventtimestamp eventtime eventdatetime eventtstamp occurredat touchedat startedat "
+        "datetime visitstarttime visitstarttimestamp visitstarttstamp starttstamp derivedtstamp "
+        "sessionstart sessionstarttime sessionstarttimestamp sessionstartedat touchpointtime "
+        "touchtime clicktime interactiontime originaltimestamp ",
+        " collectortstamp dvcecreatedtstamp hittimegmt servertime visittime createdat sentat "
+        "receivedat ",
+        " date eventdate visitdate sessiondate day "},
+    [COLUMN_CHANNEL] = {" channel ",
+        " channelgrouping channelgroup defaultchannelgroup defaultchannelgrouping "
+        "sessiondefaultchannelgroup sessiondefaultchannelgrouping marketingchannel channelname "
+        "trafficchannel lasttouchchannel vacloserid touchpoint ",
+        " source utmsource mktsource trafficsource trafficsourcesource sessionsource "
+        "campaignsource contextcampaignsource collectedtrafficsourcemanualsource ",
+        " sourcemedium sessionsourcemedium ",
+        " medium utmmedium mktmedium trafficsourcemedium sessionmedium campaignmedium "
+        "contextcampaignmedium "},
+    [COLUMN_TYPE] = {" interaction interactiontype ", " type eventtype eventname touchtype ",
+        " event kind "},
+};
+
+/* One reading. */
+struct headings {
+    const struct attribute_options *options;
+    const struct str *names;
+    size_t count;
+};
+
+static struct str trim(struct str text)
+{
+    while (text.size && isspace((unsigned char)text.data[0]))
+        text = str_make(text.data + 1, text.size - 1);
+    while (text.size && isspace((unsigned char)text.data[text.size - 1]))
+        text.size--;
+    return text;
+}
+
+/* Between blanks, as the ranks have it; false where it cannot be a usual name. */
+static bool squash(struct str name, char out[NAME_SIZE_MAX])
+{
+    size_t size = 0;
+    out[size++] = ' ';
+    for (size_t i = 0; i < name.size; i++) {
+        if (memchr(" _-.", name.data[i], 4))
+            continue;
+        if (!isalnum((unsigned char)name.data[i]) || size + 2 >= NAME_SIZE_MAX)
+            return false;
+        out[size++] = (char)tolower((unsigned char)name.data[i]);
+    }
+    out[size] = ' ';
+    out[size + 1] = 0;
+    return size > 1;
+}
+
+/* Whether a name may mean the column, by that rank or as the user says. */
+static bool means(
+    const struct headings *headings, size_t i, enum attribute_column column, size_t rank)
+{
+    const char *wanted = headings->options->columns[column];
+    struct str name = trim(headings->names[i]);
+    char text[NAME_SIZE_MAX];
+    if (wanted)
+        return name.size == strlen(wanted) && strncasecmp(name.data, wanted, name.size) == 0;
+    return usual[column][rank] && squash(name, text) && strstr(usual[column][rank], text);
+}
+
+/* The column's field. second: another of the same rank, or HEADER_NO_FIELD. */
+static size_t find(const struct headings *headings, enum attribute_column column, size_t *second)
+{
+    size_t ranks = headings->options->columns[column] ? 1 : RANKS;
+    *second = HEADER_NO_FIELD;
+    for (size_t rank = 0; rank < ranks; rank++) {
+        size_t found = HEADER_NO_FIELD;
+        for (size_t i = 0; i < headings->count; i++) {
+            if (!means(headings, i, column, rank))
+                continue;
+            if (found != HEADER_NO_FIELD) {
+                *second = i;
+                return found;
+            }
+            found = i;
+        }
+        if (found != HEADER_NO_FIELD)
+            return found;
+    }
+    return HEADER_NO_FIELD;
+}
+
+/* Says which column is missing, and what is nearest to it. */
+static int missing(const struct headings *headings, enum attribute_column column)
+{
+    const struct attribute_options *options = headings->options;
+    const char *name = options->columns[column] ? options->columns[column] : own_names[column];
+    struct str known[KNOWN_MAX];
+    size_t count = headings->count < KNOWN_MAX ? headings->count : KNOWN_MAX;
+    for (size_t i = 0; i < count; i++)
+        known[i] = trim(headings->names[i]);
+    struct str near = nearest_name(str_of(name), known, count);
+    (void)fprintf(options->messages, "%s:1: no column \"%s\" for %s", options->name, name,
+        attribute_column_name(column));
+    if (near.size)
+        (void)fprintf(options->messages, " (did you mean \"%.*s\"?)", (int)near.size, near.data);
+    (void)fprintf(
+        options->messages, "; --column %s=NAME names another\n", attribute_column_name(column));
+    return ERR_CONFIG;
+}
+
+/* Finds a column; two that may be meant are an error. */
+static int settle(const struct headings *headings, enum attribute_column column, size_t *out)
+{
+    const struct attribute_options *options = headings->options;
+    size_t second;
+    *out = find(headings, column, &second);
+    if (*out == HEADER_NO_FIELD)
+        return options->columns[column] ? missing(headings, column) : 0;
+    if (second == HEADER_NO_FIELD)
+        return 0;
+    struct str a = trim(headings->names[*out]), b = trim(headings->names[second]);
+    (void)fprintf(options->messages,
+        "%s:1: %s may be column %zu \"%.*s\" or column %zu \"%.*s\"; --column %s=NAME says which\n",
+        options->name, attribute_column_name(column), *out + 1, (int)a.size, a.data, second + 1,
+        (int)b.size, b.data, attribute_column_name(column));
+    return ERR_CONFIG;
+}
+
+static int settle_all(const struct headings *headings, const enum attribute_column *columns,
+    size_t count, struct attribute_header *out)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = settle(headings, columns[i], &out->fields[columns[i]]);
+    return r;
+}
+
+/* A touch has a customer, a time and a channel; a path has a path. Who has all is asked. */
+static int judge_kind(const struct headings *headings, bool *events)
+{
+    static const enum attribute_column touch[] = {COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL};
+    const struct attribute_options *options = headings->options;
+    size_t second, path = find(headings, COLUMN_PATH, &second), found = 0, named = 0;
+    for (size_t i = 0; i < 3; i++) {
+        found += find(headings, touch[i], &second) != HEADER_NO_FIELD;
+        named += options->columns[touch[i]] != NULL;
+    }
+    *events = path == HEADER_NO_FIELD || (named && !options->columns[COLUMN_PATH]);
+    if (*events || found < 3 || options->columns[COLUMN_PATH])
+        return 0;
+    struct str name = trim(headings->names[path]);
+    (void)fprintf(options->messages,
+        "%s:1: a row may be a path (column \"%.*s\") or a touch (customer, time and channel); "
+        "--column path=NAME or --column channel=NAME says which\n",
+        options->name, (int)name.size, name.data);
+    return ERR_CONFIG;
+}
+
+static int read_touches(const struct headings *headings, struct attribute_header *out)
+{
+    static const enum attribute_column columns[] = {
+        COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL, COLUMN_CONVERTED, COLUMN_VALUE, COLUMN_TYPE};
+    const struct attribute_options *options = headings->options;
+    bool typed = options->columns[COLUMN_TYPE] || options->lead.size || options->opportunity.size;
+    int r = settle_all(headings, columns, typed ? 6 : 5, out);
+    bool any = false;
+    for (size_t i = 0; i < 3; i++)
+        any |= out->fields[columns[i]] != HEADER_NO_FIELD;
+    for (size_t i = 0; r == 0 && i < 3; i++)
+        if (out->fields[columns[i]] == HEADER_NO_FIELD)
+            r = missing(headings, any ? columns[i] : COLUMN_PATH);
+    if (r < 0)
+        return r;
+    struct str time = trim(headings->names[out->fields[COLUMN_TIME]]);
+    out->dates = time.size >= 4 && strncasecmp(time.data + time.size - 4, "date", 4) == 0;
+    return 0;
+}
+
+static int read_paths(const struct headings *headings, struct attribute_header *out)
+{
+    static const enum attribute_column columns[] = {
+        COLUMN_PATH, COLUMN_CONVERSIONS, COLUMN_VALUE, COLUMN_NULL, COLUMN_CONVERTED};
+    int r = settle_all(headings, columns, 4, out);
+    bool counted = out->fields[COLUMN_CONVERSIONS] != HEADER_NO_FIELD;
+    return r == 0 && !counted ? settle_all(headings, columns + 4, 1, out) : r;
+}
+
+int attribute_header_read(const struct attribute_options *options, const struct str *names,
+    size_t count, struct attribute_header *out)
+{
+    const struct headings headings = {options, names, count};
+    *out = (struct attribute_header){.count = count};
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        out->fields[i] = HEADER_NO_FIELD;
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        size_t second;
+        if (options->columns[i] &&
+            find(&headings, (enum attribute_column)i, &second) == HEADER_NO_FIELD)
+            return missing(&headings, (enum attribute_column)i);
+    }
+    int r = judge_kind(&headings, &out->events);
+    if (r < 0)
+        return r;
+    return out->events ? read_touches(&headings, out) : read_paths(&headings, out);
+}

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""What `tabiji attribute` reads: headers as others write them, names of models, packed files, text that no spreadsheet spares one."""
+import gzip
+import io
+import csv
+import subprocess
+
+from harness import PROGRAM, Workspace
+
+CUSTOMER = ("customer_id", "Customer ID", "customerId", "uid", "user_id", "contact_id", "cookie_id", "visitor_id", "client_id", "user_pseudo_id",
+            "fullVisitorId", "domain_userid", "anonymous_id", "mcvisid", "id")
+TIME = ("time", "timestamp", "ts", "time_stamp", "event_timestamp", "event_time", "visit_start_tstamp", "visitStartTime", "derived_tstamp",
+        "collector_tstamp", "original_timestamp", "received_at", "date_time", "hit_time_gmt", "session_start", "date")
+CHANNEL = ("channel", "channel_grouping", "sessionDefaultChannelGroup", "marketing_channel", "va_closer_id", "touchpoint", "source", "utm_source",
+           "mkt_source", "traffic_source.source", "context_campaign_source", "medium", "mkt_medium")
+PATHS = "path,total_conversions,total_conversion_value,total_null\n"
+
+
+def run(*arguments, text, code=0):
+    """Rows and messages."""
+    found = subprocess.run([PROGRAM, "attribute", "--format", "csv", *map(str, arguments), "-"],
+                           input=text if isinstance(text, bytes) else text.encode(), capture_output=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stderr.decode(), text[:500])
+    rows = {(r["channel"], r["model"]): r for r in csv.DictReader(io.StringIO(found.stdout.decode()))}
+    return rows, found.stderr.decode()
+
+
+def headers():
+    """Any usual name of each role leads to the same credits."""
+    def check(customer="customer_id", time="time", channel="channel", converted="conversion", value="conversion_value"):
+        text = f"{customer},{channel},{time},{converted},{value}\n7,A,2026-01-01,0,\n8,C,2026-01-01,1,2\n7,B,2026-01-02,1,40\n"
+        rows, _ = run("--model", "first", text=text)
+        assert rows["A", "first"]["credited_value"] == "40.0" and rows["C", "first"]["credited_value"] == "2.0", (text, rows)
+    for name in CUSTOMER:
+        check(customer=name)
+    for name in TIME:
+        check(time=name)
+    for name in CHANNEL:
+        check(channel=name)
+    for name in ("converted", "is_conversion", "Has Converted", "has_transaction"):
+        check(converted=name)
+    for name in ("value", "revenue", "amount", "purchase_revenue", "order_total"):
+        check(value=name)
+    for header in ("path,total_conversions,total_conversion_value,total_null", "channels_agg;conversions;revenue;nulls",
+                   "Conversion Path\tConversions\tConversion Value\tNon-Conversions", "transformed_path,conversion_count,value,non_conversions"):
+        delimiter = next(d for d in ",;\t" if d in header)
+        rows, _ = run("--model", "last", text=header + "\n" + delimiter.join(["A > B", "2", "7", "5"]) + "\n")
+        assert rows["B", "last"]["credited_value"] == "7.0", (header, rows)
+
+
+def ranks():
+    """A better name wins; two as good are a question, which --column answers."""
+    row = "1,9,2026-01-01,A,1\n"
+    run("--model", "first", text="customer_id,user_id,time,channel,conversion\n" + row)
+    for header, role, a, b in (("user_id,anonymous_id,ts,channel,conversion", "customer", "user_id", "anonymous_id"),
+                               ("cookie_id,session,event_timestamp,channel,conversion", None, None, None),
+                               ("uid,channel,ts,channel,conversion", "channel", 'column 2 "channel"', 'column 4 "channel"')):
+        messages = run("--model", "first", text=f"{header}\n{row}", code=2 if role else 0)[1]
+        assert role is None or (f"-:1: {role} may be" in messages and a in messages and b in messages and f"--column {role}=NAME" in messages), messages
+    rows, _ = run("--model", "first", "--column", "customer=user_id", text="user_id,anonymous_id,ts,channel,conversion\n" + row)
+    assert rows["A", "first"]["credited_conversions"] == "1.0"
+    assert "revenue" in run("--model", "first", text="path,conversions,revenue,value\nA,1,2,3\n", code=2)[1]
+    # what the models do not ask for may be ambiguous
+    run("--model", "first", text="uid,ts,channel,event_type,event_name\n1,1,A,x,y\n")
+    assert "event_name" in run("--model", "w_shape", "--lead", "x", text="uid,ts,channel,event_type,event_name\n1,1,A,x,y\n", code=2)[1]
+    both = "path,customer_id,time,channel,conversion\n/shoes,1,2026-01-01,A,1\n"
+    assert "may be a path" in run("--model", "first", text=both, code=2)[1]
+    assert ("A", "first") in run("--model", "first", "--column", "channel=channel", text=both)[0]
+    assert ("/shoes", "first") in run("--model", "first", "--column", "path=path", text=both)[0]
+    assert 'did you mean "chanel"' in run("--model", "first", text="uid,ts,chanel\n1,2,A\n", code=2)[1]
+
+
+def times():
+    """One moment, as others write it; and dates."""
+    hour = 1767229200  # 2026-01-01T01:00:00Z
+    for text in (str(hour), f"{hour}.0", f"{hour}000", f"{hour}000000", f"{hour}000000000", "2026-01-01T01:00:00Z", "2026-01-01 01:00:00 UTC",
+                 "2026-01-01 10:00:00 +0900", "2026-01-01T01:00:00.000", "2026/01/01 1:00:00"):
+        for half, order in ((hour - 1, "AB"), (hour + 1, "BA")):
+            rows, _ = run("--model", "first", "--journey", "reset", "--lookback", "none",
+                          text=f"uid,ts,channel,conversion\n1,{text},B,0\n1,{half},A,0\n1,{hour + 99},,1\n")
+            assert float(rows[order[0], "first"]["credited_conversions"]) == 1, (text, half, rows)
+    rows, _ = run("--model", "first", text="uid,event_date,channel,conversion\n1,20260102,B,1\n1,20260101,A,0\n1,19691231,C,0\n")
+    assert float(rows["A", "first"]["credited_conversions"]) == 1, "C is beyond 90 days"
+    for bad in ("20261301", "1.2.3", "100000000000.5", "1e9"):
+        assert "-:2: bad_time" in run("--model", "first", text=f"uid,event_date,channel\n1,{bad},A\n", code=6)[1]
+    # as far apart as time goes
+    run("--model", "time_decay", text="uid,time,channel,conversion\n1,-290000-01-01T00:00:00Z,A,0\n1,+290000-01-01T00:00:00Z,B,1\n")
+
+
+def models():
+    """Short forms and others' names; the answer has ours."""
+    text = "customer_id,time,channel,conversion\n1,1,A,0\n1,2,B,0\n1,3,Direct,1\n"
+    for name, ours in (("U", "position"), ("u_shape", "position"), ("U-shaped", "position"), ("Position-Based", "position"), ("J", "j_shape"),
+                       ("inverse_j", "inverse_j"), ("inverse-j", "inverse_j"), ("Inverse J", "inverse_j"), ("W", "w_shape"), ("w-shaped", "w_shape"),
+                       ("full-path", "full_path"), ("first_click", "first"), ("last-touch", "last"), ("last_non_direct_click", "last_non_direct"),
+                       ("Time Decay", "time_decay"), ("shao-li", "shao_li"), ("shao_li", "shao_li"), ("ShaoLi", "shao_li"), ("MARKOV", "markov"),
+                       ("shapley-ordered", "shapley_ordered"), ("Linear", "linear")):
+        assert {m for _, m in run("--model", name, text=text)[0]} == {ours}, name
+    for name, nearest in (("markof", "markov"), ("shapely", "shapley"), ("inverse_k", "inverse_j"), ("positon", "position"), ("shao_ly", "shao_li"),
+                          ("tme-decay", "time_decay")):
+        assert f'did you mean "{nearest}"' in run("--model", name, text=text, code=2)[1], name
+
+
+def text():
+    """Quotes with delimiters and line ends inside, marks, line ends, empty paths, only nulls."""
+    rows, _ = run("--model", "last", text='\ufeffpath;total_conversions;total_conversion_value;total_null\r\n"A;x > ""B""\r\nC";1;2;3\r\n;4;5;6\r\n\r\n')
+    assert rows['A;x', "last"]["credited_value"] == "0.0" and rows['"B"\r\nC', "last"]["credited_value"] == "2.0", rows
+    assert rows["(unattributed)", "last"]["credited_value"] == "5.0", rows
+    messages = run("--model", "last", text='path,total_conversions\n"A\nB",1\nC,x\n', code=6)[1]
+    assert "-:4: " in messages, messages  # lines of the file, not rows
+    for value in ("12,5", "1.234,50"):
+        messages = run("--model", "last", text=f"path;total_conversions;total_conversion_value\nA;1;{value}\n", code=6)[1]
+        assert "-:2: " in messages and "a point, not a comma" in messages, messages
+    rows, _ = run("--model", "markov,shapley,linear", text=PATHS + "A > B,0,0,9\n,0,0,2\n")
+    assert all(float(r["credited_conversions"]) == 0 for r in rows.values()) and len(rows) == 6, rows
+    run("--model", "markov", text=PATHS)
+    assert "totals" in run("--model", "first", text=PATHS + "A,1,1e308,0\nB,1,-1e308,0\nC,1,1e308,0\n", code=2)[1]
+    # a path a journey
+    rows, _ = run("--model", "last", text="channels,converted,revenue\nA > B,1,5\nA > B,0,7\n")
+    assert rows["B", "last"]["credited_value"] == "5.0"
+    rows, _ = run("--model", "last", "--value", "all", text="channels,converted,revenue\nA > B,1,5\nA > B,0,7\n")
+    assert rows["B", "last"]["credited_value"] == "12.0"
+    assert "of paths" in run("--value", "all", text="uid,ts,channel\n1,2,A\n", code=2)[1]
+
+
+def packed():
+    """gzip, of one member or several, from a file or standard input; what is no text is named."""
+    plain = PATHS + "".join(f"A > c{i % 97} > B,1,{i},0\n" for i in range(60000))
+    wanted, _ = run("--model", "linear,markov", text=plain)
+    half = len(plain) // 2
+    for data in (gzip.compress(plain.encode()), gzip.compress(plain[:half].encode()) + gzip.compress(plain[half:].encode())):
+        assert run("--model", "linear,markov", text=data)[0] == wanted
+        with Workspace() as space:
+            file = space.path / "paths.csv.gz"
+            file.write_bytes(data)
+            out = subprocess.run([PROGRAM, "attribute", "--format", "csv", "--model", "linear,markov", file], capture_output=True, check=True).stdout
+            assert len(out.splitlines()) == len(wanted) + 1
+        assert "cut short" in run("--model", "linear", text=data[:-5], code=2)[1]
+        broken = bytearray(data)
+        broken[200] ^= 0xff
+        assert "gzip" in run("--model", "linear", text=bytes(broken), code=2)[1]
+    for data, reason in ((PATHS.encode("utf-16"), "UTF-16"), (b"PK\3\4" + b"x" * 99, "ZIP"), (b"\x28\xb5\x2f\xfd..", "zstd"), (b"PAR1....", "Parquet")):
+        assert reason in run("--model", "linear", text=data, code=2)[1], data
+
+
+def transforms():
+    """Of touches: which of them stays tells its time, and milestones stay."""
+    text = "customer_id,time,channel,interaction,conversion\n1,2026-01-01,A,,0\n1,2026-01-08,A,form,0\n1,2026-01-08,B,,0\n1,2026-01-15,Direct,,0\n1,2026-01-15,Direct,,1\n"
+    for transform, decay in (("none", (.75, .5, 2)), ("exposure", (.5, .5, 1)), ("unique", (.5, .5, 1)), ("first", (.25, .5, 1))):
+        rows, _ = run("--model", "time_decay", "--transform", transform, text=text)
+        for channel, weight in zip(("A", "B", "Direct"), decay):
+            assert abs(float(rows[channel, "time_decay"]["credited_conversions"]) - weight / sum(decay)) < 1e-12, (transform, rows)
+    rows, _ = run("--model", "last_non_direct,w_shape", "--transform", "frequency", "--lead", "form", text=text)
+    assert float(rows["B(1)", "last_non_direct"]["credited_conversions"]) == 1 and ("Direct(2)", "w_shape") in rows and ("A(2)", "w_shape") in rows
+    assert abs(float(rows["A(2)", "w_shape"]["credited_conversions"]) - .6 / .7) < 1e-12, rows  # first and lead; the others share a tenth
+    paths = PATHS + "A > A > B > A,3,9,1\nB,1,0,1\n"
+    out = subprocess.run([PROGRAM, "attribute", "--paths", "--model", "last_non_direct", "--direct", "A", "--transform", "frequency", "--format", "csv", "-"],
+                         input=paths.encode(), capture_output=True, check=True).stdout.decode()
+    assert "A(3) > B(1),2,B(1),last_non_direct,1.000000000,3.0,9.0" in out, out
+    out = subprocess.run([PROGRAM, "attribute", "--transitions", "--loops", "--transform", "exposure", "--format", "csv", "-"],
+                         input=paths.encode(), capture_output=True, check=True).stdout.decode()
+    assert "A,A," not in out and "A,B,0.5" in out, out
+    for arguments, reason in ((["--transform", "uniqe"], 'did you mean "unique"'), (["--loops"], "--transitions"), (["--value", "none"], "unknown")):
+        assert reason in run(*arguments, text=paths, code=2)[1]
+
+
+def main():
+    headers()
+    ranks()
+    times()
+    models()
+    text()
+    packed()
+    transforms()
+    print("attribute, input: read")
+
+
+if __name__ == "__main__":
+    main()
