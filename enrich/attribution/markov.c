@@ -211,7 +211,7 @@ static int solve_directly(struct solving *solving, struct markov *out)
 static int take_losses(const struct chain *chain, struct relax *relax, struct markov *out)
 {
     size_t n = chain->states_count;
-    double *worth = malloc(2 * (n + 1) * sizeof *worth), chance = 0;
+    double *worth = malloc(3 * (n + 1) * sizeof *worth), chance = 0;
     struct relax_loss *losses = calloc(out->credits_count + 1, sizeof *losses);
     int r = worth && losses ? 0 : ERR_NO_MEMORY;
     if (r == 0 && relax_worth(relax, worth))

@@ -10,7 +10,7 @@
 #define LANES 8
 #define AT_REST 0x1p-51      /* of a worth: a sweep's rise */
 #define COUNT_EACH 4         /* sweeps: between looks whether they rest */
-#define LOSS_AT_REST 0x1p-50 /* of a loss: all visits that a sweep adds */
+#define LOSS_AT_REST 0x1p-50 /* of a loss: what all visits that a sweep adds may be worth */
 
 /* Edges of each state: those that leave it, or those that come. */
 struct relax_edges {
@@ -95,7 +95,7 @@ static bool sweep_worth(const struct relax *relax, struct worth *worth)
     for (size_t i = relax->chain->states_count; i > 0; i--) {
         const struct chain_state *state = &relax->chain->states[i - 1];
         struct worth sum = {state->conversions / state->out, state->value / state->out,
-            fabs(state->value) / state->out};
+            state->value_size / state->out};
         for (size_t k = edges->begin[i - 1]; k < edges->begin[i]; k++) {
             const struct worth *other = &worth[edges->other[k]];
             sum.chance += edges->part[k] * other->chance;
@@ -120,6 +120,7 @@ bool relax_worth(struct relax *relax, double *x)
     for (size_t i = 0; rests && i < n; i++) {
         x[i] = worth[i].chance;
         x[n + i] = worth[i].value;
+        x[2 * n + i] = worth[i].size;
     }
     free(worth);
     return rests;
@@ -141,6 +142,7 @@ struct lane_bits {
 struct sweeping {
     const struct relax *relax;
     const double *worth;
+    double dearest; /* the largest size of a value */
     size_t first;
     double *start;                     /* parts of all journeys, by state */
     struct lanes *visits;              /* of states that are not taken out; of others 0 */
@@ -148,6 +150,7 @@ struct sweeping {
     struct lane_bits keep[1 << LANES]; /* by such bits: all ones in the other lanes */
     struct lanes chance; /* lost in a sweep, by whoever comes to a state that is taken out */
     struct lanes value;
+    struct lanes size;
     struct lanes moved; /* all visits that the sweep added */
 };
 
@@ -198,7 +201,8 @@ static inline __attribute__((always_inline)) void sweep(struct sweeping *sweepin
     const struct relax_edges *edges = &sweeping->relax->coming;
     size_t n = sweeping->relax->chain->states_count;
     struct lanes *visits = sweeping->visits;
-    four none = {0}, chance[2] = {none, none}, value[2] = {none, none}, moved[2] = {none, none};
+    four none = {0}, chance[2] = {none, none}, value[2] = {none, none};
+    four size[2] = {none, none}, moved[2] = {none, none};
     for (size_t i = 0; i < n; i++) {
         four come0 = none + sweeping->start[i], come1 = come0;
         for (size_t k = edges->begin[i]; k < edges->begin[i + 1]; k++) {
@@ -214,6 +218,8 @@ static inline __attribute__((always_inline)) void sweep(struct sweeping *sweepin
             chance[1] += (come1 - stays1) * sweeping->worth[i];
             value[0] += (come0 - stays0) * sweeping->worth[n + i];
             value[1] += (come1 - stays1) * sweeping->worth[n + i];
+            size[0] += (come0 - stays0) * sweeping->worth[2 * n + i];
+            size[1] += (come1 - stays1) * sweeping->worth[2 * n + i];
             moved[0] += stays0 - visits[i].of[0];
             moved[1] += stays1 - visits[i].of[1];
         }
@@ -223,6 +229,7 @@ static inline __attribute__((always_inline)) void sweep(struct sweeping *sweepin
     for (size_t k = 0; counts && k < 2; k++) {
         sweeping->chance.of[k] = chance[k];
         sweeping->value.of[k] = value[k];
+        sweeping->size.of[k] = size[k];
         sweeping->moved.of[k] = moved[k];
     }
 }
@@ -262,12 +269,16 @@ static double lane(const struct lanes *lanes, size_t l)
     return lanes->of[l / 4][l % 4];
 }
 
-/* Nothing that still moves can add a digit to a loss. */
+/* Nothing that still moves can add a digit to a loss: of chances, which are 1 at most, or values,
+ * which may lie where hardly anybody comes. */
 static bool at_rest(const struct sweeping *sweeping, size_t count)
 {
-    for (size_t l = 0; l < count; l++)
-        if (lane(&sweeping->moved, l) > LOSS_AT_REST * lane(&sweeping->chance, l))
+    for (size_t l = 0; l < count; l++) {
+        double moved = lane(&sweeping->moved, l);
+        if (moved > LOSS_AT_REST * lane(&sweeping->chance, l) ||
+            moved * sweeping->dearest > LOSS_AT_REST * lane(&sweeping->size, l))
             return false;
+    }
     return true;
 }
 
@@ -293,6 +304,8 @@ int relax_losses(
     if (!sweeping)
         return ERR_NO_MEMORY;
     *sweeping = (struct sweeping){.relax = relax, .worth = worth};
+    for (size_t i = 0, n = relax->chain->states_count; i < n; i++)
+        sweeping->dearest = fmax(sweeping->dearest, worth[2 * n + i]);
     int r = sweeping_begin(sweeping);
     bool rests = r == 0;
     for (size_t first = 0; rests && first < channels; first += LANES) {

@@ -184,6 +184,26 @@ def cancelling():
     assert nothing > CASES / 2, nothing
 
 
+def loops():
+    """Channels that come back again and again, counts from one to 10^12, value where hardly anybody comes."""
+    for seed in range(SEED, SEED + CASES // 2):
+        rng = random.Random(seed)
+        channels = "ABCD"[:rng.choice([2, 2, 3, 4])]
+        rows = []
+        for _ in range(rng.choice([1, 2, 4, 8])):
+            length = rng.choice([1, 2, 5, 12, 20])
+            path = list((channels * length)[:length]) if rng.random() < .4 else [rng.choice(channels) for _ in range(length)]
+            path = [path[0]] * length if rng.random() < .1 else path
+            rows.append((path, rng.choice([0, 1, 1, 3, 10 ** 6, 10 ** 9]), rng.choice(["0", "1", "0.07", "-3", "1e9", "250000.55"]),
+                         rng.choice([0, 0, 1, 7, 10 ** 6, 10 ** 9, 10 ** 12])))
+        paths, ignore = merged(rows), rng.random() < .3
+        longest = max(len(p[0]) for p in paths)
+        order = rng.choice([k for k in range(1, 5) if k == 1 or k <= longest])
+        models = ["markov", "shapley_rate", "shao_li", "shapley_paths_ordered", "linear"]
+        found = table("--model", ",".join(models), "--order", order, "--null", "ignore" if ignore else "use", text=as_csv(rows, rng))
+        compare(rows, paths, found, models, order, ignore, f"seed {seed}, loops: {rows}")
+
+
 def journeys():
     """Rows of touches: lookback x journey x transform x order x null."""
     for seed in range(SEED, SEED + CASES):
@@ -230,6 +250,7 @@ def main():
     print(f"TABIJI_SEED={SEED}, {CASES} cases", flush=True)
     combinations()
     cancelling()
+    loops()
     journeys()
     chosen_orders()
     print("attribute, random: as the oracle says")
