@@ -97,59 +97,98 @@ static long double gain(double h, double a, double h1, double a1)
     return rise / ((long double)a * a1);
 }
 
+/* ---- exact games ---- */
+
+/* A number as the sum of two doubles, which do not overlap: 106 bits. Rates near 1 may cancel to
+ * one of 1e-12, and the credits follow from what is left. Source: Dekker 1971. */
+struct exact {
+    double high, low;
+};
+
+static struct exact exact_sum(double a, double b)
+{
+    double sum = a + b, part = sum - a;
+    return (struct exact){sum, (a - (sum - part)) + (b - part)};
+}
+
+static void exact_add(struct exact *to, double high, double low)
+{
+    struct exact sum = exact_sum(to->high, high);
+    *to = exact_sum(sum.high, sum.low + to->low + low);
+}
+
+/* (high + low) / by; by is exact. */
+static struct exact exact_over(struct exact number, double by)
+{
+    double high = number.high / by;
+    return (struct exact){high, (fma(-high, by, number.high) + number.low) / by};
+}
+
+/* Shapley values of a game of n channels from the worths of its 2^n coalitions, by bits: 1 / (n
+ * C(n - 1, k)) times what a channel adds to each coalition of k others. */
+static void solve_game(const struct exact *worths, size_t n, double *values)
+{
+    struct exact sums[SHAPLEY_EXACT_CHANNELS_MAX][SHAPLEY_EXACT_CHANNELS_MAX] = {{{0, 0}}};
+    for (size_t m = 0; m + 1 < (size_t)1 << n; m++) {
+        struct exact *own = sums[__builtin_popcountll(m)];
+        for (size_t left = ~m & (((size_t)1 << n) - 1); left; left &= left - 1) {
+            const struct exact *with = &worths[m | (left & -left)];
+            struct exact gain = exact_sum(with->high, -worths[m].high);
+            exact_add(
+                &own[__builtin_ctzll(left)], gain.high, gain.low + (with->low - worths[m].low));
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct exact value = {0, 0};
+        double ways = (double)n;
+        for (size_t k = 0; k < n; k++) {
+            struct exact part = exact_over(sums[k][i], ways);
+            exact_add(&value, part.high, part.low);
+            ways = ways * (double)(n - 1 - k) / (double)(k + 1);
+        }
+        values[i] = value.high + value.low;
+    }
+}
+
+/* In place: from conversions and journeys of a coalition to their rate. */
+static void take_rates(struct exact *coalitions, size_t size)
+{
+    for (size_t m = 0; m < size; m++) {
+        double hits = coalitions[m].high, all = coalitions[m].low;
+        coalitions[m] = all > 0 ? exact_over((struct exact){hits, 0}, all) : (struct exact){0, 0};
+    }
+}
+
 /* Adds to each set what its subsets have. */
-static void zeta(double *of, size_t n)
+static void zeta(struct exact *of, size_t n)
 {
     for (size_t bit = 0; bit < n; bit++)
         for (size_t m = 0; m < (size_t)1 << n; m++)
-            if (m >> bit & 1)
-                of[m] += of[m ^ (size_t)1 << bit];
-}
-
-/* k! (n - k - 1)! / n! for k = 0 .. n - 1 */
-static void coalition_weights(size_t n, long double *weights)
-{
-    if (n)
-        weights[0] = 1.0L / (long double)n;
-    for (size_t k = 1; k < n; k++)
-        weights[k] = weights[k - 1] * (long double)k / (long double)(n - k);
+            if (m >> bit & 1) {
+                of[m].high += of[m ^ (size_t)1 << bit].high;
+                of[m].low += of[m ^ (size_t)1 << bit].low;
+            }
 }
 
 static int rate_exact(const struct path_set *sets, const uint32_t *places, size_t n, double *worth)
 {
-    size_t size = (size_t)1 << n;
-    long double weights[SHAPLEY_EXACT_CHANNELS_MAX], sums[SHAPLEY_EXACT_CHANNELS_MAX] = {0};
-    double *hits = calloc(size, sizeof *hits), *all = calloc(size, sizeof *all);
-    if (!hits || !all) {
-        free(hits);
-        free(all);
+    struct exact *coalitions = calloc((size_t)1 << n, sizeof *coalitions);
+    if (!coalitions)
         return ERR_NO_MEMORY;
-    }
     for (size_t i = 0; i < sets->paths_count; i++) {
         const struct path *path = sets->paths[i];
         size_t mask = 0;
         for (size_t k = 0; k < path->length; k++)
             mask |= (size_t)1 << places[path->channels[k]];
         if (mask) {
-            hits[mask] += path->conversions;
-            all[mask] += path->conversions + path->nulls;
+            coalitions[mask].high += path->conversions;
+            coalitions[mask].low += path->conversions + path->nulls;
         }
     }
-    zeta(hits, n);
-    zeta(all, n);
-    coalition_weights(n, weights);
-    for (size_t m = 0; m + 1 < size; m++) {
-        long double weight = weights[__builtin_popcountll(m)];
-        for (size_t bit = 0; bit < n; bit++) {
-            size_t with = m | (size_t)1 << bit;
-            if (with != m)
-                sums[bit] += weight * gain(hits[m], all[m], hits[with], all[with]);
-        }
-    }
-    for (size_t bit = 0; bit < n; bit++)
-        worth[bit] = (double)sums[bit];
-    free(hits);
-    free(all);
+    zeta(coalitions, n);
+    take_rates(coalitions, (size_t)1 << n);
+    solve_game(coalitions, n, worth);
+    free(coalitions);
     return 0;
 }
 
@@ -290,32 +329,23 @@ int shapley_rate(struct path_set *set, const struct shapley_options *options,
 /* ---- games of single paths ---- */
 
 /* Counts of all subsets of a path, those of the empty one 0; then its channels' shares. */
-static void path_game(const struct path_set *sets, const struct path *path, double *hits,
-    double *all, long double *shares)
+static void path_game(
+    const struct path_set *sets, const struct path *path, struct exact *coalitions, double *shares)
 {
     size_t n = path->length, size = (size_t)1 << n;
-    long double weights[SHAPLEY_PATH_CHANNELS_MAX];
     uint32_t some[SHAPLEY_PATH_CHANNELS_MAX];
-    coalition_weights(n, weights);
     for (size_t m = 0; m < size; m++) {
         size_t count = 0;
         for (size_t i = 0; i < n; i++)
             if (m >> i & 1)
                 some[count++] = path->channels[i];
         const struct path *found = count ? path_set_find(sets, some, count) : NULL;
-        hits[m] = found ? found->conversions : 0;
-        all[m] = found ? found->conversions + found->nulls : 0;
+        coalitions[m] = (struct exact){0, 0};
+        if (found)
+            coalitions[m] = (struct exact){found->conversions, found->conversions + found->nulls};
     }
-    for (size_t i = 0; i < n; i++)
-        shares[i] = 0;
-    for (size_t m = 0; m + 1 < size; m++) {
-        long double weight = weights[__builtin_popcountll(m)];
-        for (size_t i = 0; i < n; i++) {
-            size_t with = m | (size_t)1 << i;
-            if (with != m)
-                shares[i] += weight * gain(hits[m], all[m], hits[with], all[with]);
-        }
-    }
+    take_rates(coalitions, size);
+    solve_game(coalitions, n, shares);
 }
 
 int shapley_paths(
@@ -323,14 +353,14 @@ int shapley_paths(
 {
     struct path_set sets = {0};
     struct sum rest = {0};
-    long double shares[SHAPLEY_PATH_CHANNELS_MAX];
+    double shares[SHAPLEY_PATH_CHANNELS_MAX];
     clear(set, out);
     int r = transform_paths(set, ordered ? TRANSFORM_FIRST : TRANSFORM_SORTED, &sets);
     if (r == 0 && sets.longest > SHAPLEY_PATH_CHANNELS_MAX)
         r = ERR_TOO_LARGE;
     size_t size = r == 0 ? (size_t)1 << sets.longest : 0;
-    double *counts = malloc(2 * size * sizeof *counts + 1);
-    if (!counts)
+    struct exact *coalitions = malloc(size * sizeof *coalitions + 1);
+    if (!coalitions)
         r = ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < sets.paths_count; i++) {
         const struct path *path = sets.paths[i];
@@ -340,17 +370,17 @@ int shapley_paths(
             sum_add_sum(&rest, &path->amount);
             continue;
         }
-        path_game(&sets, path, counts, counts + size, shares);
+        path_game(&sets, path, coalitions, shares);
         double all = path->conversions + path->nulls, own = path->conversions / all;
         for (size_t k = 0; k < path->length; k++) {
             struct coalition_credit *credit = &out[path->channels[k]];
-            credit->conversions += (double)(all * shares[k]);
-            credit->value += (double)(path->value * shares[k] / own);
+            credit->conversions += all * shares[k];
+            credit->value += path->value * (shares[k] / own);
             credit->effect = credit->conversions;
         }
     }
     *unattributed = sum_value(&rest);
-    free(counts);
+    free(coalitions);
     path_set_free(&sets);
     return r;
 }
