@@ -129,11 +129,11 @@ def shao_li(paths):
     return {c: v / whole * total if whole else F(0) for c, v in found.items()}
 
 
-def markov_iterated(paths, order):
-    """The same in floats, by following journeys step by step until nobody is on the way."""
+def markov_iterated(paths, order, only=None):
+    """The same in floats, by following journeys step by step until nobody is on the way; only: effects alone, of these channels."""
     flow, start, ends, values = {}, {}, {}, {}
     for path, conversions, value, nulls in paths:
-        if not path:
+        if not path or not conversions + nulls:
             continue
         weight, states = conversions + nulls, states_of(path, order)
         start[states[0]] = start.get(states[0], 0) + weight
@@ -161,8 +161,10 @@ def markov_iterated(paths, order):
 
     whole, whole_value = met(None)
     channels = dict.fromkeys(c for path, *_ in paths for c in path)
-    without = {c: met(c) for c in channels}
+    without = {c: met(c) for c in only or channels}
     effects = {c: (1 - a / whole, 1 - b / whole_value) for c, (a, b) in without.items()}
+    if only:
+        return effects
     sums = [fsum(e[i] for e in effects.values()) for i in (0, 1)]
     conversions, value = sum(p[1] for p in paths if p[0]), sum(p[2] for p in paths if p[0])
     return {c: (e, v, e / sums[0] * conversions, v / sums[1] * value) for c, (e, v) in effects.items()}

@@ -204,6 +204,32 @@ def loops():
         compare(rows, paths, found, models, order, ignore, f"seed {seed}, loops: {rows}")
 
 
+def wide():
+    """A thousand channels, thousands of paths that come back: effects of some, sums of all."""
+    rng = random.Random(SEED)
+    names = [f"c{i}" for i in range(1000)]
+    rows = []
+    for i in range(3000):
+        path = [rng.choice(names[:30] if rng.random() < .5 else names) for _ in range(rng.choice([1, 2, 4, 7]))]
+        rows.append(([names[i], *path] if i < 1000 else path, rng.randrange(3), str(rng.randrange(-20, 900) / 10), rng.randrange(4)))
+    paths = merged(rows)
+    paths = [(p, c, v if c + n else F(0), n) for p, c, v, n in paths]
+    for order in (1, 2, 3):
+        found = table("--model", "markov,shapley,shapley_rate", "--samples", 20, "--order", order, text=as_csv(paths_text(paths), rng))
+        for channel, (effect, value_effect) in oracle.markov_iterated([(p, c, float(v), n) for p, c, v, n in paths], order,
+                                                                      [*rng.sample(names, 12), *names[:3]]).items():
+            near(found[channel, "markov"]["removal_effect_conversions"], effect, (order, channel))
+            near(found[channel, "markov"]["removal_effect_value"], value_effect, (order, channel, "value"))
+        for model in ("markov", "shapley"):
+            for column, wanted in (("credited_conversions", sum(p[1] for p in paths)), ("credited_value", sum(p[2] for p in paths))):
+                near(sum(r[column] for (_, m), r in found.items() if m == model), wanted, (order, model, column))
+
+
+def paths_text(paths):
+    """Amounts as decimals."""
+    return [(p, c, f"{float(v):.1f}", n) for p, c, v, n in paths]
+
+
 def journeys():
     """Rows of touches: lookback x journey x transform x order x null."""
     for seed in range(SEED, SEED + CASES):
@@ -251,6 +277,7 @@ def main():
     combinations()
     cancelling()
     loops()
+    wide()
     journeys()
     chosen_orders()
     print("attribute, random: as the oracle says")
