@@ -85,8 +85,7 @@ struct attribute_options {
 };
 
 struct tally {
-    double conversions;
-    struct sum value;
+    struct sum conversions, value;
 };
 
 /* All that is known of an input. {0} is empty. */

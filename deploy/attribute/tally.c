@@ -268,7 +268,8 @@ static void credit_rule(struct attribute_input *input, enum path_rule rule,
     struct tally *tally = input->rules[rule];
     path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
     for (size_t i = 0; i < count; i++) {
-        tally[touches[i].channel].conversions += input->weights[i] * counted->conversions;
+        sum_add_part(
+            &tally[touches[i].channel].conversions, input->weights[i], counted->conversions, 0);
         sum_add_part(&tally[touches[i].channel].value, input->weights[i], counted->value,
             counted->value_rest);
     }
@@ -284,7 +285,7 @@ static void credit_participation(struct attribute_input *input, const struct pat
         if (input->marks[channel])
             continue;
         input->marks[channel] = 1;
-        tally[channel].conversions += counted->conversions;
+        sum_add(&tally[channel].conversions, counted->conversions, 0);
         sum_add_part(&tally[channel].value, 1, counted->value, counted->value_rest);
     }
     for (size_t i = 0; i < count; i++)
@@ -326,7 +327,7 @@ int attribute_path(struct attribute_input *input, const struct path_step *touche
     if (r < 0)
         return r;
     if (count == 0) {
-        input->unattributed.conversions += counted->conversions;
+        sum_add(&input->unattributed.conversions, counted->conversions, 0);
         sum_add_part(&input->unattributed.value, 1, counted->value, counted->value_rest);
     } else if (counted->conversions > 0 || counted->value != 0) {
         credit_rules(input, touches, count, counted);

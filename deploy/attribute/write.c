@@ -146,11 +146,12 @@ static void take_rule(const struct attribute_input *input, int model, struct att
 {
     const struct tally *tally = input->rules[model];
     for (size_t i = 0; i < input->set.channels_count && i < input->rules_room; i++) {
-        out[i].conversions = tally[i].conversions;
+        out[i].conversions = sum_value(&tally[i].conversions);
         out[i].value = sum_value(&tally[i].value);
     }
-    *unattributed = (struct model_credit){.conversions = input->unattributed.conversions,
-        .value = sum_value(&input->unattributed.value)};
+    *unattributed =
+        (struct model_credit){.conversions = sum_value(&input->unattributed.conversions),
+            .value = sum_value(&input->unattributed.value)};
 }
 
 static int take_solved(struct attribute_input *input, int model, int order,

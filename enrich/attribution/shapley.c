@@ -31,21 +31,23 @@ static void totals(const struct path_set *sets, double *conversions, double *nul
 int shapley_additive(struct path_set *set, struct coalition_credit *out)
 {
     struct path_set sets = {0};
-    struct sum *values = calloc(set->channels_count + 1, sizeof *values);
+    size_t count = set->channels_count;
+    struct sum *sums = calloc(2 * (count + 1), sizeof *sums), *values = sums + count + 1;
     clear(set, out);
-    int r = values ? transform_paths(set, TRANSFORM_SORTED, &sets) : ERR_NO_MEMORY;
+    int r = sums ? transform_paths(set, TRANSFORM_SORTED, &sets) : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < sets.paths_count; i++) {
         const struct path *path = sets.paths[i];
         double length = path->length;
         for (size_t k = 0; k < path->length; k++) {
-            uint32_t channel = path->channels[k];
-            out[channel].conversions += path->conversions / length;
-            out[channel].effect = out[channel].conversions;
-            sum_add(&values[channel], path->value / length, path->amount.size / length);
-            out[channel].value = sum_value(&values[channel]);
+            sum_add(&sums[path->channels[k]], path->conversions / length, 0);
+            sum_add(&values[path->channels[k]], path->value / length, path->amount.size / length);
         }
     }
-    free(values);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        out[i].effect = out[i].conversions = sum_value(&sums[i]);
+        out[i].value = sum_value(&values[i]);
+    }
+    free(sums);
     path_set_free(&sets);
     return r;
 }

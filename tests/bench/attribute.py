@@ -17,19 +17,63 @@ import time
 PROGRAM = os.environ.get("TABIJI_PROGRAM", "build-release/deploy/tabiji")
 DATA = pathlib.Path(os.environ.get("TABIJI_SHARED", "../shared")) / "data/attribution/channelattribution"
 
+PEER_SECONDS_MAX = 150
+HEAD_SIZE = 1 << 20
+
+# file, separator, then "linear" or orders
 PEER = r"""
 import io, sys, time, contextlib
 import pandas as pd
 import ChannelAttribution as ca
-data = pd.read_csv(sys.argv[1], sep=";")
-for order in (1, 2, 3, 4):
+file, separator, *tasks = sys.argv[1:]
+data = pd.read_csv(file, sep=separator)
+names = dict(var_path="path", var_conv="total_conversions", var_value="total_conversion_value")
+for task in tasks:
     started = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
-        found = ca.markov_model(data, "path", "total_conversions", var_value="total_conversion_value", var_null="total_null",
-                                order=order)
+        if task == "linear":
+            found = ca.heuristic_models(data, names["var_path"], names["var_conv"], var_value=names["var_value"])
+        else:
+            found = ca.markov_model(data, **names, var_null="total_null", order=int(task))
     seconds = time.process_time() - started
     found = found["result"] if isinstance(found, dict) else found
-    print("\nTIMED", order, seconds, " ".join(f"{n}={v}" for n, v in zip(found.iloc[:, 0], found.iloc[:, 1])))
+    column = "linear_touch_conversions" if task == "linear" else found.columns[1]
+    print("\nTIMED", task, seconds, " ".join(f"{n}={v}" for n, v in zip(found.iloc[:, 0], found[column])), flush=True)
+"""
+
+# The same game over all coalitions of the file's channels, by whole arrays.
+GAME = r"""
+import sys, time
+import numpy as np, pandas as pd
+data = pd.read_csv(sys.argv[1])
+started = time.process_time()
+paths = [p.split(" > ") for p in data["path"]]
+channels = sorted({c for p in paths for c in p})
+n, bit = len(channels), {c: 1 << i for i, c in enumerate(channels)}
+hits, every = np.zeros(1 << n), np.zeros(1 << n)
+for path, conversions, nulls in zip(paths, data["total_conversions"], data["total_null"]):
+    mask = 0
+    for c in path:
+        mask |= bit[c]
+    hits[mask] += conversions
+    every[mask] += conversions + nulls
+for i in range(n):
+    for of in (hits, every):
+        pairs = of.reshape(-1, 2, 1 << i)
+        pairs[:, 1] += pairs[:, 0]
+rate = np.divide(hits, every, out=np.zeros_like(hits), where=every > 0)
+size = np.zeros(1, dtype=np.uint8)
+for i in range(n):
+    size = np.concatenate((size, size + np.uint8(1)))
+weight = np.ones(n) / n
+for k in range(1, n):
+    weight[k] = weight[k - 1] * k / (n - k)
+value = []
+for i in range(n):
+    pairs = rate.reshape(-1, 2, 1 << i)
+    value.append(float(np.sum((pairs[:, 1] - pairs[:, 0]) * weight[size.reshape(-1, 2, 1 << i)[:, 0]])))
+scale = data["total_conversions"].sum() / sum(value)
+print("\nTIMED game", time.process_time() - started, " ".join(f"{c}={v * scale}" for c, v in zip(channels, value)))
 """
 
 
@@ -53,25 +97,50 @@ def peer_python():
 
 
 def measured(*arguments):
+    """Seconds, MiB and {channel: conversions}. The peak of a child is never below our own size: what it writes is not kept."""
     started = time.perf_counter()
     process = subprocess.Popen([PROGRAM, "attribute", "--format", "csv", *map(str, arguments)], stdout=subprocess.PIPE)
-    out = process.stdout.read()
+    head = process.stdout.read(HEAD_SIZE)
+    while process.stdout.read(HEAD_SIZE):
+        pass
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     assert status == 0, arguments
     seconds = time.perf_counter() - started
-    head = out[:1 << 20].decode(errors="ignore") if "--paths" in arguments else out.decode()
-    rows = {r["channel"]: float(r["credited_conversions"] or 0) for r in csv.DictReader(io.StringIO(head)) if r["credited_conversions"]}
+    rows = {}
+    if "--paths" not in arguments:
+        assert len(head) < HEAD_SIZE, arguments
+        rows = {r["channel"]: float(r["credited_conversions"]) for r in csv.DictReader(io.StringIO(head.decode()))}
     return seconds, usage.ru_maxrss / 1024, rows
 
 
-def generate(file, paths, channels, longest, seed):
+def generate(file, paths, channels, longest, seed, distinct=0):
+    """Returns all conversions. distinct: so many channels of a path tell it from all others."""
     rng = random.Random(seed)
     names = [f"c{i}" for i in range(channels)]
+    total = 0
     with open(file, "w") as out:
         out.write("path,total_conversions,total_conversion_value,total_null\n")
-        for _ in range(paths):
-            path = " > ".join(rng.choice(names) for _ in range(rng.randint(1, longest)))
-            out.write(f"{path},{rng.randint(0, 2)},{rng.randint(0, 900)},{rng.randint(0, 9)}\n")
+        for i in range(paths):
+            begin = [names[i // channels ** k % channels] for k in range(distinct)]
+            path = " > ".join(begin + [rng.choice(names) for _ in range(rng.randint(0 if distinct else 1, longest - distinct))])
+            conversions = rng.randint(0, 2)
+            total += conversions
+            out.write(f"{path},{conversions},{rng.randint(0, 900)},{rng.randint(0, 9)}\n")
+    return total
+
+
+def generate_touches(file, rows, channels, seed):
+    """Returns all conversions."""
+    rng = random.Random(seed)
+    total = 0
+    with open(file, "w") as out:
+        out.write("customer_id,time,channel,conversion,conversion_value\n")
+        for i in range(rows):
+            converts = rng.random() < .1
+            total += converts
+            out.write(f"u{rng.randrange(rows // 8)},{1767225600 + i},c{rng.randrange(channels)},{int(converts)},{rng.randint(1, 900) if converts else 0}\n")
+    return total
 
 
 def solved_alone(bench, file):
@@ -82,34 +151,88 @@ def solved_alone(bench, file):
     return {int(order): (float(ms), int(states)) for order, ms, states in (line.split() for line in lines)}
 
 
-def beside_peer(bench):
+def peer(python, script, *arguments):
+    """{task: (CPU seconds, {channel: conversions})}; what does not end in time is not there."""
+    found = {}
+    if not python:
+        return found
+    process = subprocess.Popen([python, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, errors = process.communicate(timeout=PEER_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, errors = process.communicate()
+        errors += f"not done after {PEER_SECONDS_MAX} s"
+    for line in out.splitlines():
+        if line.startswith("TIMED "):  # it talks
+            _, task, seconds, *pairs = line.split(" ")
+            found[task] = float(seconds), dict((n, float(v)) for n, v in (p.rsplit("=", 1) for p in pairs))
+    if not found and errors.strip():
+        print(f"no figures of the peer: {errors.strip().splitlines()[-1]}")
+    return found
+
+
+def deviation(found, rows):
+    """The largest of any channel, in parts of a hundred."""
+    return max((abs(found[c] / v - 1) for c, v in rows.items() if v and c in found), default=0) * 100
+
+
+def beside_peer(bench, python):
     if not (DATA / "Data_python.csv").exists():
         print("no PathData (TABIJI_SHARED): left out")
         return
     file = DATA / "Data_python.csv"
     alone = solved_alone(bench, file)
     ours = {order: min(measured("--model", "markov", "--order", order, file) for _ in range(5)) for order in (1, 2, 3, 4)}
-    python, theirs = peer_python(), {}
-    if python:
-        run = subprocess.run([python, "-c", PEER, str(file)], capture_output=True, text=True)
-        for line in run.stdout.splitlines():
-            if not line.startswith("TIMED "):
-                continue  # it talks
-            _, order, seconds, *pairs = line.split(" ")
-            theirs[int(order)] = float(seconds), dict((n, float(v)) for n, v in (p.rsplit("=", 1) for p in pairs))
+    theirs = peer(python, PEER, file, ";", 1, 2, 3, 4)
     for order, (seconds, memory, rows) in ours.items():
         text = f"PathData order {order}: {seconds * 1000:6.1f} ms, process and reading included, {memory:.0f} MiB"
         if order in alone:
             text += f"; the solving {alone[order][0]:.2f} ms CPU (goal: under 10), {alone[order][1]} states"
-        if order in theirs:
-            peer, found = theirs[order]
-            worst = max(abs(found[c] / v - 1) for c, v in rows.items() if v and c in found)
-            text += f"; ChannelAttribution {peer * 1000:.1f} ms CPU, its solving alone; it deviates by up to {worst * 100:.2f} %"
+        if str(order) in theirs:
+            took, found = theirs[str(order)]
+            text += f"; ChannelAttribution {took * 1000:.1f} ms CPU, its solving alone; it deviates by up to {deviation(found, rows):.2f} %"
             if order in alone:
-                text += f": {peer * 1000 / alone[order][0]:,.0f} times ours"
+                text += f": {took * 1000 / alone[order][0]:,.0f} times ours"
         print(text, flush=True)
-    if python and not theirs:
-        print(f"no figures of ChannelAttribution: {run.stderr.strip().splitlines()[-1:]}")
+
+
+def told(what, seconds, memory, rows, total, other=None, whose="ChannelAttribution"):
+    """One line: our figure, how far the sum is off, and the peer's."""
+    text = f"{what}: {seconds:.2f} s, peak {memory:.0f} MiB, process and reading included"
+    if rows:
+        text += f"; sums to all but {abs(sum(rows.values()) / total - 1):.0e} of it"
+    if other:
+        took, found = other
+        text += f"; {whose} {took:.2f} s CPU, reading not counted: {took / seconds:.1f} times ours, deviates by up to {deviation(found, rows):.2g} %"
+    print(text, flush=True)
+
+
+def large_files(folder, scale, python):
+    large, touches = folder / "large.csv", folder / "touches.csv"
+    total = generate(large, scale, 12, 12, 1, distinct=6)
+    theirs = peer(python, PEER, large, ",", "linear", 1)
+    for what, task, *arguments in (("linear", "linear", "--model", "linear"), ("markov order 1", "1", "--model", "markov"),
+                                   ("markov order 4", None, "--model", "markov", "--order", 4)):
+        found = measured(*arguments, large)
+        told(f"{scale:,} distinct paths, {what}", *found, total, theirs.get(task))
+        if task == "1":
+            channels = found[0]
+    seconds, memory, _ = measured("--paths", "--model", "markov", large)
+    print(f"{scale:,} distinct paths, markov down to the touch: {seconds:.2f} s, peak {memory:.0f} MiB; {seconds / channels:.1f} times the channels alone", flush=True)
+    total = generate_touches(touches, scale, 12, 4)
+    seconds, memory, rows = measured("--model", "linear", touches)
+    told(f"{scale:,} rows of touches, linear", seconds, memory, rows, total)
+    again, memory, rows = measured("--model", "linear", "--transform", "exposure", touches)
+    told(f"{scale:,} rows of touches, linear, exposures", again, memory, rows, total)
+
+
+def many_channels(folder, python):
+    wide, game = folder / "wide.csv", folder / "game.csv"
+    total = generate(wide, 50_000, 100, 8, 2)
+    told("100 channels, markov order 2", *measured("--model", "markov", "--order", 2, wide), total, peer(python, PEER, wide, ",", 2).get("2"))
+    total = generate(game, 20_000, 24, 8, 3)
+    told("24 channels, shapley_rate exact", *measured("--model", "shapley_rate", game), total, peer(python, GAME, game).get("game"), "numpy")
 
 
 def main():
@@ -118,21 +241,11 @@ def main():
     parser.add_argument("bench", nargs="?")
     options = parser.parse_args()
     print(f"cores {os.cpu_count()}")
-    beside_peer(options.bench)
+    python = peer_python()
+    beside_peer(options.bench, python)
     with tempfile.TemporaryDirectory(prefix="tabiji-bench-") as folder:
-        large, wide, game = (pathlib.Path(folder) / name for name in ("large.csv", "wide.csv", "game.csv"))
-        generate(large, options.scale, 12, 12, 1)
-        generate(wide, 50_000, 100, 8, 2)
-        generate(game, 20_000, 24, 8, 3)
-        for what, *arguments in (
-                (f"{options.scale:,} paths, linear", "--model", "linear", large),
-                (f"{options.scale:,} paths, markov order 1", "--model", "markov", large),
-                (f"{options.scale:,} paths, markov order 4", "--model", "markov", "--order", 4, large),
-                (f"{options.scale:,} paths, markov down to the touch", "--paths", "--model", "markov", large),
-                ("100 channels, markov order 2", "--model", "markov", "--order", 2, wide),
-                ("24 channels, shapley_rate exact", "--model", "shapley_rate", game)):
-            seconds, memory, _ = measured(*arguments)
-            print(f"{what}: {seconds:.2f} s, peak {memory:.0f} MiB", flush=True)
+        many_channels(pathlib.Path(folder), python)
+        large_files(pathlib.Path(folder), options.scale, python)
 
 
 if __name__ == "__main__":
