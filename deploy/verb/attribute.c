@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "deploy/attribute/attribute.h"
 #include "deploy/settings.h"
@@ -394,7 +395,8 @@ static int run(struct verb_call *call)
     if (r)
         return r;
     bool stored = verb_value(call, "--data") || verb_value(call, "--database");
-    if (stored == (call->arguments_count > 0))
+    bool piped = !stored && call->arguments_count == 0 && !isatty(STDIN_FILENO);
+    if (!piped && stored == (call->arguments_count > 0))
         return verb_usage(call, "needs FILE, or --data DIR for the journeys of a database");
     if (options.paths && options.transitions)
         return verb_usage(call, "--paths and --transitions are two answers: ask twice");
@@ -412,7 +414,7 @@ static int run(struct verb_call *call)
     r = models_read(call, &options, models_default, sizeof models_default / sizeof *models_default);
     if (r)
         return r;
-    options.name = call->arguments[0];
+    options.name = piped ? "-" : call->arguments[0];
     if (strcmp(options.name, "-") == 0)
         return attribute(call, &options, stdin);
     FILE *in = fopen(options.name, "r");
@@ -472,7 +474,8 @@ const struct verb verb_attribute = {
     .summary = "credit channels in a file of paths or touches, by any model",
     .arguments = "[FILE]",
     .detail =
-        "Reads CSV (delimiter , ; or tab; gzip too) from FILE, or from standard input (-), without "
+        "Reads CSV (delimiter , ; or tab; gzip too) from FILE, or from standard input (-, or a "
+        "pipe), without "
         "a "
         "server and without state.\n"
         "Paths: columns path, total_conversions, total_conversion_value, total_null; a path is "

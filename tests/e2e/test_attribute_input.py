@@ -3,6 +3,7 @@
 import gzip
 import io
 import csv
+import os
 import subprocess
 
 from harness import PROGRAM, Workspace
@@ -115,6 +116,14 @@ def text():
     assert all(float(r["credited_conversions"]) == 0 for r in rows.values()) and len(rows) == 6, rows
     run("--model", "markov", text=PATHS)
     assert "totals" in run("--model", "first", text=PATHS + "A,1,1e308,0\nB,1,-1e308,0\nC,1,1e308,0\n", code=2)[1]
+    # FILE may be left out before a pipe, not before a terminal
+    found = subprocess.run([PROGRAM, "attribute", "--model", "last", "--format", "csv"], input=PATHS + "A > B,1,2,3\n", capture_output=True, text=True)
+    assert found.returncode == 0 and "B,last,1.0,2.0" in found.stdout, found
+    master, terminal = os.openpty()
+    found = subprocess.run([PROGRAM, "attribute"], stdin=terminal, capture_output=True, text=True)
+    os.close(master)
+    os.close(terminal)
+    assert found.returncode == 2 and "needs FILE" in found.stderr, found
     # a path a journey
     rows, _ = run("--model", "last", text="channels,converted,revenue\nA > B,1,5\nA > B,0,7\n")
     assert rows["B", "last"]["credited_value"] == "5.0"
