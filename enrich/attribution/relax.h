@@ -22,7 +22,8 @@ MUST_CHECK int relax_new(const struct chain *chain, struct relax **out);
 void relax_free(struct relax **relax);
 
 /* What a journey in each state is worth: x = r + Q x. x: 3 n doubles, the chances to convert, then
- * values, then the sizes of the terms that these are sums of. Returns true when it came to rest, else x is of no use. */
+ * values, then the sizes of the terms that these are sums of. Returns true when it came to rest,
+ * else x is of no use. */
 bool relax_worth(struct relax *relax, double *x);
 
 /* What journeys lose when the states with a channel are taken out, for each of so many channels:
