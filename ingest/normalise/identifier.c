@@ -77,7 +77,15 @@ static size_t fold_dashes(char *text, size_t size)
     return out;
 }
 
-/* NFKC, dashes, trim. Errors: ERR_UTF8, ERR_NO_MEMORY. */
+/* A sound mark that stands by itself (゛ ゜) is that of the kana before it: NFKC alone would put a
+ * blank between. */
+static utf8proc_int32_t join_mark(utf8proc_int32_t point, void *context)
+{
+    (void)context;
+    return point == 0x309b ? 0x3099 : point == 0x309c ? 0x309a : point;
+}
+
+/* NFKC, sound marks, dashes, trim. Errors: ERR_UTF8, ERR_NO_MEMORY. */
 static int normalise_text(struct str text, struct arena *arena, struct str *out)
 {
     if (is_ascii(text)) {
@@ -85,8 +93,9 @@ static int normalise_text(struct str text, struct arena *arena, struct str *out)
         return 0;
     }
     utf8proc_uint8_t *mapped = NULL;
-    utf8proc_ssize_t size = utf8proc_map((const utf8proc_uint8_t *)text.data,
-        (utf8proc_ssize_t)text.size, &mapped, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
+    utf8proc_ssize_t size =
+        utf8proc_map_custom((const utf8proc_uint8_t *)text.data, (utf8proc_ssize_t)text.size,
+            &mapped, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT, join_mark, NULL);
     if (size < 0)
         return size == UTF8PROC_ERROR_NOMEM ? ERR_NO_MEMORY : ERR_UTF8;
     size_t folded = fold_dashes((char *)mapped, (size_t)size);
@@ -211,12 +220,31 @@ static int pseudonymise(const struct work *work, bool email, struct str *value)
     return r;
 }
 
-/* "value" and 'value' without their quotes. */
+/* Opening and closing marks; NFKC has made the wide ones of ASCII narrow. */
+static const struct str quotes[][2] = {{STR_INIT("\""), STR_INIT("\"")},
+    {STR_INIT("'"), STR_INIT("'")}, {STR_INIT("`"), STR_INIT("`")}, {STR_INIT("“"), STR_INIT("”")},
+    {STR_INIT("”"), STR_INIT("”")}, {STR_INIT("‘"), STR_INIT("’")}, {STR_INIT("’"), STR_INIT("’")},
+    {STR_INIT("「"), STR_INIT("」")}, {STR_INIT("『"), STR_INIT("』")}};
+
+/* Takes one pair of quotes off; false when there is none. */
+static bool unquote_once(struct str *text)
+{
+    for (size_t i = 0; i < sizeof quotes / sizeof *quotes; i++) {
+        struct str open = quotes[i][0], close = quotes[i][1];
+        if (text->size < open.size + close.size || !str_starts_with(*text, open) ||
+            memcmp(text->data + text->size - close.size, close.data, close.size) != 0)
+            continue;
+        *text = trim(str_make(text->data + open.size, text->size - open.size - close.size));
+        return true;
+    }
+    return false;
+}
+
+/* "value", 'value', “value”, `value` without their quotes. */
 static struct str unquote(struct str text)
 {
-    while (text.size >= 2 && (text.data[0] == '"' || text.data[0] == '\'') &&
-           text.data[text.size - 1] == text.data[0])
-        text = trim(str_make(text.data + 1, text.size - 2));
+    while (unquote_once(&text))
+        ;
     return text;
 }
 
@@ -255,6 +283,30 @@ bool identifier_blocked(const struct identifier_config *config, struct str value
     return is_zero_uuid(word);
 }
 
+/* As an e-mail's value is compared. */
+static int block_email(struct str text, struct arena *arena, struct str *forms, size_t *forms_count)
+{
+    struct str lower;
+    int r = is_email(text) ? lower_text(text, arena, &lower) : 0;
+    if (r < 0 || !is_email(text) || str_equal(lower, text))
+        return r;
+    forms[(*forms_count)++] = lower;
+    return 0;
+}
+
+/* As a phone's is. */
+static int block_phone(struct str text, struct arena *arena, struct str *forms, size_t *forms_count)
+{
+    char number[PHONE_SIZE_MAX];
+    size_t number_size = 0;
+    int r = phone_normalise(text, number, &number_size);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = arena_dup(arena, str_make(number, number_size), &forms[*forms_count]);
+    *forms_count += r == 0;
+    return r;
+}
+
 int identifier_block(struct str value, struct arena *arena, struct str *forms, size_t *forms_count)
 {
     struct str text;
@@ -263,19 +315,10 @@ int identifier_block(struct str value, struct arena *arena, struct str *forms, s
         r = arena_dup(arena, text, &text); /* it may still be a piece of value */
     if (r < 0)
         return r;
-    char number[PHONE_SIZE_MAX];
-    size_t number_size = 0;
-    int phone = phone_normalise(text, number, &number_size);
-    if (phone < 0)
-        return phone;
     forms[0] = text;
     *forms_count = 1;
-    if (phone != 0)
-        return 0;
-    r = arena_dup(arena, str_make(number, number_size), &forms[1]);
-    if (r == 0)
-        *forms_count = 2;
-    return r;
+    r = block_email(text, arena, forms, forms_count);
+    return r < 0 ? r : block_phone(text, arena, forms, forms_count);
 }
 
 /* Returns an enum identifier_fate; *value becomes the pseudonym when it is kept. */

@@ -54,16 +54,17 @@ void identifier_config_follow(struct identifier_config *config);
 /* The number of the key that made the pseudonym; 0 for a value that is none. Threads: any. */
 int32_t identifier_key_number(struct str namespace, struct str value);
 
-/* Writes the forms under which an operator's blocked value is compared: normalised, and where it
- * can be read as a phone number also E.164. forms has room for IDENTIFIER_BLOCK_FORMS; they live in
- * the arena. Errors: ERR_UTF8, ERR_NO_MEMORY. */
-#define IDENTIFIER_BLOCK_FORMS 2
+/* Writes the forms under which an operator's blocked value is compared: normalised, as an e-mail
+ * address in lower case too, and where it can be read as a phone number also E.164. forms has room
+ * for IDENTIFIER_BLOCK_FORMS; they live in the arena. Errors: ERR_UTF8, ERR_NO_MEMORY. */
+#define IDENTIFIER_BLOCK_FORMS 3
 MUST_CHECK int identifier_block(
     struct str value, struct arena *arena, struct str *forms, size_t *forms_count);
 
 /* True for a value that never identifies anybody: empty, null, undefined, NaN, none, 0, -1,
- * anonymous, guest, true, false, [object Object] (any case, also quoted), all-zero UUIDs, words for
- * a withheld caller, and config->blocked. value: normalised, before it is made a pseudonym. */
+ * anonymous, guest, true, false, [object Object] (any case, also quoted: " ' ` “” ‘’ 「」 『』),
+ * all-zero UUIDs, words for a withheld caller, and config->blocked. value: normalised, before it is
+ * made a pseudonym. */
 bool identifier_blocked(const struct identifier_config *config, struct str value);
 
 /* What identifier_normalise() left out, and where it failed. */
@@ -89,14 +90,14 @@ struct identifier_report {
     size_t pairs_count;
 };
 
-/* Normalises event->identifiers in place (a new array in the arena): NFKC, dashes between digits to
- * '-', trim; e-mail lower-cased, phone to E.164 with region JP, both then key id ":" 32 hex digits
- * of HMAC-SHA-256, unless they already are; values that are blocked, service numbers and malformed
- * ones dropped (the raw value is kept nowhere); duplicates dropped; an order's order_id added as
- * namespace order, a call's call_id as case. Likewise both ends of event->evidence, where a value
- * that would be dropped is an error, as is evidence of an identifier and itself. Applying it twice
- * is applying it once.
- * Errors: ERR_NAMESPACE, ERR_UTF8, ERR_VALUE (too long; evidence), ERR_TOO_MANY, ERR_NO_IDENTIFIER
- * when none is left, ERR_NO_MEMORY. *report is always written. Threads: any. */
+/* Normalises event->identifiers in place (a new array in the arena): NFKC, ゛ and ゜ joined with
+ * the kana before, dashes between digits to '-', trim; e-mail lower-cased, phone to E.164 with
+ * region JP, both then key id ":" 32 hex digits of HMAC-SHA-256, unless they already are; values
+ * that are blocked, service numbers and malformed ones dropped (the raw value is kept nowhere);
+ * duplicates dropped; an order's order_id added as namespace order, a call's call_id as case.
+ * Likewise both ends of event->evidence, where a value that would be dropped is an error, as is
+ * evidence of an identifier and itself. Applying it twice is applying it once. Errors:
+ * ERR_NAMESPACE, ERR_UTF8, ERR_VALUE (too long; evidence), ERR_TOO_MANY, ERR_NO_IDENTIFIER when
+ * none is left, ERR_NO_MEMORY. *report is always written. Threads: any. */
 MUST_CHECK int identifier_normalise(const struct identifier_config *config, struct arena *arena,
     struct touchpoint *event, struct identifier_report *report);

@@ -75,6 +75,10 @@ static void test_identifier_normalise_spellings_of_one_value_are_equal(void **st
     assert_normal("loyalty", "１２３４ー５６７８", "1234-5678");
     assert_normal("loyalty", "1234\u301c5678", "1234-5678");
     assert_normal("loyalty", "ｶﾞｷﾞー", "ガギー"); /* a sound mark that stands by no digits stays */
+    assert_normal("loyalty", "ｶﾞｷﾞ゛", "ガギ\u3099"); /* there is none for it to be joined with */
+    assert_normal("loyalty", "カ゛キ゛", "ガギ");
+    assert_normal("loyalty", "ハ゜は゛", "パば");
+    assert_normal("loyalty", "ｶ゛ﾊ゜", "ガパ");
     assert_normal("login", "\u3000u-77\u3000", "u-77");
     assert_normal("cookie", "GA1.2.12345~67", "GA1.2.12345~67");
 }
@@ -115,6 +119,14 @@ static void test_identifier_normalise_value_of_nobody_is_dropped(void **state)
         {"login", "NULL", IDENTIFIER_BLOCKED},
         {"login", "\"undefined\"", IDENTIFIER_BLOCKED},
         {"login", "'Guest'", IDENTIFIER_BLOCKED},
+        {"login", "“null”", IDENTIFIER_BLOCKED},
+        {"login", "”null”", IDENTIFIER_BLOCKED},
+        {"login", "‘none’", IDENTIFIER_BLOCKED},
+        {"cookie", "`null`", IDENTIFIER_BLOCKED},
+        {"cookie", "＂null＂", IDENTIFIER_BLOCKED},
+        {"cookie", "「null」", IDENTIFIER_BLOCKED},
+        {"cookie", "'“undefined”'", IDENTIFIER_BLOCKED},
+        {"cookie", "``", IDENTIFIER_BLOCKED},
         {"cookie", "[object Object]", IDENTIFIER_BLOCKED},
         {"cookie", "NaN", IDENTIFIER_BLOCKED},
         {"cookie", "０", IDENTIFIER_BLOCKED},
@@ -170,6 +182,35 @@ static void test_identifier_normalise_operators_blocked_number_any_spelling(void
     assert_int_equal(fixture.event.identifiers_count, 1);
     assert_int_equal(fixture.report.dropped_count, 2);
     arena_free(&fixture.arena);
+}
+
+static void test_identifier_normalise_quote_at_one_end_is_kept(void **state)
+{
+    assert_normal("cookie", "\"null", "\"null");
+    assert_normal("cookie", "“null‘", "“null‘");
+    assert_normal("cookie", "”", "”");
+}
+
+static void test_identifier_normalise_operators_blocked_email_any_spelling(void **state)
+{
+    static const char *const spellings[] = {
+        "Noreply@Example.COM", "ｎｏｒｅｐｌｙ＠Ｅｘａｍｐｌｅ．ＣＯＭ", " noreply@example.com "};
+    for (size_t blocked = 0; blocked < 3; blocked++) {
+        struct fixture fixture = setup();
+        struct str forms[IDENTIFIER_BLOCK_FORMS];
+        assert_int_equal(identifier_block(str_of(spellings[blocked]), &fixture.arena, forms,
+                             &fixture.config.blocked_count),
+            0);
+        fixture.config.blocked = forms;
+        for (size_t i = 0; i < 3; i++)
+            add(&fixture, "email", spellings[i]);
+        add(&fixture, "email", "someone@example.com");
+        assert_int_equal(run(&fixture), 0);
+        assert_int_equal(fixture.event.identifiers_count, 1);
+        assert_int_equal(fixture.report.dropped_count, 3);
+        assert_int_equal(fixture.report.dropped_why, IDENTIFIER_BLOCKED);
+        arena_free(&fixture.arena);
+    }
 }
 
 static void test_identifier_normalise_order_and_call_become_identifiers(void **state)
@@ -291,6 +332,8 @@ int main(void)
         cmocka_unit_test(test_identifier_normalise_value_of_nobody_is_dropped),
         cmocka_unit_test(test_identifier_normalise_only_dropped_values_is_no_identifier),
         cmocka_unit_test(test_identifier_normalise_operators_blocked_number_any_spelling),
+        cmocka_unit_test(test_identifier_normalise_quote_at_one_end_is_kept),
+        cmocka_unit_test(test_identifier_normalise_operators_blocked_email_any_spelling),
         cmocka_unit_test(test_identifier_normalise_order_and_call_become_identifiers),
         cmocka_unit_test(test_identifier_normalise_evidence_holds_no_raw_value),
         cmocka_unit_test(test_identifier_normalise_bad_input_gives_typed_error),
