@@ -9,6 +9,7 @@
 #include "schemas/time.h"
 
 #define MICROS_PER_MS 1000
+#define KEY_ID_DEFAULT "k1"
 #define KEY_HINT_DIGITS 16 /* of its hash: tells keys apart, betrays none */
 
 static void set_log(struct settings *settings)
@@ -158,7 +159,9 @@ static int set_models_meaning(struct settings *settings, struct buf *out)
 }
 
 /* What persons follow from: the table of namespaces and the key of person ids, told by its hash.
- * That key is one for all files that rotations made of one: so those are accepted, others not. */
+ * That key is one for all files that rotations made of one: so those are accepted, others not. The
+ * public key is never rotated, so that its name belongs to it: under another name each value would
+ * be another one. */
 static int set_identity_meaning(struct settings *settings)
 {
     uint8_t digest[SHA256_SIZE];
@@ -173,7 +176,13 @@ static int set_identity_meaning(struct settings *settings)
     struct buf *out = &settings->meanings[0];
     int r = namespace_table_text(settings->identify.namespaces, out);
     if (r == 0)
-        r = buf_appendf(out, "tenant key %.*s\n", KEY_HINT_DIGITS, hex);
+        r = buf_appendf(out, "tenant key %.*s", KEY_HINT_DIGITS, hex);
+    struct str key_id = settings->door.identifiers.key_id;
+    bool public = config_secret(settings->config, OPTION_IDENTITY_KEY_FILE).size == 0;
+    if (r == 0 && public && !str_equal(key_id, STR(KEY_ID_DEFAULT)))
+        r = buf_appendf(out, " as %.*s", (int)key_id.size, key_id.data);
+    if (r == 0)
+        r = buf_append(out, "\n", 1);
     settings->stages[0].meaning = buf_str(out);
     settings->stages[0].meaning_table = TABLE_IDENTITY_MEANING;
     return r;
@@ -268,6 +277,9 @@ void settings_tell_difference(const struct settings *settings, struct str differ
         "[identity]: "
         "give --data a\nnew directory and import the events again.\n",
         config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);
+    if (memmem(difference.data, difference.size, "tenant key", sizeof "tenant key" - 1))
+        (void)fprintf(stderr, "Of keys: key_id only names one; tabiji keys rotate lets another "
+                              "follow the key of a file (tabiji keys new).\n");
 }
 
 void settings_tell_newer(const struct settings *settings, const char *why)

@@ -140,6 +140,10 @@ static int read_limit(struct namespace_table *table, enum limit limit, const str
         int r = read_item(table, limit, items[i], &rank, &number, why);
         if (r < 0)
             return r;
+        if (limit == LIMIT_PROTECTED && rank == 0 && number != 1)
+            return wrong(why,
+                "identity.protected: \"%.*s\" cannot be: a person has 1 of the strongest",
+                (int)(items[i].size < 64 ? items[i].size : 64), items[i].data);
         if (named[rank] >= 0)
             return wrong(why, "identity.%s: \"%.*s\" says again what stands before it",
                 limits[limit].key, (int)(items[i].size < 64 ? items[i].size : 64), items[i].data);

@@ -25,7 +25,8 @@ struct namespace_lists {
 
 /* Makes the table; its names are slices of the lists'. Errors: ERR_CONFIG with a sentence in why:
  * no namespace, too many, a name that is none ([a-z][a-z0-9_]*), stands twice or is not in `names`
- * (the nearest is told), a number that is none or beyond its maximum. Threads: any. */
+ * (the nearest is told), a number that is none or beyond its maximum, another than 1 for the
+ * strongest in `protected`. Threads: any. */
 MUST_CHECK int namespace_table_read(
     const struct namespace_lists *lists, struct namespace_table *out, char why[NAMESPACE_WHY_SIZE]);
 

@@ -56,6 +56,7 @@ def limits_are_honoured(space):
 
 def wrong_lists_are_refused(space):
     for option, told in (("identity.generic_up=0", "from 1 to 10000"), ("identity.protected=loyalti 1", 'did you mean "loyalty"'),
+                         ("identity.protected=login 2", "a person has 1"),
                          ("identity.namespaces=login, login", "stands twice"), ("identity.generic_down=email 4", "has no number for all")):
         found = load(space.path / "wrong", "--set", option, code=2)
         assert told in found.stderr, (option, found.stderr)
@@ -76,6 +77,9 @@ def other_state_is_refused(space):
         found = load(data, *flags, events=more, code=2)
         assert was in found.stderr and now in found.stderr and "Put the old settings back" in found.stderr, found.stderr
         assert run("state", "digest", "--data", data).stdout == before
+    found = load(data, "--set", "identity.key_id=k2", events=more, code=2)
+    assert "tenant key" in found.stderr and "as k2" in found.stderr and "tabiji keys rotate" in found.stderr, found.stderr
+    assert run("state", "digest", "--data", data).stdout == before
     key = space.path / "tenant.key"
     run("keys", "new", key)
     found = load(data, "--set", f"identity.key_file={key}", events=more, code=2)

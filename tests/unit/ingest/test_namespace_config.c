@@ -81,6 +81,15 @@ static void test_read_own_namespaces(void **state)
     assert_memory_equal(text.data, wanted, text.size);
 }
 
+static void test_read_strongest_is_protected_by_construction(void **state)
+{
+    struct namespace_table table;
+    char why[NAMESPACE_WHY_SIZE] = "";
+    assert_int_equal(read_lists("login, cookie", "login 1, 3", "5", "9", &table, why), 0);
+    assert_int_equal(table.rules[0].protected_max, 0);
+    assert_int_equal(table.rules[1].protected_max, 3);
+}
+
 static void test_read_wrong_lists_are_told(void **state)
 {
     static const struct {
@@ -93,6 +102,8 @@ static void test_read_wrong_lists_are_told(void **state)
         {"login, cookie", "cokie 1", "5", "9", "did you mean \"cookie\"?"},
         {"login, cookie", "", "5, quartz 3", "9", "\"quartz\" is none of"},
         {"login, cookie", "cookie 101", "5", "9", "from 0 to 100"},
+        {"login, cookie", "cookie 1, login 2", "5", "9", "\"login 2\" cannot be: a person has 1"},
+        {"member, cookie", "member 0", "5", "9", "\"member 0\" cannot be"},
         {"login, cookie", "", "0", "9", "from 1 to 10000"},
         {"login, cookie", "", "5", "10001", "from 1 to 10000"},
         {"login, cookie", "", "five", "9", "\"five\" is not a number"},
@@ -130,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read_defaults_is_default_table),
         cmocka_unit_test(test_read_own_namespaces),
+        cmocka_unit_test(test_read_strongest_is_protected_by_construction),
         cmocka_unit_test(test_read_wrong_lists_are_told),
         cmocka_unit_test(test_read_too_many_is_told),
     };
