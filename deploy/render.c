@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <utf8proc.h>
 
+#include "deploy/uuid.h"
 #include "schemas/error.h"
-#include "schemas/hash.h"
 #include "schemas/json.h"
 #include "schemas/money.h"
 #include "schemas/time.h"
@@ -15,7 +15,6 @@
 #define GAP "  "
 #define ELLIPSIS "\xe2\x80\xa6"
 #define JAPAN_OFFSET_MICROS (9 * 3600 * TIME_MICROS_PER_SECOND)
-#define UUID_SIZE 36
 #define CELLS_GROWTH 256
 
 struct cell {
@@ -251,16 +250,9 @@ void render_time(struct render_table *table, int64_t micros)
 
 void render_uuid(struct render_table *table, const uint8_t key[KEY_SIZE])
 {
-    char hex[2 * KEY_SIZE];
-    char uuid[UUID_SIZE];
-    size_t at = 0;
-    hex_encode(key, KEY_SIZE, hex);
-    for (size_t i = 0; i < sizeof(hex); i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            uuid[at++] = '-';
-        uuid[at++] = hex[i];
-    }
-    render_text(table, str_make(uuid, UUID_SIZE));
+    char uuid[UUID_TEXT_SIZE];
+    uuid_write(key, uuid);
+    render_text(table, str_of(uuid));
 }
 
 void render_nothing(struct render_table *table)

@@ -27,11 +27,12 @@ int say_event_id(char id[SAY_EVENT_ID_SIZE])
     return 0;
 }
 
-int say_identifier(struct settings *settings, struct str spelling, struct identifier *out)
+int say_identifier_report(struct settings *settings, struct str spelling, struct identifier *out,
+    struct identifier_report *report)
 {
     const char *colon = spelling.size ? memchr(spelling.data, ':', spelling.size) : NULL;
-    struct identifier_report report;
     struct touchpoint event;
+    *report = (struct identifier_report){0};
     if (!colon)
         return ERR_NAMESPACE;
     size_t name = (size_t)(colon - spelling.data);
@@ -40,10 +41,16 @@ int say_identifier(struct settings *settings, struct str spelling, struct identi
     touchpoint_init(&event);
     event.identifiers = out;
     event.identifiers_count = 1;
-    int r = identifier_normalise(&settings->door.identifiers, &settings->arena, &event, &report);
+    int r = identifier_normalise(&settings->door.identifiers, &settings->arena, &event, report);
     if (r == 0)
         *out = event.identifiers[0];
     return r;
+}
+
+int say_identifier(struct settings *settings, struct str spelling, struct identifier *out)
+{
+    struct identifier_report report;
+    return say_identifier_report(settings, spelling, out, &report);
 }
 
 int say_spelling(struct settings *settings, struct str spelling,

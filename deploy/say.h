@@ -19,6 +19,10 @@ MUST_CHECK int say_event_id(char id[SAY_EVENT_ID_SIZE]);
 MUST_CHECK int say_identifier(
     struct settings *settings, struct str spelling, struct identifier *out);
 
+/* The same; *report says why a value is none (of ERR_NO_IDENTIFIER), *out is then as spelled. */
+MUST_CHECK int say_identifier_report(struct settings *settings, struct str spelling,
+    struct identifier *out, struct identifier_report *report);
+
 /* How an event names the identifier, of which the spelling ("namespace:value", or a value alone)
  * may be one: while a rotation of the key is under way, e-mail and phone as they are spelled, so
  * that the door tells the pair of their pseudonyms; else as it is. */

@@ -9,7 +9,9 @@
 
 #include "deploy/render.h"
 #include "deploy/say.h"
+#include "deploy/uuid.h"
 #include "deploy/verb/explain_credit.h"
+#include "deploy/verb/generic.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
@@ -145,8 +147,24 @@ static void show_step(struct render_table *table, const struct met *met, bool fi
     render_text(table, met->last_id);
 }
 
-/* The way, from a to b: each line's link leads to it from the line before. */
-static int show_way(const struct verb_call *call, const struct search *search, size_t end)
+/* The way, from a to b: each row's link leads to it from the row before. */
+#define STEPS_MAX 256
+struct way {
+    size_t steps[STEPS_MAX]; /* of the search's items */
+    size_t count;
+};
+
+static void trace(const struct search *search, size_t end, struct way *out)
+{
+    out->count = 0;
+    for (size_t at = end; at != NO_NODE && out->count < STEPS_MAX; at = search->items[at].from)
+        out->count++;
+    for (size_t at = end, i = out->count; i > 0; at = search->items[at].from)
+        out->steps[--i] = at;
+}
+
+static int show_way(
+    const struct verb_call *call, const struct search *search, const struct way *way)
 {
     static const struct render_column columns[] = {
         {"namespace", "namespace", RENDER_LEFT, 0},
@@ -160,99 +178,351 @@ static int show_way(const struct verb_call *call, const struct search *search, s
         {"last_event", "event", RENDER_LEFT, 20},
     };
     struct render_table *table = NULL;
-    size_t steps[256], count = 0;
-    for (size_t at = end; at != NO_NODE && count < 256; at = search->items[at].from)
-        steps[count++] = at;
     int r = render_new(&table, columns, sizeof columns / sizeof *columns);
-    for (size_t i = count; r == 0 && i > 0; i--)
-        show_step(table, &search->items[steps[i - 1]], i == count);
+    for (size_t i = 0; r == 0 && i < way->count; i++)
+        show_step(table, &search->items[way->steps[i]], i == 0);
     if (r == 0)
         r = render_write(table, call->json, stdout);
     render_free(&table);
     return r;
 }
 
-/* What of a way keeps its ends apart. */
-static void name_break(const struct verb_call *call, const struct search *search, size_t end)
+/* ---- what keeps the two apart ---- */
+
+static int append_name(struct buf *out, const struct met *met)
 {
-    FILE *out = call->json ? stderr : stdout;
-    for (size_t at = end; at != NO_NODE; at = search->items[at].from) {
-        const struct met *met = &search->items[at];
-        const char *reason = NULL;
-        if (met->parted) {
-            const struct met *from = &search->items[met->from];
-            (void)fprintf(out, "%.*s:%.*s and %.*s:%.*s were unlinked by an operator\n",
-                (int)from->namespace.size, from->namespace.data, (int)from->value.size,
-                from->value.data, (int)met->namespace.size, met->namespace.data,
-                (int)met->value.size, met->value.data);
-        }
-        if (str_equal(met->why, STR("generic")))
-            reason = "is generic: too many others bear it, so it links nobody";
-        else if (str_equal(met->why, STR("shared")))
-            reason = "is shared by persons of equal strength, so it belongs to neither";
-        else if (str_equal(met->why, STR("rejected")))
-            reason = "claimed a person that has another of its kind already";
-        if (reason)
-            (void)fprintf(out, "%.*s:%.*s %s\n", (int)met->namespace.size, met->namespace.data,
-                (int)met->value.size, met->value.data, reason);
-    }
+    return buf_appendf(out, "%.*s:%.*s", (int)met->namespace.size, met->namespace.data,
+        (int)met->value.size, met->value.data);
 }
 
-static int answer(struct verb_call *call, struct search *search, const uint8_t ends[2][KEY_SIZE])
+static int append_member(struct buf *out, const char *name, struct str value)
 {
-    struct met own[2] = {{.known = false}, {.known = false}};
-    size_t end;
-    for (size_t i = 0; i < 2; i++) {
-        struct kept kept = {search, &own[i]};
-        int r = reader_node(search->reader, ends[i], keep, &kept);
-        if (r < 0)
-            return verb_fail(call, r, "%s", call->arguments[i]);
-        if (r == READER_ABSENT) {
+    int r = buf_appendf(out, "\"%s\":", name);
+    return r == 0 ? json_write_text(out, value) : r;
+}
+
+static int append_identifier(struct buf *out, struct str namespace, struct str value)
+{
+    int r = append_member(out, "namespace", namespace);
+    if (r == 0)
+        r = buf_append(out, ",", 1);
+    return r == 0 ? append_member(out, "value", value) : r;
+}
+
+/* Reasons as they are found: lines for people, JSON for programs. */
+struct reasons {
+    const struct settings *settings;
+    struct reader *reader;
+    const char *first; /* kind of the first; NULL: there is none */
+    struct buf text;
+    struct buf json;
+};
+
+static void reasons_free(struct reasons *reasons)
+{
+    buf_free(&reasons->text);
+    buf_free(&reasons->json);
+}
+
+/* One reason: its sentence, and {kind, namespace, value, more, text}. more: empty, or members
+ * behind a comma. */
+static int add_reason(struct reasons *reasons, const char *kind, const struct met *met,
+    struct str sentence, struct str more)
+{
+    struct buf *json = &reasons->json;
+    int r = render_safe(&reasons->text, sentence);
+    if (r == 0)
+        r = buf_append(&reasons->text, "\n", 1);
+    if (r == 0)
+        r = buf_appendf(json, "%s{\"kind\":\"%s\",", reasons->first ? "," : "", kind);
+    if (r == 0)
+        r = append_identifier(json, met->namespace, met->value);
+    if (r == 0)
+        r = buf_append_str(json, more);
+    if (r == 0)
+        r = buf_append(json, ",", 1);
+    if (r == 0)
+        r = append_member(json, "text", sentence);
+    if (r == 0)
+        r = buf_append(json, "}", 1);
+    if (!reasons->first)
+        reasons->first = kind;
+    return r;
+}
+
+static int add_unlinked(struct reasons *reasons, const struct met *from, const struct met *met)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    CLEANUP(buf_free) struct buf more = {0};
+    int r = append_name(&sentence, from);
+    if (r == 0)
+        r = buf_append_str(&sentence, STR(" and "));
+    if (r == 0)
+        r = append_name(&sentence, met);
+    if (r == 0)
+        r = buf_append_str(&sentence, STR(" were unlinked by an operator"));
+    if (r == 0)
+        r = buf_append_str(&more, STR(",\"other\":{"));
+    if (r == 0)
+        r = append_identifier(&more, met->namespace, met->value);
+    if (r == 0)
+        r = buf_append(&more, "}", 1);
+    return r < 0 ? r : add_reason(reasons, "unlinked", from, buf_str(&sentence), buf_str(&more));
+}
+
+static int add_generic(struct reasons *reasons, const struct met *met)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    CLEANUP(buf_free) struct buf more = {0};
+    struct generic_excess excesses[NAMESPACES_MAX];
+    size_t count = 0;
+    int r = generic_excesses(reasons->settings, reasons->reader, met->node, excesses, &count);
+    if (r == 0)
+        r = append_name(&sentence, met);
+    if (r == 0)
+        r = buf_append_str(&sentence, STR(" is generic, so it links nobody: "));
+    if (r == 0)
+        r = generic_text(excesses, count, &sentence);
+    if (r == 0)
+        r = buf_append_str(&more, STR(",\"exceeded\":"));
+    if (r == 0)
+        r = generic_json(excesses, count, &more);
+    return r < 0 ? r : add_reason(reasons, "generic", met, buf_str(&sentence), buf_str(&more));
+}
+
+static int add_why(struct reasons *reasons, const struct met *met)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    bool shared = str_equal(met->why, STR("shared"));
+    if (str_equal(met->why, STR("generic")))
+        return add_generic(reasons, met);
+    if (!shared && !str_equal(met->why, STR("rejected")))
+        return 0;
+    int r = append_name(&sentence, met);
+    if (r == 0)
+        r = buf_appendf(&sentence, " %s",
+            shared ? "is shared by persons of equal strength, so it belongs to neither"
+                   : "claimed a person that has another of its kind already");
+    return r < 0 ? r
+                 : add_reason(
+                       reasons, shared ? "shared" : "rejected", met, buf_str(&sentence), STR(""));
+}
+
+/* What of the way keeps its ends apart, from a to b. */
+static int find_reasons(const struct search *search, const struct way *way, struct reasons *reasons)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < way->count; i++) {
+        const struct met *met = &search->items[way->steps[i]];
+        if (met->parted)
+            r = add_unlinked(reasons, &search->items[met->from], met);
+        if (r == 0)
+            r = add_why(reasons, met);
+    }
+    return r;
+}
+
+/* ---- the two that are asked about ---- */
+
+struct end {
+    const char *spelling;
+    struct identifier identifier; /* normalised; as it was spelled where it is blocked */
+    enum identifier_fate fate;
+    uint8_t node[KEY_SIZE];
+    struct met own;
+};
+
+static int read_end(
+    struct verb_call *call, struct settings *settings, const char *spelling, struct end *out)
+{
+    struct identifier_report report;
+    uint8_t person[KEY_SIZE];
+    *out = (struct end){.spelling = spelling};
+    if (uuid_read(str_of(spelling), person))
+        return verb_usage(call,
+            "%s is a person's id: name an identifier of it, namespace:value (tabiji identity show "
+            "lists them)",
+            spelling);
+    int r = say_identifier_report(settings, str_of(spelling), &out->identifier, &report);
+    out->fate = report.dropped_why;
+    if (r == ERR_NO_IDENTIFIER)
+        return 0;
+    if (r == 0)
+        r = reader_node_id(settings->door.identifiers.namespaces, &out->identifier, out->node);
+    return r < 0 ? verb_usage(call, "%s: %s (namespace:value)", spelling, error_text(r)) : 0;
+}
+
+static int add_blocked(struct reasons *reasons, const struct end *end)
+{
+    static const struct {
+        const char *kind;
+        const char *sentence;
+    } fates[] = {
+        [IDENTIFIER_BLOCKED] = {"blocked", "is blocked: values such as this one mean nobody"},
+        [IDENTIFIER_SHARED] = {"service_number", "is blocked: a service number means nobody"},
+        [IDENTIFIER_MALFORMED] = {"malformed", "is malformed, so it means nobody"},
+    };
+    CLEANUP(buf_free) struct buf sentence = {0};
+    const struct met met = {.namespace = end->identifier.namespace, .value = end->identifier.value};
+    int r = buf_appendf(&sentence, "%s %s", end->spelling, fates[end->fate].sentence);
+    return r < 0 ? r
+                 : add_reason(reasons, fates[end->fate].kind, &met, buf_str(&sentence), STR(""));
+}
+
+/* {"spelling":..,"namespace":..,"value":..,"why":..,"person":..}: what is not known is null. */
+static int append_end(struct buf *out, const struct end *end)
+{
+    char uuid[UUID_TEXT_SIZE];
+    uuid_write(end->own.person, uuid);
+    int r = buf_append(out, "{", 1);
+    if (r == 0)
+        r = append_member(out, "spelling", str_of(end->spelling));
+    if (r == 0)
+        r = buf_append(out, ",", 1);
+    if (r == 0)
+        r = append_identifier(out, end->identifier.namespace, end->identifier.value);
+    if (r == 0)
+        r = buf_append_str(out, STR(",\"why\":"));
+    if (r == 0)
+        r = end->own.known ? json_write_text(out, end->own.why) : buf_append_str(out, STR("null"));
+    if (r == 0)
+        r = buf_appendf(out, ",\"person\":%s%s%s}", end->own.known ? "\"" : "",
+            end->own.known ? uuid : "null", end->own.known ? "\"" : "");
+    return r;
+}
+
+/* ---- the answer ---- */
+
+struct answer {
+    bool one;
+    const char *verdict;
+    const struct end *ends;
+    const struct search *search; /* NULL: nothing was searched */
+    struct way way;
+};
+
+static int write_json(
+    const struct verb_call *call, const struct answer *answer, const struct reasons *reasons)
+{
+    CLEANUP(buf_free) struct buf head = {0};
+    int r = buf_appendf(&head,
+        "{\"same_person\":%s,\"verdict\":\"%s\",\"a\":", answer->one ? "true" : "false",
+        answer->verdict);
+    if (r == 0)
+        r = append_end(&head, &answer->ends[0]);
+    if (r == 0)
+        r = buf_append_str(&head, STR(",\"b\":"));
+    if (r == 0)
+        r = append_end(&head, &answer->ends[1]);
+    if (r < 0)
+        return r;
+    (void)printf("%.*s,\"chain\":", (int)head.size, head.data);
+    if (answer->way.count)
+        r = show_way(call, answer->search, &answer->way);
+    else
+        (void)printf("[]");
+    (void)printf(",\"reasons\":[%.*s]}\n", (int)reasons->json.size,
+        reasons->json.size ? reasons->json.data : "");
+    return r;
+}
+
+static int write_text(
+    const struct verb_call *call, const struct answer *answer, const struct reasons *reasons)
+{
+    int r = 0;
+    if (answer->search)
+        (void)printf(answer->one ? "one person, by these links:\n" : "not one person%s\n",
+            answer->way.count ? "; the links between them:"
+                              : ": no event leads from one to the other");
+    if (answer->way.count)
+        r = show_way(call, answer->search, &answer->way);
+    (void)printf("%.*s", (int)reasons->text.size, reasons->text.size ? reasons->text.data : "");
+    return r;
+}
+
+static int write_answer(
+    struct verb_call *call, const struct answer *answer, const struct reasons *reasons, int code)
+{
+    int r = call->json ? write_json(call, answer, reasons) : write_text(call, answer, reasons);
+    return r < 0 ? verb_fail(call, r, "explain") : code;
+}
+
+static int answer_unknown(
+    struct verb_call *call, struct answer *answer, const struct reasons *reasons)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (!answer->ends[i].own.known)
             (void)fprintf(
                 stderr, "tabiji explain: nobody is known by \"%s\"\n", call->arguments[i]);
-            return EXIT_NOT_FOUND;
-        }
+    answer->verdict = "unknown";
+    return write_answer(call, answer, reasons, EXIT_NOT_FOUND);
+}
+
+static int answer_known(
+    struct verb_call *call, struct search *search, struct end ends[2], struct reasons *reasons)
+{
+    struct answer answer = {.ends = ends, .verdict = "same_person"};
+    size_t end;
+    for (size_t i = 0; i < 2; i++) {
+        struct kept kept = {search, &ends[i].own};
+        int r = reader_node(search->reader, ends[i].node, keep, &kept);
+        if (r < 0)
+            return verb_fail(call, r, "%s", call->arguments[i]);
     }
-    bool one = memcmp(own[0].person, own[1].person, KEY_SIZE) == 0;
-    int r = find_way(search, ends[0], ends[1], one ? own[0].person : NULL, &end);
+    if (!ends[0].own.known || !ends[1].own.known)
+        return answer_unknown(call, &answer, reasons);
+    bool one = memcmp(ends[0].own.person, ends[1].own.person, KEY_SIZE) == 0;
+    int r = find_way(search, ends[0].node, ends[1].node, one ? ends[0].own.person : NULL, &end);
     if (r == 0 && one && end == NO_NODE) /* over a set of several, or an identifier of another */
-        r = find_way(search, ends[0], ends[1], NULL, &end);
+        r = find_way(search, ends[0].node, ends[1].node, NULL, &end);
+    answer.one = one;
+    answer.search = search;
+    trace(search, end, &answer.way);
+    if (r == 0 && !one)
+        r = find_reasons(search, &answer.way, reasons);
     if (r < 0)
         return verb_fail(call, r, "explain");
-    if (!call->json)
-        (void)printf(one ? "one person, by these links:\n" : "not one person%s\n",
-            end == NO_NODE ? ": no event leads from one to the other"
-                           : "; the links between them:");
-    r = end == NO_NODE ? (call->json ? (void)puts("[]"), 0 : 0) : show_way(call, search, end);
-    if (r == 0 && !one && end != NO_NODE)
-        name_break(call, search, end);
-    return r < 0 ? verb_fail(call, r, "explain") : EXIT_OK;
+    if (!one)
+        answer.verdict = reasons->first ? reasons->first : answer.way.count ? "apart" : "no_path";
+    return write_answer(call, &answer, reasons, EXIT_OK);
+}
+
+static int explain_ends(
+    struct verb_call *call, struct settings *settings, struct end ends[2], struct reasons *reasons)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    struct answer blocked = {.ends = ends, .verdict = "blocked"};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        if (ends[i].fate != IDENTIFIER_KEPT)
+            r = add_blocked(reasons, &ends[i]);
+    if (r < 0)
+        return verb_fail(call, r, "explain");
+    if (reasons->first)
+        return write_answer(call, &blocked, reasons, EXIT_NOT_FOUND);
+    r = tables_open(call, settings, &reader);
+    if (r)
+        return r;
+    struct search search = {.reader = reader, .arena = &settings->arena};
+    reasons->reader = reader;
+    search.items = calloc(NODES_SEEN_MAX, sizeof *search.items);
+    r = search.items ? answer_known(call, &search, ends, reasons)
+                     : verb_fail(call, ERR_NO_MEMORY, "explain");
+    free(search.items);
+    return r;
 }
 
 static int explain(struct verb_call *call, struct settings *settings)
 {
-    CLEANUP(reader_close) struct reader *reader = NULL;
-    uint8_t ends[2][KEY_SIZE];
+    struct end ends[2];
+    struct reasons reasons = {.settings = settings};
     for (size_t i = 0; i < 2; i++) {
-        struct identifier identifier;
-        int r = say_identifier(settings, str_of(call->arguments[i]), &identifier);
-        if (r == ERR_NO_IDENTIFIER) {
-            (void)printf(
-                "%s is blocked: values such as this one mean nobody\n", call->arguments[i]);
-            return EXIT_NOT_FOUND;
-        }
-        if (r == 0)
-            r = reader_node_id(settings->door.identifiers.namespaces, &identifier, ends[i]);
-        if (r < 0)
-            return verb_usage(call, "%s: %s (namespace:value)", call->arguments[i], error_text(r));
+        int r = read_end(call, settings, call->arguments[i], &ends[i]);
+        if (r)
+            return r;
     }
-    int r = tables_open(call, settings, &reader);
-    if (r)
-        return r;
-    struct search search = {.reader = reader, .arena = &settings->arena};
-    search.items = calloc(NODES_SEEN_MAX, sizeof *search.items);
-    r = search.items ? answer(call, &search, ends) : verb_fail(call, ERR_NO_MEMORY, "explain");
-    free(search.items);
+    int r = explain_ends(call, settings, ends, &reasons);
+    reasons_free(&reasons);
     return r;
 }
 
@@ -284,18 +554,25 @@ const struct verb verb_explain = {
     .name = "explain",
     .summary = "why two identifiers are one person, or not; where a conversion's credit went",
     .arguments = "A B | credit CONVERSION",
-    .detail = "A and B are namespace:value. Prints the links that lead from A to B, each with the "
-              "first and last event\n"
-              "that shows both and how many do; where the two are not one person, what keeps them "
-              "apart: generic,\n"
-              "shared, a rejected claim, or no link at all. \"key rotation\" links two pseudonyms "
-              "of one value. Exit 4 when nobody is known by one of "
-              "them.\n"
-              "credit: the touches before a conversion (or refund), named by its conversion, order "
-              "or event id, with "
-              "what each\n"
-              "rule model gives each of them, and models that are solved over all journeys as they "
-              "stand; and the sums.",
+    .detail =
+        "A and B are namespace:value. Prints the links that lead from A to B, each with the "
+        "first and last event\n"
+        "that shows both and how many do; where the two are not one person, what keeps them "
+        "apart: generic\n"
+        "(with how many of which namespace it was seen with, and the limit), shared, a "
+        "rejected claim, an operator's\n"
+        "unlink, or no link at all. \"key rotation\" links two pseudonyms of one value. Exit 4 "
+        "when nobody is known by\n"
+        "one of them, or one is blocked. --json: {\"same_person\", \"verdict\", \"a\", "
+        "\"b\", \"chain\", \"reasons\"}; the\n"
+        "verdict is same_person, unlinked, generic, shared, rejected, no_path, apart (no one "
+        "rule says it), blocked\n"
+        "or unknown.\n"
+        "credit: the touches before a conversion (or refund), named by its conversion, order "
+        "or event id, with "
+        "what each\n"
+        "rule model gives each of them, and models that are solved over all journeys as they "
+        "stand; and the sums.",
     .examples = "  tabiji explain --data shop cookie:c-1 email:hana@example.jp\n"
                 "  tabiji explain --data shop credit W0000742-2",
     .options = options,

@@ -2,11 +2,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "deploy/render.h"
-#include "deploy/say.h"
 #include "deploy/solve.h"
+#include "deploy/verb/identity_show.h"
 #include "deploy/verb/preview.h"
-#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 
@@ -71,119 +69,13 @@ static int run_solve(struct verb_call *call)
     return r;
 }
 
-/* ---- show ---- */
-
-struct shown {
-    struct reader *reader;
-    struct render_table *table;
-    const uint8_t *self;
-};
-
-static int show_other(void *context, const struct reader_node *node)
-{
-    struct render_table *table = context;
-    render_text(table, node->namespace);
-    render_text(table, node->value);
-    render_text(table, node->why);
-    render_uuid(table, node->person);
-    return 0;
-}
-
-static int show_link(void *context, const struct reader_link *link)
-{
-    struct shown *shown = context;
-    bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
-    render_text(shown->table, link->rotation ? STR("rotation")
-                              : weaker       ? STR("stronger")
-                                             : STR("weaker"));
-    int r = reader_node(
-        shown->reader, weaker ? link->stronger : link->weaker, show_other, shown->table);
-    if (r < 0)
-        return r;
-    for (int i = 0; r == READER_ABSENT && i < 4; i++)
-        render_nothing(shown->table);
-    if (link->rotation)
-        render_nothing(shown->table);
-    else
-        render_integer(shown->table, link->events);
-    render_time(shown->table, link->first_at);
-    render_time(shown->table, link->last_at);
-    render_text(shown->table, link->parted ? STR("parted") : STR("stands"));
-    return 0;
-}
-
-static int show_self(void *context, const struct reader_node *node)
-{
-    const struct verb_call *call = context;
-    char person[2 * KEY_SIZE + 1] = "", own[2 * KEY_SIZE + 1] = "";
-    hex_encode(node->person, KEY_SIZE, person);
-    hex_encode(node->own, KEY_SIZE, own);
-    if (!call->json)
-        (void)printf("%.*s:%.*s\n  person %s (%.*s)\n  by itself %s\n\n", (int)node->namespace.size,
-            node->namespace.data, (int)node->value.size, node->value.data, person,
-            (int)node->why.size, node->why.data, own);
-    return 0;
-}
-
-static int show(struct verb_call *call, struct reader *reader, const uint8_t node[KEY_SIZE])
-{
-    static const struct render_column columns[] = {
-        {"side", "side", RENDER_LEFT, 0},
-        {"namespace", "namespace", RENDER_LEFT, 0},
-        {"value", "value", RENDER_LEFT, 40},
-        {"why", "why", RENDER_LEFT, 0},
-        {"person", "person", RENDER_LEFT, 0},
-        {"events", "events together", RENDER_RIGHT, 0},
-        {"first_at", "first", RENDER_LEFT, 0},
-        {"last_at", "last", RENDER_LEFT, 0},
-        {"link", "link", RENDER_LEFT, 0},
-    };
-    struct shown shown = {.reader = reader, .self = node};
-    int r = reader_node(reader, node, show_self, call);
-    if (r == READER_ABSENT) {
-        (void)fprintf(stderr, "tabiji identity: nobody is known by \"%s\"\n", call->arguments[1]);
-        return EXIT_NOT_FOUND;
-    }
-    if (r == 0)
-        r = render_new(&shown.table, columns, sizeof columns / sizeof *columns);
-    if (r == 0)
-        r = reader_links(reader, node, show_link, &shown);
-    if (r == 0)
-        r = render_write(shown.table, call->json, stdout);
-    render_free(&shown.table);
-    return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;
-}
-
-static int run_show(struct verb_call *call)
-{
-    struct settings settings;
-    struct identifier identifier;
-    uint8_t node[KEY_SIZE];
-    CLEANUP(reader_close) struct reader *reader = NULL;
-    if (call->arguments_count != 2)
-        return verb_usage(call, "show needs one identifier, namespace:value");
-    int r = settings_open(&settings, call->config);
-    if (r == 0)
-        r = say_identifier(&settings, str_of(call->arguments[1]), &identifier);
-    if (r == 0)
-        r = reader_node_id(settings.door.identifiers.namespaces, &identifier, node);
-    if (r < 0)
-        r = verb_fail(call, r, "%s", call->arguments[1]);
-    else
-        r = tables_open(call, &settings, &reader);
-    if (r == 0)
-        r = show(call, reader, node);
-    settings_close(&settings);
-    return r;
-}
-
 static int run(struct verb_call *call)
 {
     const char *what = call->arguments[0];
     if (strcmp(what, "solve") == 0)
         return run_solve(call);
     if (strcmp(what, "show") == 0)
-        return run_show(call);
+        return identity_show(call);
     if (strcmp(what, "preview-unlink") == 0 || strcmp(what, "preview-link") == 0)
         return preview_run(call, strcmp(what, "preview-link") == 0);
     return verb_usage(call, "knows show, solve, preview-link and preview-unlink, not \"%s\"", what);
@@ -203,10 +95,13 @@ static const struct verb_option options[] = {
 const struct verb verb_identity = {
     .name = "identity",
     .summary = "who an identifier is, who is whom in a file, what linking would change",
-    .arguments = "show ID | solve FILE | preview-link A B | preview-unlink A B",
+    .arguments = "show ID|PERSON | solve FILE | preview-link A B | preview-unlink A B",
     .detail =
-        "show prints whose an identifier is, why, and what it was seen with: how often, first and "
-        "last.\n"
+        "show prints whose an identifier (namespace:value) is, why, its root, and what it was seen "
+        "with: how often,\n"
+        "first and last; of a person's id (old ones resolve) its identifiers. --json: "
+        "{\"identifier\", \"links\"}, or\n"
+        "{\"person\", \"asked\", \"identifiers\"}.\n"
         "solve reads lines {\"id\": TEXT, \"time\": INTEGER, \"ids\": [[NAMESPACE, VALUE], ...]} "
         "and prints the root of\n"
         "every identifier, found by the pipeline's own reducers: what would identity say about my "

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 
 #include "deploy/render.h"
+#include "deploy/uuid.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
-
-#define UUID_SIZE 36
 
 struct matches {
     struct settings *settings;
@@ -94,22 +93,6 @@ static int look_up_one(struct matches *matches, struct str namespace, struct str
     return look_up_with(matches, &config, namespace, value);
 }
 
-static bool read_uuid(struct str text, uint8_t person[KEY_SIZE])
-{
-    char hex[2 * KEY_SIZE];
-    size_t used = 0;
-    if (text.size != UUID_SIZE)
-        return false;
-    for (size_t i = 0; i < text.size; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash != (text.data[i] == '-'))
-            return false;
-        if (!dash)
-            hex[used++] = text.data[i];
-    }
-    return hex_decode(str_make(hex, used), person, KEY_SIZE);
-}
-
 static int keep_person(void *context, const struct reader_person *person)
 {
     struct lookup_match *match = context;
@@ -126,15 +109,16 @@ int lookup_persons(struct settings *settings, struct reader *reader, struct str 
     const struct namespace_table *table = settings->door.identifiers.namespaces;
     *count = 0;
     struct lookup_match direct = {.namespace = STR("person"), .why = STR("self")};
-    if (read_uuid(spelling, direct.person)) {
+    if (uuid_read(spelling, direct.person)) {
         int r = reader_alias(reader, direct.person, direct.person); /* an old id */
         if (r >= 0)
             r = reader_get_person(reader, direct.person, keep_person, &direct);
         direct.value = spelling;
         matches[0] = direct;
         *count = r == 0;
-        return r < 0 ? r : 0;
-    }
+        if (r <= 0)
+            return r;
+    } /* else it may be the value of an identifier */
     const char *colon = memchr(spelling.data, ':', spelling.size);
     if (colon) {
         struct str name = str_make(spelling.data, (size_t)(colon - spelling.data));

@@ -20,9 +20,10 @@ struct lookup_match {
 };
 
 /*
- * Reads "namespace:value", a person's UUID, or a bare value, which is tried in every namespace. The
- * value is normalised and made a pseudonym as at the door. *count 0: nobody has it. Errors:
- * ERR_NAMESPACE and ERR_VALUE for a spelling that can be no identifier, those of the reader.
+ * Reads "namespace:value", a person's UUID (with or without dashes), or a bare value, which is
+ * tried in every namespace. The value is normalised and made a pseudonym as at the door. *count 0:
+ * nobody has it. Errors: ERR_NAMESPACE and ERR_VALUE for a spelling that can be no identifier,
+ * those of the reader.
  */
 MUST_CHECK int lookup_persons(struct settings *settings, struct reader *reader, struct str spelling,
     struct lookup_match matches[LOOKUP_PERSONS_MAX], size_t *count);

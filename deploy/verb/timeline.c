@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "deploy/uuid.h"
 #include "deploy/verb/lookup.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
@@ -31,12 +32,11 @@ static int several(const struct lookup_match *matches, size_t count)
     (void)fprintf(
         stderr, "tabiji timeline: that is an identifier of several persons; name one of them:\n");
     for (size_t i = 0; i < count; i++) {
-        char hex[2 * KEY_SIZE];
-        hex_encode(matches[i].person, KEY_SIZE, hex);
-        (void)fprintf(stderr, "  %.8s-%.4s-%.4s-%.4s-%.12s  %.*s:%.*s (%.*s)\n", hex, hex + 8,
-            hex + 12, hex + 16, hex + 20, (int)matches[i].namespace.size, matches[i].namespace.data,
-            (int)matches[i].value.size, matches[i].value.data, (int)matches[i].why.size,
-            matches[i].why.data);
+        char uuid[UUID_TEXT_SIZE];
+        uuid_write(matches[i].person, uuid);
+        (void)fprintf(stderr, "  %s  %.*s:%.*s (%.*s)\n", uuid, (int)matches[i].namespace.size,
+            matches[i].namespace.data, (int)matches[i].value.size, matches[i].value.data,
+            (int)matches[i].why.size, matches[i].why.data);
     }
     return EXIT_USAGE;
 }

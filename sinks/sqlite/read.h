@@ -105,6 +105,11 @@ MUST_CHECK int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
 MUST_CHECK int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_SIZE],
     uint8_t out[READER_PSEUDONYMS_MAX][KEY_SIZE], size_t *count);
 
+/* Distinct identifiers of each rank that events show beside the node, under whatever pseudonyms of
+ * both; what only a word says is not counted. counts has room for NAMESPACES_MAX. */
+MUST_CHECK int reader_neighbours(
+    struct reader *reader, const uint8_t node[KEY_SIZE], int64_t *counts);
+
 /* 0 when some event shows both, under whatever pseudonyms, else READER_ABSENT. Errors:
  * ERR_NAMESPACE. */
 MUST_CHECK int reader_linked(struct reader *reader, const struct namespace_table *namespaces,

@@ -88,28 +88,59 @@ int reader_alias(struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t p
 #define WORD                                                                                       \
     "coalesce(e.detail ->> '$.evidence.authority', 0) AS authority, e.occurred_at AS said_at, "    \
     "e.event_key AS said_by "
+/* Each end under all its pseudonyms: ?1 to ?8, ?9 to ?16 (READER_PSEUDONYMS_MAX). */
+#define WEAKER "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+#define STRONGER "(?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) "
 #define PARTED_SQL                                                                                 \
     "SELECT word FROM (SELECT -1 AS word, " WORD                                                   \
     "FROM identifier AS w, identifier AS s, event AS e "                                           \
-    "WHERE w.node = ?1 AND s.node = ?2 AND e.evidence < 0 AND " OF_THE_PAIR                        \
+    "WHERE w.node IN " WEAKER "AND s.node IN " STRONGER "AND e.evidence < 0 AND " OF_THE_PAIR      \
     "UNION ALL SELECT 1 AS word, " WORD "FROM identifier AS w, identifier AS s, "                  \
     "event_link AS l JOIN event AS e ON e.event_key = l.event_key "                                \
-    "WHERE w.node = ?1 AND s.node = ?2 AND l.weaker = ?1 AND l.stronger = ?2 "                     \
-    "AND e.evidence > 0 "                                                                          \
+    "WHERE w.node IN " WEAKER "AND s.node IN " STRONGER "AND l.weaker IN " WEAKER                  \
+    "AND l.stronger IN " STRONGER "AND e.evidence > 0 "                                            \
     "AND " OF_THE_PAIR ") ORDER BY authority DESC, said_at DESC, said_by DESC LIMIT 1"
 
-static int read_parted(sqlite3_stmt *select, const uint8_t weaker[KEY_SIZE],
-    const uint8_t stronger[KEY_SIZE], bool *out)
+/* A node under all its pseudonyms. */
+struct pseudonyms {
+    uint8_t nodes[READER_PSEUDONYMS_MAX][KEY_SIZE];
+    size_t count;
+};
+
+static void bind_pseudonyms(sqlite3_stmt *select, int first, const struct pseudonyms *pseudonyms)
 {
-    bind_blob(select, 1, str_make(weaker, KEY_SIZE));
-    bind_blob(select, 2, str_make(stronger, KEY_SIZE));
-    int code = sqlite3_step(select);
-    *out = code == SQLITE_ROW && sqlite3_column_int(select, 0) < 0;
-    sqlite3_reset(select);
+    for (size_t i = 0; i < READER_PSEUDONYMS_MAX; i++) {
+        if (i < pseudonyms->count)
+            bind_blob(select, first + (int)i, str_make(pseudonyms->nodes[i], KEY_SIZE));
+        else
+            sqlite3_bind_null(select, first + (int)i);
+    }
+}
+
+/* Links of one node as they are given. */
+struct linking {
+    struct reader *reader;
+    struct pseudonyms own;
+    sqlite3_stmt *parted;
+};
+
+static int read_parted(struct linking *linking, const struct reader_link *link, bool *out)
+{
+    bool weaker = memcmp(link->weaker, linking->own.nodes[0], KEY_SIZE) == 0;
+    struct pseudonyms other;
+    int r = reader_pseudonyms(
+        linking->reader, weaker ? link->stronger : link->weaker, other.nodes, &other.count);
+    if (r < 0)
+        return r;
+    bind_pseudonyms(linking->parted, 1, weaker ? &linking->own : &other);
+    bind_pseudonyms(linking->parted, 1 + READER_PSEUDONYMS_MAX, weaker ? &other : &linking->own);
+    int code = sqlite3_step(linking->parted);
+    *out = code == SQLITE_ROW && sqlite3_column_int(linking->parted, 0) < 0;
+    sqlite3_reset(linking->parted);
     return database_error(code);
 }
 
-static int give_link(sqlite3_stmt *select, sqlite3_stmt *parted,
+static int give_link(sqlite3_stmt *select, struct linking *linking,
     int (*found)(void *, const struct reader_link *), void *context)
 {
     struct reader_link link = {
@@ -122,7 +153,7 @@ static int give_link(sqlite3_stmt *select, sqlite3_stmt *parted,
     link.rotation = link.first_id.size == 0;
     if (!copy_key(select, 5, link.weaker) || !copy_key(select, 6, link.stronger))
         return ERR_STATE;
-    int r = read_parted(parted, link.weaker, link.stronger, &link.parted);
+    int r = read_parted(linking, &link, &link.parted);
     return r < 0 ? r : found(context, &link);
 }
 
@@ -133,8 +164,10 @@ int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
         "SELECT " LINK_COLUMNS "FROM event_link AS l WHERE l.weaker = ?1 GROUP BY l.stronger",
         "SELECT " LINK_COLUMNS "FROM event_link AS l WHERE l.stronger = ?1 GROUP BY l.weaker",
     };
-    sqlite3_stmt *parted = NULL;
-    int r = database_prepare(reader->db, PARTED_SQL, &parted);
+    struct linking linking = {.reader = reader};
+    int r = reader_pseudonyms(reader, node, linking.own.nodes, &linking.own.count);
+    if (r == 0)
+        r = database_prepare(reader->db, PARTED_SQL, &linking.parted);
     for (size_t i = 0; r == 0 && i < 2; i++) {
         sqlite3_stmt *select = NULL;
         r = database_prepare(reader->db, questions[i], &select);
@@ -143,12 +176,12 @@ int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],
         bind_blob(select, 1, str_make(node, KEY_SIZE));
         int code;
         while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW)
-            r = give_link(select, parted, found, context);
+            r = give_link(select, &linking, found, context);
         if (r == 0)
             r = database_error(code);
         sqlite3_finalize(select);
     }
-    sqlite3_finalize(parted);
+    sqlite3_finalize(linking.parted);
     return r;
 }
 
@@ -191,10 +224,12 @@ int reader_candidates(struct reader *reader, const uint8_t node[KEY_SIZE], int64
     return r;
 }
 
-/* In a row of a rotation the newer pseudonym stands where the event's key does. */
+/* In a row of a rotation the newer pseudonym stands where the event's key does. Nothing else has
+ * pseudonyms, and most nodes need not be searched for them. */
 #define PSEUDONYMS_SQL                                                                             \
     "SELECT iif(weaker = ?1, stronger, weaker) FROM event_link "                                   \
-    "WHERE (weaker = ?1 OR stronger = ?1) AND event_key IN (weaker, stronger)"
+    "WHERE (weaker = ?1 OR stronger = ?1) AND event_key IN (weaker, stronger) AND EXISTS "         \
+    "(SELECT 1 FROM identifier WHERE node = ?1 AND namespace IN ('email', 'phone'))"
 
 int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_SIZE],
     uint8_t out[READER_PSEUDONYMS_MAX][KEY_SIZE], size_t *count)
@@ -219,6 +254,47 @@ int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_SIZE],
     }
     sqlite3_finalize(select);
     return r;
+}
+
+/* Neighbours of the node under its pseudonyms (?1 to ?8), by an event's own identifiers; each under
+ * the lower of two pseudonyms of one value. An event with a word counts when its identifiers name
+ * both. */
+#define NEIGHBOURS_SQL                                                                             \
+    "WITH shown (other, own, event_key) AS ("                                                      \
+    "SELECT stronger, weaker, event_key FROM event_link WHERE weaker IN " WEAKER                   \
+    "UNION ALL SELECT weaker, stronger, event_key FROM event_link WHERE stronger IN " WEAKER       \
+    "), neighbour (node) AS (SELECT DISTINCT s.other FROM shown AS s "                             \
+    "WHERE s.event_key NOT IN (s.other, s.own) AND NOT EXISTS (SELECT 1 FROM event AS e, "         \
+    "identifier AS o, identifier AS x WHERE e.event_key = s.event_key "                            \
+    "AND instr(e.detail, '\"evidence\":') > 0 AND o.node = s.own AND x.node = s.other "            \
+    "AND NOT (instr(e.identifiers, json_quote(o.value)) > 0 "                                      \
+    "AND instr(e.identifiers, json_quote(x.value)) > 0))) "                                        \
+    "SELECT substr(node, 1, 1), count(*) FROM (SELECT DISTINCT min(n.node, coalesce((SELECT "      \
+    "min(iif(r.weaker = n.node, r.stronger, r.weaker)) FROM event_link AS r "                      \
+    "WHERE (r.weaker = n.node OR r.stronger = n.node) AND r.event_key IN (r.weaker, r.stronger) "  \
+    "AND i.namespace IN ('email', 'phone')), n.node)) AS node "                                    \
+    "FROM neighbour AS n LEFT JOIN identifier AS i ON i.node = n.node) GROUP BY 1"
+
+int reader_neighbours(struct reader *reader, const uint8_t node[KEY_SIZE], int64_t *counts)
+{
+    struct pseudonyms own;
+    sqlite3_stmt *select = NULL;
+    memset(counts, 0, NAMESPACES_MAX * sizeof *counts);
+    int r = reader_pseudonyms(reader, node, own.nodes, &own.count);
+    if (r == 0)
+        r = database_prepare(reader->db, NEIGHBOURS_SQL, &select);
+    if (r < 0)
+        return r;
+    bind_pseudonyms(select, 1, &own);
+    int code;
+    while ((code = sqlite3_step(select)) == SQLITE_ROW) {
+        struct str class = column_text(select, 0);
+        size_t rank = class.size ? (uint8_t) class.data[0] / 2 : NAMESPACES_MAX;
+        if (rank < NAMESPACES_MAX)
+            counts[rank] += sqlite3_column_int64(select, 1);
+    }
+    sqlite3_finalize(select);
+    return database_error(code);
 }
 
 /* Whether a link leads to one of several nodes. */

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+import uuid
 
 from harness import PROGRAM, ROOT, Workspace
 
@@ -65,7 +66,7 @@ def digest(data):
 def explains(data):
     out = run("explain", "--data", data, "cookie:c-hana", "login:u-hana").stdout
     assert "one person, by these links" in out and out.index("c-hana") < out.index("email") < out.index("u-hana"), out
-    way = json.loads(run("explain", "--json", "--data", data, "cookie:c-hana", "email:HANA@example.jp").stdout)
+    way = json.loads(run("explain", "--json", "--data", data, "cookie:c-hana", "email:HANA@example.jp").stdout)["chain"]
     assert [w["namespace"] for w in way] == ["cookie", "email"] and way[1]["events"] == 1 and way[1]["first_event"] == "e2", way
     out = run("explain", "--data", data, "login:u-hana", "login:u-ken").stdout
     assert "not one person" in out and "c-tablet is shared" in out, out
@@ -79,11 +80,84 @@ def explains(data):
     assert rows(data, "SELECT events, first_at < last_at FROM identity_link WHERE weaker_value = 'c-tablet'") == [(1, 0), (1, 0)]
 
 
+def told(data, a, b, code=0):
+    """explain --json: one shape, whatever the answer."""
+    found = json.loads(run("explain", "--json", "--data", data, a, b, code=code).stdout)
+    assert list(found) == ["same_person", "verdict", "a", "b", "chain", "reasons"], found
+    for end, spelling in ((found["a"], a), (found["b"], b)):
+        assert list(end) == ["spelling", "namespace", "value", "why", "person"] and end["spelling"] == spelling, found
+    assert found["same_person"] == (found["verdict"] == "same_person") == (found["a"]["person"] == found["b"]["person"] is not None), found
+    return found
+
+
+def verdicts(space):
+    """Every verdict that there is, in JSON and in words; a generic one with its counts and limit."""
+    data = space.path / "verdicts"
+    phone = "090-1234-5678"
+    load(data, EVENTS + [event(20 + n, "14:00", login=f"u-{n}", phone=phone) for n in range(7)] + [
+        event(30, "14:10", phone=phone, cookie="c-caller"), event(31, "15:00", login="u-1", loyalty="card-1"),
+        event(32, "15:10", login="u-1", loyalty="card-2")] + [event(40 + n, "16:00", order="o-1", cookie=f"c-{n}") for n in range(3)])
+    same = told(data, "cookie:c-hana", "login:u-hana")
+    assert same["verdict"] == "same_person" and same["reasons"] == [] and len(same["chain"]) == 3, same
+    generic = told(data, "login:u-1", "login:u-2")
+    assert generic["verdict"] == "generic" and [step["namespace"] for step in generic["chain"]] == ["login", "phone", "login"], generic
+    reason, = generic["reasons"]
+    assert reason["namespace"] == "phone" and reason["exceeded"] == [
+        {"namespace": "login", "count": 7, "limit": 5, "setting": "identity.generic_up"}], reason
+    assert "seen with 7 of login, more than 5 (identity.generic_up)" in run("explain", "--data", data, "login:u-1", "login:u-2").stdout
+    order, = told(data, "cookie:c-0", "cookie:c-1")["reasons"]
+    assert order["exceeded"] == [{"namespace": "cookie", "count": 3, "limit": 2, "setting": "identity.generic_up"}], order
+    # A word shows two identifiers, but is not counted: the eighth login is none of those that made the phone generic.
+    run("link", "--data", data, "--reason", "x", "login:u-hana", f"phone:{phone}")
+    assert told(data, "login:u-1", "login:u-2")["reasons"][0]["exceeded"][0]["count"] == 7
+    assert told(data, "login:u-hana", "login:u-ken")["verdict"] == "shared"
+    assert told(data, "cookie:c-alone", "login:u-ken")["verdict"] == "no_path"
+    card, = [value for value, in rows(data, "SELECT value FROM identifier WHERE namespace = 'loyalty' AND why = 'rejected'")]
+    rejected = told(data, f"loyalty:{card}", "login:u-1")
+    assert rejected["verdict"] == "rejected" and rejected["reasons"][0]["value"] == card, rejected
+    run("unlink", "--data", data, "--reason", "x", "cookie:c-hana", "email:hana@example.jp")
+    unlinked = told(data, "cookie:c-hana", "email:hana@example.jp")
+    assert unlinked["verdict"] == "unlinked" and unlinked["reasons"][0]["other"]["namespace"] == "email", unlinked
+    unknown = told(data, "cookie:c-alone", "login:u-none", code=4)
+    assert unknown["verdict"] == "unknown" and unknown["a"]["person"] and unknown["b"]["person"] is None, unknown
+    for value, kind in (("cookie:null", "blocked"), ("phone:0120-444-444", "service_number"), ("email:no address", "malformed")):
+        blocked = told(data, value, "login:u-ken", code=4)
+        assert blocked["verdict"] == "blocked" and [r["kind"] for r in blocked["reasons"]] == [kind], blocked
+
+
+def shown(data):
+    """identity show: of an identifier its person, root and why; of a person its identifiers, by any form of its id, old ones too."""
+    person = str(uuid.UUID(hex=person_of(data, "login", "u-hana")))
+    found = json.loads(run("identity", "show", "--json", "--data", data, "cookie:c-hana").stdout)
+    assert list(found) == ["identifier", "links"], found
+    own = found["identifier"]
+    alias = str(uuid.UUID(hex=rows(data, "SELECT hex(alias) FROM person_alias WHERE value = 'c-hana'")[0][0]))
+    assert own == {"namespace": "cookie", "value": "c-hana", "why": "claim", "person": person, "own": alias,
+                   "root": {"namespace": "login", "value": "u-hana"}, "exceeded": []}, own
+    assert [link["namespace"] for link in found["links"]] == ["email"], found
+    text = run("identity", "show", "--data", data, "cookie:c-hana").stdout
+    assert f"person {person} (claim)" in text and "root login:u-hana" in text and f"by itself {alias}" in text, text
+    wanted = json.loads(run("identity", "show", "--json", "--data", data, person).stdout)
+    assert wanted["person"] == wanted["asked"] == person
+    assert [i["value"] for i in wanted["identifiers"] if i["namespace"] == "login"] == ["u-hana"], wanted
+    for form in (person.replace("-", ""), person.upper(), alias):
+        again = json.loads(run("identity", "show", "--json", "--data", data, form).stdout)
+        assert again["person"] == person and again["identifiers"] == wanted["identifiers"], again
+        assert json.loads(run("lookup", "--json", "--data", data, form).stdout)[0]["person"] == person
+    assert f"once {alias}" in run("identity", "show", "--data", data, alias).stdout
+    run("identity", "show", "--data", data, "0" * 32, code=4)
+    told_how = run("explain", "--data", data, person, "login:u-hana", code=2).stderr
+    assert "is a person's id" in told_how and "tabiji identity show" in told_how, told_how
+    run("identity", "show", "--data", data, "zzz:1", code=2)
+    run("identity", "show", "--data", data, "no colon", code=2)
+    run("identity", "show", "--data", data, "cookie:null", code=4)
+
+
 def old_ids_resolve(data):
     alias, person = rows(data, "SELECT hex(alias), hex(person) FROM person_alias WHERE value = 'c-hana'")[0]
-    uuid = "-".join([alias[:8], alias[8:12], alias[12:16], alias[16:20], alias[20:]]).lower()
-    found = json.loads(run("lookup", "--json", "--data", data, uuid).stdout)
-    assert found and found[0]["person"].replace("-", "").upper() == person, (uuid, found)
+    old = str(uuid.UUID(hex=alias))
+    found = json.loads(run("lookup", "--json", "--data", data, old).stdout)
+    assert found and found[0]["person"] == str(uuid.UUID(hex=person)), (old, found)
     chained = rows(data, "SELECT count(*) FROM person_alias AS a JOIN person_alias AS b ON b.alias = a.person")
     assert chained == [(0,)], "an alias resolves in one step"
 
@@ -183,6 +257,8 @@ def main():
         data = space.path / "data"
         load(data, EVENTS)
         explains(data)
+        shown(data)
+        verdicts(space)
         old_ids_resolve(data)
         words(data)
         erased(space)

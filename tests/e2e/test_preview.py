@@ -129,7 +129,7 @@ def explained(space):
                 event(3, "10:02", login="u-1", email="a@example.jp"), event(4, "10:03", cookie="c-2", login="u-2")])
 
     def way(a, b):
-        return [step["namespace"] for step in json.loads(run("explain", "--json", "--data", data, a, b).stdout)]
+        return [step["namespace"] for step in json.loads(run("explain", "--json", "--data", data, a, b).stdout)["chain"]]
     assert way("cookie:c-1", "login:u-1") == ["cookie", "login"]
     run("unlink", "--data", data, "--reason", "a shared tablet", "login:u-1", "cookie:c-1")
     assert way("cookie:c-1", "login:u-1") == ["cookie", "email", "login"], "still one, by another way"

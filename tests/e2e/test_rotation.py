@@ -132,7 +132,7 @@ def asked(shop, plain):
         assert shop.lookup(spelling)[0]["person"] == plain.lookup(spelling)[0]["person"], spelling
     timeline = shop.tell("timeline", f"email:{HANA}").stdout
     assert "09:20:00" in timeline and "09:41:00" in timeline, timeline  # events of both keys
-    way = json.loads(shop.tell("explain", "--json", "cookie:c-new", "login:u-hana").stdout)
+    way = json.loads(shop.tell("explain", "--json", "cookie:c-new", "login:u-hana").stdout)["chain"]
     assert [w["namespace"] for w in way] == ["cookie", "email", "email", "login"], way
     assert way[1]["value"].startswith("k2:") and way[2]["value"].startswith("k1:"), way
     assert way[2]["first_event"] == "key rotation" and way[2]["events"] is None and way[1]["why"] == "rotated", way
@@ -145,6 +145,11 @@ def asked(shop, plain):
     assert "same identifier" in shop.tell("link", "--reason", "x", f"email:{KEN}", "email:KEN@EXAMPLE.JP", code=2).stderr
     shop.tell("unlink", "--reason", "not his", f"email:{KEN}", "login:u-ken")
     assert shop.persons()["e24"] != person and shop.persons()["e42"] == shop.persons()["e24"]
+    # The word bears the new pseudonym, the events that it parts the old one.
+    parted = json.loads(shop.tell("explain", "--json", f"email:{KEN}", "login:u-ken").stdout)
+    assert (parted["same_person"], parted["verdict"]) == (False, "unlinked"), parted
+    assert "were unlinked by an operator" in shop.tell("explain", f"email:{KEN}", "login:u-ken").stdout
+    assert "parted" in shop.tell("identity", "show", "login:u-ken").stdout
     shop.tell("link", "--reason", "his", f"email:{KEN}", "login:u-ken")
     assert shop.persons()["e24"] == person
 

@@ -1,0 +1,58 @@
+/* The counts come from the tables: reducers stop to count one behind the limit. */
+#include "deploy/verb/generic.h"
+
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+int generic_excesses(const struct settings *settings, struct reader *reader,
+    const uint8_t node[KEY_SIZE], struct generic_excess *out, size_t *count)
+{
+    const struct namespace_table *table = settings->door.identifiers.namespaces;
+    size_t own = node[0] / 2; /* rank; source: namespace.h */
+    int64_t counts[NAMESPACES_MAX];
+    int r = reader_neighbours(reader, node, counts);
+    *count = 0;
+    for (size_t i = 0; r == 0 && own < table->count && i < table->count; i++) {
+        const struct namespace_rule *rule = &table->rules[own];
+        int64_t limit = i < own ? rule->generic_up_max : rule->generic_down_max;
+        if (i == own || limit == 0 || counts[i] <= limit)
+            continue;
+        out[(*count)++] = (struct generic_excess){
+            .namespace = table->rules[i].name, .count = counts[i], .limit = limit, .up = i < own};
+    }
+    return r;
+}
+
+static const char *setting_of(const struct generic_excess *excess)
+{
+    return excess->up ? "identity.generic_up" : "identity.generic_down";
+}
+
+int generic_text(const struct generic_excess *excesses, size_t count, struct buf *out)
+{
+    int r = 0;
+    if (count == 0)
+        return buf_append_str(
+            out, STR("what it was seen with is erased, but once generic it stays so"));
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = buf_appendf(out, "%s%lld of %.*s, more than %lld (%s)",
+            i ? " and " : "it was seen with ", (long long)excesses[i].count,
+            (int)excesses[i].namespace.size, excesses[i].namespace.data,
+            (long long)excesses[i].limit, setting_of(&excesses[i]));
+    return r;
+}
+
+int generic_json(const struct generic_excess *excesses, size_t count, struct buf *out)
+{
+    int r = buf_append(out, "[", 1);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = buf_append_str(out, i ? STR(",{\"namespace\":") : STR("{\"namespace\":"));
+        if (r == 0)
+            r = json_write_text(out, excesses[i].namespace);
+        if (r == 0)
+            r = buf_appendf(out, ",\"count\":%lld,\"limit\":%lld,\"setting\":\"%s\"}",
+                (long long)excesses[i].count, (long long)excesses[i].limit,
+                setting_of(&excesses[i]));
+    }
+    return r == 0 ? buf_append(out, "]", 1) : r;
+}

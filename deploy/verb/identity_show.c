@@ -1,0 +1,301 @@
+/* One identifier with its links, or one person with its identifiers. */
+#include "deploy/verb/identity_show.h"
+
+#include <stdio.h>
+
+#include "deploy/render.h"
+#include "deploy/say.h"
+#include "deploy/uuid.h"
+#include "deploy/verb/generic.h"
+#include "deploy/verb/tables.h"
+#include "schemas/error.h"
+#include "schemas/json.h"
+
+/* ---- an identifier ---- */
+
+/* The identifier that is asked about; text lives in the settings' arena. */
+struct self {
+    struct arena *arena;
+    struct str namespace, value, why;
+    uint8_t person[KEY_SIZE], own[KEY_SIZE], root[KEY_SIZE];
+};
+
+static int keep_self(void *context, const struct reader_node *node)
+{
+    struct self *self = context;
+    memcpy(self->person, node->person, KEY_SIZE);
+    memcpy(self->own, node->own, KEY_SIZE);
+    memcpy(self->root, node->root, KEY_SIZE);
+    int r = arena_dup(self->arena, node->namespace, &self->namespace);
+    if (r == 0)
+        r = arena_dup(self->arena, node->value, &self->value);
+    return r < 0 ? r : arena_dup(self->arena, node->why, &self->why);
+}
+
+struct shown {
+    struct reader *reader;
+    struct render_table *table;
+    const uint8_t *self;
+};
+
+static int show_other(void *context, const struct reader_node *node)
+{
+    struct render_table *table = context;
+    render_text(table, node->namespace);
+    render_text(table, node->value);
+    render_text(table, node->why);
+    render_uuid(table, node->person);
+    return 0;
+}
+
+static int show_link(void *context, const struct reader_link *link)
+{
+    struct shown *shown = context;
+    bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
+    render_text(shown->table, link->rotation ? STR("rotation")
+                              : weaker       ? STR("stronger")
+                                             : STR("weaker"));
+    int r = reader_node(
+        shown->reader, weaker ? link->stronger : link->weaker, show_other, shown->table);
+    if (r < 0)
+        return r;
+    for (int i = 0; r == READER_ABSENT && i < 4; i++)
+        render_nothing(shown->table);
+    if (link->rotation)
+        render_nothing(shown->table);
+    else
+        render_integer(shown->table, link->events);
+    render_time(shown->table, link->first_at);
+    render_time(shown->table, link->last_at);
+    render_text(shown->table, link->parted ? STR("parted") : STR("stands"));
+    return 0;
+}
+
+static int read_links(
+    struct reader *reader, const uint8_t node[KEY_SIZE], struct render_table **out)
+{
+    static const struct render_column columns[] = {
+        {"side", "side", RENDER_LEFT, 0},
+        {"namespace", "namespace", RENDER_LEFT, 0},
+        {"value", "value", RENDER_LEFT, 40},
+        {"why", "why", RENDER_LEFT, 0},
+        {"person", "person", RENDER_LEFT, 0},
+        {"events", "events together", RENDER_RIGHT, 0},
+        {"first_at", "first", RENDER_LEFT, 0},
+        {"last_at", "last", RENDER_LEFT, 0},
+        {"link", "link", RENDER_LEFT, 0},
+    };
+    struct shown shown = {.reader = reader, .self = node};
+    int r = render_new(out, columns, sizeof columns / sizeof *columns);
+    shown.table = *out;
+    return r < 0 ? r : reader_links(reader, node, show_link, &shown);
+}
+
+/* What both forms say. */
+struct facts {
+    struct self self;
+    struct self root;
+    bool has_root; /* false: the root is a set, or nothing shows it any more */
+    struct generic_excess excesses[NAMESPACES_MAX];
+    size_t excesses_count;
+};
+
+static int read_facts(const struct settings *settings, struct reader *reader,
+    const uint8_t node[KEY_SIZE], struct facts *facts)
+{
+    int r = reader_node(reader, node, keep_self, &facts->self);
+    if (r)
+        return r;
+    r = reader_node(reader, facts->self.root, keep_self, &facts->root);
+    facts->has_root = r == 0;
+    if (r >= 0 && str_equal(facts->self.why, STR("generic")))
+        r = generic_excesses(settings, reader, node, facts->excesses, &facts->excesses_count);
+    return r < 0 ? r : 0;
+}
+
+static int write_text(const struct facts *facts, struct render_table *links)
+{
+    const struct self *self = &facts->self, *root = &facts->root;
+    char person[UUID_TEXT_SIZE], own[UUID_TEXT_SIZE];
+    CLEANUP(buf_free) struct buf generic = {0};
+    int r = 0;
+    uuid_write(self->person, person);
+    uuid_write(self->own, own);
+    if (str_equal(self->why, STR("generic")))
+        r = generic_text(facts->excesses, facts->excesses_count, &generic);
+    if (r < 0)
+        return r;
+    (void)printf("%.*s:%.*s\n  person %s (%.*s%s%.*s)\n", (int)self->namespace.size,
+        self->namespace.data, (int)self->value.size, self->value.data, person, (int)self->why.size,
+        self->why.data, generic.size ? ": " : "", (int)generic.size,
+        generic.size ? generic.data : "");
+    if (facts->has_root)
+        (void)printf("  root %.*s:%.*s\n", (int)root->namespace.size, root->namespace.data,
+            (int)root->value.size, root->value.data);
+    (void)printf("  by itself %s\n\n", own);
+    return render_write(links, false, stdout);
+}
+
+static int append_member(struct buf *out, const char *lead, struct str value)
+{
+    int r = buf_append_str(out, str_of(lead));
+    return r == 0 ? json_write_text(out, value) : r;
+}
+
+static int write_json(const struct facts *facts, struct render_table *links)
+{
+    const struct self *self = &facts->self;
+    char person[UUID_TEXT_SIZE], own[UUID_TEXT_SIZE];
+    CLEANUP(buf_free) struct buf out = {0};
+    uuid_write(self->person, person);
+    uuid_write(self->own, own);
+    int r = append_member(&out, "{\"identifier\":{\"namespace\":", self->namespace);
+    if (r == 0)
+        r = append_member(&out, ",\"value\":", self->value);
+    if (r == 0)
+        r = append_member(&out, ",\"why\":", self->why);
+    if (r == 0)
+        r = buf_appendf(&out, ",\"person\":\"%s\",\"own\":\"%s\",\"root\":", person, own);
+    if (r == 0 && facts->has_root) {
+        r = append_member(&out, "{\"namespace\":", facts->root.namespace);
+        if (r == 0)
+            r = append_member(&out, ",\"value\":", facts->root.value);
+    }
+    if (r == 0)
+        r = buf_append_str(
+            &out, facts->has_root ? STR("},\"exceeded\":") : STR("null,\"exceeded\":"));
+    if (r == 0)
+        r = generic_json(facts->excesses, facts->excesses_count, &out);
+    if (r < 0)
+        return r;
+    (void)printf("%.*s},\"links\":", (int)out.size, out.data);
+    r = render_write(links, true, stdout);
+    (void)printf("}\n");
+    return r;
+}
+
+static int show_node(struct verb_call *call, struct settings *settings, struct reader *reader,
+    const uint8_t node[KEY_SIZE])
+{
+    CLEANUP(render_free) struct render_table *links = NULL;
+    struct facts facts = {.self.arena = &settings->arena, .root.arena = &settings->arena};
+    int r = read_facts(settings, reader, node, &facts);
+    if (r == READER_ABSENT) {
+        (void)fprintf(stderr, "tabiji identity: nobody is known by \"%s\"\n", call->arguments[1]);
+        return EXIT_NOT_FOUND;
+    }
+    if (r == 0)
+        r = read_links(reader, node, &links);
+    if (r == 0)
+        r = call->json ? write_json(&facts, links) : write_text(&facts, links);
+    return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;
+}
+
+/* ---- a person ---- */
+
+struct rows {
+    struct render_table *table;
+    size_t count;
+};
+
+static int add_identifier(void *context, const struct reader_identity *identity)
+{
+    struct rows *rows = context;
+    rows->count++;
+    render_text(rows->table, identity->namespace);
+    render_text(rows->table, identity->value);
+    render_text(rows->table, identity->why);
+    render_integer(rows->table, identity->events);
+    for (int i = 0; i < 2; i++) {
+        int64_t at = i ? identity->last_at : identity->first_at;
+        if (at)
+            render_time(rows->table, at);
+        else
+            render_nothing(rows->table);
+    }
+    return 0;
+}
+
+static int write_person(
+    const struct verb_call *call, const uint8_t person[KEY_SIZE], struct render_table *table)
+{
+    char uuid[UUID_TEXT_SIZE], asked[UUID_TEXT_SIZE];
+    uint8_t old[KEY_SIZE];
+    uuid_write(person, uuid);
+    check(uuid_read(str_of(call->arguments[1]), old));
+    uuid_write(old, asked);
+    if (call->json)
+        (void)printf("{\"person\":\"%s\",\"asked\":\"%s\",\"identifiers\":", uuid, asked);
+    else
+        (void)printf("person %s%s%s%s\n\n", uuid, strcmp(uuid, asked) ? " (once " : "",
+            strcmp(uuid, asked) ? asked : "", strcmp(uuid, asked) ? ")" : "");
+    int r = render_write(table, call->json, stdout);
+    if (call->json)
+        (void)printf("}\n");
+    return r;
+}
+
+static int show_person(struct verb_call *call, struct reader *reader, uint8_t person[KEY_SIZE])
+{
+    static const struct render_column columns[] = {
+        {"namespace", "namespace", RENDER_LEFT, 0},
+        {"value", "value", RENDER_LEFT, 48},
+        {"why", "why", RENDER_LEFT, 0},
+        {"events", "events", RENDER_RIGHT, 0},
+        {"first_at", "first", RENDER_LEFT, 0},
+        {"last_at", "last", RENDER_LEFT, 0},
+    };
+    CLEANUP(render_free) struct render_table *table = NULL;
+    struct rows rows = {.count = 0};
+    int r = reader_alias(reader, person, person);
+    if (r >= 0)
+        r = render_new(&table, columns, sizeof columns / sizeof *columns);
+    rows.table = table;
+    if (r == 0)
+        r = reader_identifiers(reader, person, add_identifier, &rows);
+    if (r == 0 && rows.count == 0) {
+        (void)fprintf(stderr, "tabiji identity: there is no person %s\n", call->arguments[1]);
+        return EXIT_NOT_FOUND;
+    }
+    if (r == 0)
+        r = write_person(call, person, table);
+    return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;
+}
+
+/* ---- which of the two ---- */
+
+static int show(struct verb_call *call, struct settings *settings)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    struct str spelling = str_of(call->arguments[1]);
+    struct identifier identifier;
+    uint8_t key[KEY_SIZE];
+    bool person = uuid_read(spelling, key);
+    int r = person ? 0 : say_identifier(settings, spelling, &identifier);
+    if (r == ERR_NO_IDENTIFIER) {
+        (void)fprintf(stderr,
+            "tabiji identity: %s is blocked: values such as this one mean nobody\n",
+            call->arguments[1]);
+        return EXIT_NOT_FOUND;
+    }
+    if (r == 0 && !person)
+        r = reader_node_id(settings->door.identifiers.namespaces, &identifier, key);
+    if (r < 0)
+        return verb_usage(
+            call, "%s: %s (namespace:value, or a person's id)", call->arguments[1], error_text(r));
+    r = tables_open(call, settings, &reader);
+    if (r)
+        return r;
+    return person ? show_person(call, reader, key) : show_node(call, settings, reader, key);
+}
+
+int identity_show(struct verb_call *call)
+{
+    struct settings settings;
+    if (call->arguments_count != 2)
+        return verb_usage(call, "show needs one identifier, namespace:value, or a person's id");
+    int r = settings_open(&settings, call->config);
+    r = r < 0 ? verb_fail(call, r, "configuration") : show(call, &settings);
+    settings_close(&settings);
+    return r;
+}
