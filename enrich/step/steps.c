@@ -8,6 +8,7 @@
 #include "enrich/step/channel.h"
 #include "enrich/step/page.h"
 #include "schemas/error.h"
+#include "schemas/event.h"
 
 _Static_assert(STEPS_WHY_SIZE >= AGENT_WHY_SIZE && STEPS_WHY_SIZE >= CHANNEL_WHY_SIZE &&
                    STEPS_WHY_SIZE >= ADDRESS_WHY_SIZE,
@@ -101,6 +102,13 @@ static int address_step(struct steps *steps, struct touchpoint *event, struct ar
     return r < 0 ? r : address_cut(event->client.address, arena, &event->client.address);
 }
 
+/* What is said of persons, and was done by none: it came by no channel. */
+static bool is_word(const struct touchpoint *event)
+{
+    return (event->has_evidence && event_type_class(event->type) == EVENT_CLASS_IDENTITY) ||
+           str_equal(event->type, STR("erasure_requested"));
+}
+
 int steps_apply(void *context, struct touchpoint *event, struct arena *arena, struct str *channel)
 {
     struct steps *steps = context;
@@ -113,6 +121,6 @@ int steps_apply(void *context, struct touchpoint *event, struct arena *arena, st
     if (r < 0)
         return r;
     channel_facts_of(event, &facts);
-    *channel = channel_of(steps->channels, &facts);
+    *channel = is_word(event) ? STR("") : channel_of(steps->channels, &facts);
     return 0;
 }

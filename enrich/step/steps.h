@@ -30,7 +30,8 @@ MUST_CHECK int steps_open(struct steps **out, const struct steps_config *config,
 void steps_close(struct steps **steps);
 
 /*
- * Completes *event in place and says its channel (valid as long as the steps). What the client said
+ * Completes *event in place and says its channel (valid as long as the steps; empty for what is
+ * said of persons: links, unlinks, aliases, erasures). What the client said
  * stays; its address is cut always. `steps` is a struct steps, as void for identify_config's
  * enrich. New texts live in the arena. Errors: ERR_NO_MEMORY, *event is then half done. Threads:
  * any.

@@ -175,6 +175,11 @@ def words(data):
     assert person_of(data, "cookie", "c-hana") != hana
     run("link", "--data", data, "--reason", "hers", "email:hana@example.jp", "login:u-hana")
     assert person_of(data, "cookie", "c-hana") == hana
+    said = json.loads(run("timeline", "--json", "--data", data, "login:u-hana").stdout) + json.loads(
+        run("timeline", "--json", "--data", data, "email:hana@example.jp").stdout)
+    said = [row for row in said if row["type"].startswith("identity_")]
+    assert said and all((row["channel"], row["touch"]) == ("", "") for row in said), said
+    assert rows(data, "SELECT count(*) FROM touch AS t JOIN event AS e USING (event_key) WHERE e.type LIKE 'identity%'") == [(0,)]
     assert "nothing ever linked" in run("unlink", "--data", data, "--reason", "x", "cookie:c-alone", "login:u-ken", code=4).stderr
     assert "same identifier" in run("link", "--data", data, "--reason", "x", "email:a@b.jp", "email:A@B.jp", code=2).stderr
     assert "--reason" in run("link", "--data", data, "login:a", "login:b", code=2).stderr

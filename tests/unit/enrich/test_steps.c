@@ -77,6 +77,28 @@ static void test_steps_apply_page_view_completed(void **state)
     arena_free(&arena);
 }
 
+static void test_steps_apply_word_about_persons_has_no_channel(void **state)
+{
+    static const char *const words[] = {
+        "identity_linked", "identity_unlinked", "aliased", "erasure_requested"};
+    struct steps *steps = open_steps();
+    struct arena arena = {0};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        struct touchpoint event;
+        struct str channel = STR("?");
+        touchpoint_init(&event);
+        event.type = str_of(words[i]);
+        event.has_evidence = i < 3;
+        assert_int_equal(steps_apply(steps, &event, &arena, &channel), 0);
+        assert_text(channel, "");
+        event.type = STR("signed_in"); /* the same as what a visitor did */
+        assert_int_equal(steps_apply(steps, &event, &arena, &channel), 0);
+        assert_text(channel, "Direct");
+    }
+    steps_close(&steps);
+    arena_free(&arena);
+}
+
 /* The same bytes again, from cold and warm caches, and when applied to its own result. */
 static void test_steps_apply_again_gives_the_same_bytes(void **state)
 {
@@ -238,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_apply_page_view_completed),
+        cmocka_unit_test(test_steps_apply_word_about_persons_has_no_channel),
         cmocka_unit_test(test_steps_apply_again_gives_the_same_bytes),
         cmocka_unit_test(test_steps_apply_client_said_stays),
         cmocka_unit_test(test_steps_apply_bare_event_untouched),
