@@ -92,10 +92,8 @@ static void pause_ms(long ms)
 }
 
 /* One try: 0 and the status, ERR_AGAIN or ERR_IO. */
-static int post_once(struct http_client *client, struct str body, long *status, struct buf *reply)
+static int try_once(struct http_client *client, long *status, struct buf *reply)
 {
-    (void)curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
-    (void)curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, body.data);
     (void)curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, reply);
     CURLcode code = curl_easy_perform(client->curl);
     if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
@@ -107,8 +105,7 @@ static int post_once(struct http_client *client, struct str body, long *status, 
     return *status == 429 || *status >= 500 ? ERR_AGAIN : 0;
 }
 
-int http_client_post(
-    struct http_client *client, struct str body, int attempts, long *status, struct buf *reply)
+static int try_often(struct http_client *client, int attempts, long *status, struct buf *reply)
 {
     size_t before = reply->size;
     if (!reply->size_max)
@@ -117,7 +114,7 @@ int http_client_post(
     int r = ERR_AGAIN;
     for (int i = 0; i < attempts; i++) {
         reply->size = before;
-        r = post_once(client, body, status, reply);
+        r = try_once(client, status, reply);
         if (r != ERR_AGAIN)
             return r;
         if (i + 1 == attempts)
@@ -128,4 +125,19 @@ int http_client_post(
         pause = pause * 2 > PAUSE_MS_MAX ? PAUSE_MS_MAX : pause * 2;
     }
     return r;
+}
+
+int http_client_get(struct http_client *client, int attempts, long *status, struct buf *reply)
+{
+    (void)curl_easy_setopt(client->curl, CURLOPT_HTTPGET, 1L);
+    return try_often(client, attempts, status, reply);
+}
+
+int http_client_post(
+    struct http_client *client, struct str body, int attempts, long *status, struct buf *reply)
+{
+    (void)curl_easy_setopt(client->curl, CURLOPT_POST, 1L);
+    (void)curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
+    (void)curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, body.data);
+    return try_often(client, attempts, status, reply);
 }

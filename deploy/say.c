@@ -154,39 +154,101 @@ static int read_key(const char *path, char key[WRITE_KEY_SIZE_MAX])
     return read ? 0 : ERR_IO;
 }
 
+static int complain(struct verb_call *call, long status, struct str reply)
+{
+    (void)fprintf(stderr, "tabiji %s: the collector answered %ld: %.*s\n", call->verb->name, status,
+        (int)(reply.size < 400 ? reply.size : 400), reply.size ? reply.data : "");
+    return status == 401 || status == 403 ? EXIT_AUTH : EXIT_FAILED;
+}
+
 static int judge(struct verb_call *call, long status, struct str reply)
 {
     if (status == 200 && memmem(reply.data, reply.size, "\"accepted\":1", 12))
         return EXIT_OK;
-    (void)fprintf(stderr, "tabiji %s: the collector answered %ld: %.*s\n", call->verb->name, status,
-        (int)(reply.size < 400 ? reply.size : 400), reply.data);
-    return status == 401 || status == 403 ? EXIT_AUTH : EXIT_FAILED;
+    return complain(call, status, reply);
 }
 
-static int say_http(struct verb_call *call, const char *url, struct str json)
+/* Of --url with the path, by the key of --key-file. Returns 0 or an exit_code. */
+static int open_client(struct verb_call *call, struct str path, struct http_client **out)
 {
     const char *key_file = verb_value(call, "--key-file");
     char key[WRITE_KEY_SIZE_MAX] = "";
     CLEANUP(buf_free) struct buf endpoint = {0};
+    if (key_file && read_key(key_file, key) < 0)
+        return verb_usage(call, "cannot read a write key from %s", key_file);
+    int r =
+        buf_appendf(&endpoint, "%s%.*s%c", verb_value(call, "--url"), (int)path.size, path.data, 0);
+    if (r == 0)
+        r = http_client_new(endpoint.data, key_file ? key : NULL, out);
+    return r < 0 ? verb_fail(call, r, "%s", verb_value(call, "--url")) : 0;
+}
+
+static int say_http(struct verb_call *call, struct str json)
+{
     CLEANUP(buf_free) struct buf reply = {0};
     struct http_client *client = NULL;
     long status = 0;
-    if (key_file && read_key(key_file, key) < 0)
-        return verb_usage(call, "cannot read a write key from %s", key_file);
-    int r = buf_appendf(&endpoint, "%s/v1/events%c", url, 0);
-    if (r == 0)
-        r = http_client_new(endpoint.data, key_file ? key : NULL, &client);
-    if (r == 0)
-        r = http_client_post(client, json, ATTEMPTS, &status, &reply);
+    int r = open_client(call, STR("/v1/events"), &client);
+    if (r)
+        return r;
+    r = http_client_post(client, json, ATTEMPTS, &status, &reply);
     http_client_free(&client);
-    return r < 0 ? verb_fail(call, r, "%s", url) : judge(call, status, buf_str(&reply));
+    return r < 0 ? verb_fail(call, r, "%s", verb_value(call, "--url"))
+                 : judge(call, status, buf_str(&reply));
+}
+
+/* Source: RFC 3986, 2.3. */
+static int append_escaped(struct buf *out, const char *text)
+{
+    int r = 0;
+    for (; r == 0 && *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
+        r = plain ? buf_append(out, text, 1) : buf_appendf(out, "%%%02X", c);
+    }
+    return r;
+}
+
+static bool says(const struct buf *reply, struct str what)
+{
+    return reply->size && memmem(reply->data, reply->size, what.data, what.size);
+}
+
+int say_ask_linked(struct verb_call *call, const char *a, const char *b)
+{
+    CLEANUP(buf_free) struct buf path = {0};
+    CLEANUP(buf_free) struct buf reply = {0};
+    struct http_client *client = NULL;
+    long status = 0;
+    int r = buf_append_str(&path, STR("/v1/lookup?id="));
+    if (r == 0)
+        r = append_escaped(&path, a);
+    if (r == 0)
+        r = buf_append_str(&path, STR("&with="));
+    if (r == 0)
+        r = append_escaped(&path, b);
+    if (r < 0)
+        return verb_fail(call, r, "the question");
+    r = open_client(call, buf_str(&path), &client);
+    if (r)
+        return r;
+    r = http_client_get(client, ATTEMPTS, &status, &reply);
+    http_client_free(&client);
+    if (r < 0)
+        return verb_fail(call, r, "%s", verb_value(call, "--url"));
+    if (status == 200 && says(&reply, STR("\"linked\":true")))
+        return 0;
+    if (status == 404 && says(&reply, STR("\"linked\":false")))
+        return SAY_NEVER;
+    return status == 404 || status == 200 ? SAY_UNANSWERED
+                                          : complain(call, status, buf_str(&reply));
 }
 
 int say_event(struct verb_call *call, struct settings *settings, struct str json)
 {
-    const char *url = verb_value(call, "--url");
-    if (url)
-        return say_http(call, url, json);
+    if (verb_value(call, "--url"))
+        return say_http(call, json);
     if (str_equal(config_text(settings->config, OPTION_STREAM_DRIVER), STR("kafka")))
         return verb_usage(call, "with Kafka the event goes through a collector: give its --url");
     return say_embedded(call, settings, json);

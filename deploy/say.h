@@ -29,6 +29,13 @@ MUST_CHECK int say_identifier_report(struct settings *settings, struct str spell
 MUST_CHECK int say_spelling(struct settings *settings, struct str spelling,
     const struct identifier *identifier, struct identifier *out);
 
+/* Asks the collector of --url, by the key of --key-file, what links the two identifiers as they are
+ * spelled: 0, SAY_NEVER (nothing ever did), SAY_UNANSWERED (it has no tables, or is older); or an
+ * exit_code after saying what is wrong. */
+#define SAY_NEVER (-1)
+#define SAY_UNANSWERED (-2)
+MUST_CHECK int say_ask_linked(struct verb_call *call, const char *a, const char *b);
+
 /* Sends one native JSON event and, in the embedded mode, waits until the tables follow. Says what
  * is wrong itself. Returns an exit_code. */
 int say_event(struct verb_call *call, struct settings *settings, struct str json);

@@ -51,35 +51,70 @@ static int read_ends(struct verb_call *call, struct settings *settings, struct i
     return 0;
 }
 
-/* Whether the two ever stood in one event, or were linked by a word. */
-static int ever_linked(struct verb_call *call, struct settings *settings,
-    const struct identifier ends[2], bool *linked)
+/* Whether the two ever stood in one event, or were linked by a word: 0, or an exit_code after
+ * saying what is wrong. */
+static int look_at_tables(
+    struct verb_call *call, struct settings *settings, const struct identifier ends[2])
 {
     CLEANUP(reader_close) struct reader *reader = NULL;
     int r = tables_open(call, settings, &reader);
     if (r)
         return r;
     r = reader_linked(reader, settings->door.identifiers.namespaces, &ends[0], &ends[1]);
-    *linked = r == 0;
-    return r < 0 ? verb_fail(call, r, "what is linked") : 0;
+    if (r < 0)
+        return verb_fail(call, r, "what is linked");
+    if (r == READER_ABSENT)
+        (void)fprintf(stderr, "tabiji unlink: nothing ever linked %s and %s\n", call->arguments[0],
+            call->arguments[1]);
+    return r == READER_ABSENT ? EXIT_NOT_FOUND : 0;
+}
+
+/* Of a collector that has no tables beside it: those of --data or --database, where they are. */
+static int look_elsewhere(
+    struct verb_call *call, struct settings *settings, const struct identifier ends[2])
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    const char *path = "";
+    int r = settings_database(settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r == 0)
+        return look_at_tables(call, settings, ends);
+    (void)fprintf(stderr,
+        "tabiji unlink: nobody can tell whether anything ever linked %s and %s: the collector %s "
+        "has no tables, and %s is not there\n"
+        "nothing was said: give --database FILE, or --unchecked to say it all the same\n",
+        call->arguments[0], call->arguments[1], verb_value(call, "--url"), path);
+    return EXIT_FAILED;
+}
+
+static int check_linked(
+    struct verb_call *call, struct settings *settings, const struct identifier ends[2])
+{
+    if (verb_switch(call, "--unchecked"))
+        return 0;
+    if (!verb_value(call, "--url"))
+        return look_at_tables(call, settings, ends);
+    int r = say_ask_linked(call, call->arguments[0], call->arguments[1]);
+    if (r == SAY_UNANSWERED)
+        return look_elsewhere(call, settings, ends);
+    if (r != SAY_NEVER)
+        return r;
+    (void)fprintf(stderr, "tabiji unlink: nothing ever linked %s and %s\n", call->arguments[0],
+        call->arguments[1]);
+    return EXIT_NOT_FOUND;
 }
 
 static int say(struct verb_call *call, struct settings *settings, bool link)
 {
     struct identifier ends[2], spelled[2];
     char id[SAY_EVENT_ID_SIZE];
-    bool linked = true;
     CLEANUP(buf_free) struct buf json = {0};
     int r = read_ends(call, settings, ends);
-    if (r == 0 && !link && !verb_value(call, "--url"))
-        r = ever_linked(call, settings, ends, &linked);
+    if (r == 0 && !link)
+        r = check_linked(call, settings, ends);
     if (r)
         return r;
-    if (!linked) {
-        (void)fprintf(stderr, "tabiji unlink: nothing ever linked %s and %s\n", call->arguments[0],
-            call->arguments[1]);
-        return EXIT_NOT_FOUND;
-    }
     r = say_event_id(id);
     for (size_t i = 0; r == 0 && i < 2; i++)
         r = say_spelling(settings, str_of(call->arguments[i]), &ends[i], &spelled[i]);
@@ -106,12 +141,20 @@ static int run(struct verb_call *call)
     return r;
 }
 
-static const struct verb_option options[] = {
-    {"--data", "DIR", "data directory", "data.dir", false},
-    {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
-    {"--reason", "TEXT", "why; kept with the evidence", NULL, false},
-    {"--url", "URL", "a collector, where one runs", NULL, false},
-    {"--key-file", "FILE", "file whose first line is the key of a source with operator = yes", NULL,
+#define COMMON_OPTIONS                                                                             \
+    {"--data", "DIR", "data directory", "data.dir", false},                                        \
+        {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},                          \
+        {"--reason", "TEXT", "why; kept with the evidence", NULL, false},                          \
+        {"--url", "URL", "a collector, where one runs", NULL, false},                              \
+    {                                                                                              \
+        "--key-file", "FILE", "file whose first line is the key of a source with operator = yes",  \
+            NULL, false                                                                            \
+    }
+
+static const struct verb_option options[] = {COMMON_OPTIONS};
+static const struct verb_option unlink_options[] = {
+    COMMON_OPTIONS,
+    {"--unchecked", NULL, "say it though nobody can tell whether anything ever linked them", NULL,
         false},
 };
 
@@ -136,10 +179,12 @@ const struct verb verb_unlink = {
     .arguments = "A B",
     .detail = "A and B are namespace:value. What links the two counts for nothing from now on, "
               "whenever it was seen;\n"
-              "`tabiji link` takes that back. Exit 4 when nothing ever linked them.",
+              "`tabiji link` takes that back. Exit 4 when nothing ever linked them: so "
+              "say the\n"
+              "tables, or with --url the collector, where its process has them (tabiji run).",
     .examples = "  tabiji unlink --data shop --reason 'shared tablet' login:u-1 cookie:c-9",
-    .options = options,
-    .options_count = sizeof options / sizeof *options,
+    .options = unlink_options,
+    .options_count = sizeof unlink_options / sizeof *unlink_options,
     .arguments_min = 2,
     .arguments_max = 2,
     .run = run,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "deploy/render.h"
+#include "deploy/say.h"
 #include "deploy/uuid.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
@@ -364,28 +365,94 @@ static int append_answer(struct settings *settings, struct reader *reader,
     return r;
 }
 
-int lookup_answer(void *context, struct str spelling, struct buf *reply, int *status)
+static int add_link(void *context, const struct reader_link *link)
 {
-    /* Read by all requests, but for the arena: each has its own. */
-    struct settings settings = *(const struct settings *)context;
+    struct render_table *table = context;
+    render_integer(table, link->events);
+    render_time(table, link->first_at);
+    render_time(table, link->last_at);
+    render_text(table, link->parted ? STR("parted") : STR("stands"));
+    return 0;
+}
+
+static int append_links(struct render_table *table, bool linked, struct buf *reply)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return ERR_NO_MEMORY;
+    (void)fprintf(out, "{\"linked\":%s,\"links\":", linked ? "true" : "false");
+    int r = render_write(table, true, out);
+    (void)fputs("}\n", out);
+    if (fclose(out) != 0 && r == 0)
+        r = ERR_NO_MEMORY;
+    if (r == 0)
+        r = buf_append(reply, text, size);
+    free(text);
+    return r;
+}
+
+/* What links the two. */
+static int answer_pair(struct settings *settings, struct reader *reader,
+    const struct collector_question *question, struct buf *reply, int *status)
+{
+    static const struct render_column columns[] = {
+        {"events", "events", RENDER_RIGHT, 0},
+        {"first_at", "first", RENDER_LEFT, 0},
+        {"last_at", "last", RENDER_LEFT, 0},
+        {"link", "link", RENDER_LEFT, 0},
+    };
+    CLEANUP(render_free) struct render_table *table = NULL;
+    struct identifier ends[2];
+    int r = say_identifier(settings, question->id, &ends[0]);
+    if (r == 0)
+        r = say_identifier(settings, question->with, &ends[1]);
+    if (r == 0)
+        r = render_new(&table, columns, sizeof columns / sizeof *columns);
+    if (r < 0)
+        return r;
+    if (reader)
+        r = reader_pair_links(reader, settings->door.identifiers.namespaces, ends, add_link, table);
+    if (r < 0)
+        return r;
+    bool linked = reader && r == 0;
+    *status = linked ? 200 : 404;
+    return append_links(table, linked, reply);
+}
+
+static int answer_persons(struct settings *settings, struct reader *reader,
+    const struct collector_question *question, struct buf *reply, int *status)
+{
     struct lookup_match matches[LOOKUP_PERSONS_MAX];
-    CLEANUP(reader_close) struct reader *reader = NULL;
-    const char *path = "";
     size_t count = 0;
-    settings.arena = (struct arena){0};
-    int r = settings_database(&settings, &path);
-    if (r == 0)
-        r = reader_open(&reader, path);
-    if (r == 0)
-        r = lookup_persons(&settings, reader, spelling, matches, &count);
-    if (r == ERR_NOT_FOUND) /* no tables yet: nobody is known */
-        r = 0;
+    int r = reader ? lookup_persons(settings, reader, question->id, matches, &count) : 0;
     if (r == 0 && count)
-        r = append_answer(&settings, reader, matches, count, reply);
+        r = append_answer(settings, reader, matches, count, reply);
     else if (r == 0)
         r = buf_append_str(reply, STR("{\"candidates\":[],\"identifiers\":[]}\n"));
     if (r == 0)
         *status = count ? 200 : 404;
+    return r;
+}
+
+int lookup_answer(
+    void *context, const struct collector_question *question, struct buf *reply, int *status)
+{
+    /* Read by all requests, but for the arena: each has its own. */
+    struct settings settings = *(const struct settings *)context;
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    const char *path = "";
+    settings.arena = (struct arena){0};
+    int r = settings_database(&settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    if (r == ERR_NOT_FOUND) /* no tables yet: nobody is known */
+        r = 0;
+    if (r == 0 && question->with.size)
+        r = answer_pair(&settings, reader, question, reply, status);
+    else if (r == 0)
+        r = answer_persons(&settings, reader, question, reply, status);
     arena_free(&settings.arena);
     return r;
 }

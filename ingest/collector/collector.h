@@ -16,10 +16,16 @@
 #include "ingest/metrics/metrics.h"
 #include "ingest/stream/stream.h"
 
-/* Says who is meant by a spelling of an identifier: appends JSON to *reply and sets the HTTP
- * status. Errors: ERR_AGAIN, ERR_NO_MEMORY and others, which are answered 503 or as
- * exchange_status() has them. Threads: any. */
-typedef int collector_lookup_fn(void *context, struct str spelling, struct buf *reply, int *status);
+/* A question of GET /v1/lookup. */
+struct collector_question {
+    struct str id;   /* spelling of an identifier: who is meant? Never empty. */
+    struct str with; /* not empty: what links the two? */
+};
+
+/* Answers: appends JSON to *reply and sets the HTTP status. Errors: ERR_AGAIN, ERR_NO_MEMORY and
+ * others, which are answered 503 or as exchange_status() has them. Threads: any. */
+typedef int collector_lookup_fn(
+    void *context, const struct collector_question *question, struct buf *reply, int *status);
 
 /* Borrowed until collector_stop(). Fields as in option.def, [collector]. */
 struct collector_config {

@@ -502,12 +502,15 @@ static int look_up(struct request *request)
         r = exchange_check_rate(exchange, 1, REPLY_NATIVE);
     if (r != 0)
         return r < 0 ? r : 0;
-    struct str spelling =
-        str_of(MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "id"));
-    if (spelling.size == 0)
+    const struct collector_question question = {
+        .id = str_of(MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "id")),
+        .with =
+            str_of(MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "with")),
+    };
+    if (question.id.size == 0)
         r = exchange_fail(exchange, ERR_MISSING_FIELD, STR("?id=phone:090-..."), REPLY_NATIVE);
     else
-        r = config->lookup(config->lookup_context, spelling, &exchange->reply, &exchange->status);
+        r = config->lookup(config->lookup_context, &question, &exchange->reply, &exchange->status);
     return r < 0 ? r : 0;
 }
 

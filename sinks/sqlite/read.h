@@ -110,6 +110,12 @@ MUST_CHECK int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_S
 MUST_CHECK int reader_neighbours(
     struct reader *reader, const uint8_t node[KEY_SIZE], int64_t *counts);
 
+/* Each link between the two, under whatever pseudonyms. 0, or READER_ABSENT when no event shows
+ * both. Errors: ERR_NAMESPACE. */
+MUST_CHECK int reader_pair_links(struct reader *reader, const struct namespace_table *namespaces,
+    const struct identifier pair[2], int (*found)(void *context, const struct reader_link *link),
+    void *context);
+
 /* 0 when some event shows both, under whatever pseudonyms, else READER_ABSENT. Errors:
  * ERR_NAMESPACE. */
 MUST_CHECK int reader_linked(struct reader *reader, const struct namespace_table *namespaces,

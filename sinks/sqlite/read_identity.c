@@ -297,38 +297,49 @@ int reader_neighbours(struct reader *reader, const uint8_t node[KEY_SIZE], int64
     return database_error(code);
 }
 
-/* Whether a link leads to one of several nodes. */
+/* Links that lead to one of several nodes. */
 struct pair {
-    uint8_t others[READER_PSEUDONYMS_MAX][KEY_SIZE];
-    size_t count;
+    struct pseudonyms others;
     bool found;
+    int (*give)(void *context, const struct reader_link *link);
+    void *context;
 };
 
 static int is_pair(void *context, const struct reader_link *link)
 {
     struct pair *pair = context;
-    for (size_t i = 0; i < pair->count; i++)
-        pair->found |= memcmp(link->weaker, pair->others[i], KEY_SIZE) == 0 ||
-                       memcmp(link->stronger, pair->others[i], KEY_SIZE) == 0;
-    return 0;
+    bool leads = false;
+    for (size_t i = 0; i < pair->others.count; i++)
+        leads |= memcmp(link->weaker, pair->others.nodes[i], KEY_SIZE) == 0 ||
+                 memcmp(link->stronger, pair->others.nodes[i], KEY_SIZE) == 0;
+    pair->found |= leads;
+    return leads && pair->give ? pair->give(pair->context, link) : 0;
+}
+
+int reader_pair_links(struct reader *reader, const struct namespace_table *namespaces,
+    const struct identifier ends[2], int (*found)(void *context, const struct reader_link *link),
+    void *context)
+{
+    struct pair pair = {.give = found, .context = context};
+    struct pseudonyms own;
+    uint8_t nodes[2][KEY_SIZE];
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        r = reader_node_id(namespaces, &ends[i], nodes[i]);
+    if (r == 0)
+        r = reader_pseudonyms(reader, nodes[0], own.nodes, &own.count);
+    if (r == 0)
+        r = reader_pseudonyms(reader, nodes[1], pair.others.nodes, &pair.others.count);
+    for (size_t i = 0; r == 0 && i < own.count; i++)
+        r = reader_links(reader, own.nodes[i], is_pair, &pair);
+    return r ? r : pair.found ? 0 : READER_ABSENT;
 }
 
 int reader_linked(struct reader *reader, const struct namespace_table *namespaces,
     const struct identifier *a, const struct identifier *b)
 {
-    struct pair pair = {.found = false};
-    uint8_t node[KEY_SIZE], other[KEY_SIZE], nodes[READER_PSEUDONYMS_MAX][KEY_SIZE];
-    size_t count = 0;
-    int r = reader_node_id(namespaces, a, node);
-    if (r == 0)
-        r = reader_node_id(namespaces, b, other);
-    if (r == 0)
-        r = reader_pseudonyms(reader, node, nodes, &count);
-    if (r == 0)
-        r = reader_pseudonyms(reader, other, pair.others, &pair.count);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = reader_links(reader, nodes[i], is_pair, &pair);
-    return r < 0 ? r : pair.found ? 0 : READER_ABSENT;
+    const struct identifier ends[2] = {*a, *b};
+    return reader_pair_links(reader, namespaces, ends, NULL, NULL);
 }
 
 int reader_count(struct reader *reader, const uint8_t person[KEY_SIZE], struct reader_counts *out)

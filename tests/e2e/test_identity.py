@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Who is whom, why, and by whose word: explain, identity show, erase; old person ids resolve."""
+import hashlib
+import http.server
 import json
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 import uuid
 
-from harness import PROGRAM, ROOT, Workspace
+from harness import PROGRAM, ROOT, Workspace, stop, wait_until
 
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
 
@@ -257,6 +260,80 @@ def only_operators(space):
         listener.wait()
 
 
+def listening(space, log, *arguments):
+    """Starts a listener; returns it with its address."""
+    with open(space.path / log, "w") as out:
+        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stderr=out, stdout=out)
+    space.processes.append(process)
+    deadline, port = time.time() + 10, None
+    while not port and time.time() < deadline:
+        for line in open(space.path / log):
+            if '"port":' in line:
+                port = json.loads(line)["port"]
+        time.sleep(0.05)
+    return process, f"http://127.0.0.1:{port}"
+
+
+def unlink_asks_the_collector(space):
+    """Of what was never linked exit 4, wherever the tables are; and a plain word where nobody has them."""
+    data, config = space.path / "asked", space.path / "asked.ini"
+    load(data, EVENTS)
+    for name in ("crm", "web"):
+        (space.path / f"{name}.key").write_text(name + "\n")
+    config.write_text("".join(f"[source {n}]\nkey_sha256 = {hashlib.sha256(n.encode()).hexdigest()}\n{more}" for n, more in
+                              (("crm", "operator = yes\n"), ("web", ""))))
+    process, url = listening(space, "asked.log", "run", "--config", config, "--data", data, "--listen", "127.0.0.1:0")
+    ask = ["unlink", "--data", space.path / "none", "--url", url, "--reason", "x"]
+    crm = [*ask, "--key-file", space.path / "crm.key"]
+    events = len(rows(data, "SELECT 1 FROM event"))
+    never = run(*crm, "cookie:c-alone", "login:u-ken", code=4)
+    assert "nothing ever linked cookie:c-alone and login:u-ken" in never.stderr, never.stderr
+    assert "operator" in run(*ask, "--key-file", space.path / "web.key", "login:u-hana", "email:hana@example.jp", code=5).stderr
+    run(*ask, "login:u-hana", "email:hana@example.jp", code=5)
+    time.sleep(0.5)
+    assert len(rows(data, "SELECT 1 FROM event")) == events, "nothing was said"
+    run(*crm, "login:u-hana", "email:HANA@example.jp")
+    wait_until(lambda: len(rows(data, "SELECT 1 FROM event WHERE type = 'identity_unlinked'")) == 1, "the word")
+    stop(process)
+
+
+class WithoutTables(http.server.BaseHTTPRequestHandler):
+    """A collector beside Kafka: it takes events, and has nothing to look them up in."""
+    said = []
+
+    def answer(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_GET(self):
+        self.answer(404, '{"code":"not_found","hint":"there is nothing at this path"}')
+
+    def do_POST(self):
+        self.said.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.answer(200, '{"accepted":1}')
+
+    def log_message(self, *_):
+        pass
+
+
+def unlink_without_tables(space):
+    """Where the collector has no tables those of --data answer; where there are none, that is said, and nothing else."""
+    data = space.path / "asked"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), WithoutTables) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ask = ["unlink", "--url", f"http://127.0.0.1:{server.server_port}", "--reason", "x"]
+        nobody = run(*ask, "--data", space.path / "none", "login:u-hana", "cookie:c-alone", code=1)
+        assert "nobody can tell" in nobody.stderr and "--unchecked" in nobody.stderr, nobody.stderr
+        run(*ask, "--data", data, "login:u-hana", "cookie:c-alone", code=4)
+        assert WithoutTables.said == []
+        run(*ask, "--data", data, "login:u-ken", "cookie:c-tablet")
+        run(*ask, "--data", space.path / "none", "--unchecked", "login:u-hana", "cookie:c-alone")
+        assert ["c-tablet" in said for said in WithoutTables.said] == [True, False], WithoutTables.said
+        server.shutdown()
+
+
 def main():
     with Workspace() as space:
         data = space.path / "data"
@@ -269,6 +346,8 @@ def main():
         erased(space)
         erased_when_killed(space)
         only_operators(space)
+        unlink_asks_the_collector(space)
+        unlink_without_tables(space)
     print("identity: explained, linked, unlinked, erased")
 
 

@@ -126,6 +126,16 @@ def over_http(space, data):
         assert found["candidates"] == json.loads(run("lookup", "--data", data, "--candidates", "--json", spelling).stdout)
         assert found["identifiers"] == json.loads(run("lookup", "--data", data, "--json", spelling).stdout)
     assert ask(port, "crm", id_of("login:u-none")) == (404, {"candidates": [], "identifiers": []})
+    pair = lambda a, b: id_of(a) + "&with=" + urllib.parse.quote(b)
+    assert ask(port, "crm", pair("login:u-mother", f"phone:{PHONE}")) == (200, {"linked": True, "links": [
+        {"events": 2, "first_at": "2026-11-20T10:00:00+09:00", "last_at": "2026-11-20T10:30:00+09:00", "link": "stands"}]})
+    for other in ("login:u-alone", "cookie:c-son", "login:u-none"):
+        assert ask(port, "crm", pair(f"phone:{PHONE}", other)) == (404, {"linked": False, "links": []}), other
+    for query, code in ((pair("login:u-son", "zzz:1"), "unknown_namespace"), (pair("login:u-son", "cookie:null"), "no_identifier"),
+                        (pair("login:u-son", "u-mother"), "unknown_namespace")):
+        got = ask(port, "crm", query)
+        assert (got[0], got[1]["code"]) == (400, code), got
+    assert ask(port, "web", pair("login:u-mother", f"phone:{PHONE}"))[0] == 403
     for key, query, status, code in [
             ("crm", "", 400, "missing_field"), ("crm", "?id=", 400, "missing_field"), ("crm", id_of("cookie:" + "x" * 300), 400, "bad_value"),
             (None, id_of(PHONE), 401, "unauthorized"), ("wrong", id_of(PHONE), 401, "unauthorized"), ("web", id_of(PHONE), 403, "operator")]:
