@@ -235,7 +235,7 @@ static struct str namespace_hint(const struct door_config *config, struct str na
 
 /* Normalises identifiers and says in *problem what was wrong or dropped. */
 static int settle_identifiers(const struct door_config *config, struct touchpoint *event,
-    struct arena *arena, struct rotation_list *pairs, struct event_problem *problem)
+    struct arena *arena, struct door_out *out, struct event_problem *problem)
 {
     struct identifier_report report;
     int r = identifier_normalise(&config->identifiers, arena, event, &report);
@@ -260,7 +260,9 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
     if (report.dropped_count)
         *problem = (struct event_problem){.pointer = pointer, .hint = hint};
     for (size_t i = 0; r == 0 && i < report.pairs_count; i++)
-        r = rotation_add(pairs, &config->identifiers, &report.pairs[i], config->told, arena);
+        r = rotation_add(&out->pairs, &config->identifiers, &report.pairs[i], config->told, arena);
+    out->drops = report.drops;
+    out->drops_count = report.dropped_count;
     return r;
 }
 
@@ -311,7 +313,7 @@ int door_accept(const struct door_config *config, struct touchpoint *event, int6
 int door_take(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
     struct arena *arena, struct door_out *out, struct event_problem *problem)
 {
-    struct rotation_list pairs = {.count = 0};
+    struct door_out taken = {.drops = NULL};
     int r = check_head(event, problem);
     if (r == 0)
         r = check_texts(event, arena, problem);
@@ -320,14 +322,14 @@ int door_take(const struct door_config *config, struct touchpoint *event, int64_
     if (r == 0)
         r = check_spend(event, problem);
     if (r == 0)
-        r = settle_identifiers(config, event, arena, &pairs, problem);
+        r = settle_identifiers(config, event, arena, &taken, problem);
     if (r < 0)
         return r;
     judge_time(config, event, now_micros);
-    r = seal(config, event, arena, &out->record);
+    r = seal(config, event, arena, &taken.record);
     if (r < 0)
         return fail(problem, r, STR(""), STR(""));
-    out->pairs = pairs;
+    *out = taken;
     return 0;
 }
 

@@ -58,6 +58,8 @@ MUST_CHECK int door_accept(const struct door_config *config, struct touchpoint *
 struct door_out {
     struct append_record record;
     struct rotation_list pairs;
+    const struct identifier_drop *drops; /* identifiers that were left out; in the arena */
+    size_t drops_count;
 };
 MUST_CHECK int door_take(const struct door_config *config, struct touchpoint *event,
     int64_t now_micros, struct arena *arena, struct door_out *out, struct event_problem *problem);

@@ -27,6 +27,13 @@ struct importing {
     int reason;      /* errno behind it, or 0 */
 };
 
+/* What is told at the end. */
+struct done {
+    struct import_progress progress;
+    struct import_drop drops[IMPORT_DROPS_MAX];
+    size_t drops_count;
+};
+
 static void on_progress(void *context, const struct import_progress *progress)
 {
     struct importing *importing = context;
@@ -66,8 +73,7 @@ static int open_log(struct importing *importing, struct appender **out)
     return r;
 }
 
-static int import_files(
-    struct importing *importing, struct appender *appender, struct import_progress *done)
+static int import_files(struct importing *importing, struct appender *appender, struct done *done)
 {
     struct verb_call *call = importing->call;
     CLEANUP(buf_free) struct buf message = {0};
@@ -87,8 +93,10 @@ static int import_files(
         r = import_file(import, call->arguments[i], &message);
     importing->reason = errno;
     progress_end(&importing->progress);
-    if (import)
-        import_get_progress(import, done);
+    if (import) {
+        import_get_progress(import, &done->progress);
+        import_get_drops(import, done->drops, &done->drops_count);
+    }
     if (message.size)
         (void)fprintf(stderr, "tabiji import: %.*s\n", (int)message.size, message.data);
     importing->log_failed = r < 0 && message.size == 0 && !on_kafka(call);
@@ -103,39 +111,85 @@ static void on_wait(void *context, int64_t done, int64_t total)
     progress_at(&importing->progress, done / 256 * 256);
 }
 
-static void print_done_json(const struct import_progress *done, const char *database)
+static const char *reason_of(enum identifier_fate why)
 {
+    return why == IDENTIFIER_BLOCKED  ? "blocked"
+           : why == IDENTIFIER_SHARED ? "service_number"
+                                      : "malformed";
+}
+
+/* "dropped": what the door left out of events, by field and reason, never a value. */
+static int append_drops(const struct done *done, struct buf *out)
+{
+    int r = buf_append(out, "[", 1);
+    for (size_t i = 0; r == 0 && i < done->drops_count; i++) {
+        const struct import_drop *drop = &done->drops[i];
+        r = buf_appendf(out,
+            "%s{\"field\":\"ids.%.*s\",\"reason\":\"%s\",\"count\":%llu,\"file\":", i ? "," : "",
+            (int)drop->namespace.size, drop->namespace.data, reason_of(drop->why),
+            (unsigned long long)drop->count);
+        if (r == 0)
+            r = json_write_text(out, str_of(drop->file));
+        if (r == 0)
+            r = buf_appendf(out, ",\"line\":%lld}", (long long)drop->line);
+    }
+    return r == 0 ? buf_append(out, "]", 1) : r;
+}
+
+static void print_done_json(const struct done *all, const char *database)
+{
+    const struct import_progress *done = &all->progress;
     CLEANUP(buf_free) struct buf path = {0};
+    CLEANUP(buf_free) struct buf drops = {0};
     if (json_write_text(&path, str_of(database)) < 0)
         buf_clear(&path);
+    if (append_drops(all, &drops) < 0)
+        buf_clear(&drops);
     (void)printf("{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
-                 "\"refused\":%llu,\"bytes_resumed\":%llu,\"database\":%.*s}\n",
+                 "\"refused\":%llu,\"bytes_resumed\":%llu,\"database\":%.*s,\"dropped\":%.*s}\n",
         (unsigned long long)done->rows, (unsigned long long)done->events,
         (unsigned long long)done->rejected, (unsigned long long)done->skipped,
         (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed,
-        path.size ? (int)path.size : 2, path.size ? path.data : "\"\"");
+        path.size ? (int)path.size : 2, path.size ? path.data : "\"\"",
+        drops.size ? (int)drops.size : 4, drops.size ? drops.data : "null");
 }
 
-static void print_done(
-    const struct verb_call *call, const struct import_progress *done, const char *database)
+static void print_drops(const struct done *done)
 {
+    static const char *const reasons[IDENTIFIER_FATES] = {
+        [IDENTIFIER_BLOCKED] = "identify nobody",
+        [IDENTIFIER_SHARED] = "are service numbers, shared by many",
+        [IDENTIFIER_MALFORMED] = "are malformed",
+    };
+    for (size_t i = 0; i < done->drops_count; i++) {
+        const struct import_drop *drop = &done->drops[i];
+        (void)printf("dropped from their events: %llu of ids.%.*s that %s, the first at %s:%lld\n",
+            (unsigned long long)drop->count, (int)drop->namespace.size, drop->namespace.data,
+            reasons[drop->why], drop->file, (long long)drop->line);
+    }
+}
+
+static void print_done(const struct verb_call *call, const struct done *all, const char *database)
+{
+    const struct import_progress *done = &all->progress;
     if (call->json) {
-        print_done_json(done, database);
+        print_done_json(all, database);
         return;
     }
     (void)printf("%llu rows: %llu events, %llu rejected, %llu skipped, %llu refused by "
-                 "their customers; %llu bytes were imported before\n%s%s",
+                 "their customers; %llu bytes were imported before\n",
         (unsigned long long)done->rows, (unsigned long long)done->events,
         (unsigned long long)done->rejected, (unsigned long long)done->skipped,
-        (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed, database,
-        database[0] ? " is up to date\n" : "");
+        (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed);
+    print_drops(all);
+    (void)printf("%s%s", database, database[0] ? " is up to date\n" : "");
 }
 
 static int import_all(struct importing *importing)
 {
     struct verb_call *call = importing->call;
     struct appender *appender = NULL;
-    struct import_progress done = {0};
+    struct done done = {.drops_count = 0};
     const char *dir = config_path(call->config, OPTION_DATA_DIR);
     int r = open_log(importing, &appender);
     if (r < 0 && on_kafka(call))
@@ -155,7 +209,7 @@ static int import_all(struct importing *importing)
     if (r < 0)
         return verb_fail(call, r, "import");
     print_done(call, &done, importing->embedded ? embedded_database(importing->embedded) : "");
-    return done.rejected ? EXIT_PARTIAL : EXIT_OK;
+    return done.progress.rejected ? EXIT_PARTIAL : EXIT_OK;
 }
 
 static int run(struct verb_call *call)
@@ -198,6 +252,9 @@ const struct verb verb_import = {
               "the tables hold\n"
               "them. A bad row goes to rejected with file, line, column and reason, the rest goes "
               "on (exit 6).\n"
+              "Identifiers that mean nobody or are malformed are dropped from their events; the "
+              "summary counts them by\n"
+              "field and reason, with where the first stands.\n"
               "Importing a file twice, in parts or shuffled adds nothing; after a crash the same "
               "command goes on\n"
               "where it was. - is standard input.",

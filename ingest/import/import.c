@@ -36,6 +36,7 @@ struct import {
     struct import_options options;
     struct row_mapper mapper;
     struct import_progress progress;
+    struct import_drop drops[NAMESPACES_MAX][IDENTIFIER_FATES];
     uint8_t chain[16]; /* of the files before */
     /* One file. */
     struct reader reader;
@@ -147,6 +148,21 @@ void import_get_progress(const struct import *import, struct import_progress *ou
     *out = import->progress;
 }
 
+void import_get_drops(const struct import *import, struct import_drop *out, size_t *count)
+{
+    const struct namespace_table *table = import->options.door->identifiers.namespaces;
+    *count = 0;
+    for (size_t rank = 0; rank < table->count; rank++) {
+        for (size_t why = IDENTIFIER_KEPT + 1; why < IDENTIFIER_FATES; why++) {
+            struct import_drop drop = import->drops[rank][why];
+            drop.namespace = table->rules[rank].name;
+            drop.why = (enum identifier_fate)why;
+            if (drop.count)
+                out[(*count)++] = drop;
+        }
+    }
+}
+
 /* ---- the two threads ---- */
 
 /* Waits until the chunk is in the state, or the other thread wants no more. */
@@ -220,6 +236,21 @@ static int append(struct import *import, const struct chunk *chunk)
     }
 }
 
+static void add_drops(struct import *import, const struct row_output *output)
+{
+    for (size_t rank = 0; rank < NAMESPACES_MAX; rank++) {
+        for (size_t why = 0; why < IDENTIFIER_FATES; why++) {
+            const struct row_drops *more = &output->drops[rank][why];
+            struct import_drop *drop = &import->drops[rank][why];
+            if (more->count && drop->count == 0) {
+                drop->file = import->mapper.path;
+                drop->line = more->line;
+            }
+            drop->count += more->count;
+        }
+    }
+}
+
 static void add_progress(struct import *import, const struct chunk *chunk, uint64_t bytes_before)
 {
     struct import_progress *total = &import->progress;
@@ -230,6 +261,7 @@ static void add_progress(struct import *import, const struct chunk *chunk, uint6
     total->rejected += count->rejected;
     total->skipped += count->skipped;
     total->refused += count->refused;
+    add_drops(import, &chunk->output);
     if (import->options.progress)
         import->options.progress(import->options.context, total);
 }

@@ -34,6 +34,16 @@ struct import_progress {
     uint64_t refused;  /* events whose customer refuses analytics: counted, not kept */
 };
 
+/* Identifiers of one namespace that the door left out of events for one reason. */
+struct import_drop {
+    struct str namespace;
+    enum identifier_fate why;
+    uint64_t count;
+    const char *file; /* of the first: as import_file() was given it */
+    int64_t line;
+};
+#define IMPORT_DROPS_MAX (NAMESPACES_MAX * (IDENTIFIER_FATES - 1))
+
 /* Called by the thread that imports, after each durable append. */
 typedef void (*import_progress_fn)(void *context, const struct import_progress *progress);
 
@@ -68,6 +78,9 @@ MUST_CHECK int import_file(struct import *import, const char *path, struct buf *
 
 /* Of all files so far. */
 void import_get_progress(const struct import *import, struct import_progress *out);
+
+/* Likewise, strongest namespace first; out has room for IMPORT_DROPS_MAX. */
+void import_get_drops(const struct import *import, struct import_drop *out, size_t *count);
 
 /* Accepts NULL inside, leaves NULL. */
 void import_close(struct import **import);

@@ -15,11 +15,19 @@
 #define STAGE_NAME STR("import")
 
 /* What is known of the row that is being taken. */
+/* An identifier that the door left out of an event. */
+struct row_drop {
+    struct row_drop *next;
+    size_t rank;
+    enum identifier_fate why;
+};
+
 struct row {
     const struct csv_row *csv;
     int64_t line;
     bool count_only;
     bool counted;
+    struct row_drop *drops; /* of its events so far; in the scratch arena */
     char id[ROW_ID_SIZE];
     struct str event_id; /* of the event that failed */
 };
@@ -39,6 +47,7 @@ void row_output_reset(struct row_output *output)
     output->records_count = 0;
     output->pairs = (struct rotation_list){.count = 0};
     output->count = (struct import_progress){0};
+    memset(output->drops, 0, sizeof output->drops);
 }
 
 static int add_record(struct row_output *output, const struct append_record *record)
@@ -279,6 +288,31 @@ static int complete_id(
 
 /* ---- rows ---- */
 
+/* What the door left out of one event of the row. */
+static int remember_drops(struct row_mapper *mapper, struct row *row, const struct door_out *out)
+{
+    const struct namespace_table *table = mapper->options->door->identifiers.namespaces;
+    for (size_t i = 0; i < out->drops_count; i++) {
+        int rank = namespace_rank(table, out->drops[i].namespace);
+        struct row_drop *drop = arena_alloc(&mapper->scratch, sizeof *drop);
+        if (!drop || rank < 0)
+            return drop ? rank : ERR_NO_MEMORY;
+        *drop = (struct row_drop){row->drops, (size_t)rank, out->drops[i].why};
+        row->drops = drop;
+    }
+    return 0;
+}
+
+/* The row is taken: so are its events without those identifiers. */
+static void count_drops(const struct row *row, struct row_output *output)
+{
+    for (const struct row_drop *drop = row->drops; drop; drop = drop->next) {
+        struct row_drops *drops = &output->drops[drop->rank][drop->why];
+        if (drops->count++ == 0)
+            drops->line = row->line;
+    }
+}
+
 static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint *event,
     struct row_output *output, struct event_problem *problem)
 {
@@ -298,6 +332,8 @@ static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint 
         r = rotation_add_list(&output->pairs, &out.pairs, &output->arena);
     for (size_t i = pairs_before; r == 0 && i < output->pairs.count; i++)
         r = add_record(output, &output->pairs.records[i]);
+    if (r == 0)
+        r = remember_drops(mapper, row, &out);
     return r < 0 ? r : add_record(output, &out.record);
 }
 
@@ -445,6 +481,7 @@ int row_mapper_take(struct row_mapper *mapper, const struct csv_row *csv, int er
     if (r < 0)
         return reject(mapper, &row, &problem, output);
     output->count.events += output->records_count - output->pairs.count - before;
+    count_drops(&row, output);
     return 0;
 }
 

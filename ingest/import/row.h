@@ -11,6 +11,12 @@
 #include "ingest/import/mapper.h"
 #include "ingest/import/occurrence.h"
 
+/* Identifiers of one namespace that were left out for one reason. */
+struct row_drops {
+    uint64_t count;
+    int64_t line; /* of the first */
+};
+
 /* What a chunk of rows has become. Slices of records live in the arena. */
 struct row_output {
     struct arena arena;
@@ -19,6 +25,7 @@ struct row_output {
     size_t records_capacity;
     struct rotation_list pairs;   /* those of a rotation, among the records */
     struct import_progress count; /* of this chunk; bytes unused */
+    struct row_drops drops[NAMESPACES_MAX][IDENTIFIER_FATES]; /* by rank */
 };
 
 /* Frees what the output holds. */

@@ -10,6 +10,7 @@
 
 #define PSEUDONYM_HEX_SIZE 32
 #define PAIRS_MAX (EVENT_IDENTIFIERS_MAX + 2) /* and those of the evidence */
+#define DROPS_MAX (EVENT_IDENTIFIERS_MAX + 2) /* and the event's order and call */
 #define VALUE_SIZE_GROWTH 3 /* NFKC of a value that is kept may have been this much longer */
 
 /* Source: IDENTITY, rule 1. Lower case, without quotes. */
@@ -388,20 +389,30 @@ static bool is_kept(const struct kept *kept, struct str name, struct str value)
     return false;
 }
 
+static int add_drop(const struct work *work, struct str namespace, enum identifier_fate why)
+{
+    struct identifier_report *report = work->report;
+    if (!report->drops)
+        report->drops = arena_alloc(work->arena, DROPS_MAX * sizeof *report->drops);
+    if (!report->drops)
+        return ERR_NO_MEMORY;
+    if (report->dropped_count == 0) {
+        report->dropped_namespace = namespace;
+        report->dropped_why = why;
+    }
+    check(report->dropped_count < DROPS_MAX);
+    report->drops[report->dropped_count++] = (struct identifier_drop){namespace, why};
+    return 0;
+}
+
 static int keep(const struct work *work, const struct identifier *sent, struct kept *kept)
 {
     struct identifier one = *sent;
-    struct identifier_report *report = work->report;
     int fate = normalise_value(work, one.namespace, &one.value);
     if (fate < 0)
         return fate;
-    if (fate != IDENTIFIER_KEPT) {
-        if (report->dropped_count++ == 0) {
-            report->dropped_namespace = one.namespace;
-            report->dropped_why = (enum identifier_fate)fate;
-        }
-        return 0;
-    }
+    if (fate != IDENTIFIER_KEPT)
+        return add_drop(work, one.namespace, (enum identifier_fate)fate);
     if (is_kept(kept, one.namespace, one.value))
         return 0;
     if (kept->count == kept->count_max)

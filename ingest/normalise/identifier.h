@@ -74,6 +74,14 @@ enum identifier_fate {
     IDENTIFIER_SHARED,    /* a toll-free or service number: it names no person */
     IDENTIFIER_MALFORMED, /* no phone number, or no e-mail address */
 };
+#define IDENTIFIER_FATES 4
+
+/* A value that was left out. */
+struct identifier_drop {
+    struct str namespace;
+    enum identifier_fate why;
+};
+
 /* A value that was seen, as both live keys name it. */
 struct identifier_pair {
     struct str namespace;
@@ -82,6 +90,7 @@ struct identifier_pair {
 };
 
 struct identifier_report {
+    struct identifier_drop *drops; /* in the arena; those of the evidence are errors */
     size_t dropped_count;
     struct str dropped_namespace; /* of the first that was dropped */
     enum identifier_fate dropped_why;

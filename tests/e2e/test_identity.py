@@ -297,6 +297,23 @@ def unlink_asks_the_collector(space):
     stop(process)
 
 
+def dropped_is_told(space):
+    """An import says how many identifiers it dropped, of which field and why, and where the first stands; never a value."""
+    events = [event(1, "10:00", phone="not-a-number", login="u-1"), event(2, "10:01", phone="+81 3 secret", login="u-1"),
+              event(3, "10:02", email="null", login="u-1"), event(4, "10:03", login="u-2", phone="03-1234-5678")]
+    file = space.path / "events.ndjson"
+    file.write_text("".join(json.dumps(e) + "\n" for e in events))
+    told = run("import", "--data", space.path / "dropped", "--mapping", MAPPING, file).stdout
+    assert f"2 of ids.phone that are malformed, the first at {file}:1\n" in told, told
+    assert f"1 of ids.email that identify nobody, the first at {file}:3\n" in told and "secret" not in told, told
+    told = run("import", "--json", "--data", space.path / "dropped2", "--mapping", MAPPING, file).stdout
+    assert json.loads(told)["dropped"] == [
+        {"field": "ids.email", "reason": "blocked", "count": 1, "file": str(file), "line": 3},
+        {"field": "ids.phone", "reason": "malformed", "count": 2, "file": str(file), "line": 1}], told
+    again = json.loads(run("import", "--json", "--data", space.path / "dropped2", "--mapping", MAPPING, file).stdout)
+    assert again["dropped"] == [] and again["events"] == 0, again
+
+
 class WithoutTables(http.server.BaseHTTPRequestHandler):
     """A collector beside Kafka: it takes events, and has nothing to look them up in."""
     said = []
@@ -346,6 +363,7 @@ def main():
         erased(space)
         erased_when_killed(space)
         only_operators(space)
+        dropped_is_told(space)
         unlink_asks_the_collector(space)
         unlink_without_tables(space)
     print("identity: explained, linked, unlinked, erased")

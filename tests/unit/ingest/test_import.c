@@ -48,6 +48,8 @@ struct setup {
     size_t chunk_bytes;
     const atomic_bool *stop;
     import_progress_fn progress;
+    struct import_drop *drops; /* NULL: nobody asks */
+    size_t *drops_count;
 };
 
 static int run(const struct setup *setup, struct fake_log *fake, const struct str *texts,
@@ -80,6 +82,8 @@ static int run(const struct setup *setup, struct fake_log *fake, const struct st
     }
     if (import)
         import_get_progress(import, progress ? progress : &ignored);
+    if (import && setup->drops)
+        import_get_drops(import, setup->drops, setup->drops_count);
     int reason = errno;
     import_close(&import);
     mapping_free(&mapping);
@@ -107,6 +111,50 @@ static void run_good(const char *mapping, size_t chunk_bytes, struct fake_log *f
     "channel = channel\n[event order_completed]\nwhen = conversion = 1\ntime = time\n"             \
     "ids.login = customer_id\norder.revenue = conversion_value\norder.currency = \"USD\"\n"
 #define TOUCH_HEADER "customer_id,time,interaction,conversion,conversion_value,channel\n"
+
+static void assert_drop(const struct import_drop *drop, const char *namespace,
+    enum identifier_fate why, uint64_t count, int64_t line)
+{
+    assert_true(str_equal(drop->namespace, str_of(namespace)));
+    assert_int_equal(drop->why, why);
+    assert_int_equal(drop->count, count);
+    assert_non_null(strstr(drop->file, "data"));
+    assert_int_equal(drop->line, line);
+}
+
+static void test_import_file_dropped_identifiers_are_counted(void **state)
+{
+    (void)state;
+    static const char mapping[] =
+        "[file]\nname = calls\n[event call_ended]\ntime = time\nids.phone = phone\n"
+        "ids.email = mail\nids.case = call\n[event ticket_opened]\nwhen = ticket = 1\n"
+        "time = time\nids.phone = phone\nids.case = call\nproperties.n = n\n";
+    static const char rows[] = "time,phone,mail,call,ticket,n\n"
+                               "2018-07-22T20:40:41Z,03-1234-5678,a@b.jp,c1,0,1\n"
+                               "2018-07-22T20:40:42Z,none,not an address,c2,0,1\n"
+                               "2018-07-22T20:40:43Z,xyz,,c3,1,1\n"
+                               "2018-07-22T20:40:44Z,abc,,null,0,1\n"
+                               "2018-07-22T20:40:45Z,0120-444-444,,c4,0,1\n";
+    struct import_drop drops[IMPORT_DROPS_MAX];
+    for (size_t chunk_bytes = 1; chunk_bytes < 4096; chunk_bytes *= 64) {
+        struct fake_log fake;
+        struct import_progress progress;
+        size_t count = 0;
+        struct setup setup = {
+            .mapping = mapping, .chunk_bytes = chunk_bytes, .drops = drops, .drops_count = &count};
+        const struct str text = STR(rows);
+        fake_open(&fake);
+        assert_int_equal(run(&setup, &fake, &text, 1, &progress, NULL), 0);
+        assert_int_equal(progress.rejected, 1); /* of nobody: its identifiers are told there */
+        assert_int_equal(progress.events, 5);
+        assert_int_equal(count, 4);
+        assert_drop(&drops[0], "email", IDENTIFIER_MALFORMED, 1, 3);
+        assert_drop(&drops[1], "phone", IDENTIFIER_BLOCKED, 1, 3);
+        assert_drop(&drops[2], "phone", IDENTIFIER_SHARED, 1, 6);
+        assert_drop(&drops[3], "phone", IDENTIFIER_MALFORMED, 2, 4); /* of two events */
+        fake_close(&fake);
+    }
+}
 
 static void test_import_file_touches_and_conversions(void **state)
 {
@@ -736,6 +784,7 @@ static void test_import_file_too_long_row_is_rejected_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_import_file_dropped_identifiers_are_counted),
         cmocka_unit_test(test_import_file_touches_and_conversions),
         cmocka_unit_test(test_import_file_twice_shuffled_or_in_small_chunks_is_the_same_set),
         cmocka_unit_test(test_import_file_split_in_ten_is_the_same_set),
