@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/erasure.h"
 #include "deploy/serve.h"
 #include "ingest/config/config.h"
 #include "schemas/error.h"
@@ -40,6 +41,7 @@ struct embedded {
     bool first_load;         /* there is no database, but something for it */
     bool loading;            /* the sink's thread ends by itself once all before load_to is there */
     _Atomic int64_t load_to; /* a position of the log, NOT_KNOWN until it is */
+    bool erasing;            /* receipts of erasures were open */
 };
 
 static void pause_ms(long ms)
@@ -240,6 +242,31 @@ static int stop_sink(struct embedded *embedded)
     return r == RUNNER_STOPPED ? 0 : r;
 }
 
+/* Erasures that were cut off are asked for again. Before the sink runs: nobody else writes then. */
+static int resume_erasures(struct embedded *embedded)
+{
+    size_t asked = 0;
+    if (embedded->first_load)
+        return 0;
+    int r = erasures_resume(
+        embedded->settings, embedded->database, local_appender(embedded->local), &asked);
+    embedded->erasing = asked > 0;
+    if (asked)
+        log_write(&embedded->settings->log, LOG_LEVEL_INFO, "erasures_resumed",
+            LOG_INT("receipts", (int64_t)asked));
+    return r;
+}
+
+/* Their receipts say so when they are done; who cannot write them now leaves them to the next. */
+static void settle_erasures(struct embedded *embedded)
+{
+    size_t left = 0;
+    int r = erasures_settle(embedded->database, &left);
+    embedded->erasing = r < 0 || left > 0;
+    if (r < 0)
+        log_write(&embedded->settings->log, LOG_LEVEL_WARNING, "erasure_receipts", LOG_ERROR(r));
+}
+
 int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
 {
     struct embedded *embedded = calloc(1, sizeof *embedded);
@@ -249,6 +276,8 @@ int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
     atomic_store(&embedded->load_to, NOT_KNOWN);
     errno = 0;
     int r = open_parts(embedded, bulk);
+    if (r == 0)
+        r = resume_erasures(embedded);
     if (r == 0 && pthread_create(&embedded->worker, NULL, work, embedded) != 0)
         r = ERR_NO_MEMORY;
     embedded->worker_started = r == 0;
@@ -324,6 +353,8 @@ int embedded_to_quiet(struct embedded *embedded, embedded_wait_fn *on_wait, void
         r = embedded_failure(embedded);
     if (r == ERR_STATE)
         settings_tell_damage(embedded->settings);
+    if (r >= 0 && embedded->erasing)
+        settle_erasures(embedded);
     return r < 0 ? r : start_sink(embedded, false);
 }
 
@@ -343,6 +374,8 @@ void embedded_close(struct embedded **out)
     runner_free(&embedded->runner);
     if (embedded->sink)
         embedded->sink->close(embedded->sink);
+    if (embedded->erasing)
+        settle_erasures(embedded);
     local_close(&embedded->local);
     free(embedded);
     *out = NULL;

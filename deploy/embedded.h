@@ -12,9 +12,9 @@ struct embedded;
 
 /* Opens the data directory and the database, starts both threads. settings outlive it. bulk: much
  * comes at once, then embedded_to_quiet(): a database that does not exist yet is written beside its
- * place meanwhile and put there, in one piece, by that. Errors: ERR_LOCKED when another process
- * owns the directory; those of local_open(), the sink and the stages; errno is the system's reason,
- * or 0. */
+ * place meanwhile and put there, in one piece, by that. Erasures that were cut off are asked for
+ * again (erasure.h). Errors: ERR_LOCKED when another process owns the directory; those of
+ * local_open(), the sink and the stages; errno is the system's reason, or 0. */
 MUST_CHECK int embedded_open(struct settings *settings, bool bulk, struct embedded **out);
 
 struct appender *embedded_appender(struct embedded *embedded);

@@ -95,7 +95,7 @@ static int append_out(
     return r;
 }
 
-static int append(struct settings *settings, struct str json, struct appender *appender)
+int say_append(struct settings *settings, struct str json, struct appender *appender)
 {
     struct json_parser *parser;
     struct json value;
@@ -128,18 +128,26 @@ static int append(struct settings *settings, struct str json, struct appender *a
     return r;
 }
 
-static int say_embedded(struct verb_call *call, struct settings *settings, struct str json)
+static int say_embedded(struct verb_call *call, struct settings *settings, struct saying *saying)
 {
     struct embedded *embedded = NULL;
+    int code = 0;
     int r = embedded_open(settings, false, &embedded);
-    if (r == 0)
-        r = append(settings, json, embedded_appender(embedded));
-    if (r == 0)
+    saying->refused = true;
+    if (r == 0 && saying->ready) {
+        r = embedded_to_quiet(embedded, NULL, NULL);
+        code = r == 0 ? saying->ready(saying->context) : 0;
+    }
+    if (r == 0 && code == 0) {
+        saying->refused = false;
+        r = say_append(settings, saying->json, embedded_appender(embedded));
+    }
+    if (r == 0 && code == 0)
         r = embedded_to_quiet(embedded, NULL, NULL);
     embedded_close(&embedded);
     if (r == ERR_LOCKED)
         return verb_fail(call, r, "another process runs on this directory; give its --url");
-    return r < 0 ? verb_fail(call, r, "the event was not taken") : EXIT_OK;
+    return r < 0 ? verb_fail(call, r, "the event was not taken") : code;
 }
 
 /* ---- through a collector ---- */
@@ -183,16 +191,22 @@ static int open_client(struct verb_call *call, struct str path, struct http_clie
     return r < 0 ? verb_fail(call, r, "%s", verb_value(call, "--url")) : 0;
 }
 
-static int say_http(struct verb_call *call, struct str json)
+static int say_http(struct verb_call *call, struct saying *saying)
 {
     CLEANUP(buf_free) struct buf reply = {0};
     struct http_client *client = NULL;
     long status = 0;
+    saying->refused = true;
     int r = open_client(call, STR("/v1/events"), &client);
-    if (r)
+    if (r == 0 && saying->ready)
+        r = saying->ready(saying->context);
+    if (r) {
+        http_client_free(&client);
         return r;
-    r = http_client_post(client, json, ATTEMPTS, &status, &reply);
+    }
+    r = http_client_post(client, saying->json, ATTEMPTS, &status, &reply);
     http_client_free(&client);
+    saying->refused = r == 0 && status >= 400 && status < 500;
     return r < 0 ? verb_fail(call, r, "%s", verb_value(call, "--url"))
                  : judge(call, status, buf_str(&reply));
 }
@@ -245,11 +259,18 @@ int say_ask_linked(struct verb_call *call, const char *a, const char *b)
                                           : complain(call, status, buf_str(&reply));
 }
 
-int say_event(struct verb_call *call, struct settings *settings, struct str json)
+int say_when_ready(struct verb_call *call, struct settings *settings, struct saying *saying)
 {
     if (verb_value(call, "--url"))
-        return say_http(call, json);
+        return say_http(call, saying);
+    saying->refused = true;
     if (str_equal(config_text(settings->config, OPTION_STREAM_DRIVER), STR("kafka")))
         return verb_usage(call, "with Kafka the event goes through a collector: give its --url");
-    return say_embedded(call, settings, json);
+    return say_embedded(call, settings, saying);
+}
+
+int say_event(struct verb_call *call, struct settings *settings, struct str json)
+{
+    struct saying saying = {.json = json};
+    return say_when_ready(call, settings, &saying);
 }

@@ -39,3 +39,17 @@ MUST_CHECK int say_ask_linked(struct verb_call *call, const char *a, const char 
 /* Sends one native JSON event and, in the embedded mode, waits until the tables follow. Says what
  * is wrong itself. Returns an exit_code. */
 int say_event(struct verb_call *call, struct settings *settings, struct str json);
+
+/* The same, with something to be done first. */
+struct saying {
+    struct str json;
+    /* Called when the event can be taken: in the embedded mode the log is open and the tables are
+     * up to date. Anything but 0 is an exit_code after saying what is wrong: nothing is sent. */
+    int (*ready)(void *context);
+    void *context;
+    bool refused; /* set where the event was surely not taken */
+};
+int say_when_ready(struct verb_call *call, struct settings *settings, struct saying *saying);
+
+/* Appends one native JSON event as an operator's. Errors: those of the door and of append(). */
+MUST_CHECK int say_append(struct settings *settings, struct str json, struct appender *appender);

@@ -4,15 +4,19 @@
 #include <librdkafka/rdkafka.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "deploy/settings.h"
 #include "deploy/verb/verbs.h"
 #include "ingest/config/config.h"
+#include "ingest/normalise/key_file.h"
 #include "ingest/stream/local.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
+#include "sinks/sqlite/receipt.h"
 
 #define FREE_BYTES_WANTED ((uint64_t)1 << 30)
 #define KAFKA_TIMEOUT_MS 5000
@@ -116,14 +120,65 @@ static void check_space(struct doctor *doctor, const char *dir)
         (unsigned long long)(free_bytes >> 20));
 }
 
+static bool on_kafka(const struct doctor *doctor)
+{
+    return str_equal(config_text(doctor->call->config, OPTION_STREAM_DRIVER), STR("kafka"));
+}
+
+/* Of a key file, and whether a rotation is under way. */
+static void check_key_file(struct doctor *doctor, struct str text)
+{
+    struct key_file file;
+    int r = key_file_read(text, config_text(doctor->call->config, OPTION_IDENTITY_KEY_ID), &file);
+    if (r < 0)
+        tell(doctor, VERDICT_FAILURE, "tenant key", "give the file that tabiji keys new made",
+            "the file is no key file: %s", error_text(r));
+    else if (file.keys_count == 1)
+        tell(doctor, VERDICT_OK, "tenant key", NULL, "configured, %s is active", file.keys[0].id);
+    else
+        tell(doctor, VERDICT_WARNING, "tenant key",
+            "when customers have been seen: tabiji keys retire FILE KEY --confirm ends it",
+            "a rotation is under way: %s is active, %s is to follow", file.keys[0].id,
+            file.keys[1].id);
+    explicit_bzero(&file, sizeof file);
+}
+
 static void check_key(struct doctor *doctor)
 {
-    if (config_secret(doctor->call->config, OPTION_IDENTITY_KEY_FILE).size)
-        tell(doctor, VERDICT_OK, "tenant key", NULL, "configured");
+    struct str text = config_secret(doctor->call->config, OPTION_IDENTITY_KEY_FILE);
+    if (text.size)
+        check_key_file(doctor, text);
     else
         tell(doctor, VERDICT_WARNING, "tenant key",
             "tabiji keys new tenant.key; set [identity] key_file: before the first event",
             "the public key is in use: pseudonyms of e-mail and phone can be guessed");
+}
+
+/* Receipts of erasures that are not finished; those that are, though they do not say so, are
+ * mended. */
+static void check_erasures(struct doctor *doctor)
+{
+    struct settings settings = {.config = doctor->call->config};
+    struct receipt_open *open = calloc(RECEIPTS_OPEN_MAX, sizeof *open);
+    const char *path = "";
+    size_t count = 0;
+    int r = open ? settings_database(&settings, &path) : ERR_NO_MEMORY;
+    if (r == 0)
+        r = receipts_settle(path, &settings.arena, open, &count);
+    if (r < 0)
+        tell(doctor, VERDICT_FAILURE, "erasures", "see what is wrong with the database",
+            "%s cannot be asked: %s", path, error_text(r));
+    else if (count == 0)
+        tell(doctor, VERDICT_OK, "erasures", NULL, "none is open");
+    else
+        tell(doctor, VERDICT_FAILURE, "erasures",
+            on_kafka(doctor) ? "tabiji erase --confirm again for the same identifier"
+                             : "tabiji import or run on this directory finishes it, or the same "
+                               "tabiji erase --confirm",
+            "%zu under way or cut off: receipt %s, %lld rows stand", count, open[0].receipt.id,
+            (long long)open[0].receipt.left_over);
+    arena_free(&settings.arena);
+    free(open);
 }
 
 static void check_file(
@@ -157,7 +212,7 @@ static void check_kafka(struct doctor *doctor)
     struct config *config = doctor->call->config;
     const struct config_pair *pairs;
     size_t count = config_pairs(config, CONFIG_KAFKA, &pairs);
-    if (!str_equal(config_text(config, OPTION_STREAM_DRIVER), STR("kafka")))
+    if (!on_kafka(doctor))
         return;
     char problem[TEXT_SIZE];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -190,6 +245,7 @@ static int run(struct verb_call *call)
     check_directory(&doctor, dir);
     check_space(&doctor, dir);
     check_key(&doctor);
+    check_erasures(&doctor);
     check_sources(&doctor);
     check_file(&doctor, OPTION_AGENT_RULES, "user agent rules", "devices stay unknown");
     check_file(&doctor, OPTION_GEO_DATABASE, "country database", "countries stay unknown");
@@ -209,10 +265,12 @@ const struct verb verb_doctor = {
     .name = "doctor",
     .summary = "look at everything that a run needs",
     .arguments = "",
-    .detail = "Checks the data directory, disk, keys, rule files and, with the kafka driver, the "
-              "brokers.\n"
-              "Each finding that is not ok says what to do. Exit 1 when something would keep a run "
-              "from starting.",
+    .detail =
+        "Checks the data directory, disk, keys (and whether a rotation is under way), "
+        "erasures, rule files and,\n"
+        "with the kafka driver, the brokers. Each finding that is not ok says what to do. Exit 1 "
+        "when something\n"
+        "would keep a run from starting, or an erasure is not finished.",
     .examples = "  tabiji doctor --data shop\n"
                 "  tabiji doctor --config tabiji.ini --json",
     .options = options,

@@ -3,19 +3,18 @@
  *
  * The request is an event; the reducers erase. So a process that is killed midway resumes, and a
  * rebuild erases again. The receipt is written first, with what stands, and again when it is gone:
- * who was cut off between the two asks again, under the same event id, when told the same.
+ * who was cut off between the two asks again, under the same event id, when told the same; in the
+ * embedded mode whoever opens the data directory next does (erasure.h).
  */
 #include <stdio.h>
 #include <time.h>
 
+#include "deploy/erasure.h"
 #include "deploy/say.h"
 #include "deploy/verb/lookup.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
-#include "schemas/json.h"
-#include "schemas/time.h"
-#include "sinks/sqlite/receipt.h"
 
 #define WAIT_S_DEFAULT 30
 #define WAIT_S_MAX 86400
@@ -32,6 +31,8 @@ struct erasing {
     struct lookup_match match;
     bool resumed; /* the receipt is one that was not finished */
     bool gone;    /* nobody is known by the identifier any more */
+    bool totals;  /* remain */
+    bool begun;   /* the receipt is written */
     struct receipt receipt;
 };
 
@@ -41,7 +42,7 @@ static int find_unfinished(struct erasing *erasing)
     char subject[RECEIPT_SUBJECT_SIZE];
     struct receipt receipt;
     receipt_subject(&erasing->identifier, subject);
-    int r = receipt_unfinished(erasing->path, subject, &receipt);
+    int r = receipt_unfinished(erasing->path, subject, &erasing->settings->arena, &receipt);
     if (r == 0) {
         erasing->receipt = receipt;
         erasing->resumed = true;
@@ -113,31 +114,14 @@ static int64_t sum(const struct reader_counts *counts)
 
 static int write_event(struct buf *out, const struct erasing *erasing)
 {
-    const char *reason = verb_value(erasing->call, "--reason");
-    char time[TIME_TEXT_SIZE_MAX];
     struct identifier spelled;
-    (void)time_format(erasing->receipt.requested_at, time);
     int r = say_spelling(
         erasing->settings, str_of(erasing->call->arguments[0]), &erasing->identifier, &spelled);
-    if (r == 0)
-        r = buf_appendf(out,
-            "{\"id\":\"%s\",\"type\":\"erasure_requested\",\"time\":\"%s\",\"ids\":{",
-            erasing->receipt.id, time);
-    if (r == 0)
-        r = json_write_text(out, spelled.namespace);
-    if (r == 0)
-        r = buf_append(out, ":", 1);
-    if (r == 0)
-        r = json_write_text(out, spelled.value);
-    if (r == 0)
-        r = buf_append_str(out, STR("},\"properties\":{\"reason\":"));
-    if (r == 0)
-        r = json_write_text(out, str_of(reason ? reason : ""));
-    return r == 0 ? buf_append_str(out, STR("}}\n")) : r;
+    return r < 0 ? r : erasure_write_request(&erasing->receipt, &spelled, out);
 }
 
-/* The receipt of a request that is about to be made. */
-static int begin_receipt(struct erasing *erasing)
+/* The receipt of a request that is about to be made; not written yet. */
+static int make_receipt(struct erasing *erasing)
 {
     struct receipt *receipt = &erasing->receipt;
     struct timespec now;
@@ -145,10 +129,40 @@ static int begin_receipt(struct erasing *erasing)
     (void)clock_gettime(CLOCK_REALTIME, &now);
     receipt->requested_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     receipt->reason = str_of(reason ? reason : "");
-    receipt->left_over = sum(&receipt->before);
     receipt_subject(&erasing->identifier, receipt->subject);
-    int r = say_event_id(receipt->id);
-    return r < 0 ? r : receipt_put(erasing->path, receipt);
+    return say_event_id(receipt->id);
+}
+
+static int keep_person(void *context, const struct reader_identity *identity)
+{
+    struct erasing *erasing = context;
+    memcpy(erasing->match.person, identity->person, KEY_SIZE);
+    return 0;
+}
+
+/* Counts what stands now that the tables are up to date: the person may be another. */
+static int count_before(struct erasing *erasing)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    int r = reader_open(&reader, erasing->path);
+    if (r == 0)
+        r = reader_lookup(
+            reader, erasing->identifier.namespace, erasing->identifier.value, keep_person, erasing);
+    return r < 0 ? r : reader_count(reader, erasing->match.person, &erasing->receipt.before);
+}
+
+/* The event can be taken: writes its receipt. */
+static int on_ready(void *context)
+{
+    struct erasing *erasing = context;
+    if (erasing->resumed)
+        return 0;
+    int r = count_before(erasing);
+    erasing->receipt.left_over = sum(&erasing->receipt.before);
+    if (r == 0)
+        r = receipt_begin(erasing->path, &erasing->receipt, erasing->match.person, erasing->totals);
+    erasing->begun = r == 0;
+    return r < 0 ? verb_fail(erasing->call, r, "the receipt") : 0;
 }
 
 /* What is left of the person; of one that was gone before, nothing is known by its identifier. */
@@ -178,6 +192,12 @@ static int await_end(struct erasing *erasing, long long seconds)
     return r;
 }
 
+static void print_counts_json(const struct reader_counts *counts)
+{
+    for (int i = 0; i < READER_COUNTS; i++)
+        (void)printf(",\"%s\":%lld", count_names[i], (long long)counts->counts[i]);
+}
+
 static void print_receipt(const struct erasing *erasing)
 {
     const struct receipt *receipt = &erasing->receipt;
@@ -187,31 +207,55 @@ static void print_receipt(const struct erasing *erasing)
         (void)printf("  %-12s %lld\n", "left over", (long long)receipt->left_over);
         return;
     }
-    (void)printf("{\"receipt_id\":\"%s\"", receipt->id);
-    for (int i = 0; i < READER_COUNTS; i++)
-        (void)printf(",\"%s\":%lld", count_names[i], (long long)receipt->before.counts[i]);
+    (void)printf(
+        "{\"erased\":%s,\"receipt_id\":\"%s\"", receipt->left_over ? "false" : "true", receipt->id);
+    print_counts_json(&receipt->before);
     (void)printf(",\"left_over\":%lld}\n", (long long)receipt->left_over);
+}
+
+static void print_preview(const struct erasing *erasing)
+{
+    if (!erasing->call->json) {
+        (void)printf("would erase:\n");
+        print_counts(&erasing->receipt.before);
+        return;
+    }
+    (void)printf("{\"erased\":false");
+    print_counts_json(&erasing->receipt.before);
+    (void)printf("}\n");
+}
+
+/* Sends the request. Returns 0 or an exit_code. */
+static int request(struct erasing *erasing)
+{
+    CLEANUP(buf_free) struct buf json = {0};
+    int r = erasing->resumed ? 0 : make_receipt(erasing);
+    if (r == 0)
+        r = write_event(&json, erasing);
+    if (r < 0)
+        return verb_fail(erasing->call, r, "the request");
+    struct saying saying = {.json = buf_str(&json), .ready = on_ready, .context = erasing};
+    int code = say_when_ready(erasing->call, erasing->settings, &saying);
+    if (code && saying.refused && erasing->begun) {
+        r = receipt_drop(erasing->path, erasing->receipt.id, erasing->totals);
+        if (r < 0)
+            (void)verb_fail(erasing->call, r, "the receipt");
+    }
+    return code;
 }
 
 static int erase(struct erasing *erasing)
 {
     struct verb_call *call = erasing->call;
-    CLEANUP(buf_free) struct buf json = {0};
     long long seconds = verb_value(call, "--url") ? WAIT_S_DEFAULT : 0;
     int r = verb_integer(call, "--wait", 0, WAIT_S_MAX, &seconds);
-    if (r)
-        return r;
-    r = erasing->resumed ? 0 : begin_receipt(erasing);
     if (r == 0)
-        r = write_event(&json, erasing);
-    if (r < 0)
-        return verb_fail(call, r, "the receipt");
-    r = say_event(call, erasing->settings, buf_str(&json));
+        r = request(erasing);
     if (r)
         return r;
     r = await_end(erasing, seconds);
     if (r == 0)
-        r = receipt_put(erasing->path, &erasing->receipt);
+        r = receipt_end(erasing->path, erasing->receipt.id, erasing->receipt.left_over);
     if (r < 0)
         return verb_fail(call, r, "the receipt");
     print_receipt(erasing);
@@ -222,7 +266,9 @@ static int erase(struct erasing *erasing)
 
 static int run_with(struct verb_call *call, struct settings *settings)
 {
-    struct erasing erasing = {.call = call, .settings = settings};
+    struct erasing erasing = {.call = call,
+        .settings = settings,
+        .totals = str_equal(config_text(settings->config, OPTION_ERASE_REMAINDER), STR("totals"))};
     int r = find_person(&erasing);
     if (r)
         return r;
@@ -230,8 +276,7 @@ static int run_with(struct verb_call *call, struct settings *settings)
         return verb_usage(call, "name an identifier of that person (tabiji lookup shows them)");
     if (verb_switch(call, "--confirm"))
         return erase(&erasing);
-    (void)printf("would erase:\n");
-    print_counts(&erasing.receipt.before);
+    print_preview(&erasing);
     (void)fprintf(stderr, "nothing was erased: --confirm does it\n");
     return EXIT_USAGE;
 }
@@ -260,13 +305,20 @@ const struct verb verb_erase = {
     .name = "erase",
     .summary = "erase a person and all that is known of it",
     .arguments = "ID",
-    .detail = "ID is namespace:value. The person's timeline, touches, sessions, conversions, "
-              "credits, paths and\n"
-              "identifiers vanish; late events of it yield nothing. The request is an event: it is "
-              "resumed after a crash,\n"
-              "and a rebuild erases again; told the same again, an erasure that was cut off is "
-              "finished. A receipt (table erasure_receipt) counts what went. "
-              "Cannot be undone.",
+    .detail =
+        "ID is namespace:value. The person's timeline, touches, sessions, conversions, "
+        "credits, paths and\n"
+        "identifiers vanish; late events of it yield nothing. The request is an event: it is "
+        "resumed after a crash,\n"
+        "and a rebuild erases again. One that was cut off is finished by the same command, and in "
+        "the embedded mode by\n"
+        "whatever writes to the data directory next; `tabiji doctor` tells of it. A receipt "
+        "(table erasure_receipt)\n"
+        "counts what went. [erase] remainder = totals keeps sums of touches, conversions and "
+        "net revenue by UTC month,\n"
+        "channel and currency, without an identifier, in table erasure_remainder: a group of "
+        "one is still one.\n"
+        "Cannot be undone.",
     .examples =
         "  tabiji erase --data shop email:hana@example.jp\n"
         "  tabiji erase --data shop --confirm --reason 'request 2026-113' email:hana@example.jp",

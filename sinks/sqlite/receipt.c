@@ -4,8 +4,7 @@
 #include <stdio.h>
 
 #include "schemas/error.h"
-#include "schemas/hash.h"
-#include "sinks/sqlite/database.h"
+#include "sinks/sqlite/read_private.h"
 
 #define FIRST_COUNT 5 /* parameter of the first count */
 
@@ -21,12 +20,15 @@ void receipt_subject(const struct identifier *identifier, char out[RECEIPT_SUBJE
     out[2 * sizeof digest] = 0;
 }
 
+/* ---- writing ---- */
+
+/* Returns 1 when the id is there already. */
 static int put(sqlite3 *db, const struct receipt *receipt)
 {
     sqlite3_stmt *insert = NULL;
     int r = database_prepare(db,
         "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
-        "ON CONFLICT (receipt_id) DO UPDATE SET left_over = excluded.left_over",
+        "ON CONFLICT (receipt_id) DO NOTHING",
         &insert);
     if (r < 0)
         return r;
@@ -39,50 +41,291 @@ static int put(sqlite3 *db, const struct receipt *receipt)
     sqlite3_bind_int64(insert, FIRST_COUNT + READER_COUNTS, receipt->left_over);
     r = database_error(sqlite3_step(insert));
     sqlite3_finalize(insert);
+    return r < 0 ? r : sqlite3_changes(db) == 0;
+}
+
+/* Touches have no currency; a conversion's channel is that of its event. */
+#define MONTH(micros)                                                                              \
+    "coalesce(strftime('%Y-%m', (" micros " - (" micros                                            \
+    " % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch'), '')"
+#define REMAINDER_SQL                                                                              \
+    "INSERT INTO erasure_remainder SELECT ?1, month, channel, currency, sum(touches), "            \
+    "sum(conversions), CAST(" DATABASE_SUM_MINOR(                                                  \
+        "minor") " AS INTEGER) FROM ("                                                             \
+                 "SELECT " MONTH(                                                                  \
+                     "t.touched_at") " AS month, t.channel AS channel, '' AS currency, "           \
+                                     "1 AS touches, 0 AS conversions, 0 AS minor FROM touch AS t " \
+                                     "JOIN event AS e ON e.event_key = t.event_key "               \
+                                     "JOIN timeline AS l ON l.event_row = e.event_row WHERE "      \
+                                     "l.person = ?2 UNION ALL "                                    \
+                                     "SELECT " MONTH(                                              \
+                                         "c.occurred_at") ", coalesce(e.channel, ''), "            \
+                                                          "coalesce(c.currency, ''), 0, "          \
+                                                          "c.kind = 'conversion', "                \
+                                                          "c.revenue_minor FROM conversion AS c "  \
+                                                          "LEFT JOIN event AS e ON e.event_key = " \
+                                                          "c.event_key WHERE c.person = ?2) "      \
+                                                          "GROUP BY month, channel, currency"
+
+static int put_remainder(sqlite3 *db, const char *id, const uint8_t person[KEY_SIZE])
+{
+    sqlite3_stmt *insert = NULL;
+    int r = database_prepare(db, REMAINDER_SQL, &insert);
+    if (r < 0)
+        return r;
+    bind_text(insert, 1, str_of(id));
+    bind_blob(insert, 2, str_make(person, KEY_SIZE));
+    r = database_error(sqlite3_step(insert));
+    sqlite3_finalize(insert);
     return r;
 }
 
-int receipt_put(const char *path, const struct receipt *receipt)
+int receipt_begin(
+    const char *path, const struct receipt *receipt, const uint8_t person[KEY_SIZE], bool totals)
 {
     sqlite3 *db = NULL;
     int r = database_open(&db, path, NULL);
     if (r == 0)
+        r = database_run(db, "BEGIN IMMEDIATE");
+    if (r == 0)
         r = put(db, receipt);
+    if (r == 0 && totals)
+        r = put_remainder(db, receipt->id, person);
+    if (r >= 0)
+        r = database_run(db, "COMMIT");
+    database_close(&db); /* what was not committed goes */
+    return r;
+}
+
+/* With the id as ?1, and a number as ?2 where the statement has one. */
+static int change(sqlite3 *db, const char *sql, const char *id, int64_t number)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = database_prepare(db, sql, &statement);
+    if (r < 0)
+        return r;
+    bind_text(statement, 1, str_of(id));
+    if (sqlite3_bind_parameter_count(statement) > 1)
+        sqlite3_bind_int64(statement, 2, number);
+    r = database_error(sqlite3_step(statement));
+    sqlite3_finalize(statement);
+    return r;
+}
+
+int receipt_end(const char *path, const char *id, int64_t left_over)
+{
+    sqlite3 *db = NULL;
+    int r = database_open(&db, path, NULL);
+    if (r == 0)
+        r = change(
+            db, "UPDATE erasure_receipt SET left_over = ?2 WHERE receipt_id = ?1", id, left_over);
     database_close(&db);
     return r;
 }
 
-static int find(sqlite3 *db, const char *subject, struct receipt *out)
+int receipt_drop(const char *path, const char *id, bool totals)
+{
+    sqlite3 *db = NULL;
+    int r = database_open(&db, path, NULL);
+    if (r == 0)
+        r = database_run(db, "BEGIN IMMEDIATE");
+    if (r == 0 && totals)
+        r = change(db, "DELETE FROM erasure_remainder WHERE receipt_id = ?1", id, 0);
+    if (r == 0)
+        r = change(db, "DELETE FROM erasure_receipt WHERE receipt_id = ?1", id, 0);
+    if (r == 0)
+        r = database_run(db, "COMMIT");
+    database_close(&db);
+    return r;
+}
+
+/* ---- reading ---- */
+
+#define UNFINISHED_SQL                                                                             \
+    "SELECT receipt_id, requested_at, left_over, identifier, reason, events, touches, sessions, "  \
+    "conversions, credits, paths, identifiers FROM erasure_receipt WHERE left_over > 0 "
+
+static int read_receipt(sqlite3_stmt *row, struct arena *arena, struct receipt *out)
+{
+    *out = (struct receipt){
+        .requested_at = sqlite3_column_int64(row, 1), .left_over = sqlite3_column_int64(row, 2)};
+    snprintf(out->id, sizeof out->id, "%s", (const char *)sqlite3_column_text(row, 0));
+    snprintf(out->subject, sizeof out->subject, "%s", (const char *)sqlite3_column_text(row, 3));
+    for (int i = 0; i < READER_COUNTS; i++)
+        out->before.counts[i] = sqlite3_column_int64(row, FIRST_COUNT + i);
+    return arena_dup(arena, column_text(row, 4), &out->reason);
+}
+
+static int find(sqlite3 *db, const char *subject, struct arena *arena, struct receipt *out)
 {
     sqlite3_stmt *select = NULL;
-    int r = database_prepare(db,
-        "SELECT receipt_id, requested_at, left_over, events, touches, sessions, conversions, "
-        "credits, paths, identifiers FROM erasure_receipt WHERE identifier = ?1 AND left_over > 0 "
-        "ORDER BY requested_at LIMIT 1",
-        &select);
+    int r = database_prepare(
+        db, UNFINISHED_SQL "AND identifier = ?1 ORDER BY requested_at LIMIT 1", &select);
     if (r < 0)
         return r;
     bind_text(select, 1, str_of(subject));
     int code = sqlite3_step(select);
-    if (code == SQLITE_ROW) {
-        *out = (struct receipt){.requested_at = sqlite3_column_int64(select, 1),
-            .left_over = sqlite3_column_int64(select, 2)};
-        snprintf(out->id, sizeof out->id, "%s", (const char *)sqlite3_column_text(select, 0));
-        snprintf(out->subject, sizeof out->subject, "%s", subject);
-        for (int i = 0; i < READER_COUNTS; i++)
-            out->before.counts[i] = sqlite3_column_int64(select, 3 + i);
-    }
+    if (code == SQLITE_ROW)
+        r = read_receipt(select, arena, out);
+    else
+        r = code == SQLITE_DONE ? READER_ABSENT : database_error(code);
     sqlite3_finalize(select);
-    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? READER_ABSENT : database_error(code);
+    return r;
 }
 
-int receipt_unfinished(
-    const char *path, const char subject[RECEIPT_SUBJECT_SIZE], struct receipt *out)
+int receipt_unfinished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
+    struct arena *arena, struct receipt *out)
 {
     sqlite3 *db = NULL;
     int r = database_open_reader(&db, path);
     if (r == 0)
-        r = find(db, subject, out);
+        r = find(db, subject, arena, out);
     database_close(&db);
+    return r;
+}
+
+/* ---- bringing to truth ---- */
+
+/* Receipts that are not finished, and whose subjects the tables still have. */
+struct settling {
+    struct arena *arena;
+    struct receipt_open *open;
+    size_t count;
+    bool found[RECEIPTS_OPEN_MAX];
+    uint8_t persons[RECEIPTS_OPEN_MAX][KEY_SIZE];
+};
+
+static int read_unfinished(sqlite3 *db, struct settling *settling)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(db, UNFINISHED_SQL "ORDER BY requested_at, receipt_id", &select);
+    int code = SQLITE_DONE;
+    while (r == 0 && settling->count < RECEIPTS_OPEN_MAX &&
+           (code = sqlite3_step(select)) == SQLITE_ROW) {
+        struct receipt_open *open = &settling->open[settling->count];
+        open->identifier = (struct identifier){.authority = 0};
+        r = read_receipt(select, settling->arena, &open->receipt);
+        settling->found[settling->count] = false;
+        settling->count += r == 0;
+    }
+    sqlite3_finalize(select);
+    return r < 0 ? r : code == SQLITE_ROW ? 0 : database_error(code);
+}
+
+/* A row of identifier: whether it is the subject of one of them. */
+static int match(struct settling *settling, sqlite3_stmt *row)
+{
+    char subject[RECEIPT_SUBJECT_SIZE];
+    struct identifier identifier = {.namespace = column_text(row, 0), .value = column_text(row, 1)};
+    struct str person = column_text(row, 2);
+    int r = person.size == KEY_SIZE ? 0 : ERR_STATE;
+    receipt_subject(&identifier, subject);
+    for (size_t i = 0; r == 0 && i < settling->count; i++) {
+        struct receipt_open *open = &settling->open[i];
+        if (settling->found[i] || strcmp(open->receipt.subject, subject) != 0)
+            continue;
+        settling->found[i] = true;
+        memcpy(settling->persons[i], person.data, KEY_SIZE);
+        r = arena_dup(settling->arena, identifier.namespace, &open->identifier.namespace);
+        if (r == 0)
+            r = arena_dup(settling->arena, identifier.value, &open->identifier.value);
+    }
+    return r;
+}
+
+static int find_subjects(sqlite3 *db, struct settling *settling)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(db, "SELECT namespace, value, person FROM identifier", &select);
+    int code = SQLITE_DONE;
+    while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW)
+        r = match(settling, select);
+    sqlite3_finalize(select);
+    return r < 0 ? r : database_error(code);
+}
+
+/* A device lives on: an erasure takes what occurred before it. Source: enrich/identity/erasure.h.
+ */
+static bool is_device(struct str namespace)
+{
+    static const struct str devices[] = {
+        STR_INIT("install"), STR_INIT("device"), STR_INIT("cookie"), STR_INIT("session")};
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        if (str_equal(namespace, devices[i]))
+            return true;
+    return false;
+}
+
+/* Whether something of the person is older than the request. */
+static int has_older(sqlite3 *db, const uint8_t person[KEY_SIZE], int64_t at, bool *out)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        db, "SELECT 1 FROM timeline WHERE person = ?1 AND occurred_at < ?2 LIMIT 1", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(person, KEY_SIZE));
+    sqlite3_bind_int64(select, 2, at);
+    int code = sqlite3_step(select);
+    *out = code == SQLITE_ROW;
+    sqlite3_finalize(select);
+    return database_error(code);
+}
+
+/* What is left over of the one at the index. */
+static int count_left(sqlite3 *db, const struct settling *settling, size_t index, int64_t *out)
+{
+    struct reader reader = {.db = db};
+    struct reader_counts counts;
+    bool older = settling->found[index];
+    int r = 0;
+    *out = 0;
+    if (older && is_device(settling->open[index].identifier.namespace))
+        r = has_older(
+            db, settling->persons[index], settling->open[index].receipt.requested_at, &older);
+    if (r < 0 || !older)
+        return r;
+    r = reader_count(&reader, settling->persons[index], &counts);
+    for (int i = 0; r == 0 && i < READER_COUNTS; i++)
+        *out += counts.counts[i];
+    return r;
+}
+
+/* Writes what changed; keeps those of which something stands. */
+static int settle(const char *path, sqlite3 *db, struct settling *settling)
+{
+    size_t kept = 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < settling->count; i++) {
+        struct receipt *receipt = &settling->open[i].receipt;
+        int64_t left = 0;
+        r = count_left(db, settling, i, &left);
+        if (r == 0 && left != receipt->left_over)
+            r = receipt_end(path, receipt->id, left);
+        receipt->left_over = left;
+        if (r == 0 && left)
+            settling->open[kept++] = settling->open[i];
+    }
+    settling->count = kept;
+    return r;
+}
+
+int receipts_settle(const char *path, struct arena *arena, struct receipt_open *open, size_t *count)
+{
+    struct settling settling = {.arena = arena, .open = open};
+    sqlite3 *db = NULL;
+    *count = 0;
+    int r = database_open_reader(&db, path);
+    if (r == ERR_NOT_FOUND)
+        return 0;
+    if (r == 0)
+        r = read_unfinished(db, &settling);
+    if (r == 0 && settling.count)
+        r = find_subjects(db, &settling);
+    if (r == 0)
+        r = settle(path, db, &settling);
+    database_close(&db);
+    if (r == 0)
+        *count = settling.count;
     return r;
 }

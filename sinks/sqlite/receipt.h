@@ -1,10 +1,12 @@
 /*
  * Rows of erasure_receipt. Who asks for an erasure writes the receipt before the request, with all
- * that stands, and again when the rows are gone: so an erasure that was cut off is found, and
- * asked for again under the same event id.
+ * that stands, and again when the rows are gone. An erasure that was cut off in between is found by
+ * its receipt, and asked for again under the same event id: by the same command, or by whoever
+ * opens the data directory next.
  */
 #pragma once
 
+#include "schemas/arena.h"
 #include "sinks/sqlite/read.h"
 
 #define RECEIPT_ID_SIZE 64      /* with its NUL */
@@ -22,10 +24,37 @@ struct receipt {
 /* The identifier itself goes; its hash is what a receipt names it by. */
 void receipt_subject(const struct identifier *identifier, char out[RECEIPT_SUBJECT_SIZE]);
 
-/* Writes the row, or, of an id that is there, how much is left over. Errors: as database_open(). */
-MUST_CHECK int receipt_put(const char *path, const struct receipt *receipt);
+/* Writes a new receipt, and with totals also what remains of the person's rows (erasure_remainder:
+ * sums a UTC month, channel and currency, without any identifier), in one transaction. Of an id
+ * that is there nothing changes. Errors: as database_open(); ERR_DATABASE with totals in a database
+ * of an older build, which has no such table. */
+MUST_CHECK int receipt_begin(
+    const char *path, const struct receipt *receipt, const uint8_t person[KEY_SIZE], bool totals);
 
-/* The unfinished receipt of a subject: 0 and *out (without reason), or READER_ABSENT. Errors: as
- * database_open_reader(). */
-MUST_CHECK int receipt_unfinished(
-    const char *path, const char subject[RECEIPT_SUBJECT_SIZE], struct receipt *out);
+/* Says how much is left over. Errors: as database_open(). */
+MUST_CHECK int receipt_end(const char *path, const char *id, int64_t left_over);
+
+/* Takes a receipt back, whose request was surely not taken; totals: as it was begun. Errors: as
+ * database_open(). */
+MUST_CHECK int receipt_drop(const char *path, const char *id, bool totals);
+
+/* The unfinished receipt of a subject: 0 and *out, or READER_ABSENT. Text lives in the arena.
+ * Errors: as database_open_reader(). */
+MUST_CHECK int receipt_unfinished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
+    struct arena *arena, struct receipt *out);
+
+/* A receipt of which something stands still. */
+struct receipt_open {
+    struct receipt receipt;
+    struct identifier identifier; /* its subject, as the tables have it */
+};
+
+#define RECEIPTS_OPEN_MAX 64
+
+/* Brings receipts that are not finished to what the tables say: nothing is left over where no
+ * identifier has the subject's hash, or nothing of its person is older than the request (a device
+ * that lives on). Gives those of which something stands, the oldest RECEIPTS_OPEN_MAX of them; text
+ * lives in the arena. Without a database there is none. Costs one look-up where all are finished,
+ * else a look at all identifiers. Errors: as database_open(). */
+MUST_CHECK int receipts_settle(
+    const char *path, struct arena *arena, struct receipt_open *open, size_t *count);

@@ -116,6 +116,19 @@ CREATE TABLE erasure_receipt (
     left_over INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
+-- What stays of those that were erased under [erase] remainder = totals: sums without an identifier,
+-- though one person's where one was erased; written with the receipt, in one transaction.
+CREATE TABLE erasure_remainder (
+    receipt_id TEXT NOT NULL,
+    month TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    touches INTEGER NOT NULL,
+    conversions INTEGER NOT NULL,
+    net_revenue_minor INTEGER NOT NULL,
+    PRIMARY KEY (receipt_id, month, channel, currency)
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE touch (
     event_key BLOB PRIMARY KEY,
     person BLOB NOT NULL,

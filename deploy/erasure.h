@@ -1,0 +1,23 @@
+/*
+ * The request of an erasure, and what to do about requests that were cut off (receipt.h).
+ */
+#pragma once
+
+#include "deploy/settings.h"
+#include "sinks/sqlite/receipt.h"
+
+/* Appends the request's event of a receipt, native JSON. subject: how the event is to name it.
+ * Errors: as buf_append(). */
+MUST_CHECK int erasure_write_request(
+    const struct receipt *receipt, const struct identifier *subject, struct buf *out);
+
+/* Brings open receipts to truth and asks again for those of which something stands: one whose
+ * request never came into the log is so finished, another's request is the same event again.
+ * Not asked for are those of an e-mail or phone while a rotation of its key is under way: the
+ * request must then say the value itself, which nobody has but who asks. *asked: how many were.
+ * Errors: those of receipts_settle() and say_append(). */
+MUST_CHECK int erasures_resume(
+    struct settings *settings, const char *database, struct appender *appender, size_t *asked);
+
+/* Brings open receipts to truth. *left: how many are not finished. Errors: as receipts_settle(). */
+MUST_CHECK int erasures_settle(const char *database, size_t *left);

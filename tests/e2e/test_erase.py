@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""Erasures: cut off anywhere, whoever comes next finishes them; receipts tell the truth; totals may remain."""
+import http.server
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+
+from harness import LONG, PROGRAM, ROOT, Workspace, stop
+
+MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
+
+
+def run(*arguments, code=0):
+    found = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert found.returncode == code, (arguments, found.returncode, found.stdout, found.stderr)
+    return found
+
+
+def event(number, day, kind="page_viewed", **ids):
+    return {"id": f"e{number}", "type": kind, "time": f"2026-{day}T10:{number % 60:02}:00+09:00", "ids": ids}
+
+
+def order(number, day, order_id, revenue, currency="JPY", kind="order_completed", **ids):
+    return {**event(number, day, kind, **ids), "order": {"order_id": order_id, "revenue": revenue, "currency": currency}}
+
+
+# Hana over two months, by two currencies, with a return; Ken, who stays.
+HANA = [event(1, "09-20", cookie="c-hana"), event(2, "09-20", cookie="c-hana", email="hana@example.jp"),
+        event(3, "10-01", login="u-hana", email="hana@example.jp"), order(4, "10-01", "A1", "1200", login="u-hana"),
+        {**event(5, "10-02", "message_clicked", login="u-hana"), "message": {"kind": "email", "message_id": "m1"}},
+        order(6, "10-03", "A2", "19.90", "USD", login="u-hana"), order(7, "10-09", "A1", "300", kind="order_refunded", login="u-hana")]
+KEN = [event(11, "10-01", cookie="c-ken"), event(12, "10-01", login="u-ken", cookie="c-ken"), order(13, "10-02", "B1", "700", login="u-ken")]
+MORE = [event(21, "11-01", cookie="c-new")]
+
+
+def load(data, events, *options):
+    file = data.parent / f"{data.name}.ndjson"
+    file.write_text("".join(json.dumps(e) + "\n" for e in events))
+    return run("import", "--data", data, "--mapping", MAPPING, *options, file)
+
+
+def rows(data, question, *values):
+    db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
+    found = db.execute(question, values).fetchall()
+    db.close()
+    return found
+
+
+def run_sql(data, statement, *values):
+    db = sqlite3.connect(f"{data}/tabiji.db")
+    db.execute(statement, values)
+    db.commit()
+    db.close()
+
+
+def dump(data):
+    return run("state", "dump", "--data", data).stdout
+
+
+def doctor(data, code):
+    found = json.loads(run("doctor", "--json", "--data", data, code=code).stdout)
+    return [check for check in found if check["check"] == "erasures"][0]
+
+
+def finished(data):
+    """No receipt is open, and what they name is gone."""
+    assert rows(data, "SELECT count(*), max(left_over) FROM erasure_receipt") == [(1, 0)], rows(data, "SELECT * FROM erasure_receipt")
+    assert "hana" not in dump(data)
+
+
+def timed(space, base):
+    """Seconds that an erasure takes."""
+    spans = []
+    for n in range(3):
+        shutil.rmtree(space.path / "timed", ignore_errors=True)
+        shutil.copytree(base, space.path / "timed")
+        begun = time.monotonic()
+        run("erase", "--confirm", "--data", space.path / "timed", "login:u-hana")
+        spans.append(time.monotonic() - begun)
+    return min(spans)
+
+
+def killed_anywhere(space, base, wanted):
+    """Killed at many moments; then an import comes, which asked for nothing."""
+    span = timed(space, base)
+    moments, seen = 200 if LONG else 40, {"before": 0, "receipt": 0, "done": 0}
+    for n in range(moments):
+        data = space.path / "killed"
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(base, data)
+        asked = subprocess.Popen([PROGRAM, "erase", "--confirm", "--data", str(data), "login:u-hana"], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+        time.sleep(span * 1.2 * n / moments)
+        asked.send_signal(signal.SIGKILL)
+        asked.wait()
+        open_receipts = rows(data, "SELECT left_over FROM erasure_receipt")
+        load(data, MORE)
+        if not open_receipts:
+            seen["before"] += 1
+            assert rows(data, "SELECT count(*) FROM erasure_receipt") == [(0,)] and "u-hana" in dump(data)
+            run("erase", "--confirm", "--data", data, "login:u-hana")
+        else:
+            seen["receipt" if open_receipts[0][0] else "done"] += 1
+        finished(data)
+        assert rows(data, "SELECT events, conversions FROM erasure_receipt") == [(7, 3)]
+        assert dump(data) == wanted, f"moment {n}"
+    print(f"erasures killed: {moments}: {seen['before']} before the receipt, {seen['receipt']} after it, {seen['done']} at their end")
+
+
+def receipt_alone(space, base, wanted):
+    """A receipt whose request never reached the log: doctor says so, and who opens the directory next finishes it."""
+    done, data = space.path / "done", space.path / "alone"
+    shutil.copytree(base, done)
+    run("erase", "--confirm", "--reason", "asked, in April", "--data", done, "login:u-hana")
+    receipt = rows(done, "SELECT * FROM erasure_receipt")[0]
+    shutil.copytree(base, data)
+    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-1], 99)
+    shutil.copytree(data, space.path / "asked")
+    told = doctor(data, 1)
+    assert told["verdict"] == "failure" and receipt[0] in told["text"] and "tabiji import" in told["advice"], told
+    assert "u-hana" in dump(data), "looking erases nobody"
+    load(data, MORE)
+    finished(data)
+    assert dump(data) == wanted
+    assert doctor(data, 0)["verdict"] == "ok"
+    # The same command, with other words: one receipt, one request.
+    again = run("erase", "--json", "--confirm", "--reason", "again", "--data", space.path / "asked", "login:u-hana")
+    assert json.loads(again.stdout)["receipt_id"] == receipt[0]
+    finished(space.path / "asked")
+    assert rows(space.path / "asked", "SELECT count(*) FROM rejected") == [(0,)]
+    assert rows(space.path / "asked", "SELECT reason FROM erasure_receipt") == [("asked, in April",)]
+    # A receipt that was left behind by an erasure that others finished.
+    for look in (lambda: doctor(done, 0), lambda: load(done, MORE), lambda: run("erase", "--confirm", "--data", done, "login:u-hana")):
+        run_sql(done, "UPDATE erasure_receipt SET left_over = 9")
+        look()
+        finished(done)
+
+
+def by_a_running_process(space, base):
+    """`run` finishes what was cut off, too."""
+    data = space.path / "running"
+    shutil.copytree(base, data)
+    receipt = rows(space.path / "done", "SELECT * FROM erasure_receipt")[0]
+    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-1], 99)
+    process = space.start("run", "--data", data, "--listen", "127.0.0.1:0", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while rows(data, "SELECT 1 FROM identifier WHERE value = 'u-hana'") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert stop(process) == 0
+    finished(data)
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        text = b'{"code":"operator","hint":"only operators"}'
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def refused(space, base):
+    """What surely was not asked for leaves no receipt behind."""
+    data = space.path / "refused"
+    shutil.copytree(base, data)
+    process = space.start("run", "--data", data, "--listen", "127.0.0.1:0", stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    while b'"port":' not in process.stderr.readline():
+        pass
+    told = run("erase", "--confirm", "--data", data, "login:u-hana", code=1)
+    assert "--url" in told.stderr, told.stderr
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run("erase", "--confirm", "--data", data, "--url", f"http://127.0.0.1:{server.server_port}", "login:u-hana", code=5)
+        server.shutdown()
+    process.stderr.close()
+    stop(process)
+    assert rows(data, "SELECT count(*) FROM erasure_receipt") == [(0,)]
+    load(data, MORE)
+    assert "u-hana" in dump(data)
+
+
+def without_confirm(base):
+    """What would go, in JSON too; nothing goes."""
+    told = json.loads(run("erase", "--json", "--data", base, "login:u-hana", code=2).stdout)
+    assert told == {"erased": False, "events": 7, "touches": told["touches"], "sessions": told["sessions"], "conversions": 3,
+                    "credits": told["credits"], "paths": told["paths"], "identifiers": told["identifiers"]}, told
+    assert told["identifiers"] >= 3
+    assert "would erase:" in run("erase", "--data", base, "login:u-hana", code=2).stdout
+    assert rows(base, "SELECT count(*) FROM erasure_receipt") == [(0,)]
+
+
+TOTALS = """SELECT month, channel, currency, sum(touches), sum(conversions), sum(minor) FROM (
+SELECT strftime('%Y-%m', touched_at / 1000000, 'unixepoch') AS month, channel, '' AS currency, 1 AS touches, 0 AS conversions, 0 AS minor
+FROM touch UNION ALL
+SELECT strftime('%Y-%m', c.occurred_at / 1000000, 'unixepoch'), coalesce(e.channel, ''), coalesce(c.currency, ''), 0, c.kind = 'conversion',
+c.revenue_minor FROM conversion AS c JOIN event AS e USING (event_key)
+{}) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+REMAINDER = "UNION ALL SELECT month, channel, currency, touches, conversions, net_revenue_minor FROM erasure_remainder"
+
+
+def totals_remain(space, base):
+    """What stands and what remains make what was; once, whatever happens on the way; no identifier in it."""
+    data = space.path / "totals"
+    shutil.copytree(base, data)
+    before = rows(data, TOTALS.format(""))
+    assert len({month for month, *_ in before}) == 2 and {currency for _, _, currency, *_ in before} == {"", "JPY", "USD"}, before
+    keep = ("--set", "erase.remainder=totals")
+    assert "erase.remainder" in run("erase", "--confirm", "--data", data, "--set", "erase.remainder=all", "login:u-hana", code=2).stderr
+    run("erase", "--confirm", *keep, "--data", data, "login:u-hana")
+    finished(data)
+    after, with_remainder = rows(data, TOTALS.format("")), rows(data, TOTALS.format(REMAINDER))
+    assert after != before == with_remainder, (before, with_remainder)
+    kept = rows(data, "SELECT * FROM erasure_remainder ORDER BY 2, 3, 4")
+    revenue = {row[3]: 0 for row in kept}
+    for row in kept:
+        revenue[row[3]] += row[6]
+    assert revenue == {"": 0, "JPY": 900, "USD": 1990} and len(kept[0]) == 7, kept
+    assert sum(row[4] for row in kept) > 0 and sum(row[5] for row in kept) == 2, kept
+    assert {row[0] for row in kept} == {rows(data, "SELECT receipt_id FROM erasure_receipt")[0][0]}
+    assert "hana" not in str(kept)
+    run_sql(data, "UPDATE erasure_receipt SET left_over = 9")  # asked again, finished again: not saved again
+    run("erase", "--confirm", *keep, "--data", data, "login:u-hana")
+    assert rows(data, "SELECT * FROM erasure_remainder ORDER BY 2, 3, 4") == kept
+    none = space.path / "no-totals"
+    shutil.copytree(base, none)
+    run("erase", "--confirm", "--data", none, "login:u-hana")
+    assert rows(none, "SELECT count(*) FROM erasure_remainder") == [(0,)]
+    assert dump(none) == dump(data), "the remainder is no part of the tables that follow from the events"
+    killed, span = 0, timed(space, base)
+    for n in range(12):
+        cut = space.path / "cut"
+        shutil.rmtree(cut, ignore_errors=True)
+        shutil.copytree(base, cut)
+        asked = subprocess.Popen([PROGRAM, "erase", "--confirm", *keep, "--data", str(cut), "login:u-hana"], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+        time.sleep(span * (0.3 + n * 0.07))
+        asked.send_signal(signal.SIGKILL)
+        asked.wait()
+        killed += bool(rows(cut, "SELECT 1 FROM erasure_receipt WHERE left_over > 0"))
+        run("erase", "--confirm", *keep, "--data", cut, "login:u-hana", code=4 if rows(
+            cut, "SELECT 1 FROM erasure_receipt WHERE left_over = 0") else 0)
+        assert rows(cut, "SELECT month, channel, currency, touches, conversions, net_revenue_minor FROM erasure_remainder ORDER BY 1, 2, 3") == [
+            row[1:] for row in kept]
+    print(f"totals remain: {len(kept)} rows; killed 12, {killed} in the midst")
+
+
+def main():
+    with Workspace() as space:
+        base = space.path / "base"
+        load(base, HANA + KEN)
+        without_confirm(base)
+        done = space.path / "wanted"
+        shutil.copytree(base, done)
+        run("erase", "--confirm", "--data", done, "login:u-hana")
+        load(done, MORE)
+        wanted = dump(done)
+        receipt_alone(space, base, wanted)
+        by_a_running_process(space, base)
+        refused(space, base)
+        totals_remain(space, base)
+        killed_anywhere(space, base, wanted)
+    print("erasures: finished by whoever comes, told truly")
+
+
+if __name__ == "__main__":
+    main()
