@@ -112,46 +112,32 @@ static void run_good(const char *mapping, size_t chunk_bytes, struct fake_log *f
     "ids.login = customer_id\norder.revenue = conversion_value\norder.currency = \"USD\"\n"
 #define TOUCH_HEADER "customer_id,time,interaction,conversion,conversion_value,channel\n"
 
-static void assert_drop(const struct import_drop *drop, const char *namespace,
-    enum identifier_fate why, uint64_t count, int64_t line)
-{
-    assert_true(str_equal(drop->namespace, str_of(namespace)));
-    assert_int_equal(drop->why, why);
-    assert_int_equal(drop->count, count);
-    assert_non_null(strstr(drop->file, "data"));
-    assert_int_equal(drop->line, line);
-}
-
 static void test_import_file_dropped_identifiers_are_counted(void **state)
 {
-    (void)state;
     static const char mapping[] =
         "[file]\nname = calls\n[event call_ended]\ntime = time\nids.phone = phone\n"
         "ids.email = mail\nids.case = call\n[event ticket_opened]\nwhen = ticket = 1\n"
-        "time = time\nids.phone = phone\nids.case = call\nproperties.n = n\n";
-    static const char rows[] = "time,phone,mail,call,ticket,n\n"
-                               "2018-07-22T20:40:41Z,03-1234-5678,a@b.jp,c1,0,1\n"
-                               "2018-07-22T20:40:42Z,none,not an address,c2,0,1\n"
-                               "2018-07-22T20:40:43Z,xyz,,c3,1,1\n"
-                               "2018-07-22T20:40:44Z,abc,,null,0,1\n"
-                               "2018-07-22T20:40:45Z,0120-444-444,,c4,0,1\n";
+        "time = time\nids.phone = phone\nids.case = call\n";
+    static const char rows[] = "time,phone,mail,call,ticket\n2018-07-22,03-1234-5678,a@b.jp,c1,0\n"
+                               "2018-07-22,none,not an address,c2,0\n2018-07-22,xyz,,c3,1\n"
+                               "2018-07-22,abc,,null,0\n2018-07-22,0120-444-444,,c4,0\n";
     struct import_drop drops[IMPORT_DROPS_MAX];
+    size_t count = 0;
     for (size_t chunk_bytes = 1; chunk_bytes < 4096; chunk_bytes *= 64) {
         struct fake_log fake;
         struct import_progress progress;
-        size_t count = 0;
         struct setup setup = {
             .mapping = mapping, .chunk_bytes = chunk_bytes, .drops = drops, .drops_count = &count};
-        const struct str text = STR(rows);
+        CLEANUP(buf_free) struct buf told = {0};
         fake_open(&fake);
-        assert_int_equal(run(&setup, &fake, &text, 1, &progress, NULL), 0);
+        assert_int_equal(run(&setup, &fake, &STR(rows), 1, &progress, NULL), 0);
         assert_int_equal(progress.rejected, 1); /* of nobody: its identifiers are told there */
-        assert_int_equal(progress.events, 5);
-        assert_int_equal(count, 4);
-        assert_drop(&drops[0], "email", IDENTIFIER_MALFORMED, 1, 3);
-        assert_drop(&drops[1], "phone", IDENTIFIER_BLOCKED, 1, 3);
-        assert_drop(&drops[2], "phone", IDENTIFIER_SHARED, 1, 6);
-        assert_drop(&drops[3], "phone", IDENTIFIER_MALFORMED, 2, 4); /* of two events */
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(buf_appendf(&told, "%.5s %d %d :%d;", drops[i].namespace.data,
+                                 drops[i].why, (int)drops[i].count, (int)drops[i].line),
+                0);
+        assert_true(
+            str_equal(buf_str(&told), STR("email 3 1 :3;phone 1 1 :3;phone 2 1 :6;phone 3 2 :4;")));
         fake_close(&fake);
     }
 }
