@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "enrich/identity/evidence.h"
 #include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
@@ -158,7 +159,8 @@ static int set_models_meaning(struct settings *settings, struct buf *out)
     return r;
 }
 
-/* What persons follow from: the table of namespaces and the key of person ids, told by its hash.
+/* What persons follow from: the table of namespaces, the key of person ids, told by its hash, and
+ * the rules, where they were others.
  * That key is one for all files that rotations made of one: so those are accepted, others not. The
  * public key is never rotated, so that its name belongs to it: under another name each value would
  * be another one. */
@@ -182,7 +184,7 @@ static int set_identity_meaning(struct settings *settings)
     if (r == 0 && public && !str_equal(key_id, STR(KEY_ID_DEFAULT)))
         r = buf_appendf(out, " as %.*s", (int)key_id.size, key_id.data);
     if (r == 0)
-        r = buf_append(out, "\n", 1);
+        r = buf_appendf(out, "\n%s", EVIDENCE_MEANING);
     settings->stages[0].meaning = buf_str(out);
     settings->stages[0].meaning_table = TABLE_IDENTITY_MEANING;
     return r;

@@ -10,6 +10,7 @@
 #include "enrich/identity/edge.h"
 #include "enrich/identity/erasure.h"
 #include "enrich/identity/evidence.h"
+#include "enrich/identity/group.h"
 #include "enrich/identity/rotation.h"
 #include "enrich/identity/settle.h"
 #include "schemas/error.h"
@@ -332,7 +333,7 @@ static int on_bridge(
     r = edge_put(actor->owners, owner, &edge);
     if (r < 0)
         return r;
-    if (node_class(message->other) < node_class(owner->id))
+    if (memcmp(message->other, owner->id, KEY_SIZE) < 0)
         return settle(actor, owner);
     bool itself = memcmp(owner->root, owner->id, KEY_SIZE) == 0;
     return before == after || itself ? 0 : settle_tell(actor, owner, message->other, after);
@@ -405,7 +406,7 @@ static int on_verdict(
 {
     bool current = memcmp(message->from, owner->claim, KEY_SIZE) == 0 &&
                    message->number == owner->claim_number;
-    if (owner->flags & OWNER_NEWER) /* it has no claims of its own any more */
+    if (owner->flags & (OWNER_NEWER | OWNER_FOLLOWS)) /* it has no claim of its own any more */
         return 0;
     if (!current || message->on == !!(owner->flags & OWNER_ACCEPTED))
         return 0;
@@ -443,6 +444,8 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
         return on_bridge(actor, owner, message);
     case IDENTITY_KIND_ROOT:
         return on_root(actor, owner, message);
+    case IDENTITY_KIND_CANDIDATE:
+        return group_on_candidate(actor, owner, message);
     case IDENTITY_KIND_CLAIM:
     case IDENTITY_KIND_UNCLAIM:
         return on_claim(actor, owner, message);

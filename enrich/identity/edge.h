@@ -39,13 +39,16 @@ enum edge_flag {
     EDGE_MEMBER = 1 << 2,  /* this node is a set, the neighbour its member */
     EDGE_SAID = 1 << 3,    /* evidence links the two */
     EDGE_CUT = 1 << 4,     /* evidence unlinks the two */
+    EDGE_JOINED = 1 << 5,  /* an earlier member of its group: told so; group.h */
+    EDGE_SEVERAL = 1 << 6, /* the follower would claim several of that rank */
 };
 
 struct edge {
     uint8_t node[KEY_SIZE]; /* the neighbour */
-    uint8_t root[KEY_SIZE]; /* what a stronger one said of its root; else itself */
+    uint8_t root[KEY_SIZE]; /* what one above said of its root, a follower of what it would claim;
+                             * else itself */
     int32_t links;          /* signatures that show the link up, or attachments from below */
-    int32_t bridges;        /* nodes that link the two */
+    int32_t bridges;        /* nodes that link the two, or join them */
     unsigned flags;
     bool in_row; /* where edge_get() found it */
 };
@@ -74,6 +77,10 @@ MUST_CHECK int edge_put(struct owners *owners, struct owner *owner, const struct
  * edge_put() of this owner, or the end of the call of the stage. Errors: as edge_get(). */
 MUST_CHECK int edges_above(struct owners *owners, const struct owner *owner, struct edge_list *out);
 MUST_CHECK int edges_below(struct owners *owners, const struct owner *owner, struct edge_list *out);
+
+/* Lists neighbours below of its own rank. *out as edges_below(), costs less. */
+MUST_CHECK int edges_followers(
+    struct owners *owners, const struct owner *owner, struct edge_list *out);
 
 /* How many neighbours of a class have links. */
 int64_t edges_linked(const struct owner *owner, int class);

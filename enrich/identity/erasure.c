@@ -3,6 +3,7 @@
 
 #include "enrich/identity/edge.h"
 #include "enrich/identity/evidence.h"
+#include "enrich/identity/group.h"
 #include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
@@ -106,6 +107,18 @@ static int send_mark(struct actor *actor, const struct owner *owner)
     return send_journey(actor, &message);
 }
 
+/* Those of its group hear of it either way: what one is, all are. */
+static int suppress_group(
+    struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
+{
+    struct edge_list above;
+    int r = edges_above(actor->owners, owner, &above);
+    for (size_t i = 0; r == 0 && i < above.count; i++)
+        if (group_kin(owner, &above.edges[i]))
+            r = send_suppress(actor, owner, above.edges[i].node, person, at);
+    return r;
+}
+
 /* Marks the owner; those below hear of its person. The timeline hears it from each of its nodes: so
  * it knows before any of them takes its events away. */
 static int suppress(
@@ -125,6 +138,8 @@ static int suppress(
     for (size_t i = 0; r == 0 && i < below.count; i++)
         if (!node_is_set(below.edges[i].node))
             r = send_suppress(actor, owner, below.edges[i].node, person, at);
+    if (r == 0)
+        r = suppress_group(actor, owner, person, at);
     return r < 0 ? r : rotation_suppress(actor, owner, person, at);
 }
 

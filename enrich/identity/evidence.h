@@ -9,21 +9,33 @@
  *                  "reason":"called in"}}
  * `ids` says whose timeline shows the event: one end is enough. They link as those of any event do;
  * evidence of a pair is above what signatures show of it. Where IDENTITY is silent, this is what
- * evidence means:
+ * evidence means; group.h says how owners come to it within a rank, and whence the rule is:
  *  - of a pair {a, b} the evidence that is last in the order of (authority, occurred_at,
  *    event_key) stands, whatever came first: sign > 0 links, sign < 0 unlinks. So both are
  *    reversible, by further evidence, and an operator's word (EVIDENCE_AUTHORITY_OPERATOR) is above
  *    a client's (0).
- *  - linked: the pair is linked as by a signature, from the later in id order to the earlier, also
- *    where both are of one rank. So two logins become one person: the later has one stronger
- *    neighbour, and claims its root. One that is so linked to two of its rank belongs to neither,
- *    until these are linked too.
+ *  - linked, of two ranks: the pair is linked as by a signature, from the weaker to the stronger.
+ *  - linked, of one rank: the two are one. Identifiers of one rank that such words connect, over
+ *    whatever pairs, are a group, and a group is one person: before rules 3 and 4 it is one
+ *    identifier. It has above it what any member has there, by links and by bridges; it claims the
+ *    only root of the strongest rank, as one claimant of a protected namespace, or is shared, as a
+ *    whole, by several; and with no claim it is named after the first member in id order. So of
+ *    three logins, a linked to b and b to c, all are the first's, whichever word came first and
+ *    whatever the order of their ids; and e-mails that are linked, of two different logins, belong
+ *    to neither. A word against a pair parts the group where nothing else connects it.
+ *  - a generic identifier is of no group and connects none: its links are dead.
+ *  - bridges (rule 2) are each identifier's own, by links to stronger ranks, whatever group it is
+ *    of: one that is seen with two e-mails of one group is seen with two, and bridges nothing.
  *  - unlinked: there is no link between the two, observed or derived; signatures that show both
- *    change nothing. They may still be one person over a third identifier.
+ *    change nothing. They may still be one person over a third identifier, so over a member of a
+ *    group: with a linked to b and b to c, a word against a and c changes nothing; with b seen with
+ *    login l, nor does one against a and l, until a and b are unlinked.
  *  - evidence does not count where neighbours are counted (generic identifiers): such marks stay
  * for ever, and what one says could be unsaid. Neighbours that signatures show count, also when
  * they are unlinked.
  *
+ *  - a group has no most members: each has at most EVIDENCE_MAX words, but of joined ones the first
+ *    may have many, as a person may have many identifiers.
  *  - evidence that stands, of either sign, shows both identifiers: they have rows in person_of.
  *  - an identifier keeps a limited number of words: of each pair the last EVIDENCE_PAIR_MAX in the
  *    order above, and of these, over all its pairs, the last EVIDENCE_MAX. Others say nothing; that
@@ -54,6 +66,10 @@
 #include "enrich/identity/message.h"
 #include "enrich/identity/owner.h"
 #include "schemas/identity_evidence.avro.h"
+
+/* A line of the text by which stored state tells what it was built to mean (stream/meaning.h):
+ * before, one that was linked to two of its rank belonged to neither. */
+#define EVIDENCE_MEANING "evidence within a rank: groups\n"
 
 /* Authority of an operator's link and unlink; clients have 0. */
 #define EVIDENCE_AUTHORITY_OPERATOR 100

@@ -78,11 +78,24 @@ static bool link_valid(const struct identity_message *message)
     return true;
 }
 
+/* Of two ranks, or, within a group, all of one. */
 static bool bridge_valid(const struct identity_message *message)
 {
-    return message->has_other && identifier(message->to) && identifier(message->other) &&
-           identifier(message->from) && node_class(message->to) != node_class(message->other) &&
-           stronger(message->to, message->from) && stronger(message->other, message->from);
+    if (!message->has_other || !identifier(message->to) || !identifier(message->other) ||
+        !identifier(message->from) || memcmp(message->to, message->other, KEY_SIZE) == 0)
+        return false;
+    bool group = node_class(message->to) == node_class(message->other);
+    return stronger(message->to, message->from) && stronger(message->other, message->from) &&
+           (!group || node_class(message->to) == node_class(message->from));
+}
+
+static bool candidate_valid(const struct identity_message *message)
+{
+    if (!identifier(message->to) || node_class(message->to) != node_class(message->from) ||
+        !stronger(message->to, message->from))
+        return false;
+    return !message->has_other ||
+           (identifier(message->other) && node_class(message->other) < node_class(message->to));
 }
 
 static bool root_valid(const struct identity_message *message)
@@ -184,6 +197,8 @@ static bool kind_valid(
         return bridge_valid(message);
     case IDENTITY_KIND_ROOT:
         return root_valid(message);
+    case IDENTITY_KIND_CANDIDATE:
+        return candidate_valid(message);
     case IDENTITY_KIND_CLAIM:
     case IDENTITY_KIND_UNCLAIM:
         return identifier(message->to) && identifier(message->from) &&

@@ -4,7 +4,8 @@
  * Invariants:
  *  I1 an owner in the table is the truth of the running batch; its row is that of the batch before
  *     until flush. Rows of neighbours, claims and signatures are written at once.
- *  I2 `root` is a function of the row: the claim where it needs no accepting or is accepted.
+ *  I2 `root` is a function of the row: the claim where it needs no accepting or is accepted. Of one
+ *     that follows, the claim is what it was told of the root of whom it follows.
  *  I3 an owner that does not exist is never dirty.
  */
 #include "enrich/identity/owner.h"
@@ -137,7 +138,7 @@ static int grow(struct owners *owners)
 static void set_root(const struct owners *owners, struct owner *owner)
 {
     bool protected = owners->namespaces->rules[node_rank(owner->id)].protected_max > 0;
-    bool claims = !protected || (owner->flags & OWNER_ACCEPTED);
+    bool claims = !protected || (owner->flags & (OWNER_ACCEPTED | OWNER_FOLLOWS));
     memcpy(owner->root, claims ? owner->claim : owner->id, KEY_SIZE);
 }
 
@@ -213,6 +214,8 @@ static int load(struct owners *owners, struct owner *owner)
     memcpy(owner->person, node.person, KEY_SIZE);
     if (node.has_claim)
         memcpy(owner->claim, node.claim, KEY_SIZE);
+    if (node.has_candidate)
+        memcpy(owner->candidate, node.candidate, KEY_SIZE);
     owner->epoch = node.epoch;
     owner->claim_number = node.claim_number;
     owner->signature_rows = node.signature_rows;
@@ -239,6 +242,7 @@ int owners_get(struct owners *owners, const uint8_t id[KEY_SIZE], struct owner *
     memcpy(owner->id, id, KEY_SIZE);
     memcpy(owner->claim, id, KEY_SIZE);
     memcpy(owner->root, id, KEY_SIZE);
+    memcpy(owner->candidate, id, KEY_SIZE);
     r = load(owners, owner);
     if (r < 0)
         return r;
@@ -469,6 +473,7 @@ static int save(struct owners *owners, const struct owner *owner)
         .epoch = owner->epoch,
         .has_claim = memcmp(owner->claim, owner->id, KEY_SIZE) != 0,
         .claim_number = owner->claim_number,
+        .has_candidate = memcmp(owner->candidate, owner->id, KEY_SIZE) != 0,
         .signatures = str_make(owner->signatures, owner->signatures_count * SIGNATURE_SIZE),
         .signature_rows = owner->signature_rows,
         .edges = owners->edges,
@@ -477,6 +482,7 @@ static int save(struct owners *owners, const struct owner *owner)
     };
     memcpy(node.person, owner->person, KEY_SIZE);
     memcpy(node.claim, owner->claim, KEY_SIZE);
+    memcpy(node.candidate, owner->candidate, KEY_SIZE);
     fill_edges(owners, &owner->above, &node.edges_count);
     fill_edges(owners, &owner->below, &node.edges_count);
     struct buf *value = owners_buffer(owners);
@@ -510,6 +516,8 @@ static struct str why(const struct owner *owner)
         return STR("rotated");
     if (owner->flags & OWNER_GENERIC)
         return STR("generic");
+    if (owner->flags & OWNER_FOLLOWS)
+        return STR("linked");
     if (memcmp(owner->root, owner->id, KEY_SIZE) != 0)
         return STR("claim");
     if (memcmp(owner->claim, owner->id, KEY_SIZE) != 0)

@@ -27,7 +27,8 @@ enum owner_flag {
     OWNER_NAMED = 1 << 3,          /* its identifier is known: a row of person_of has it */
     OWNER_ACCEPTED = 1 << 4,       /* the root accepted its claim (protected namespaces) */
     OWNER_SIGNATURE_ROWS = 1 << 5, /* TABLE_SIGNATURE has more */
-    OWNER_SHARED = 1 << 6,         /* by several of the strongest rank: it belongs to none */
+    OWNER_SHARED = 1 << 6,         /* by several of the strongest rank: it belongs to none; of one
+                                    * that follows: so it told */
     OWNER_ALONE = 1 << 7,          /* an event that has no other identifier was placed */
     OWNER_LOST = 1 << 8,           /* an erasure took something from it */
     OWNER_FORGETS = 1 << 9,        /* TABLE_SIGNATURE has forgotten ones */
@@ -35,6 +36,7 @@ enum owner_flag {
     OWNER_PASSES = 1 << 11,        /* TABLE_SIGNATURE has newer pseudonyms of signatures */
     OWNER_OLDER = 1 << 12,         /* there are newer pseudonyms of its value; rotation.h */
     OWNER_NEWER = 1 << 13,         /* there is an older one, which it follows */
+    OWNER_FOLLOWS = 1 << 14,       /* it has the root of an earlier member of its group; group.h */
 };
 
 /* A neighbour; edge.h. */
@@ -47,9 +49,10 @@ struct edge_array {
 
 struct owner {
     uint8_t id[KEY_SIZE];
-    uint8_t person[KEY_SIZE]; /* where its events are, unless dead */
-    uint8_t claim[KEY_SIZE];  /* itself for none */
-    uint8_t root[KEY_SIZE];   /* as those below were told last */
+    uint8_t person[KEY_SIZE];    /* where its events are, unless dead */
+    uint8_t claim[KEY_SIZE];     /* itself for none */
+    uint8_t root[KEY_SIZE];      /* as those below were told last */
+    uint8_t candidate[KEY_SIZE]; /* as it told whom it follows; itself for none; group.h */
     int64_t epoch;
     int64_t claim_number;
     unsigned flags;

@@ -582,7 +582,7 @@ static int become_newer(
     memcpy(older.node, message->from, KEY_SIZE);
     identity_message_init(&own);
     own.kind = IDENTITY_KIND_UNCLAIM;
-    if (protected && !same(owner->claim, owner->id))
+    if (protected && !same(owner->claim, owner->id) && !(owner->flags & OWNER_FOLLOWS))
         r = actor_send(actor, owner, owner->claim, &own);
     owner->flags |= OWNER_NEWER | OWNER_ACCEPTED;
     owner->person_due = true;

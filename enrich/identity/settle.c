@@ -2,6 +2,7 @@
 #include "enrich/identity/settle.h"
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/group.h"
 #include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
@@ -30,6 +31,19 @@ static int send_bridge(struct actor *actor, const struct owner *owner, const uin
     return actor_send(actor, owner, to, &message);
 }
 
+int settle_tell_bridge(struct actor *actor, const struct owner *owner, const uint8_t a[KEY_SIZE],
+    const uint8_t b[KEY_SIZE], bool on)
+{
+    int r = send_bridge(actor, owner, a, b, on);
+    return r < 0 ? r : send_bridge(actor, owner, b, a, on);
+}
+
+/* Those of its own rank are what it is itself: it bridges by what is stronger. */
+static bool bridgeable(const struct owner *owner, const struct edge *edge)
+{
+    return live(edge) && !group_kin(owner, edge);
+}
+
 /* Live and exclusive: at least two, no two of one namespace. */
 static bool may_bridge(const struct owner *owner, const struct edge_list *above)
 {
@@ -38,7 +52,7 @@ static bool may_bridge(const struct owner *owner, const struct edge_list *above)
     if (owner->flags & OWNER_GENERIC)
         return false;
     for (size_t i = 0; i < above->count; i++) {
-        if (!live(&above->edges[i]))
+        if (!bridgeable(owner, &above->edges[i]))
             continue;
         uint64_t class = (uint64_t)1 << node_class(above->edges[i].node);
         if (classes & class)
@@ -58,12 +72,10 @@ static int tell_pairs(
         for (size_t k = i + 1; k < above->count; k++) {
             const struct edge *a = &above->edges[i], *b = &above->edges[k];
             bool before = (a->flags & EDGE_BRIDGED) && (b->flags & EDGE_BRIDGED);
-            bool after = bridges && live(a) && live(b);
+            bool after = bridges && bridgeable(owner, a) && bridgeable(owner, b);
             if (before == after)
                 continue;
-            r = send_bridge(actor, owner, a->node, b->node, after);
-            if (r == 0)
-                r = send_bridge(actor, owner, b->node, a->node, after);
+            r = settle_tell_bridge(actor, owner, a->node, b->node, after);
             if (r < 0)
                 return r;
         }
@@ -79,14 +91,15 @@ static int settle_bridge(struct actor *actor, struct owner *owner)
         return r;
     bool bridges = may_bridge(owner, &above), changes = false;
     for (size_t i = 0; i < above.count; i++)
-        changes |= (bridges && live(&above.edges[i])) != !!(above.edges[i].flags & EDGE_BRIDGED);
+        changes |= (bridges && bridgeable(owner, &above.edges[i])) !=
+                   !!(above.edges[i].flags & EDGE_BRIDGED);
     if (!changes)
         return 0;
     r = tell_pairs(actor, owner, &above, bridges);
     for (size_t i = 0; r == 0 && i < above.count; i++) {
         struct edge edge = above.edges[i];
         edge.flags &= ~(unsigned)EDGE_BRIDGED;
-        if (bridges && live(&edge))
+        if (bridges && bridgeable(owner, &edge))
             edge.flags |= EDGE_BRIDGED;
         if (edge.flags != above.edges[i].flags)
             r = edge_put(actor->owners, owner, &edge);
@@ -96,7 +109,8 @@ static int settle_bridge(struct actor *actor, struct owner *owner)
 
 /* ---- rules 3 and 4: claim, root ---- */
 
-/* The only root of the strongest rank among some; to be started with {0}. */
+/* The only root of the strongest rank among some, or the first of several; to be started with {0}.
+ */
 struct candidates {
     const uint8_t *best;
     bool several;
@@ -105,27 +119,58 @@ struct candidates {
 static void consider(struct candidates *candidates, const uint8_t root[KEY_SIZE])
 {
     const uint8_t *best = candidates->best;
-    if (!best || node_class(root) < node_class(best))
+    if (!best || node_class(root) < node_class(best)) {
         *candidates = (struct candidates){.best = root};
-    else if (node_class(root) == node_class(best) && !same(root, best))
+    } else if (node_class(root) == node_class(best) && !same(root, best)) {
         candidates->several = true;
+        candidates->best = memcmp(root, best, KEY_SIZE) < 0 ? root : best;
+    }
 }
 
-static int change_claim(struct actor *actor, struct owner *owner, const uint8_t claim[KEY_SIZE])
+/* Its own neighbours', and what those that follow it would claim. */
+static int find_candidates(struct actor *actor, const struct owner *owner,
+    const struct edge_list *above, struct candidates *out)
+{
+    struct edge_list followers;
+    *out = (struct candidates){.several = false};
+    if (owner->flags & OWNER_GENERIC)
+        return 0;
+    for (size_t i = 0; i < above->count; i++) {
+        const struct edge *edge = &above->edges[i];
+        if (!group_kin(owner, edge) &&
+            (live(edge) || (edge->bridges > 0 && !(edge->flags & EDGE_CUT))))
+            consider(out, edge->root);
+    }
+    int r = edges_followers(actor->owners, owner, &followers);
+    for (size_t i = 0; r == 0 && i < followers.count; i++) {
+        const struct edge *edge = &followers.edges[i];
+        if (same(edge->root, edge->node))
+            continue;
+        consider(out, edge->root);
+        if ((edge->flags & EDGE_SEVERAL) && node_class(edge->root) == node_class(out->best))
+            out->several = true;
+    }
+    return r;
+}
+
+/* A claim of its own, or what it has of whom it follows. */
+static int change_claim(
+    struct actor *actor, struct owner *owner, const uint8_t claim[KEY_SIZE], bool follows)
 {
     struct identity_message message;
     bool protected = actor->namespaces->rules[node_rank(owner->id)].protected_max > 0;
     int r = 0;
     identity_message_init(&message);
-    if (protected && !same(owner->claim, owner->id)) {
+    if (protected && !same(owner->claim, owner->id) && !(owner->flags & OWNER_FOLLOWS)) {
         message.kind = IDENTITY_KIND_UNCLAIM;
         r = actor_send(actor, owner, owner->claim, &message);
     }
     memcpy(owner->claim, claim, KEY_SIZE);
-    owner->flags &= ~(unsigned)OWNER_ACCEPTED;
+    owner->flags &= ~(unsigned)(OWNER_ACCEPTED | OWNER_FOLLOWS);
+    owner->flags |= follows ? OWNER_FOLLOWS : 0u;
     owner->person_due = true;
     owner_changed(actor->owners, owner);
-    if (r < 0 || !protected || same(claim, owner->id))
+    if (r < 0 || !protected || follows || same(claim, owner->id))
         return r;
     message.kind = IDENTITY_KIND_CLAIM;
     message.number = ++owner->claim_number;
@@ -158,25 +203,37 @@ static int change_root(struct actor *actor, struct owner *owner, const uint8_t r
     return r < 0 ? r : rotation_tell(actor, owner);
 }
 
-static int settle_root(struct actor *actor, struct owner *owner)
+/* Whom it follows hears what it would claim, when that is another or he is. */
+static int tell_followed(struct actor *actor, struct owner *owner, const struct edge *followed,
+    const struct candidates *candidates, bool moved)
+{
+    const uint8_t *candidate = candidates->best ? candidates->best : owner->id;
+    bool told_several = !moved && (owner->flags & OWNER_SHARED);
+    if (same(candidate, owner->candidate) && candidates->several == told_several)
+        return 0;
+    return group_tell(actor, owner, followed->node, candidates->best, candidates->several);
+}
+
+static int settle_root(struct actor *actor, struct owner *owner, bool moved)
 {
     struct edge_list above;
-    struct candidates candidates = {0};
+    struct candidates candidates;
     uint8_t claim[KEY_SIZE];
     if (owner->flags & OWNER_NEWER) /* it claims what it was told */
         return same(owner->claim, owner->root) ? 0 : change_root(actor, owner, owner->claim);
     int r = edges_above(actor->owners, owner, &above);
+    if (r == 0)
+        r = find_candidates(actor, owner, &above, &candidates);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < above.count && !(owner->flags & OWNER_GENERIC); i++)
-        if (live(&above.edges[i]) ||
-            (above.edges[i].bridges > 0 && !(above.edges[i].flags & EDGE_CUT)))
-            consider(&candidates, above.edges[i].root);
+    const struct edge *followed = group_followed(owner, &above);
     bool claims = candidates.best && !candidates.several;
-    memcpy(claim, claims ? candidates.best : owner->id, KEY_SIZE);
-    if (!same(claim, owner->claim))
-        r = change_claim(actor, owner, claim);
-    bool accepted = (owner->flags & OWNER_ACCEPTED) ||
+    memcpy(claim, followed ? followed->root : claims ? candidates.best : owner->id, KEY_SIZE);
+    if (followed)
+        r = tell_followed(actor, owner, followed, &candidates, moved);
+    if (r == 0 && (!same(claim, owner->claim) || !followed != !(owner->flags & OWNER_FOLLOWS)))
+        r = change_claim(actor, owner, claim, followed != NULL);
+    bool accepted = (owner->flags & (OWNER_ACCEPTED | OWNER_FOLLOWS)) ||
                     actor->namespaces->rules[node_rank(owner->id)].protected_max == 0;
     const uint8_t *root = accepted ? owner->claim : owner->id;
     if (r == 0 && !same(root, owner->root))
@@ -267,7 +324,9 @@ int settle(struct actor *actor, struct owner *owner)
     memcpy(before, owner->root, KEY_SIZE);
     int r = settle_bridge(actor, owner);
     if (r == 0)
-        r = settle_root(actor, owner);
+        r = group_settle(actor, owner);
+    if (r >= 0)
+        r = settle_root(actor, owner, r == 1);
     if (r < 0 || (same(before, owner->root) && !(owner->flags & OWNER_GENERIC)))
         return r;
     return settle_place(actor, owner);

@@ -18,7 +18,7 @@
 #include "ingest/stream/translator.h"
 #include "ingest/stream/writers.h"
 
-#define LOCAL_FORMAT "tabiji-local-3"
+#define LOCAL_FORMAT "tabiji-local-4"
 #define LOCAL_SEGMENT_SIZE ((size_t)1 << 20)
 #define LOCAL_QUEUE_REQUESTS_MAX 65536
 #define LOCAL_BATCH_RECORDS_DEFAULT 250000

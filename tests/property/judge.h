@@ -9,7 +9,8 @@
 
 /* P3: a batch that a crash threw away does the same again; all state is that of a run without. */
 world_judge_fn judge_p3;
-/* P4: at most one login, at most k protected values a person, but for what words say. */
+/* P4: at most one login, at most k protected values a person, of each group (of what words link)
+ * one counted; and each group is one person. */
 world_judge_fn judge_p4;
 /* P5: each event in one timeline; events, conversions and revenue conserved whenever all rests. */
 world_judge_fn judge_p5;

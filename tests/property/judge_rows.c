@@ -5,6 +5,7 @@
 #include "schemas/error.h"
 #include "schemas/profile.avro.h"
 #include "schemas/stitched.avro.h"
+#include "tests/property/groups.h"
 #include "tests/property/judge.h"
 
 const char *judge_error(int r, const char *wrong)
@@ -50,53 +51,39 @@ static bool is_rank(const struct person_of *row, int rank)
     return row->node[0] / 2 == rank;
 }
 
-/* ---- P4: at most one login, at most k protected values a person ---- */
+/* ---- P4: at most one login, at most k protected values a person, counting what words made one as
+ * one ---- */
 
-/* Whether operators' or clients' words link two of that rank: what only a word can do. */
-static bool words_link_within(const struct world *world, int rank)
-{
-    for (size_t i = 0; i < world->count; i++) {
-        const struct world_event *event = &world->events[i];
-        if (event->kind == WORLD_WORD && event->sign > 0 && event->ids[0].rank == rank &&
-            event->ids[1].rank == rank)
-            return true;
-    }
-    return false;
-}
-
-/* Of a person: values of a rank, and whether one of them is what the person is made from. */
-static size_t count_of(const struct identifiers *all, const uint8_t *person, int rank, bool *root)
+/* Of a person: groups of identifiers of a rank, and whether one is what the person is made from. */
+static size_t count_of(const struct groups *groups, const struct identifiers *all,
+    const uint8_t *person, int rank, bool *root)
 {
     size_t count = 0;
     *root = false;
     for (size_t i = 0; i < all->count; i++) {
         const struct person_of *row = &all->rows[i];
-        if (!is_rank(row, rank) || memcmp(row->person, person, KEY_SIZE) != 0)
-            continue;
-        count++;
-        *root |= !row->has_root;
+        bool counted = !is_rank(row, rank) || memcmp(row->person, person, KEY_SIZE) != 0;
+        *root |= !counted && !row->has_root;
+        for (size_t k = 0; !counted && k < i; k++)
+            counted =
+                is_rank(&all->rows[k], rank) && groups_same(groups, row->node, all->rows[k].node);
+        count += !counted;
     }
     return count;
 }
 
-static const char *judge_few(
-    const struct world *world, const struct identifiers *all, uint64_t *said)
+static const char *judge_few(const struct world *world, const struct groups *groups,
+    const struct identifiers *all, uint64_t *said)
 {
     int login = world_rank("login"), loyalty = world_rank("loyalty");
-    bool logins_linked = words_link_within(world, login);
-    bool cards_linked = words_link_within(world, loyalty);
     bool root;
     for (size_t i = 0; i < all->count; i++) {
         const uint8_t *person = all->rows[i].person;
-        size_t logins = count_of(all, person, login, &root);
+        size_t logins = count_of(groups, all, person, login, &root);
         *said += logins > 0;
-        if (logins > 1 && !logins_linked)
-            return "two logins are one person, and no word says so";
         if (logins > 0 && !root)
             return "a person of a login is made from something weaker";
-        size_t cards = count_of(all, person, loyalty, &root);
-        size_t max = (size_t)world->protected_max;
-        if (cards > max + (root && cards_linked))
+        if (count_of(groups, all, person, loyalty, &root) > (size_t)world->protected_max)
             return "more protected values than a person may have";
     }
     return NULL;
@@ -106,14 +93,19 @@ const char *judge_p4(const struct world *world, const struct world_schedule *sch
 {
     static struct world_run run;
     static struct identifiers identifiers;
+    static struct groups groups;
     const char *wrong = NULL;
     int r = world_begin(&run, world, schedule);
     for (size_t phase = 0; r == 0 && !wrong && phase < world->phases; phase++) {
         r = world_feed(&run, phase, NULL);
         if (r == 0)
             r = identifiers_read(run.sim, &identifiers);
-        if (r == 0)
-            wrong = judge_few(world, &identifiers, schedule->said);
+        if (r < 0)
+            break;
+        groups_of(world, phase, NULL, &identifiers, &groups);
+        wrong = groups_judge(&groups, &identifiers, schedule->said);
+        if (!wrong)
+            wrong = judge_few(world, &groups, &identifiers, schedule->said);
     }
     world_end(&run);
     return judge_error(r, wrong);
@@ -246,6 +238,7 @@ const char *judge_no(const struct world *world, const struct world_schedule *sch
 {
     static struct world_run run;
     static struct identifiers identifiers;
+    static const struct groups none = {.count = 0};
     const char *wrong = NULL;
     bool root;
     int r = world_begin(&run, world, schedule);
@@ -254,7 +247,8 @@ const char *judge_no(const struct world *world, const struct world_schedule *sch
     if (r == 0)
         r = identifiers_read(run.sim, &identifiers);
     for (size_t i = 0; r == 0 && i < identifiers.count; i++)
-        if (count_of(&identifiers, identifiers.rows[i].person, world_rank("cookie"), &root) > 1)
+        if (count_of(&none, &identifiers, identifiers.rows[i].person, world_rank("cookie"), &root) >
+            1)
             wrong = "a person has two cookies";
     world_end(&run);
     return judge_error(r, wrong);

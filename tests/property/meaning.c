@@ -1,6 +1,6 @@
 /*
- * Adjacency in matrices. Links go from the later node in id order to the earlier: order of rank,
- * and of evidence within a rank.
+ * Adjacency in matrices. Links go from the later node in id order to the earlier: order of rank.
+ * What evidence links within a rank is one set, which claims as one: rules 3 and 4 count sets.
  */
 #include "tests/property/meaning.h"
 
@@ -13,6 +13,7 @@ static bool said[MEANING_NODES_MAX][MEANING_NODES_MAX]; /* weak, strong */
 static bool cut[MEANING_NODES_MAX][MEANING_NODES_MAX];  /* weak, strong */
 static bool live[MEANING_NODES_MAX][MEANING_NODES_MAX];
 static bool derived[MEANING_NODES_MAX][MEANING_NODES_MAX];
+static size_t first_of[MEANING_NODES_MAX]; /* of the set, in id order */
 
 size_t meaning_find(const struct meaning *meaning, const uint8_t node[KEY_SIZE])
 {
@@ -111,18 +112,37 @@ static bool over_limit(const struct identity_case *given, const struct meaning *
     return false;
 }
 
+/* Sets: what live evidence connects within a rank. */
+static void join(const struct meaning *m)
+{
+    for (size_t x = 0; x < m->count; x++)
+        first_of[x] = x;
+    for (size_t x = 0; x < m->count; x++)
+        for (size_t y = 0; y < x; y++) {
+            size_t a = first_of[x], b = first_of[y], low = a < b ? a : b;
+            for (size_t i = 0; i < m->count && live[x][y] && rank(m, x) == rank(m, y); i++)
+                if (first_of[i] == a || first_of[i] == b)
+                    first_of[i] = low;
+        }
+}
+
+static bool live_above(const struct meaning *m, size_t node, size_t other)
+{
+    return live[node][other] && rank(m, other) != rank(m, node);
+}
+
 static void bridge(const struct meaning *m, size_t node)
 {
     int classes[NAMESPACES_MAX] = {0};
     size_t count = 0;
     for (size_t i = 0; i < m->count; i++) {
-        count += live[node][i];
-        if (live[node][i] && classes[rank(m, i)]++)
+        count += live_above(m, node, i);
+        if (live_above(m, node, i) && classes[rank(m, i)]++)
             return;
     }
     for (size_t a = 0; count > 1 && a < m->count; a++)
         for (size_t b = 0; b < a; b++)
-            if (live[node][a] && live[node][b] && !cut[a][b])
+            if (live_above(m, node, a) && live_above(m, node, b) && !cut[a][b])
                 derived[a][b] = true;
 }
 
@@ -140,15 +160,26 @@ static void consider(const struct meaning *m, struct best *best, size_t root)
         best->several = true;
 }
 
+/* What the members of a set have above them. */
+static void consider_set(const struct meaning *m, struct best *best, size_t first)
+{
+    for (size_t x = first; x < m->count; x++)
+        for (size_t y = 0; y < first && first_of[x] == first; y++)
+            if (live_above(m, x, y) || (derived[x][y] && !m->generic[x]))
+                consider(m, best, m->root[y]);
+}
+
 static void claim(const struct identity_case *given, struct meaning *m)
 {
     int accepted[MEANING_NODES_MAX][NAMESPACES_MAX] = {{0}};
     for (size_t x = 0; x < m->count; x++) {
         struct best best = {NONE, false};
         int limit = given->namespaces.rules[rank(m, x)].protected_max;
-        for (size_t y = 0; y < x && !m->generic[x]; y++)
-            if (live[x][y] || derived[x][y])
-                consider(m, &best, m->root[y]);
+        if (first_of[x] != x) {
+            m->root[x] = m->root[first_of[x]];
+            continue;
+        }
+        consider_set(m, &best, x);
         m->root[x] = best.root == NONE || best.several ? x : best.root;
         if (limit > 0 && m->root[x] != x && ++accepted[m->root[x]][rank(m, x)] > limit)
             m->root[x] = x;
@@ -190,6 +221,7 @@ void meaning_solve(struct meaning *out, const struct identity_case *given, const
         for (size_t y = 0; y < x; y++)
             live[x][y] =
                 (up[x][y] || said[x][y]) && !cut[x][y] && !out->generic[x] && !out->generic[y];
+    join(out);
     for (size_t x = 0; x < out->count; x++)
         bridge(out, x);
     claim(given, out);

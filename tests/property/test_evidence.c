@@ -1,7 +1,8 @@
 /*
  * Evidence beyond what an identifier keeps: whatever the order, copies, crashes and partitions,
  * what stands is what the kept words alone say; which these are is worked out here from the set of
- * all. Built with limits that small worlds cross often.
+ * all. And who is one by words within a rank is what a union-find over these says. Built with
+ * limits that small worlds cross often.
  *
  *     property_evidence all|erased [--long] [SEED [COUNT]]
  *
@@ -14,6 +15,7 @@
 #include "enrich/identity/evidence.h"
 #include "schemas/error.h"
 #include "schemas/rejected.avro.h"
+#include "tests/property/groups.h"
 #include "tests/property/random.h"
 #include "tests/property/snapshot.h"
 #include "tests/property/world.h"
@@ -184,9 +186,27 @@ static void without_speakers(struct world_run *run, struct snapshot *snapshot)
     }
 }
 
-static int run_world(const struct world *world, const struct world_schedule *schedule,
-    const bool *keeps, struct snapshot *out, struct reported *reported)
+static uint64_t of_groups; /* pairs of identifiers that words within a rank made one */
+
+/* After the run, the persons are those of the words for which stand[i]. */
+static int check_groups(struct world_run *run, const bool *stand, struct reported *reported)
 {
+    static struct identifiers identifiers;
+    static struct groups groups;
+    int r = identifiers_read(run->sim, &identifiers);
+    if (r < 0)
+        return r;
+    groups_of(run->world, SIZE_MAX, stand, &identifiers, &groups);
+    const char *wrong = groups_judge(&groups, &identifiers, &of_groups);
+    reported->wrong = wrong ? wrong : reported->wrong;
+    return 0;
+}
+
+/* feeds: the events that come (NULL: all), of which the words for which stand[i] are to count. */
+static int run_world(const struct world *world, const struct world_schedule *schedule,
+    const bool *const feeds_and_stand[2], struct snapshot *out, struct reported *reported)
+{
+    const bool *keeps = feeds_and_stand[0];
     static struct world_run run;
     struct rows_at rows = {.count = 0};
     int r = world_begin(&run, world, schedule);
@@ -200,6 +220,8 @@ static int run_world(const struct world *world, const struct world_schedule *sch
         r = sim_table(run.sim, TABLE_EDGE, visit_edge, &rows);
     if (r == 0 && rows.wrong)
         reported->wrong = rows.wrong;
+    if (r == 0)
+        r = check_groups(&run, feeds_and_stand[1], reported);
     without_speakers(&run, out);
     world_end(&run);
     return r;
@@ -227,13 +249,15 @@ static const char *judge(const struct world *world, const struct world_schedule 
             *schedule->said += !keeps[i];
         }
     }
-    int r = run_world(world, schedule, NULL, &grown, &reported);
+    int r = run_world(world, schedule, (const bool *const[]){NULL, keeps}, &grown, &reported);
     if (r == 0)
-        r = run_world(world, &calm, keeps, &kept, &of_kept);
+        r = run_world(world, &calm, (const bool *const[]){keeps, keeps}, &kept, &of_kept);
     if (r < 0)
         return error_text(r);
     if (reported.wrong || reported.count != count_over(world))
         return reported.wrong ? reported.wrong : "an identifier over its limit is not reported";
+    if (of_kept.wrong)
+        return of_kept.wrong;
     if (of_kept.count)
         return "words that are kept are too many";
     return snapshot_difference(&grown, &kept, schedule->tells);
@@ -296,6 +320,8 @@ int main(int argc, char **argv)
     (void)fflush(stdout);
     for (unsigned long long i = 0; bad < BAD_MAX && i < count; i++)
         bad += judge_seed(seed + i, erased, &said);
-    (void)printf("%d worlds differ; %llu words were not kept\n", bad, (unsigned long long)said);
-    return bad > 0 || said == 0;
+    (void)printf(
+        "%d worlds differ; %llu words were not kept; %llu pairs were one by words within a rank\n",
+        bad, (unsigned long long)said, (unsigned long long)of_groups);
+    return bad > 0 || said == 0 || of_groups == 0;
 }

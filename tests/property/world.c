@@ -60,18 +60,30 @@ static void draw_event(struct random *random, struct world_event *event)
         event->revenue_minor = 1 + (int64_t)random_below(random, 100000);
 }
 
-static void draw_word(struct random *random, struct world_event *event)
+/* Words of one kind make a web: chains, stars and circles of what they link, and gaps in them. */
+#define WEB_VALUES 6
+static const char *const webs[] = {"login", "login", "loyalty", "email", "cookie"};
+
+static void draw_pair(struct random *random, int web, struct world_event *event)
+{
+    for (size_t i = 0; i < 2; i++)
+        event->ids[i] =
+            web < 0 ? draw_id(random, random_below(random, POOL))
+                    : (struct world_id){web, 1 + (unsigned)random_below(random, WEB_VALUES)};
+}
+
+/* web: the rank of both, or -1. */
+static void draw_word(struct random *random, int web, struct world_event *event)
 {
     event->kind = WORLD_WORD;
     event->speaker = (struct world_id){0, WORLD_OPERATOR};
     event->time = (int64_t)random_below(random, TIMES);
-    event->ids[0] = draw_id(random, random_below(random, POOL));
     do
-        event->ids[1] = draw_id(random, random_below(random, POOL));
+        draw_pair(random, web, event);
     while (
         event->ids[0].rank == event->ids[1].rank && event->ids[0].number == event->ids[1].number);
     event->ids_count = 2;
-    event->sign = random_once_in(random, 3) ? -1 : 1;
+    event->sign = random_once_in(random, web < 0 ? 3 : 5) ? -1 : 1;
     event->authority = random_once_in(random, 2) ? 0 : 100;
 }
 
@@ -91,6 +103,9 @@ void world_draw(uint64_t seed, const struct world_options *options, struct world
     size_t max = options->events_max ? options->events_max : EVENTS_MAX_DEFAULT;
     size_t events = sizes[random_below(&random, 4)];
     size_t words = options->words_max ? random_below(&random, options->words_max + 1) : 0;
+    int web = options->words_max && random_once_in(&random, 2)
+                  ? world_rank(webs[random_below(&random, sizeof webs / sizeof *webs)])
+                  : -1;
     size_t erasures =
         options->erasures || options->erasures_last ? 1 + random_below(&random, 2) : 0;
     *out = (struct world){.seed = seed, .phases = options->phases};
@@ -108,7 +123,7 @@ void world_draw(uint64_t seed, const struct world_options *options, struct world
         if (i < events)
             draw_event(&random, event);
         else if (i < events + words)
-            draw_word(&random, event);
+            draw_word(&random, random_once_in(&random, 4) ? -1 : web, event);
         else
             draw_erasure(&random, event);
     }

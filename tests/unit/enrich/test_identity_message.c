@@ -185,6 +185,45 @@ static void test_valid_what_no_owner_sends_false(void **state)
     assert_false(valid(IDENTITY_KIND_ROOT, COOKIE, EMAIL, CLASSES));
 }
 
+/* Within a group: of one rank, by ids. */
+static bool group_valid(enum identity_kind kind, struct identity_message *message)
+{
+    message->kind = kind;
+    return identity_message_valid(namespace_table_default(), message);
+}
+
+static void test_valid_messages_of_a_group(void **state)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.has_other = true;
+    message.to[0] = message.from[0] = message.other[0] = EMAIL;
+    message.to[1] = 1;
+    message.other[1] = 2;
+    message.from[1] = 3;
+    assert_true(group_valid(IDENTITY_KIND_BRIDGE, &message));     /* a join */
+    assert_false(group_valid(IDENTITY_KIND_CANDIDATE, &message)); /* of its own rank */
+    message.other[1] = 1;
+    assert_false(group_valid(IDENTITY_KIND_BRIDGE, &message)); /* with itself */
+    message.other[1] = 4;
+    assert_false(group_valid(IDENTITY_KIND_BRIDGE, &message)); /* to a later one */
+    message.other[1] = 2;
+    message.from[0] = COOKIE;
+    assert_false(group_valid(IDENTITY_KIND_BRIDGE, &message)); /* by another rank */
+    assert_false(group_valid(IDENTITY_KIND_CANDIDATE, &message));
+    message.from[0] = EMAIL;
+    message.other[0] = LOGIN;
+    assert_true(group_valid(IDENTITY_KIND_CANDIDATE, &message));
+    message.has_other = false;
+    assert_true(group_valid(IDENTITY_KIND_CANDIDATE, &message)); /* none */
+    message.from[1] = 0;
+    assert_false(group_valid(IDENTITY_KIND_CANDIDATE, &message)); /* from an earlier one */
+    message.from[0] = message.to[0] = EMAIL + 1;
+    message.from[1] = 3;
+    assert_false(group_valid(IDENTITY_KIND_CANDIDATE, &message)); /* of sets */
+    (void)state;
+}
+
 static void test_valid_link_to_set_unordered_false(void **state)
 {
     struct identity_message message;
@@ -298,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_pass_on_bad_event_error),
         cmocka_unit_test(test_valid_kinds_that_owners_send_true),
         cmocka_unit_test(test_valid_what_no_owner_sends_false),
+        cmocka_unit_test(test_valid_messages_of_a_group),
         cmocka_unit_test(test_valid_link_to_set_unordered_false),
         cmocka_unit_test(test_valid_signature_of_another_node_false),
         cmocka_unit_test(test_valid_rotation_at_another_node_false),
