@@ -169,11 +169,22 @@ int identity_case_read(struct str line, struct arena *arena, struct identity_cas
     return r;
 }
 
+int identity_case_name(struct identity_case *out, const struct identifier *identifier)
+{
+    struct case_root *to = &out->roots[out->roots_count];
+    check(out->roots_count < CASE_NODES_MAX);
+    *to = (struct case_root){.identifier = *identifier};
+    int r = node_of(&out->namespaces, identifier, to->node);
+    memcpy(to->root, to->node, KEY_SIZE);
+    out->roots_count += r == 0;
+    return r;
+}
+
 int identity_case_add(struct identity_case *out, const struct case_word *word, struct arena *arena)
 {
     struct case_event *to = &out->events[out->events_count];
     const struct case_root *a = &out->roots[word->a], *b = &out->roots[word->b];
-    struct identifier identifier = a->identifier;
+    struct identifier shown[] = {a->identifier, b->identifier};
     struct touchpoint event;
     check(out->events_count < CASE_EVENTS_MAX);
     bool a_first = memcmp(a->node, b->node, KEY_SIZE) < 0;
@@ -182,9 +193,10 @@ int identity_case_add(struct identity_case *out, const struct case_word *word, s
     memcpy(to->weak, a_first ? b->node : a->node, KEY_SIZE);
     touchpoint_init(&event);
     event.event_id = STR("word");
-    event.identifiers = &identifier;
-    event.identifiers_count = 1;
-    event.type = STR("erasure_requested");
+    event.identifiers = shown;
+    event.identifiers_count = word->kind == CASE_EVENT ? 2 : 1;
+    if (word->kind == CASE_ERASURE)
+        event.type = STR("erasure_requested");
     if (word->kind == CASE_EVIDENCE) {
         event.type = word->sign > 0 ? STR("identity_linked") : STR("identity_unlinked");
         event.has_evidence = true;

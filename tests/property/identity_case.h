@@ -49,8 +49,11 @@ struct identity_case {
  * line that is not such a case; ERR_NO_MEMORY. */
 MUST_CHECK int identity_case_read(struct str line, struct arena *arena, struct identity_case *out);
 
-/* Adds an event that says something of identifiers a and b of the case (indexes into roots), or
- * asks to erase a. */
+/* Adds an identifier that no event shows; its slices are borrowed. Errors: ERR_NAMESPACE. */
+MUST_CHECK int identity_case_name(struct identity_case *out, const struct identifier *identifier);
+
+/* Adds an event that says something of identifiers a and b of the case (indexes into roots), shows
+ * both, or asks to erase a. */
 struct case_word {
     enum case_kind kind;
     size_t a, b;

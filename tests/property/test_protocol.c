@@ -1,7 +1,7 @@
 /*
  * The identify and journey stages, under the simulator, end where the meaning of identity says:
  * whatever the partitions, interleavings, duplicates and crashes, with persons erased on the way
- * and with operators who link and unlink.
+ * and with operators who link and unlink, in half of the cases within a rank (web.h).
  *
  *     property_protocol plain|erase|operator|both [--long] [SEED [COUNT]]
  *
@@ -28,6 +28,7 @@
 #include "tests/property/meaning.h"
 #include "tests/property/random.h"
 #include "tests/property/recount.h"
+#include "tests/property/web.h"
 #include "tests/sim/sim.h"
 
 #define CASES_DEFAULT 2000
@@ -38,6 +39,7 @@
 #define SKIPPED 77
 #define FORGOTTEN_MAX 1024
 #define TIMES 9
+#define WEBS 0x77656273 /* another stream of random numbers */
 
 enum mode {
     MODE_PLAIN,
@@ -48,6 +50,7 @@ enum mode {
 static const char *const mode_names[] = {"plain", "erase", "operator", "both"};
 static enum mode mode;
 
+/* Without webs, which there were none of then. */
 #define AGAIN_SCHEDULES 100
 static const struct {
     enum mode mode;
@@ -225,18 +228,21 @@ static enum fate fate_of(const struct run *run, const struct case_event *event)
     return FATE_STANDS;
 }
 
+static bool shows(const struct case_event *event, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < event->signature.count; i++)
+        if (memcmp(event->signature.members[i], node, KEY_SIZE) == 0)
+            return true;
+    return event->kind == CASE_EVIDENCE &&
+           (memcmp(event->weak, node, KEY_SIZE) == 0 || memcmp(event->strong, node, KEY_SIZE) == 0);
+}
+
 static bool share(const struct case_event *a, const struct case_event *b)
 {
-    for (size_t i = 0; i < a->signature.count; i++)
-        for (size_t k = 0; k < b->signature.count; k++)
-            if (memcmp(a->signature.members[i], b->signature.members[k], KEY_SIZE) == 0)
-                return true;
-    bool words = a->kind == CASE_EVIDENCE;
-    for (size_t k = 0; words && k < b->signature.count; k++)
-        if (memcmp(a->weak, b->signature.members[k], KEY_SIZE) == 0 ||
-            memcmp(a->strong, b->signature.members[k], KEY_SIZE) == 0)
+    for (size_t i = 0; i < b->signature.count; i++)
+        if (shows(a, b->signature.members[i]))
             return true;
-    return false;
+    return b->kind == CASE_EVIDENCE && (shows(a, b->weak) || shows(a, b->strong));
 }
 
 /* Events that hang together with what is to be erased, over any identifiers. */
@@ -249,8 +255,7 @@ static void reach_of_erasures(const struct identity_case *given, bool *reached)
         more = false;
         for (size_t i = 0; i < given->events_count; i++)
             for (size_t k = 0; reached[i] && k < given->events_count; k++)
-                if (!reached[k] && (share(&given->events[i], &given->events[k]) ||
-                                       share(&given->events[k], &given->events[i])))
+                if (!reached[k] && share(&given->events[i], &given->events[k]))
                     reached[k] = more = true;
     }
 }
@@ -686,6 +691,10 @@ static int run_line(
         r = draw_words(&given, &random, CASE_EVIDENCE, arena);
     if (r == 0 && (mode == MODE_ERASE || mode == MODE_BOTH))
         r = draw_words(&given, &random, CASE_ERASURE, arena);
+    struct random of_webs = {random.state ^ WEBS};
+    bool words = mode == MODE_OPERATOR || mode == MODE_BOTH;
+    if (r == 0 && words && schedules == 1 && random_once_in(&of_webs, 2))
+        r = web_add(&given, &of_webs, arena);
     uint64_t seed = random_next(&random);
     if (r < 0)
         wrong = error_text(r);

@@ -26,6 +26,7 @@
 #include "schemas/stitched.avro.h"
 #include "tests/property/meaning.h"
 #include "tests/property/random.h"
+#include "tests/property/web.h"
 #include "tests/sim/sim.h"
 
 #define CASES_DEFAULT 2000
@@ -652,6 +653,8 @@ static int run_line(struct str line, struct arena *arena)
             test.plain.namespaces.rules[i].generic_down_max = LIMIT_FAR;
     if (mode != MODE_ERASE && random_once_in(&random, 2))
         add_words(&test, &random, CASE_EVIDENCE);
+    if (mode != MODE_ERASE && random_once_in(&random, 3))
+        check(web_add(&test.plain, &random, arena) == 0);
     if (mode == MODE_ERASE)
         add_words(&test, &random, CASE_ERASURE);
     make_log(&test, &random);
