@@ -28,6 +28,7 @@ struct met {
     struct str first_id, last_id;
     struct str namespace, value, why;
     uint8_t person[KEY_SIZE];
+    uint8_t root[KEY_SIZE];
     bool known;
     bool parted;   /* from where it was met, by a word */
     bool rotation; /* from where it was met: another pseudonym of the same value */
@@ -53,11 +54,25 @@ static int keep(void *context, const struct reader_node *node)
     struct arena *arena = kept->search->arena;
     struct met *met = kept->met;
     memcpy(met->person, node->person, KEY_SIZE);
+    memcpy(met->root, node->root, KEY_SIZE);
     met->known = true;
     int r = arena_dup(arena, node->namespace, &met->namespace);
     if (r == 0)
         r = arena_dup(arena, node->value, &met->value);
     return r < 0 ? r : arena_dup(arena, node->why, &met->why);
+}
+
+/* What words link within a rank belongs to nobody for the reason that its first has. */
+static int ask_first(struct search *search, struct met *met)
+{
+    struct met first = {.known = false};
+    struct kept kept = {search, &first};
+    if (!str_equal(met->why, STR("linked")))
+        return 0;
+    int r = reader_node(search->reader, met->root, keep, &kept);
+    if (r == 0 && (str_equal(first.why, STR("shared")) || str_equal(first.why, STR("rejected"))))
+        met->why = first.why;
+    return r < 0 ? r : 0;
 }
 
 static int add(struct search *search, const uint8_t node[KEY_SIZE], const struct reader_link *link)
@@ -72,6 +87,8 @@ static int add(struct search *search, const uint8_t node[KEY_SIZE], const struct
     memcpy(met->node, node, KEY_SIZE);
     struct kept kept = {search, met};
     int r = reader_node(search->reader, node, keep, &kept);
+    if (r == 0)
+        r = ask_first(search, met);
     if (r < 0)
         return r;
     if (search->within && link &&

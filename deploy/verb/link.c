@@ -164,7 +164,9 @@ const struct verb verb_link = {
     .arguments = "A B",
     .detail = "A and B are namespace:value. The word is an event like all others: a rebuild keeps "
               "it, and `tabiji\n"
-              "unlink` takes it back. It is above what clients say.",
+              "unlink` takes it back. It is above what clients say. Words within a kind add up: of "
+              "logins a and b, b and c\n"
+              "linked, all three are one person.",
     .examples = "  tabiji link --data shop --reason 'called, gave both' login:u-1 login:u-2",
     .options = options,
     .options_count = sizeof options / sizeof *options,

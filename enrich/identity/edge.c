@@ -280,25 +280,24 @@ int edges_below(struct owners *owners, const struct owner *owner, struct edge_li
     return list_side(owners, owner, false, out);
 }
 
-int edges_followers(struct owners *owners, const struct owner *owner, struct edge_list *out)
+int edges_kin(struct owners *owners, const struct owner *owner, bool above, struct edge_list *out)
 {
-    int own = node_class(owner->id), r = 0;
+    const struct edge_array *array = above ? &owner->above : &owner->below;
+    int own = node_class(owner->id);
     const struct edge_rows *rows = find_rows(owner, own);
     size_t room = rows ? (size_t)rows->count : 0;
-    for (size_t i = 0; i < owner->below.count; i++)
-        room += node_class(owner->below.edges[i].node) == own;
+    for (size_t i = 0; i < array->count; i++)
+        room += node_class(array->edges[i].node) == own;
     *out = (struct edge_list){.count = 0};
     if (room == 0)
         return 0;
     out->edges = arena_alloc(owners_scratch(owners), room * sizeof *out->edges);
     if (!out->edges)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < owner->below.count; i++)
-        if (node_class(owner->below.edges[i].node) == own)
-            out->edges[out->count++] = owner->below.edges[i];
-    if (rows)
-        r = scan_class(owners, owner, rows, false, out);
-    return r;
+    for (size_t i = 0; i < array->count; i++)
+        if (node_class(array->edges[i].node) == own)
+            out->edges[out->count++] = array->edges[i];
+    return rows ? scan_class(owners, owner, rows, above, out) : 0;
 }
 
 int64_t edges_linked(const struct owner *owner, int class)

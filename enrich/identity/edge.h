@@ -78,9 +78,10 @@ MUST_CHECK int edge_put(struct owners *owners, struct owner *owner, const struct
 MUST_CHECK int edges_above(struct owners *owners, const struct owner *owner, struct edge_list *out);
 MUST_CHECK int edges_below(struct owners *owners, const struct owner *owner, struct edge_list *out);
 
-/* Lists neighbours below of its own rank. *out as edges_below(), costs less. */
-MUST_CHECK int edges_followers(
-    struct owners *owners, const struct owner *owner, struct edge_list *out);
+/* Lists neighbours of its own rank on one side, copied: *out is valid until the end of the call of
+ * the stage. Costs nothing where there are none. Errors: as edge_get(). */
+MUST_CHECK int edges_kin(
+    struct owners *owners, const struct owner *owner, bool above, struct edge_list *out);
 
 /* How many neighbours of a class have links. */
 int64_t edges_linked(const struct owner *owner, int class);

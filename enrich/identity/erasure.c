@@ -3,7 +3,6 @@
 
 #include "enrich/identity/edge.h"
 #include "enrich/identity/evidence.h"
-#include "enrich/identity/group.h"
 #include "enrich/identity/rotation.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
@@ -112,10 +111,9 @@ static int suppress_group(
     struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
 {
     struct edge_list above;
-    int r = edges_above(actor->owners, owner, &above);
+    int r = edges_kin(actor->owners, owner, true, &above);
     for (size_t i = 0; r == 0 && i < above.count; i++)
-        if (group_kin(owner, &above.edges[i]))
-            r = send_suppress(actor, owner, above.edges[i].node, person, at);
+        r = send_suppress(actor, owner, above.edges[i].node, person, at);
     return r;
 }
 

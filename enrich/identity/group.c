@@ -25,33 +25,30 @@ static bool was_member(const struct edge *edge)
     return edge->flags & EDGE_JOINED;
 }
 
-const struct edge *group_followed(const struct owner *owner, const struct edge_list *above)
+/* The first of those that are members, or, before, that were. */
+static const struct edge *first_of(
+    const struct owner *owner, const struct edge_list *above, bool before)
 {
     const struct edge *first = NULL;
     for (size_t i = 0; i < above->count; i++) {
         const struct edge *edge = &above->edges[i];
-        if (is_member(owner, edge) && (!first || memcmp(edge->node, first->node, KEY_SIZE) < 0))
+        if ((before ? was_member(edge) : is_member(owner, edge)) &&
+            (!first || memcmp(edge->node, first->node, KEY_SIZE) < 0))
             first = edge;
     }
     return first;
 }
 
-static const struct edge *followed_before(const struct edge_list *above)
+const struct edge *group_followed(const struct owner *owner, const struct edge_list *above)
 {
-    const struct edge *first = NULL;
-    for (size_t i = 0; i < above->count; i++) {
-        const struct edge *edge = &above->edges[i];
-        if (was_member(edge) && (!first || memcmp(edge->node, first->node, KEY_SIZE) < 0))
-            first = edge;
-    }
-    return first;
+    return first_of(owner, above, false);
 }
 
 /* Tells the pairs that are joined no more, then those that are from now on. */
 static int tell_joins(struct actor *actor, const struct owner *owner, const struct edge_list *above,
     const struct edge *before, const struct edge *after)
 {
-    bool moved = !before || !after || before != after;
+    bool moved = before != after;
     int r = 0;
     for (size_t i = 0; r == 0 && before && i < above->count; i++) {
         const struct edge *edge = &above->edges[i];
@@ -66,12 +63,11 @@ static int tell_joins(struct actor *actor, const struct owner *owner, const stru
     return r;
 }
 
-/* Backwards: an edge that says nothing any more is taken out, and the last put in its place. */
 static int mark_members(struct actor *actor, struct owner *owner, const struct edge_list *above)
 {
     int r = 0;
-    for (size_t i = above->count; r == 0 && i > 0; i--) {
-        struct edge edge = above->edges[i - 1];
+    for (size_t i = 0; r == 0 && i < above->count; i++) {
+        struct edge edge = above->edges[i];
         bool joined = is_member(owner, &edge);
         if (joined == was_member(&edge))
             continue;
@@ -83,26 +79,23 @@ static int mark_members(struct actor *actor, struct owner *owner, const struct e
 
 int group_settle(struct actor *actor, struct owner *owner)
 {
-    struct edge_list above;
-    uint8_t left[KEY_SIZE];
+    struct edge_list above; /* a copy: edge_put() leaves it as it is */
     bool changes = false;
-    int r = edges_above(actor->owners, owner, &above);
+    int r = edges_kin(actor->owners, owner, true, &above);
     if (r < 0)
         return r;
     for (size_t i = 0; i < above.count; i++)
         changes |= is_member(owner, &above.edges[i]) != was_member(&above.edges[i]);
     if (!changes)
         return 0;
-    const struct edge *before = followed_before(&above), *after = group_followed(owner, &above);
-    bool moved = before != after;
+    const struct edge *before = first_of(owner, &above, true),
+                      *after = group_followed(owner, &above);
+    bool moved = before != after, told = !same(owner->candidate, owner->id);
     r = tell_joins(actor, owner, &above, before, after);
-    if (before)
-        memcpy(left, before->node, KEY_SIZE);
-    bool leaves = before && moved;
     if (r == 0)
         r = mark_members(actor, owner, &above);
-    if (r == 0 && leaves && !same(owner->candidate, owner->id))
-        r = group_tell(actor, owner, left, NULL, false);
+    if (r == 0 && before && moved && told)
+        r = group_tell(actor, owner, before->node, NULL, false);
     return r < 0 ? r : moved;
 }
 

@@ -141,7 +141,7 @@ static int find_candidates(struct actor *actor, const struct owner *owner,
             (live(edge) || (edge->bridges > 0 && !(edge->flags & EDGE_CUT))))
             consider(out, edge->root);
     }
-    int r = edges_followers(actor->owners, owner, &followers);
+    int r = edges_kin(actor->owners, owner, false, &followers);
     for (size_t i = 0; r == 0 && i < followers.count; i++) {
         const struct edge *edge = &followers.edges[i];
         if (same(edge->root, edge->node))
