@@ -406,7 +406,7 @@ static int on_verdict(
 {
     bool current = memcmp(message->from, owner->claim, KEY_SIZE) == 0 &&
                    message->number == owner->claim_number;
-    if (owner->flags & (OWNER_NEWER | OWNER_FOLLOWS)) /* it has no claim of its own any more */
+    if (owner->flags & OWNER_NEWER) /* it has no claims of its own any more */
         return 0;
     if (!current || message->on == !!(owner->flags & OWNER_ACCEPTED))
         return 0;

@@ -96,7 +96,7 @@ int group_settle(struct actor *actor, struct owner *owner)
         r = mark_members(actor, owner, &above);
     if (r == 0 && before && moved && told)
         r = group_tell(actor, owner, before->node, NULL, false);
-    return r < 0 ? r : moved;
+    return r;
 }
 
 int group_tell(struct actor *actor, struct owner *owner, const uint8_t followed[KEY_SIZE],

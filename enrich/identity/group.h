@@ -31,8 +31,8 @@ static inline bool group_kin(const struct owner *owner, const struct edge *edge)
 /* The member that the node follows, of its neighbours above: NULL for none. */
 const struct edge *group_followed(const struct owner *owner, const struct edge_list *above);
 
-/* The node joins whom it has to, and no others; whom it follows no more, it has told nothing.
- * Returns 1 when that is another than before, or there is one now, or none any more; else 0. */
+/* The node joins whom it has to, and no others; whom it follows no more believes that it claims
+ * nothing. */
 MUST_CHECK int group_settle(struct actor *actor, struct owner *owner);
 
 /* Tells whom the node follows what it would claim: candidate, NULL for nothing, and whether there

@@ -203,18 +203,18 @@ static int change_root(struct actor *actor, struct owner *owner, const uint8_t r
     return r < 0 ? r : rotation_tell(actor, owner);
 }
 
-/* Whom it follows hears what it would claim, when that is another or he is. */
+/* Whom it follows hears what it would claim, where that is not what it was told. */
 static int tell_followed(struct actor *actor, struct owner *owner, const struct edge *followed,
-    const struct candidates *candidates, bool moved)
+    const struct candidates *candidates)
 {
     const uint8_t *candidate = candidates->best ? candidates->best : owner->id;
-    bool told_several = !moved && (owner->flags & OWNER_SHARED);
+    bool told_several = owner->flags & OWNER_SHARED;
     if (same(candidate, owner->candidate) && candidates->several == told_several)
         return 0;
     return group_tell(actor, owner, followed->node, candidates->best, candidates->several);
 }
 
-static int settle_root(struct actor *actor, struct owner *owner, bool moved)
+static int settle_root(struct actor *actor, struct owner *owner)
 {
     struct edge_list above;
     struct candidates candidates;
@@ -230,7 +230,7 @@ static int settle_root(struct actor *actor, struct owner *owner, bool moved)
     bool claims = candidates.best && !candidates.several;
     memcpy(claim, followed ? followed->root : claims ? candidates.best : owner->id, KEY_SIZE);
     if (followed)
-        r = tell_followed(actor, owner, followed, &candidates, moved);
+        r = tell_followed(actor, owner, followed, &candidates);
     if (r == 0 && (!same(claim, owner->claim) || !followed != !(owner->flags & OWNER_FOLLOWS)))
         r = change_claim(actor, owner, claim, followed != NULL);
     bool accepted = (owner->flags & (OWNER_ACCEPTED | OWNER_FOLLOWS)) ||
@@ -325,8 +325,8 @@ int settle(struct actor *actor, struct owner *owner)
     int r = settle_bridge(actor, owner);
     if (r == 0)
         r = group_settle(actor, owner);
-    if (r >= 0)
-        r = settle_root(actor, owner, r == 1);
+    if (r == 0)
+        r = settle_root(actor, owner);
     if (r < 0 || (same(before, owner->root) && !(owner->flags & OWNER_GENERIC)))
         return r;
     return settle_place(actor, owner);
