@@ -42,10 +42,12 @@ def chains(space):
     tried = 0
     for count in (3, 4):
         for way in itertools.permutations(LOGINS[:count]):
+            if count == 4 and way[0] > way[-1]:
+                continue  # the same chain from the other end
             data = space.path / f"chain-{'-'.join(way)}"
             load(data, [event(n, login=login, cookie=f"c-{n}") for n, login in enumerate(way)])
             pairs = list(zip(way, way[1:]))
-            for a, b in pairs if way[0] < way[-1] else reversed(pairs):
+            for a, b in pairs if tried % 2 else reversed(pairs):
                 say(data, "link", f"login:{a}", f"login:{b}")
             assert persons(data) == [sorted(way)], (way, persons(data))
             out = tabiji("explain", "--data", data, f"login:{way[0]}", f"login:{way[-1]}")
