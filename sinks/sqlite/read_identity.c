@@ -266,7 +266,7 @@ int reader_pseudonyms(struct reader *reader, const uint8_t node[KEY_SIZE],
     "), neighbour (node) AS (SELECT DISTINCT s.other FROM shown AS s "                             \
     "WHERE s.event_key NOT IN (s.other, s.own) AND NOT EXISTS (SELECT 1 FROM event AS e, "         \
     "identifier AS o, identifier AS x WHERE e.event_key = s.event_key "                            \
-    "AND instr(e.detail, '\"evidence\":') > 0 AND o.node = s.own AND x.node = s.other "            \
+    "AND e.evidence IS NOT NULL AND o.node = s.own AND x.node = s.other "                          \
     "AND NOT (instr(e.identifiers, json_quote(o.value)) > 0 "                                      \
     "AND instr(e.identifiers, json_quote(x.value)) > 0))) "                                        \
     "SELECT substr(node, 1, 1), count(*) FROM (SELECT DISTINCT min(n.node, coalesce((SELECT "      \
