@@ -244,6 +244,8 @@ static int exit_code_of(int error)
         return EXIT_USAGE;
     if (error == ERR_NOT_FOUND)
         return EXIT_NOT_FOUND;
+    if (error == ERR_AUTH)
+        return EXIT_AUTH;
     return error_class(error) == ERROR_CLASS_RETRY ? EXIT_RETRYABLE : EXIT_FAILED;
 }
 

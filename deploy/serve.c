@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 
+#include "deploy/schemas.h"
 #include "deploy/verb/lookup.h"
 #include "schemas/error.h"
 
@@ -172,7 +173,7 @@ int serve_kafka(struct settings *settings, const char *suffix, struct kafka_conf
         r = kafka_config_check(out, problem, sizeof problem);
     if (problem[0])
         (void)fprintf(stderr, "tabiji: %s\n", problem);
-    return r;
+    return r < 0 ? r : schemas_open(settings, out);
 }
 
 bool serve_wants_kafka(struct verb_call *call)

@@ -28,8 +28,8 @@ MUST_CHECK int serve_collector(
 void serve_collector_end(struct settings *settings, struct collector **collector);
 
 /* Kafka's configuration from [stream] and [kafka...]. Slices live in the settings' arena. suffix
- * names one of several workers of this process ("0"). Errors: ERR_CONFIG (said on standard error),
- * ERR_NO_MEMORY. */
+ * names one of several workers of this process ("0"). With a schema registry it waits for that.
+ * Errors: ERR_CONFIG (said on standard error), ERR_NO_MEMORY; those of schemas_open(). */
 MUST_CHECK int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out);
 
 /* True when [stream] driver is kafka; else says that the verb needs it and how, and the caller

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "deploy/schemas.h"
 #include "enrich/identity/evidence.h"
 #include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
@@ -255,6 +256,7 @@ int settings_open(struct settings *settings, const struct config *config)
 void settings_close(struct settings *settings)
 {
     steps_close(&settings->steps);
+    schemas_close(settings);
     for (size_t i = 0; i < SETTINGS_STAGES; i++)
         buf_free(&settings->meanings[i]);
     arena_free(&settings->arena);

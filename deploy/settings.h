@@ -9,6 +9,9 @@
 #include "ingest/collector/collector.h"
 #include "ingest/config/config.h"
 #include "ingest/door.h"
+#include "ingest/registry/registry_http.h"
+
+struct schema_cache;
 
 #define SETTINGS_STAGES 2
 
@@ -24,6 +27,9 @@ struct settings {
     struct model models[MODELS_CONFIGURED_MAX]; /* those of journey */
     struct stage stages[SETTINGS_STAGES];
     struct buf meanings[SETTINGS_STAGES];
+    struct registry_config registry; /* of schemas.h */
+    struct schema_cache *schemas;    /* NULL: ids of the file */
+    bool (*stopping)(void);          /* ends waiting for the registry; may be NULL */
     bool rederive; /* stored rows of another meaning are made anew, where they can */
 };
 

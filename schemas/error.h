@@ -35,6 +35,9 @@ enum error_class {
     X(ERR_MEANING, -15, FATAL, "meaning", "the state was built with other settings")               \
     X(ERR_NEWER, -16, FATAL, "newer", "written by a build whose schemas this one does not know")   \
     X(ERR_OLDER, -17, FATAL, "older", "written by an older build, not yet brought up to this one") \
+    X(ERR_AUTH, -18, FATAL, "auth", "the server does not accept who asks, or is not trusted")      \
+    X(ERR_REPLY, -19, FATAL, "bad_reply", "the server's reply is not one of its kind")             \
+    X(ERR_UNREACHABLE, -20, RETRY, "unreachable", "the server does not answer")                    \
     X(ERR_AVRO, -30, REJECT, "bad_avro", "bytes are not this Avro record")                         \
     X(ERR_SCHEMA_UNKNOWN, -31, REJECT, "schema_unknown", "no such schema")                         \
     X(ERR_SCHEMA_VIOLATION, -32, REJECT, "schema_violation", "does not fit the schema")            \
@@ -63,7 +66,11 @@ enum error_class {
     X(ERR_TOO_MANY, -55, REJECT, "too_many", "more elements than the limit")                       \
     X(ERR_ROW, -56, REJECT, "bad_row", "row does not fit the header or the mapping")               \
     X(ERR_VALUE, -57, REJECT, "bad_value", "value is not allowed here")                            \
-    X(ERR_TOO_FEW, -58, REJECT, "too_few", "fewer elements than are needed")
+    X(ERR_TOO_FEW, -58, REJECT, "too_few", "fewer elements than are needed")                       \
+    X(ERR_SCHEMA_INCOMPATIBLE, -59, REJECT, "schema_incompatible",                                 \
+        "its schema cannot be read as this record")                                                \
+    X(ERR_SCHEMA_IN_HEADER, -60, REJECT, "schema_in_header",                                       \
+        "the schema's id is in a header, not before the value")
 
 enum error_code {
 #define X(symbol, number, class, name, text) symbol = (number),

@@ -15,6 +15,8 @@
 
 #include "ingest/stream/stream.h"
 
+struct schema_cache;
+
 #define KAFKA_TOPIC_SIZE_MAX 64 /* full name with its NUL; as in struct result_position */
 #define KAFKA_PREFIX_SIZE_MAX 40
 /* Of one record; topics are created with this limit. */
@@ -58,6 +60,12 @@ struct kafka_config {
 
     const struct kafka_property *properties; /* "bootstrap.servers" at least */
     size_t properties_count;
+
+    /* With a schema registry: what its ids mean (borrowed; outlives what is opened), and the ids of
+     * what this build writes, by topic; 0 for topics of unpublished tables, which keep to the file
+     * of ids. NULL: all do. */
+    struct schema_cache *schemas;
+    uint32_t schema_ids[TOPIC_COUNT];
 
     /* Asked every second or two while opening something waits for a broker that does not answer:
      * true ends the wait with ERR_AGAIN. Threads: any. NULL: never. */

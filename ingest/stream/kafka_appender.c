@@ -178,7 +178,8 @@ static void line_check(struct kafka_appender *appender, struct line *line)
 
 static int produce(struct line *line, const struct append_record *record, struct delivery *delivery)
 {
-    uint32_t id = kafka_frame_id(record->topic, record->key, record->value.size);
+    uint32_t id =
+        kafka_frame_id(line->client.config, record->topic, record->key, record->value.size);
     size_t frame = kafka_frame_size(id);
     size_t size = frame + record->value.size;
     if (size > KAFKA_VALUE_SIZE_MAX)

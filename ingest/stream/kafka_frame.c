@@ -1,6 +1,7 @@
 /* Frames by topic, or by table where a topic carries several. */
 #include "ingest/stream/kafka_frame.h"
 
+#include "ingest/registry/schema_cache.h"
 #include "ingest/stream/row_schema.h"
 #include "schemas/schema_set.h"
 
@@ -18,8 +19,17 @@ static struct row_schema schema_of(enum topic topic, struct str key, size_t valu
     return row_schema(table, str_make(key.data + 1, key.size - 1), value_size);
 }
 
-uint32_t kafka_frame_id(enum topic topic, struct str key, size_t value_size)
+/* Whether ids of the topic are the registry's. */
+static bool registered(const struct kafka_config *config, enum topic topic)
 {
+    return config && config->schemas && config->schema_ids[topic];
+}
+
+uint32_t kafka_frame_id(
+    const struct kafka_config *config, enum topic topic, struct str key, size_t value_size)
+{
+    if (registered(config, topic))
+        return config->schema_ids[topic];
     return schema_of(topic, key, value_size).id;
 }
 
@@ -53,6 +63,64 @@ static int translate(struct kafka_frame *frame, const struct row_schema *own, ui
     return r;
 }
 
+/* ---- with a registry ---- */
+
+static int find_plan(struct kafka_frame *frame, uint32_t id, const struct avro_type *type)
+{
+    if (frame->plan && frame->plan_id == id && frame->plan_type == type)
+        return 0;
+    frame->unknown = id;
+    frame->plan_type = type;
+    int r = schema_cache_find(frame->config->schemas, id, type, &frame->plan);
+    if (r != 0)
+        frame->plan = NULL;
+    frame->plan_id = id;
+    return r;
+}
+
+/* An id of the file, from before there was a registry. What is not of that schema is another's. */
+static int take_filed(struct kafka_frame *frame, const struct row_schema *own, uint32_t id,
+    struct str body, struct arena *arena, struct str *value)
+{
+    const struct schema_entry *present = schema_set_find(own->id);
+    struct str taken = body;
+    arena_reset(&frame->translator.scratch);
+    int r = 0;
+    if (id != own->id)
+        r = translate(frame, own, id, body, arena, &taken);
+    if (r < 0)
+        return r;
+    arena_reset(&frame->translator.scratch);
+    void *record = arena_alloc(&frame->translator.scratch, present->type->size);
+    if (!record)
+        return ERR_NO_MEMORY;
+    r = present->type->decode(record, taken, &frame->translator.scratch);
+    if (r == 0)
+        *value = taken;
+    return r;
+}
+
+static int take_registered(struct kafka_frame *frame, const struct row_schema *own, uint32_t id,
+    struct str body, struct arena *arena, struct str *value)
+{
+    const struct schema_entry *present = schema_set_find(own->id);
+    int r = find_plan(frame, id, present->type);
+    if (r == 0 && avro_plan_is_plain(frame->plan))
+        *value = body;
+    else if (r == 0)
+        return translator_plan(&frame->translator, frame->plan, present->type, body, arena, value);
+    if (r != ERR_SCHEMA_UNKNOWN && r != ERR_SCHEMA_INCOMPATIBLE)
+        return r;
+    int filed = take_filed(frame, own, id, body, arena, value);
+    return filed == 0 || filed == ERR_NO_MEMORY ? filed : r;
+}
+
+bool kafka_frame_wait(struct kafka_frame *frame, int timeout_ms)
+{
+    return schema_cache_wait(frame->config->schemas, frame->plan_id, frame->plan_type, timeout_ms,
+               &frame->plan) != SCHEMA_CACHE_AWAITED;
+}
+
 int kafka_frame_take(struct kafka_frame *frame, enum topic topic, struct str key, struct str framed,
     struct arena *arena, struct str *value)
 {
@@ -66,7 +134,10 @@ int kafka_frame_take(struct kafka_frame *frame, enum topic topic, struct str key
     int r = schema_frame_take(framed, &id, &body);
     if (r < 0)
         return ERR_AVRO; /* an empty value too: tombstones do not come here */
-    if (id != own.id)
+    bool of_registry = registered(frame->config, topic);
+    if (of_registry && id != frame->config->schema_ids[topic])
+        return take_registered(frame, &own, id, body, arena, value);
+    if (!of_registry && id != own.id)
         return translate(frame, &own, id, body, arena, value);
     *value = body;
     return 0;

@@ -240,7 +240,7 @@ int kafka_producer_send(struct kafka_producer *producer, enum topic topic, int32
     check(producer->begun);
     struct str payload = {NULL, 0};
     if (value.data) {
-        uint32_t id = kafka_frame_id(topic, key, value.size);
+        uint32_t id = kafka_frame_id(producer->client.config, topic, key, value.size);
         size_t frame = kafka_frame_size(id);
         payload.size = frame + value.size;
         if (payload.size > KAFKA_VALUE_SIZE_MAX)

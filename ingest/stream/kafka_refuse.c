@@ -8,6 +8,32 @@
 #include "schemas/error.h"
 #include "schemas/schema_set.h"
 
+#define HEADER_NAME "__value_schema_id"
+
+static const char *hint_of(int why)
+{
+    switch (why) {
+    case ERR_SCHEMA_UNKNOWN:
+        return "the id before the value is of no schema that is known here";
+    case ERR_SCHEMA_INCOMPATIBLE:
+        return "the schema of the id before the value cannot be read as this topic's";
+    case ERR_SCHEMA_IN_HEADER:
+        return "ids in the header " HEADER_NAME " are not read: put it before the value (00, id)";
+    default:
+        return "not a value of this topic's schema in its wire format";
+    }
+}
+
+bool kafka_refuse_header(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+           rd_kafka_header_get_last(headers, HEADER_NAME, &value, &size) ==
+               RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static int leave(const struct kafka_producer *producer, const rd_kafka_message_t *message)
 {
     uint32_t id = 0;
@@ -26,8 +52,7 @@ static int reject(struct kafka_producer *producer, const rd_kafka_message_t *mes
     const struct door_rejection rejection = {.source = str_of(topic_name(topic)),
         .stage = STR("kafka"),
         .payload = str_make(message->payload, message->len)};
-    const struct event_problem problem = {
-        .error = why, .hint = STR("not a value of this topic's schema in its wire format")};
+    const struct event_problem problem = {.error = why, .hint = str_of(hint_of(why))};
     struct append_record record;
     int r = door_reject(
         &rejection, &problem, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, scratch, &record);
@@ -43,7 +68,7 @@ int kafka_refuse(struct kafka_producer *producer, const rd_kafka_message_t *mess
     if (error_class(why) != ERROR_CLASS_REJECT)
         return why;
     bool mail = topic == TOPIC_IDENTITY || topic == TOPIC_JOURNEY;
-    if (mail && why == ERR_SCHEMA_UNKNOWN)
+    if (mail && (why == ERR_SCHEMA_UNKNOWN || why == ERR_SCHEMA_INCOMPATIBLE))
         return leave(producer, message);
     int r = reject(producer, message, topic, why, scratch);
     arena_reset(scratch);

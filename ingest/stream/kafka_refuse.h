@@ -5,10 +5,15 @@
 
 #include "ingest/stream/kafka_producer.h"
 
+/* Whether the record is framed in a header, as newer serialisers do: then its value is not what the
+ * first bytes say. Source: Confluent Platform 8.1, HeaderSchemaIdSerializer. Threads: the
+ * message's. */
+bool kafka_refuse_header(const rd_kafka_message_t *message);
+
 /* Sends the whole record to TOPIC_REJECTED with `why` (ERR_AVRO, ERR_SCHEMA_UNKNOWN, ...) as its
- * reason; the scratch is reset. But mail of an unknown schema stays where it is: without it the
- * tables would be others, so this worker ends (ERR_NEWER, logged) and one of the newer build goes
- * on there. Errors: also `why` itself unless it is of class REJECT; those of
+ * reason; the scratch is reset. But mail of a schema that is unknown or unreadable stays where it
+ * is: without it the tables would be others, so this worker ends (ERR_NEWER, logged) and one of the
+ * newer build goes on there. Errors: also `why` itself unless it is of class REJECT; those of
  * kafka_producer_send(). */
 MUST_CHECK int kafka_refuse(struct kafka_producer *producer, const rd_kafka_message_t *message,
     enum topic topic, int why, struct arena *scratch);

@@ -42,6 +42,7 @@ struct kafka_restore {
     struct chain *chains; /* beside tasks */
     size_t tasks_count;
     rd_kafka_message_t **messages;
+    rd_kafka_message_t *held;          /* comes before what is polled: its schema is awaited */
     struct state_change *changes;      /* beside messages */
     size_t *following;                 /* beside messages: the next of the same task */
     struct state_change *task_changes; /* those of one task, in order */
@@ -153,6 +154,7 @@ int kafka_restore_begin(struct kafka_restore **out, struct kafka_task *const *ta
     if (!restore)
         return ERR_NO_MEMORY;
     restore->reader = reader;
+    restore->frame.config = reader->config;
     int r = take_tasks(restore, tasks, count);
     for (size_t i = 0; i < count && r == 0; i++)
         r = add_parts(restore, i, ends);
@@ -213,7 +215,7 @@ static int change_of(struct kafka_restore *restore, const struct part *part,
         return 0;
     int r = kafka_frame_take(&restore->frame, part->topic, whole_key,
         str_make(message->payload, message->len), &restore->translated, &out->value);
-    if (r == ERR_SCHEMA_UNKNOWN)
+    if (r == ERR_SCHEMA_UNKNOWN || r == ERR_SCHEMA_INCOMPATIBLE)
         return ERR_NEWER;
     return r < 0 && error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
 }
@@ -226,7 +228,7 @@ static int on_error(struct kafka_restore *restore, const rd_kafka_message_t *mes
     return r == ERR_AGAIN ? 0 : r; /* librdkafka goes on by itself when brokers come back */
 }
 
-/* Takes one message in: keeps or destroys it. */
+/* Takes one message in: keeps or destroys it. Returns 0, or KAFKA_FRAME_AWAITED: it is held. */
 static int take_in(struct kafka_restore *restore, rd_kafka_message_t *message)
 {
     bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
@@ -241,6 +243,10 @@ static int take_in(struct kafka_restore *restore, rd_kafka_message_t *message)
         int64_t after = at_end ? message->offset : message->offset + 1;
         if (!at_end)
             r = change_of(restore, part, message, &restore->changes[restore->count]);
+        if (r == KAFKA_FRAME_AWAITED) {
+            restore->held = message;
+            return r;
+        }
         if (r == 0 && after > *next)
             *next = after;
     }
@@ -258,6 +264,18 @@ static int take_in(struct kafka_restore *restore, rd_kafka_message_t *message)
     }
     keep(restore, part, message);
     return 0;
+}
+
+/* What comes next: the held message once its schema may be known. */
+static rd_kafka_message_t *poll_next(struct kafka_restore *restore, int wait_ms)
+{
+    rd_kafka_message_t *message = restore->held;
+    if (!message)
+        return rd_kafka_consumer_poll(restore->reader->rk, wait_ms);
+    if (!kafka_frame_wait(&restore->frame, wait_ms))
+        return NULL;
+    restore->held = NULL;
+    return message;
 }
 
 static void release(struct kafka_restore *restore)
@@ -306,13 +324,13 @@ int kafka_restore_step(struct kafka_restore *restore, int timeout_ms)
         int64_t left = end - now_ms();
         if (left <= 0)
             break;
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(restore->reader->rk, (int)left);
+        rd_kafka_message_t *message = poll_next(restore, (int)left);
         if (!message)
             break;
         bytes += message->len;
         r = take_in(restore, message);
     }
-    if (r == 0)
+    if (r >= 0)
         r = write(restore);
     release(restore);
     if (r < 0)
@@ -336,6 +354,8 @@ void kafka_restore_end(struct kafka_restore **restore)
     if (!gone)
         return;
     release(gone);
+    if (gone->held)
+        rd_kafka_message_destroy(gone->held);
     rd_kafka_assign(gone->reader->rk, NULL);
     kafka_frame_fini(&gone->frame);
     arena_free(&gone->translated);

@@ -37,6 +37,7 @@ struct kafka_results {
     size_t positions_count;
     struct result_position *told; /* the batch's positions: those that moved */
     rd_kafka_message_t **messages;
+    rd_kafka_message_t *held; /* comes before what is polled: its schema is awaited */
     struct result *results;
     size_t count; /* of messages and results */
     bool anew;    /* the next batch begins anew */
@@ -101,7 +102,7 @@ static int unreadable(struct kafka_results *results, const rd_kafka_message_t *m
 {
     if (error_class(error) != ERROR_CLASS_REJECT)
         return error;
-    bool newer = error == ERR_SCHEMA_UNKNOWN;
+    bool newer = error == ERR_SCHEMA_UNKNOWN || error == ERR_SCHEMA_INCOMPATIBLE;
     kafka_log(&results->config, LOG_ERR, newer ? "kafka_newer" : "kafka_results",
         "%s %d at %lld: %s (id %u)", rd_kafka_topic_name(message->rkt), message->partition,
         (long long)message->offset, error_text(error), newer ? results->frame.unknown : 0);
@@ -119,8 +120,8 @@ static int take(struct kafka_results *results, rd_kafka_message_t *message)
         struct str framed = str_make(message->payload, message->len);
         int r = kafka_frame_take(&results->frame, result->topic, result->key, framed,
             &results->translated, &result->value);
-        if (r < 0)
-            return unreadable(results, message, r);
+        if (r != 0)
+            return r < 0 ? unreadable(results, message, r) : r;
     }
     results->messages[results->count++] = message;
     return 0;
@@ -135,7 +136,7 @@ static int on_error(struct kafka_results *results, const rd_kafka_message_t *mes
     return r == ERR_AGAIN ? 0 : r;
 }
 
-/* Takes one message in: keeps or destroys it. */
+/* Takes one message in: keeps or destroys it. Returns 0, or KAFKA_FRAME_AWAITED: it is held. */
 static int take_in(struct kafka_results *results, rd_kafka_message_t *message)
 {
     bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
@@ -147,6 +148,10 @@ static int take_in(struct kafka_results *results, rd_kafka_message_t *message)
         r = ERR_INTERNAL;
     else if (!at_end)
         r = take(results, message);
+    if (r == KAFKA_FRAME_AWAITED) {
+        results->held = message;
+        return r;
+    }
     if (r == 0 && place)
         move(results, place, at_end ? message->offset : message->offset + 1);
     if (r < 0 || message->err)
@@ -177,6 +182,18 @@ static size_t tell_positions(struct kafka_results *results)
     return count + 1;
 }
 
+/* What comes next: the held message once its schema may be known. */
+static rd_kafka_message_t *poll_next(struct kafka_results *results, int wait_ms)
+{
+    rd_kafka_message_t *message = results->held;
+    if (!message)
+        return rd_kafka_consumer_poll(results->client.rk, wait_ms);
+    if (!kafka_frame_wait(&results->frame, wait_ms))
+        return NULL;
+    results->held = NULL;
+    return message;
+}
+
 /* Fills a batch. Waits for the first record only: those after it are in the queue, or come next
  * time. */
 static int fill(struct kafka_results *results, int timeout_ms)
@@ -184,8 +201,7 @@ static int fill(struct kafka_results *results, int timeout_ms)
     int64_t end = now_ms() + timeout_ms;
     while (results->count < results->config.batch_records_max) {
         int64_t left = results->count > 0 ? 0 : end - now_ms();
-        rd_kafka_message_t *message =
-            rd_kafka_consumer_poll(results->client.rk, left > 0 ? (int)left : 0);
+        rd_kafka_message_t *message = poll_next(results, left > 0 ? (int)left : 0);
         if (!message && (results->count > 0 || now_ms() >= end))
             return 0;
         int r = message ? take_in(results, message) : 0;
@@ -224,6 +240,8 @@ static void source_close(struct result_source *base)
     if (!results)
         return;
     release(results);
+    if (results->held)
+        rd_kafka_message_destroy(results->held);
     kafka_client_close(&results->client);
     kafka_client_close(&results->ends);
     kafka_frame_fini(&results->frame);
@@ -323,6 +341,7 @@ int kafka_results_open(const struct kafka_config *config, const struct result_po
         return ERR_NO_MEMORY;
     results->base = (struct result_source){.next = next, .ack = ack, .close = source_close};
     results->config = *config;
+    results->frame.config = &results->config;
     results->messages = calloc(config->batch_records_max, sizeof *results->messages);
     results->results = calloc(config->batch_records_max, sizeof *results->results);
     int r = results->messages && results->results ? 0 : ERR_NO_MEMORY;

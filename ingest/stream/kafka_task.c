@@ -42,6 +42,25 @@ bool kafka_task_owns(const struct stage *stage, enum table table)
     return false;
 }
 
+int kafka_task_check_stages(
+    const struct stage *stages, size_t count, const struct kafka_layout *layout)
+{
+    for (size_t s = 0; s < count; s++) {
+        const struct stage *stage = &stages[s];
+        for (size_t i = 0; i < stage->inputs_count; i++)
+            if (layout->partitions[stage->inputs[i]] != layout->partitions[stage->inputs[0]])
+                return ERR_CONFIG;
+    }
+    for (int t = 0; t < TABLE_COUNT; t++) {
+        size_t owners = 0;
+        for (size_t s = 0; s < count; s++)
+            owners += kafka_task_owns(&stages[s], (enum table)t);
+        if (owners > 1)
+            return ERR_CONFIG;
+    }
+    return 0;
+}
+
 /* ---- meta ---- */
 
 static MDB_val val_of(const void *data, size_t size)

@@ -55,6 +55,11 @@ struct kafka_task_origin {
  * TOPIC_JOURNEY, the nodes' to the one that reads TOPIC_IDENTITY or TOPIC_EVENTS. */
 bool kafka_task_owns(const struct stage *stage, enum table table);
 
+/* Whether the stages fit the topics: inputs of one stage are partitioned alike, and each table has
+ * one stage at most. Errors: ERR_CONFIG. */
+MUST_CHECK int kafka_task_check_stages(
+    const struct stage *stages, size_t count, const struct kafka_layout *layout);
+
 /* Opens the local copy; one that is damaged, of another cluster or format, or too old is thrown
  * away and *rebuilt set. Errors: of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,

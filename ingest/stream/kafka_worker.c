@@ -11,7 +11,9 @@
  * after an assignment, an aborted transaction, and one of which nobody knows what became.
  * 3. Tasks and inputs change only in the rebalance callback, which runs within
  *    rd_kafka_consumer_poll() and close(); `generation` tells others that it ran.
- * 4. `next` of an input is after the last record processed or, at its partition's end, after what
+ * 4. An input whose next record has a schema that the registry is being asked about holds that
+ *    record and is paused, while others go on; the record is first when the reply is there.
+ * 5. `next` of an input is after the last record processed or, at its partition's end, after what
  *    carries no record; it is committed with the batch, or by an empty one when idle.
  */
 #include "ingest/stream/kafka.h"
@@ -22,7 +24,9 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "ingest/registry/schema_cache.h"
 #include "ingest/stream/fault.h"
+#include "ingest/stream/kafka_consumer.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
 #include "ingest/stream/kafka_refuse.h"
@@ -42,6 +46,7 @@ struct input {
     int64_t next;
     int64_t committed;
     bool at_end;
+    rd_kafka_message_t *held; /* the record at `next`, while its schema is awaited; paused then */
 };
 
 struct kafka_worker {
@@ -60,7 +65,9 @@ struct kafka_worker {
     struct input *inputs[TOPIC_COUNT]; /* by partition, of topics that stages read */
     struct kafka_task **tasks;
     size_t tasks_count;
-    size_t awaited; /* inputs that are not known to be at their end */
+    size_t awaited;   /* inputs that are not known to be at their end */
+    size_t held;      /* inputs that hold a record */
+    uint64_t replies; /* of the schema registry, when held records were last looked at */
     struct arena scratch;
     uint64_t generation;
     bool unsynced;
@@ -211,29 +218,51 @@ static int begin(struct kafka_worker *worker)
     return 0;
 }
 
-/* One record of the open batch. */
-static int process(struct kafka_worker *worker, const rd_kafka_message_t *message, enum topic topic,
-    struct input *input)
+/* What a stage is given of the message. Returns as kafka_frame_take(). */
+static int take_record(struct kafka_worker *worker, const rd_kafka_message_t *message,
+    enum topic topic, struct record *out)
 {
-    struct record record = {.topic = topic,
+    *out = (struct record){.topic = topic,
         .partition = message->partition,
         .position = message->offset,
         .key = str_make(message->key, message->key_len)};
-    int r = kafka_frame_take(&worker->frame, topic, record.key,
-        str_make(message->payload, message->len), &worker->scratch, &record.value);
-    if (r == 0) {
-        r = kafka_task_process(input->task, &record, &worker->scratch);
+    if (topic == TOPIC_EVENTS && kafka_refuse_header(message))
+        return ERR_SCHEMA_IN_HEADER;
+    return kafka_frame_take(&worker->frame, topic, out->key,
+        str_make(message->payload, message->len), &worker->scratch, &out->value);
+}
+
+/* One record of the open batch. readable: what take_record() said. */
+static int process(struct kafka_worker *worker, const rd_kafka_message_t *message,
+    struct input *input, const struct record *record, int readable)
+{
+    int r;
+    if (readable == 0) {
+        r = kafka_task_process(input->task, record, &worker->scratch);
     } else {
-        r = kafka_refuse(&worker->producer, message, topic, r, &worker->scratch);
+        r = kafka_refuse(&worker->producer, message, record->topic, readable, &worker->scratch);
         worker->counts.refused += r == 0;
     }
     if (r < 0)
         return r;
     input->next = message->offset + 1;
-    worker->awaited += input->at_end;
-    input->at_end = false;
     worker->batch_records++;
     return 0;
+}
+
+static void not_at_end(struct kafka_worker *worker, struct input *input)
+{
+    worker->awaited += input->at_end;
+    input->at_end = false;
+}
+
+static void drop_held(struct kafka_worker *worker, struct input *input)
+{
+    if (!input->held)
+        return;
+    rd_kafka_message_destroy(input->held);
+    input->held = NULL;
+    worker->held--;
 }
 
 /* ---- rebalance ---- */
@@ -296,8 +325,10 @@ static void close_tasks(struct kafka_worker *worker)
         kafka_task_close(&worker->tasks[i]);
     worker->tasks_count = 0;
     for (int t = 0; t < TOPIC_COUNT; t++)
-        for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++)
+        for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++) {
+            drop_held(worker, &worker->inputs[t][p]);
             worker->inputs[t][p] = (struct input){.task = NULL};
+        }
     worker->awaited = 0;
 }
 
@@ -388,25 +419,11 @@ static int place_inputs(
         int topic = kafka_topic_of(&worker->config, part->topic);
         check(topic >= 0 && worker->inputs[topic]);
         struct input *input = &worker->inputs[topic][part->partition];
+        drop_held(worker, input);
         *input = (struct input){.task = input->task,
             .next = part->offset < 0 ? 0 : part->offset,
             .committed = part->offset < 0 ? 0 : part->offset};
     }
-    return 0;
-}
-
-static int seek_once(struct kafka_worker *worker, rd_kafka_topic_partition_list_t *parts)
-{
-    rd_kafka_error_t *failure =
-        rd_kafka_seek_partitions(worker->consumer.rk, parts, KAFKA_ANSWER_MS);
-    if (failure) {
-        int r = kafka_error_of(rd_kafka_error_code(failure));
-        rd_kafka_error_destroy(failure);
-        return r;
-    }
-    for (int i = 0; i < parts->cnt; i++)
-        if (parts->elems[i].err)
-            return kafka_error_of(parts->elems[i].err);
     return 0;
 }
 
@@ -417,7 +434,7 @@ static int seek_and_resume(struct kafka_worker *worker)
     rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
     int r = ERR_AGAIN;
     for (int turn = 0; turn < SEEK_TRIES && r == ERR_AGAIN; turn++) {
-        r = seek_once(worker, parts);
+        r = kafka_consumer_seek(&worker->consumer, parts);
         rd_kafka_message_t *message =
             r == ERR_AGAIN ? rd_kafka_consumer_poll(worker->consumer.rk, POLL_MS) : NULL;
         if (message)
@@ -477,47 +494,87 @@ static int replace_producer(struct kafka_worker *worker)
     return kafka_producer_replace(&worker->producer);
 }
 
-static int on_consumer_error(struct kafka_worker *worker, const rd_kafka_message_t *message)
+static int hold(struct kafka_worker *worker, rd_kafka_message_t *message, struct input *input)
 {
-    kafka_log(&worker->config, LOG_WARNING, "kafka_consumer", "%s: %s",
-        rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
-    switch (message->err) {
-    case RD_KAFKA_RESP_ERR__FATAL:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-        return ERR_KAFKA;
-    default:
-        return 0; /* librdkafka goes on by itself */
-    }
+    kafka_log(&worker->config, LOG_INFO, "kafka_schema_awaited", "%s %d at %lld: schema id %u",
+        rd_kafka_topic_name(message->rkt), message->partition, (long long)message->offset,
+        worker->frame.unknown);
+    arena_reset(&worker->scratch);
+    input->held = message;
+    worker->held++;
+    return kafka_consumer_pause(&worker->consumer, message, true);
 }
 
-static int on_record(struct kafka_worker *worker, const rd_kafka_message_t *message,
-    enum topic topic, struct input *input)
+/* Processes the message, or holds it; *kept tells the latter. */
+static int on_record(struct kafka_worker *worker, rd_kafka_message_t *message, enum topic topic,
+    struct input *input, bool *kept)
 {
-    if (!worker->in_batch) {
-        int r = begin(worker);
-        if (r < 0)
-            return r;
-    }
-    int r = process(worker, message, topic, input);
+    struct record record;
+    not_at_end(worker, input);
+    int readable = take_record(worker, message, topic, &record);
+    *kept = readable == KAFKA_FRAME_AWAITED;
+    int r = 0;
+    if (*kept)
+        r = hold(worker, message, input);
+    else if (!worker->in_batch)
+        r = begin(worker);
+    if (r < 0 && !*kept)
+        return r; /* begin() has rolled back */
+    if (r == 0 && !*kept)
+        r = process(worker, message, input, &record, readable);
     return r < 0 ? roll_back(worker, r) : 0;
 }
 
-/* What consumer_poll() gave. Errors are those of the batch, which is then rolled back. */
-static int on_message(struct kafka_worker *worker, const rd_kafka_message_t *message)
+static int retry_held(void *context, enum topic topic, int32_t partition, struct input *input)
+{
+    struct kafka_worker *worker = context;
+    rd_kafka_message_t *message = input->held;
+    bool kept;
+    if (!message)
+        return 0;
+    input->held = NULL;
+    worker->held--;
+    int r = on_record(worker, message, topic, input, &kept);
+    if (kept)
+        return r;
+    if (r == 0)
+        r = kafka_consumer_pause(&worker->consumer, message, false);
+    rd_kafka_message_destroy(message);
+    return r;
+}
+
+/* Looks at held records when the registry has replied since. */
+static int look_at_held(struct kafka_worker *worker)
+{
+    if (worker->held == 0 || worker->unsynced)
+        return 0;
+    uint64_t replies = schema_cache_replies(worker->config.schemas);
+    if (replies == worker->replies)
+        return 0;
+    worker->replies = replies;
+    return each_input(worker, retry_held, worker);
+}
+
+/* What consumer_poll() gave; *kept is set when it was held. Errors are those of the batch, which is
+ * then rolled back. */
+static int on_message(struct kafka_worker *worker, rd_kafka_message_t *message, bool *kept)
 {
     bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
     if (message->err && !at_end)
-        return on_consumer_error(worker, message);
+        return kafka_consumer_error(&worker->consumer, message);
     int topic = kafka_topic_cached(&worker->cache, &worker->config, message->rkt);
     if (topic < 0 || !worker->inputs[topic] || message->partition < 0 ||
         message->partition >= worker->layout.partitions[topic])
         return ERR_CONFIG; /* partitions were added: keys have moved, this cannot go on */
     struct input *input = &worker->inputs[topic][message->partition];
     if (worker->unsynced || !input->task)
-        return 0; /* from before a pause: it comes again after the seek */
+        return 0;      /* from before a pause: it comes again after the seek */
+    if (input->held) { /* from before the pause */
+        worker->unsynced |= !at_end;
+        return at_end ? 0 : ERR_ABORT;
+    }
     if (!at_end)
-        return on_record(worker, message, (enum topic)topic, input);
+        return on_record(worker, message, (enum topic)topic, input, kept);
     if (message->offset > input->next)
         input->next = message->offset;
     worker->awaited -= !input->at_end;
@@ -578,7 +635,12 @@ static bool batch_full(struct kafka_worker *worker)
 /* One poll and what follows from it. Returns 0, or an error with no batch open. */
 static int turn(struct kafka_worker *worker, int64_t idle_end)
 {
+    bool kept = false;
     int r = worker->in_batch ? 0 : prepare(worker);
+    if (r == 0)
+        r = look_at_held(worker);
+    if (r < 0 && worker->in_batch)
+        return roll_back(worker, r);
     if (r != 0)
         return r < 0 ? r : 0;
     tick(worker, false);
@@ -586,8 +648,9 @@ static int turn(struct kafka_worker *worker, int64_t idle_end)
         rd_kafka_consumer_poll(worker->consumer.rk, poll_timeout(worker, idle_end));
     worker->drained = message == NULL;
     if (message) {
-        r = on_message(worker, message);
-        rd_kafka_message_destroy(message);
+        r = on_message(worker, message, &kept);
+        if (!kept)
+            rd_kafka_message_destroy(message);
     } else {
         tick(worker, true);
     }
@@ -635,26 +698,6 @@ void kafka_worker_counts(const struct kafka_worker *worker, struct kafka_worker_
 
 /* ---- open and close ---- */
 
-/* Inputs of one stage are partitioned alike, and each table has one stage at most. */
-static int check_stages(const struct kafka_worker *worker)
-{
-    for (size_t s = 0; s < worker->stages_count; s++) {
-        const struct stage *stage = &worker->stages[s];
-        for (size_t i = 0; i < stage->inputs_count; i++)
-            if (worker->layout.partitions[stage->inputs[i]] !=
-                worker->layout.partitions[stage->inputs[0]])
-                return ERR_CONFIG;
-    }
-    for (int t = 0; t < TABLE_COUNT; t++) {
-        size_t owners = 0;
-        for (size_t s = 0; s < worker->stages_count; s++)
-            owners += kafka_task_owns(&worker->stages[s], (enum table)t);
-        if (owners > 1)
-            return ERR_CONFIG;
-    }
-    return 0;
-}
-
 static int allocate(struct kafka_worker *worker)
 {
     size_t tasks = 0;
@@ -685,7 +728,7 @@ static int open_clients(struct kafka_worker *worker)
     if (r == 0)
         r = kafka_layout_check(&worker->config, &worker->layout);
     if (r == 0)
-        r = check_stages(worker);
+        r = kafka_task_check_stages(worker->stages, worker->stages_count, &worker->layout);
     if (r == 0)
         r = allocate(worker);
     if (r == 0) {
@@ -701,20 +744,6 @@ static int open_clients(struct kafka_worker *worker)
     return r;
 }
 
-static int subscribe(struct kafka_worker *worker)
-{
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(0);
-    for (int t = 0; t < TOPIC_COUNT; t++) {
-        char name[KAFKA_TOPIC_SIZE_MAX];
-        kafka_topic_name(&worker->config, (enum topic)t, name);
-        if (worker->inputs[t])
-            rd_kafka_topic_partition_list_add(topics, name, RD_KAFKA_PARTITION_UA);
-    }
-    int r = kafka_error_of(rd_kafka_subscribe(worker->consumer.rk, topics));
-    rd_kafka_topic_partition_list_destroy(topics);
-    return r;
-}
-
 int kafka_worker_open(const struct kafka_config *config, const struct stage *stages, size_t count,
     struct kafka_worker **out)
 {
@@ -723,13 +752,17 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     if (!worker)
         return ERR_NO_MEMORY;
     worker->config = *config;
+    worker->frame.config = &worker->config;
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
+    bool read[TOPIC_COUNT];
     int r = kafka_slot_take(&worker->slot, config);
     if (r == 0)
         r = open_clients(worker);
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        read[t] = worker->inputs[t] != NULL;
     if (r == 0)
-        r = subscribe(worker);
+        r = kafka_consumer_subscribe(&worker->consumer, read);
     if (r < 0) {
         kafka_worker_close(&worker);
         return r;

@@ -53,22 +53,34 @@ static int find(struct translator *translator, const struct schema_entry *writer
     return r;
 }
 
+static int append(struct translator *translator, const struct avro_plan *plan,
+    const struct avro_type *type, struct str avro, struct buf *out)
+{
+    arena_reset(&translator->scratch);
+    void *record = arena_alloc(&translator->scratch, type->size);
+    if (!record)
+        return ERR_NO_MEMORY;
+    int r = avro_plan_decode(plan, record, avro, &translator->scratch);
+    if (r == 0)
+        r = type->encode(record, out);
+    translator->translated += r == 0;
+    return r;
+}
+
 int translator_append(struct translator *translator, const struct schema_entry *writer,
     struct str avro, struct buf *out)
 {
     const struct translation *translation;
     int r = find(translator, writer, &translation);
-    if (r < 0)
-        return r;
-    arena_reset(&translator->scratch);
-    void *record = arena_alloc(&translator->scratch, translation->type->size);
-    if (!record)
-        return ERR_NO_MEMORY;
-    r = avro_plan_decode(translation->plan, record, avro, &translator->scratch);
-    if (r == 0)
-        r = translation->type->encode(record, out);
-    translator->translated += r == 0;
-    return r;
+    return r < 0 ? r : append(translator, translation->plan, translation->type, avro, out);
+}
+
+int translator_plan(struct translator *translator, const struct avro_plan *plan,
+    const struct avro_type *type, struct str avro, struct arena *arena, struct str *out)
+{
+    CLEANUP(buf_free) struct buf bytes = {0};
+    int r = append(translator, plan, type, avro, &bytes);
+    return r < 0 ? r : arena_dup(arena, buf_str(&bytes), out);
 }
 
 int translator_value(struct translator *translator, const struct schema_entry *writer,

@@ -25,6 +25,11 @@ void translator_fini(struct translator *translator);
 MUST_CHECK int translator_append(struct translator *translator, const struct schema_entry *writer,
     struct str avro, struct buf *out);
 
-/* The same into an arena, of a value whose Avro begins at `begin`; what is before stays. */
+/* The same by a plan that somebody else made, into an arena. type: the plan's. */
+struct avro_plan;
+MUST_CHECK int translator_plan(struct translator *translator, const struct avro_plan *plan,
+    const struct avro_type *type, struct str avro, struct arena *arena, struct str *out);
+
+/* The first into an arena, of a value whose Avro begins at `begin`; what is before stays. */
 MUST_CHECK int translator_value(struct translator *translator, const struct schema_entry *writer,
     struct str value, size_t begin, struct arena *arena, struct str *out);

@@ -71,7 +71,7 @@ static void test_take_own_schema_is_not_copied(void **state)
     CLEANUP(kafka_frame_fini) struct kafka_frame frame = {.unknown = 0};
     for (int i = 0; i < TOPIC_COUNT; i++) {
         struct str value, key = STR("k");
-        uint32_t id = kafka_frame_id((enum topic)i, key, 1);
+        uint32_t id = kafka_frame_id(NULL, (enum topic)i, key, 1);
         struct str whole = framed(id, STR("x"), &bytes);
         assert_int_equal(kafka_frame_take(&frame, (enum topic)i, key, whole, &arena, &value), 0);
         assert_ptr_equal(value.data, whole.data + kafka_frame_size(id));
@@ -176,7 +176,7 @@ static void test_take_older_row_of_unpublished_table_is_translated(void **state)
         assert_int_equal(buf_append_str(&key, STR(GROUP)), 0);
         assert_int_equal(buf_append_str(&key, str_of(rows[i].rest)), 0);
         assert_int_equal(
-            kafka_frame_id(TOPIC_IDENTITY_STATE, buf_str(&key), value.size), rows[i].id);
+            kafka_frame_id(NULL, TOPIC_IDENTITY_STATE, buf_str(&key), value.size), rows[i].id);
         assert_translated(TOPIC_IDENTITY_STATE, buf_str(&key), rows[i].id, buf_str(&value));
     }
 }
@@ -199,13 +199,13 @@ static void test_take_older_seat_keeps_what_is_before_the_avro(void **state)
     assert_int_equal(stitched_encode(&hidden, &row), 0);
     assert_int_equal(buf_append(&own, head, sizeof head), 0);
     assert_int_equal(buf_append(&older, head, sizeof head), 0);
-    assert_int_equal(kafka_frame_id(TOPIC_JOURNEY_STATE, key, own.size), 0);
+    assert_int_equal(kafka_frame_id(NULL, TOPIC_JOURNEY_STATE, key, own.size), 0);
     assert_int_equal(
         kafka_frame_take(&frame, TOPIC_JOURNEY_STATE, key, buf_str(&own), &arena, &got), 0);
     assert_true(str_equal(got, buf_str(&own)));
     assert_int_equal(buf_append_str(&own, buf_str(&row)), 0);
     older_avro(STITCHED_SCHEMA_ID, buf_str(&row), &older);
-    assert_int_equal(kafka_frame_id(TOPIC_JOURNEY_STATE, key, own.size), STITCHED_SCHEMA_ID);
+    assert_int_equal(kafka_frame_id(NULL, TOPIC_JOURNEY_STATE, key, own.size), STITCHED_SCHEMA_ID);
     struct str whole = framed(STITCHED_SCHEMA_ID + OLDER_ID, buf_str(&older), &bytes);
     assert_int_equal(kafka_frame_take(&frame, TOPIC_JOURNEY_STATE, key, whole, &arena, &got), 0);
     assert_true(str_equal(got, buf_str(&own)));
