@@ -9,7 +9,7 @@ libphonenumber-dev libutf8proc-dev libsuitesparse-dev libnlopt-dev"
 
 # What the tests need besides.
 PACKAGES_TEST="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev wrk sqlite3 curl git
-default-jre-headless maven kcat binutils"
+default-jre-headless maven python3-venv kcat binutils"
 
 # install_packages NAME...: installs those that are missing, as root or by sudo; silent when there is nothing to do.
 install_packages() {

@@ -343,5 +343,15 @@ int registry_set_level(
     buf_clear(&client->body);
     if (r == 0)
         r = buf_appendf(&client->body, "{\"compatibility\":\"%s\"}", level);
-    return r < 0 ? r : ask(client, "PUT", path, buf_str(&client->body), JSON_OBJECT, why);
+    if (r == 0)
+        r = ask(client, "PUT", path, buf_str(&client->body), JSON_OBJECT, why);
+    if (r != ERR_SCHEMA_INCOMPATIBLE)
+        return r;
+    char found[REGISTRY_LEVEL_SIZE], level_why[REGISTRY_WHY_SIZE];
+    r = registry_level(client, subject, found, level_why);
+    if (r == 0 && strcmp(found, level) == 0) {
+        why[0] = '\0';
+        return 0;
+    }
+    return r < 0 ? r : ERR_REPLY;
 }

@@ -65,6 +65,7 @@ MUST_CHECK int registry_compatible(struct registry_client *client, struct str su
 MUST_CHECK int registry_level(
     struct registry_client *client, struct str subject, char level[REGISTRY_LEVEL_SIZE], char *why);
 
-/* Sets the subject's own. */
+/* Sets the subject's own. A server that says 409, as another client sets one at the same time, is
+ * asked whether it is this. */
 MUST_CHECK int registry_set_level(
     struct registry_client *client, struct str subject, const char *level, char *why);

@@ -23,6 +23,18 @@ static struct str name_of(const struct subject *subject)
     return str_of(subject->name);
 }
 
+/* Two that register the same at the same time: one may be refused, and it is there all the same. */
+static int find_after_all(
+    struct registry_client *client, const struct subject *subject, uint32_t *id)
+{
+    struct registry_version version;
+    char why[REGISTRY_WHY_SIZE]; /* the refusal's reason is the one to tell */
+    int r = registry_lookup(client, name_of(subject), str_of(subject->entry->text), &version, why);
+    if (r == 0)
+        *id = version.id;
+    return r == ERR_NOT_FOUND ? ERR_SCHEMA_INCOMPATIBLE : r;
+}
+
 /* The level first where the subject is there, so that nothing incompatible is added. */
 static int add_schema(
     struct registry_client *client, const struct subject *subject, uint32_t *id, char *why)
@@ -37,6 +49,8 @@ static int add_schema(
         r = 0;
     if (r == 0)
         r = registry_register(client, name_of(subject), str_of(subject->entry->text), id, why);
+    if (r == ERR_SCHEMA_INCOMPATIBLE)
+        r = find_after_all(client, subject, id);
     if (r == 0 && !there)
         r = registry_set_level(client, name_of(subject), SUBJECT_LEVEL, why);
     return r;

@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Schemas at a real registry: `tabiji schema`, ids on topics, and a foreign producer that changes its schema in mid-stream, with
+the registry away at the start and in the midst. The tables are the embedded ones, and nothing is lost."""
+import copy
+import json
+import sqlite3
+import struct
+import subprocess
+import sys
+
+import kafka_broker
+import schema_registry
+from harness import PROGRAM, ROOT, Workspace, skip, stop, tabiji, wait_until
+from test_kafka_pipeline import Cluster, digest, dump
+
+EVENTS = 3000
+MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
+TOUCHPOINT = json.loads((ROOT / "schemas" / "avro" / "touchpoint.avsc").read_text())
+# What any producer may write instead: a field less, and two more.
+OLDER = {**TOUCHPOINT, "fields": [f for f in TOUCHPOINT["fields"] if f["name"] != "traceparent"]}
+NEWER = {**TOUCHPOINT, "fields": [{"name": "tier", "type": "string", "default": "none"}, *TOUCHPOINT["fields"],
+                                  {"name": "weather", "type": ["null", "double"], "default": None}]}
+# What cannot be read: the id of the event is a number of another field's name.
+OTHER = copy.deepcopy(TOUCHPOINT)
+OTHER["fields"] = [{"name": "number", "type": "long", "default": 7} if f["name"] == "event_id" else f for f in OTHER["fields"]]
+
+
+def schema(*arguments, expect=0):
+    text = tabiji("schema", *arguments, "--json", expect=expect)
+    return {row.get("subject", row.get("record")): row for row in json.loads(text)} if text else {}
+
+
+def check_verb(registry):
+    """register, check, list: exit codes, states, reasons."""
+    def at(verb, prefix, expect=0, *more):
+        return schema(verb, "--registry", registry.url, "--set", f"stream.prefix={prefix}", *more, expect=expect)
+
+    missing = at("check", "cli", 4)
+    assert len(missing) == 10 and {row["state"] for row in missing.values()} == {"missing"}, missing
+    done = at("register", "cli")
+    assert {row["state"] for row in done.values()} == {"registered"}, done
+    assert {row["state"] for row in at("register", "cli").values()} == {"was there"}
+    found = at("check", "cli")
+    assert {(row["state"], row["compatibility"]) for row in found.values()} == {("registered", "FULL")}, found
+    listed = at("list", "cli")
+    assert set(listed) == set(registry.ask("GET", "/subjects")), listed
+    events = listed["cli.events.v1-value"]
+    assert events["newest"] == "this build's" and events["record"] == "touchpoint" and events["id"] == done["cli.events.v1-value"]["id"]
+    assert registry.ask("GET", "/config/cli.events.v1-value")["compatibilityLevel"] == "FULL"
+
+    # A newer version of somebody else: ours would still be taken, and is found among the versions.
+    registry.register("cli.events.v1-value", NEWER)
+    assert at("check", "cli")["cli.events.v1-value"]["state"] == "registered"
+    assert at("list", "cli")["cli.events.v1-value"]["newest"] == "another version"
+
+    # Only an older version is there.
+    registry.register("new.events.v1-value", OLDER)
+    registry.ask("PUT", "/config/new.events.v1-value", {"compatibility": "FULL"})
+    one = ("--subject", "new.events.v1-value")
+    assert at("check", "new", 0, *one)["new.events.v1-value"]["state"] == "compatible"
+    # Its level is lowered: said, and mended by register.
+    registry.ask("PUT", "/config/new.events.v1-value", {"compatibility": "NONE"})
+    row = at("check", "new", 1, *one)["new.events.v1-value"]
+    assert row["compatibility"] == "NONE" and "level" in row["reason"], row
+    assert at("register", "new", 0, *one)["new.events.v1-value"]["version"] == 2
+    assert at("check", "new", 0, *one)["new.events.v1-value"]["compatibility"] == "FULL"
+
+    # Something else is there: neither taken nor hidden, the others are registered all the same.
+    registry.register("bad.events.v1-value", OTHER)
+    registry.ask("PUT", "/config/bad.events.v1-value", {"compatibility": "FULL"})
+    row = at("check", "bad", 1)["bad.events.v1-value"]
+    assert row["state"] == "incompatible" and "event_id" in row["reason"], row
+    done = at("register", "bad", 1)
+    assert done["bad.events.v1-value"]["state"] == "refused" and "ncompatible" in done["bad.events.v1-value"]["reason"], done
+    assert [row["state"] for row in done.values()].count("registered") == 9, done
+    assert registry.ask("GET", "/subjects/bad.events.v1-value/versions") == [1]
+    refused = subprocess.run([PROGRAM, "work", "--set", "stream.driver=kafka", "--set", "kafka.bootstrap.servers=127.0.0.1:1",
+                              "--set", "stream.prefix=bad", "--set", f"registry.url={registry.url}"], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "bad.events.v1-value" in refused.stderr, refused
+
+    at("list", "cli", 4, "--subject", "nobody-value")
+    at("check", "cli", 2, "--subject", "cli.event.v1-value")
+    schema("check", "--registry", registry.url.removesuffix(schema_registry.API), expect=1)  # a server, but none of these
+    schema("check", "--registry", "http://127.0.0.1:1", "--set", "registry.attempts=2", expect=7)
+    print("tabiji schema: as said")
+
+
+class Foreign:
+    """Sends parts of the source's events to the cluster's topic."""
+
+    def __init__(self, registry, bootstrap, source, target):
+        self.registry, self.bootstrap, self.topics = registry, bootstrap, (f"{source}.events.v1", f"{target}.events.v1")
+
+    def send(self, *items):
+        run = subprocess.run([schema_registry.python(), ROOT / "tests/e2e/foreign_producer.py", self.bootstrap, self.registry.url,
+                              *self.topics], input=json.dumps(items), capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr[-3000:]
+        return int(run.stdout)
+
+
+def part(partitions, begin, end, written, **more):
+    return {"partitions": partitions, "from": begin, "to": end, "schema": json.dumps(written), **more}
+
+
+def rows(cluster, query):
+    try:
+        db = sqlite3.connect(f"file:{cluster.database}/tabiji.db?mode=ro", uri=True)
+        try:
+            return db.execute(query).fetchall()
+        finally:
+            db.close()
+    except sqlite3.OperationalError:
+        return []
+
+
+def events(cluster):
+    return (rows(cluster, "SELECT count(*) FROM event") or [(0,)])[0][0]
+
+
+def kcat(bootstrap, *arguments, stdin=None):
+    return subprocess.run(["kcat", "-b", bootstrap, "-q", *arguments], input=stdin, capture_output=True, check=True, timeout=60).stdout
+
+
+def check_ids(registry, bootstrap, prefix):
+    """What we wrote is framed with the registry's ids, row for row; topics of unpublished tables with the file's."""
+    ids = {row["subject"]: row["id"] for row in schema("list", "--registry", registry.url).values()}
+    for topic in ("events", "identity", "journey", "persons", "touchpoints", "conversions", "profiles"):
+        sizes = kcat(bootstrap, "-C", "-t", f"{prefix}.{topic}.v1", "-o", "beginning", "-e", "-f", "%R%s")
+        seen, at = set(), 0
+        while at < len(sizes):
+            size, = struct.unpack(">i", sizes[at:at + 4])
+            if size > 0:
+                seen.add((sizes[at + 4], struct.unpack(">I", sizes[at + 5:at + 9])[0]))
+            at += 4 + max(size, 0)
+        assert seen, topic
+        wanted = ids[f"{prefix}.{topic}.v1-value"]
+        assert (0, wanted) in seen and (topic == "events" or seen == {(0, wanted)}), (topic, seen, wanted)
+
+
+def log_of(cluster, number):
+    return (cluster.path / f"{number}-work.log").read_text()
+
+
+def check_start(cluster, gate):
+    """While the registry is away at the start everything waits, and can be ended."""
+    worker = cluster.work("a")
+    wait_until(lambda: "registry_unreachable" in log_of(cluster, 1), "the worker's first try")
+    assert stop(worker, timeout=10) == 0
+    worker, sink = cluster.work("a"), cluster.sink()
+    wait_until(lambda: "registry_unreachable" in log_of(cluster, 2), "the worker's first try")
+    assert worker.poll() is None and sink.poll() is None
+    gate.open()
+    wait_until(lambda: "joined group" in log_of(cluster, 2), "the worker")
+    return worker, sink
+
+
+def check_rejected(cluster, foreign, bootstrap, registry):
+    """Records that nobody can read: in `rejected`, whole, each with its reason; the worker goes on."""
+    before = events(cluster)
+    topic = foreign.topics[1]
+    other = registry.register("elsewhere-value", OTHER)
+    count = foreign.send(part([1], 0.0, 0.02, OTHER, subject="elsewhere-value"))
+    count += foreign.send(part([2], 0.0, 0.02, TOUCHPOINT, header=True))
+    kcat(bootstrap, "-P", "-t", topic, "-p", "3", "-k", "0123456789abcdef", "-D", "|", stdin=b"\0" + struct.pack(">I", 999999) + b"of tomorrow")
+    kcat(bootstrap, "-P", "-t", topic, "-p", "0", "-k", "0123456789abcdef", "-D", "|", stdin=b"no frame")
+    assert cluster.quiet(120), "the worker does not come to the end"
+    wait_until(lambda: len(rows(cluster, "SELECT 1 FROM rejected")) == count + 2, f"{count + 2} rejected", 60)
+    found = rows(cluster, "SELECT reason, stage, payload FROM rejected")
+    reasons = [reason for reason, _, _ in found]
+    assert set(reasons) == {"schema_incompatible", "schema_in_header", "schema_unknown", "bad_avro"}, reasons
+    payloads = {reason: bytes(payload) if isinstance(payload, bytes) else payload.encode() for reason, _, payload in found}
+    assert payloads["schema_unknown"] == b"\0" + struct.pack(">I", 999999) + b"of tomorrow", payloads
+    assert payloads["schema_incompatible"].startswith(b"\0" + struct.pack(">I", other)), payloads
+    listed = json.loads(tabiji("rejected", "list", "--data", cluster.database, "--json", "--reason", "schema_in_header"))
+    assert listed and "__value_schema_id" in listed[0]["hint"], listed
+    assert events(cluster) == before
+    print(f"rejected, whole: {len(found)} records of {sorted(set(reasons))}")
+
+
+def check_pipeline(space, toy, bootstrap, registry):
+    lines, plain = space.path / "events.ndjson", space.path / "plain"
+    lines.write_text(tabiji("generate", "--events", EVENTS, "--seed", "11"))
+    tabiji("import", "--data", plain, "--mapping", MAPPING, lines)
+
+    source = Cluster(space, toy, bootstrap, "source")
+    source.options += ["--set", f"registry.url={registry.url}"]
+    assert source.start("import", "--data", source.path / "import", "--mapping", MAPPING, lines).wait(120) == 0
+
+    gate = schema_registry.Gate(registry)
+    cluster = Cluster(space, toy, bootstrap, "mixed")
+    cluster.options += ["--set", f"registry.url={gate.url}", "--set", "registry.timeout=2 s"]
+    worker, sink = check_start(cluster, gate)
+    foreign = Foreign(registry, bootstrap, "source", "mixed")
+
+    # Compatible versions in mid-stream, each asked for once.
+    sent = foreign.send(part([0, 1, 2, 3], 0.0, 0.2, TOUCHPOINT), part([0, 1, 2, 3], 0.2, 0.4, OLDER))
+    wait_until(lambda: events(cluster) == sent, f"{sent} events", 120)
+
+    # The registry is away: ids that are known go on, the partition with an unknown one waits, and what is behind it.
+    gate.shut()
+    waiting = foreign.send(part([0], 0.4, 0.6, NEWER), part([0], 0.6, 0.8, TOUCHPOINT))
+    sent += foreign.send(part([1, 2, 3], 0.4, 0.6, OLDER), part([1, 2, 3], 0.6, 0.8, TOUCHPOINT))
+    wait_until(lambda: events(cluster) == sent, f"{sent} events without the registry", 120)
+    wait_until(lambda: "registry_waits" in log_of(cluster, 2), "the registry to be missed")
+    assert "kafka_schema_awaited" in log_of(cluster, 2)
+    assert not cluster.quiet(3) and events(cluster) == sent, "the partition did not wait"
+
+    # Killed while it waits, and back with the registry still away: then with it.
+    worker.kill()
+    worker.wait()
+    worker = cluster.work("a")
+    wait_until(lambda: "registry_unreachable" in log_of(cluster, cluster.started), "the worker's first try")
+    gate.open()
+    sent += waiting
+    wait_until(lambda: events(cluster) == sent, f"{sent} events with the registry back", 120)
+    sent += foreign.send(part([0, 1, 2, 3], 0.8, 1.0, NEWER))
+    cluster.check("three versions in mid-stream, the registry away in between", digest(plain), dump(plain))
+    check_ids(registry, bootstrap, "mixed")
+
+    check_rejected(cluster, foreign, bootstrap, registry)
+    for process in (worker, sink):
+        assert stop(process) == 0, process.args
+    print(f"{sent} events of four schemas")
+
+
+def main():
+    toy = sys.argv[1]
+    with Workspace() as space:
+        broker, registry = space.path / "broker", None
+        try:
+            registry = schema_registry.Registry(space.path / "registry")
+            check_verb(registry)
+            bootstrap, _ = kafka_broker.start(broker)
+            check_pipeline(space, toy, bootstrap, registry)
+        except kafka_broker.Unavailable as reason:
+            skip(str(reason))
+        finally:
+            for process in space.processes:
+                if process.poll() is None:
+                    process.kill()
+            if registry:
+                registry.stop()
+            kafka_broker.stop(broker)
+
+
+if __name__ == "__main__":
+    main()
