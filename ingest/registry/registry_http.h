@@ -52,7 +52,7 @@ void registry_http_free(struct registry_http **http);
  * over for the next; after the last there is a pause with jitter and a further round. All requests
  * of this API may be repeated. `why` (REGISTRY_WHY_SIZE bytes) gets an English reason on an error.
  * Errors: ERR_UNREACHABLE after the last round; ERR_AGAIN when `stopping` said so; ERR_AUTH (401,
- * 403, or a certificate that is not trusted, on either side); ERR_TOO_LARGE for a reply beyond
+ * 403, or a server whose certificate is not trusted); ERR_TOO_LARGE for a reply beyond
  * REGISTRY_REPLY_SIZE_MAX; ERR_CONFIG for TLS files that cannot be read; ERR_NO_MEMORY.
  */
 MUST_CHECK int registry_http_request(struct registry_http *http, const char *method,

@@ -92,36 +92,21 @@ static void on_end(void *context, struct MHD_Connection *connection, void **own,
     *own = NULL;
 }
 
-void registry_server_start(struct registry_server *server, const struct registry_reply *replies,
-    size_t count, const struct registry_server_tls *tls)
+void registry_server_start(
+    struct registry_server *server, const struct registry_reply *replies, size_t count)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct MHD_OptionItem options[4] = {{MHD_OPTION_END, 0, NULL}};
-    size_t used = 0;
     *server = (struct registry_server){.replies = replies, .replies_count = count};
     pthread_mutex_init(&server->mutex, NULL);
     pthread_cond_init(&server->changed, NULL);
-    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD;
-    if (tls) {
-        flags |= MHD_USE_TLS;
-        options[used++] = (struct MHD_OptionItem){
-            MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)tls->certificate};
-        options[used++] =
-            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)tls->key};
-        if (tls->clients)
-            options[used++] = (struct MHD_OptionItem){
-                MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)(uintptr_t)tls->clients};
-        options[used] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    }
-    server->daemon =
-        MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR,
-            (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server,
-            MHD_OPTION_NOTIFY_COMPLETED, on_end, server, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    server->daemon = MHD_start_daemon(
+        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, on_request,
+        server, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK,
+        on_uri, server, MHD_OPTION_NOTIFY_COMPLETED, on_end, server, MHD_OPTION_END);
     check(server->daemon != NULL);
     const union MHD_DaemonInfo *port =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    (void)snprintf(
-        server->url, sizeof server->url, "http%s://127.0.0.1:%u/api/", tls ? "s" : "", port->port);
+    (void)snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u/api/", port->port);
     server->url_text = str_of(server->url);
 }
 

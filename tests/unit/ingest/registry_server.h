@@ -45,16 +45,8 @@ struct registry_server {
     size_t requests_count;
 };
 
-/* TLS: certificate and key of the server as PEM, and of the authority whose certificates clients
- * must show; NULL: no TLS, nothing shown. */
-struct registry_server_tls {
-    const char *certificate;
-    const char *key;
-    const char *clients;
-};
-
-void registry_server_start(struct registry_server *server, const struct registry_reply *replies,
-    size_t count, const struct registry_server_tls *tls);
+void registry_server_start(
+    struct registry_server *server, const struct registry_reply *replies, size_t count);
 /* Silent replies are given from now on. */
 void registry_server_release(struct registry_server *server);
 /* Another script, from its beginning. */

@@ -27,7 +27,7 @@ struct fixture {
 
 static void open_with(struct fixture *fixture, const struct registry_reply *replies, size_t count)
 {
-    registry_server_start(&fixture->server, replies, count, NULL);
+    registry_server_start(&fixture->server, replies, count);
     fixture->config = registry_server_config(&fixture->server);
     assert_int_equal(registry_client_new(&fixture->config, &fixture->client), 0);
 }
@@ -245,7 +245,7 @@ static void test_request_shows_credentials_and_logs_none(void **state)
         struct fixture fixture;
         CLEANUP(buf_free) struct buf log = {0};
         uint32_t id;
-        registry_server_start(&fixture.server, replies, 2, NULL);
+        registry_server_start(&fixture.server, replies, 2);
         fixture.config = registry_server_config(&fixture.server);
         fixture.config.basic = i == 0 ? STR("u:s") : STR("");
         fixture.config.token = i == 1 ? STR("abc.def") : STR("");
@@ -270,8 +270,8 @@ static void test_request_passes_over_addresses_that_fail(void **state)
     static const struct registry_reply sound[] = {{200, "{\"id\":7}", 0, 0, false}};
     struct registry_server servers[2];
     uint32_t id;
-    registry_server_start(&servers[0], broken, 1, NULL);
-    registry_server_start(&servers[1], sound, 1, NULL);
+    registry_server_start(&servers[0], broken, 1);
+    registry_server_start(&servers[1], sound, 1);
     struct str urls[] = {STR_INIT("http://127.0.0.1:1"), servers[0].url_text, servers[1].url_text};
     struct registry_config config = registry_server_config(&servers[0]);
     config.urls = urls;
@@ -305,7 +305,7 @@ static void test_request_slow_reply_is_unreachable(void **state)
     static const struct registry_reply replies[] = {{200, "{\"id\":7}", 0, 0, true}};
     struct fixture fixture;
     uint32_t id;
-    registry_server_start(&fixture.server, replies, 1, NULL);
+    registry_server_start(&fixture.server, replies, 1);
     fixture.config = registry_server_config(&fixture.server);
     fixture.config.timeout_ms = 100;
     assert_int_equal(registry_client_new(&fixture.config, &fixture.client), 0);
@@ -323,7 +323,7 @@ static void test_request_ends_when_told_to_stop(void **state)
     static const struct registry_reply replies[] = {{200, "{\"id\":7}", 0, 0, true}};
     struct fixture fixture;
     uint32_t id;
-    registry_server_start(&fixture.server, replies, 1, NULL);
+    registry_server_start(&fixture.server, replies, 1);
     fixture.config = registry_server_config(&fixture.server);
     fixture.config.timeout_ms = 60000;
     fixture.config.stopping = stop_at_once;

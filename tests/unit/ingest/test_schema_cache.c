@@ -49,7 +49,7 @@ static struct fixture *begin(const struct registry_reply *replies, size_t count)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    registry_server_start(&fixture->server, replies, count, NULL);
+    registry_server_start(&fixture->server, replies, count);
     fixture->config = registry_server_config(&fixture->server);
     fixture->config.timeout_ms = 600000; /* what ends a request here is no timeout */
     const struct schema_cache_config config = {

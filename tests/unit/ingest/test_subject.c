@@ -53,7 +53,7 @@ static struct fixture *begin(const struct registry_reply *replies, size_t count)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    registry_server_start(&fixture->server, replies, count, NULL);
+    registry_server_start(&fixture->server, replies, count);
     fixture->config = registry_server_config(&fixture->server);
     assert_int_equal(registry_client_new(&fixture->config, &fixture->client), 0);
     assert_true(subject_of("t", TOPIC_EVENTS, &fixture->subject));
