@@ -2,13 +2,13 @@
 #include "deploy/schemas.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "ingest/registry/registry_configure.h"
 #include "ingest/registry/schema_cache.h"
-#include "ingest/registry/subject.h"
+#include "ingest/registry/subject_file.h"
 #include "schemas/error.h"
 
+#define PATH_SIZE 4096
 #define LEVEL_ERROR 3 /* of syslog(3) */
 #define LEVEL_WARNING 4
 #define LEVEL_INFO 6
@@ -29,40 +29,87 @@ static bool is_stopping(void *context)
     return settings->stopping && settings->stopping();
 }
 
-/* One subject's id, however long it takes. */
-static int find_id(struct settings *settings, struct registry_client *client,
-    const struct subject *subject, uint32_t *id)
+struct asking {
+    struct settings *settings;
+    struct registry_client *client;
+    char path[PATH_SIZE]; /* of the file of ids */
+    struct subject subjects[TOPIC_COUNT];
+    uint32_t ids[TOPIC_COUNT]; /* beside subjects */
+    size_t count;
+};
+
+/* Once all. What is wrong is said, but that nobody answers. */
+static int ask_ids(struct asking *asking)
 {
-    bool add = config_bool(settings->config, OPTION_REGISTRY_AUTO_REGISTER);
-    char why[REGISTRY_WHY_SIZE];
-    int r;
-    do {
-        r = subject_id(client, subject, add, id, why);
-    } while (r == ERR_UNREACHABLE && !is_stopping(settings)); /* each try has its pauses */
-    if (r == 0 || r == ERR_AGAIN || is_stopping(settings))
-        return r == ERR_UNREACHABLE ? ERR_AGAIN : r;
-    (void)fprintf(stderr, "tabiji: schema registry, subject %s: %s%s\n", subject->name,
-        why[0] ? why : error_text(r),
-        r == ERR_NOT_FOUND ? ": tabiji schema register, or [registry] auto_register = yes" : "");
-    return r;
+    bool add = config_bool(asking->settings->config, OPTION_REGISTRY_AUTO_REGISTER);
+    for (size_t i = 0; i < asking->count; i++) {
+        char why[REGISTRY_WHY_SIZE];
+        int r = subject_id(asking->client, &asking->subjects[i], add, &asking->ids[i], why);
+        if (r == 0)
+            continue;
+        if (r != ERR_UNREACHABLE && r != ERR_AGAIN)
+            (void)fprintf(stderr, "tabiji: schema registry, subject %s: %s%s\n",
+                asking->subjects[i].name, why[0] ? why : error_text(r),
+                r == ERR_NOT_FOUND ? ": tabiji schema register, or [registry] auto_register = yes"
+                                   : "");
+        return r;
+    }
+    return 0;
+}
+
+/* Not to be able to keep them costs nothing now. */
+static void keep_ids(struct asking *asking, const char *dir)
+{
+    struct settings *settings = asking->settings;
+    int r = kafka_make_dir(dir);
+    if (r == 0)
+        r = subject_file_save(
+            asking->path, &settings->registry, asking->subjects, asking->count, asking->ids);
+    if (r < 0)
+        log_write(&settings->log, LOG_LEVEL_WARNING, "registry", LOG_TEXT("what", "ids_not_kept"),
+            LOG_TEXT("file", asking->path), LOG_ERROR(r));
+}
+
+/* From the registry, however long it takes; or from the file, when it does not answer. */
+static int get_ids(struct asking *asking, const char *dir)
+{
+    struct settings *settings = asking->settings;
+    for (;;) {
+        int r = ask_ids(asking);
+        if (r == 0)
+            keep_ids(asking, dir);
+        if (r != ERR_UNREACHABLE)
+            return r;
+        r = subject_file_load(
+            asking->path, &settings->registry, asking->subjects, asking->count, asking->ids);
+        if (r == 0)
+            log_write(&settings->log, LOG_LEVEL_WARNING, "registry",
+                LOG_TEXT("what", "ids_remembered"), LOG_TEXT("file", asking->path));
+        if (r != SUBJECT_FILE_NONE)
+            return r;
+        if (is_stopping(settings))
+            return ERR_AGAIN;
+    }
 }
 
 static int find_ids(
     struct settings *settings, struct registry_client *client, struct kafka_config *out)
 {
-    for (int t = 0; t < TOPIC_COUNT; t++) {
-        struct subject subject;
-        if (!subject_of(out->prefix, (enum topic)t, &subject))
-            continue;
-        int r = find_id(settings, client, &subject, &out->schema_ids[t]);
-        if (r < 0)
-            return r;
-        r = schema_cache_put(settings->schemas, out->schema_ids[t], subject.entry->type,
-            str_of(subject.entry->text));
-        if (r < 0)
-            return r;
+    struct asking asking = {.settings = settings, .client = client};
+    int size =
+        snprintf(asking.path, sizeof asking.path, "%s/schema-ids-%s", out->state_dir, out->prefix);
+    if (size < 0 || (size_t)size >= sizeof asking.path)
+        return ERR_CONFIG;
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        asking.count += subject_of(out->prefix, (enum topic)t, &asking.subjects[asking.count]);
+    int r = get_ids(&asking, out->state_dir);
+    for (size_t i = 0; r == 0 && i < asking.count; i++) {
+        const struct subject *subject = &asking.subjects[i];
+        out->schema_ids[subject->topic] = asking.ids[i];
+        r = schema_cache_put(
+            settings->schemas, asking.ids[i], subject->entry->type, str_of(subject->entry->text));
     }
-    return 0;
+    return r;
 }
 
 int schemas_open(struct settings *settings, struct kafka_config *out)

@@ -13,6 +13,8 @@
 #include "deploy/verb/verbs.h"
 #include "ingest/config/config.h"
 #include "ingest/normalise/key_file.h"
+#include "ingest/registry/registry_client.h"
+#include "ingest/registry/registry_configure.h"
 #include "ingest/stream/local.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
@@ -238,6 +240,41 @@ static void check_kafka(struct doctor *doctor)
     rd_kafka_destroy(client);
 }
 
+static int count_subject(void *context, struct str subject)
+{
+    int *count = context;
+    (*count)++;
+    return 0;
+}
+
+static void check_registry(struct doctor *doctor)
+{
+    struct registry_config registry;
+    struct registry_client *client = NULL;
+    struct config_problem problem = {.text = ""};
+    char why[REGISTRY_WHY_SIZE] = "";
+    int count = 0;
+    int r = registry_configure(doctor->call->config, &registry, &problem);
+    if (r == REGISTRY_NONE)
+        return;
+    if (r < 0) {
+        tell(doctor, VERDICT_FAILURE, "schema registry", "mend [registry]", "%s", problem.text);
+        return;
+    }
+    registry.attempts = 1;
+    r = registry_client_new(&registry, &client);
+    if (r == 0)
+        r = registry_subjects(client, count_subject, &count, why);
+    registry_client_free(&client);
+    if (r < 0)
+        tell(doctor, VERDICT_FAILURE, "schema registry",
+            "check [registry] url, credentials and certificates", "%s",
+            why[0] ? why : error_text(r));
+    else
+        tell(doctor, VERDICT_OK, "schema registry", NULL,
+            "answers; %d subjects (tabiji schema check says how they fit)", count);
+}
+
 static int run(struct verb_call *call)
 {
     struct doctor doctor = {.call = call};
@@ -251,6 +288,7 @@ static int run(struct verb_call *call)
     check_file(&doctor, OPTION_GEO_DATABASE, "country database", "countries stay unknown");
     check_file(&doctor, OPTION_CHANNEL_RULES, "channel rules", "the built-in rules are used");
     check_kafka(&doctor);
+    check_registry(&doctor);
     if (call->json)
         (void)printf("%.*s]\n", (int)doctor.json.size, doctor.json.data);
     buf_free(&doctor.json);
@@ -267,10 +305,11 @@ const struct verb verb_doctor = {
     .arguments = "",
     .detail =
         "Checks the data directory, disk, keys (and whether a rotation is under way), "
-        "erasures, rule files and,\n"
-        "with the kafka driver, the brokers. Each finding that is not ok says what to do. Exit 1 "
-        "when something\n"
-        "would keep a run from starting, or an erasure is not finished.",
+        "erasures, rule files, with the\n"
+        "kafka driver the brokers, and the schema registry where one is configured. Each finding "
+        "that is not ok says\n"
+        "what to do. Exit 1 when something would keep a run from starting, or an erasure is not "
+        "finished.",
     .examples = "  tabiji doctor --data shop\n"
                 "  tabiji doctor --config tabiji.ini --json",
     .options = options,

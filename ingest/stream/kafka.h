@@ -83,6 +83,10 @@ void kafka_config_default(struct kafka_config *config);
 MUST_CHECK int kafka_config_check(
     const struct kafka_config *config, char *problem, size_t problem_size);
 
+/* Makes a directory (state_dir, by whatever opens first) and those above it that are missing.
+ * Errors: ERR_IO, ERR_FULL, ERR_CONFIG (too long). Threads: any. */
+MUST_CHECK int kafka_make_dir(const char *path);
+
 /* ---- topics ---- */
 
 /* Creates the topics that are missing and checks the partition counts of all.

@@ -43,10 +43,6 @@ MUST_CHECK int kafka_client_open(struct kafka_client *client, const struct kafka
 /* Destroys the handle; a member leaves its group. Accepts one never opened. */
 void kafka_client_close(struct kafka_client *client);
 
-/* Makes a directory and those above it that are missing. Errors: ERR_IO, ERR_FULL, ERR_CONFIG (too
- * long). */
-MUST_CHECK int kafka_make_dir(const char *path);
-
 /* Says one thing to the operator. */
 void kafka_log(const struct kafka_config *config, int level, const char *event, const char *format,
     ...) __attribute__((format(printf, 4, 5)));

@@ -5,7 +5,7 @@ Run by the environment of schema_registry.py.
     foreign_producer.py BOOTSTRAP REGISTRY SOURCE TARGET < JSON list of {"partitions", "from", "to", "schema", "subject", "header"}
 
 Each item takes the records FROM to TO (fractions of each partition) of PARTITIONS; "schema" is the text that values are written
-as; "subject" where it is registered, if not under TARGET; "header": the id goes into a header. Prints how many were sent.
+as, null: as they are; "subject" where it is registered, if not under TARGET; "header": the id goes into a header. Prints how many were sent.
 """
 import json
 import sys
@@ -55,14 +55,15 @@ def main():
             conf["subject.name.strategy"] = lambda context, name, subject=item["subject"]: subject
         if item.get("header"):
             conf["schema.id.serializer"] = in_header
-        write = AvroSerializer(registry, item["schema"], conf=conf)
+        write = AvroSerializer(registry, item["schema"], conf=conf) if item["schema"] else None
         for partition in item["partitions"]:
             mine = records[partition]
             for key, value in mine[int(len(mine) * item["from"]):int(len(mine) * item["to"])]:
                 headers = []
-                event = read(value, SerializationContext(source, MessageField.VALUE))
-                context = SerializationContext(target, MessageField.VALUE, headers)
-                producer.produce(target, key=key, value=write(event, context), partition=partition, headers=headers or None)
+                if write:
+                    event = read(value, SerializationContext(source, MessageField.VALUE))
+                    value = write(event, SerializationContext(target, MessageField.VALUE, headers))
+                producer.produce(target, key=key, value=value, partition=partition, headers=headers or None)
                 producer.poll(0)
                 sent += 1
     assert producer.flush(60) == 0

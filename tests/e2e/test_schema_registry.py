@@ -99,7 +99,7 @@ class Foreign:
 
 
 def part(partitions, begin, end, written, **more):
-    return {"partitions": partitions, "from": begin, "to": end, "schema": json.dumps(written), **more}
+    return {"partitions": partitions, "from": begin, "to": end, "schema": json.dumps(written) if written else None, **more}
 
 
 def rows(cluster, query):
@@ -142,7 +142,7 @@ def log_of(cluster, number):
 
 
 def check_start(cluster, gate):
-    """While the registry is away at the start everything waits, and can be ended."""
+    """While the registry is away at the very first start everything waits, and can be ended."""
     worker = cluster.work("a")
     wait_until(lambda: "registry_unreachable" in log_of(cluster, 1), "the worker's first try")
     assert stop(worker, timeout=10) == 0
@@ -209,11 +209,15 @@ def check_pipeline(space, toy, bootstrap, registry):
     worker.kill()
     worker.wait()
     worker = cluster.work("a")
-    wait_until(lambda: "registry_unreachable" in log_of(cluster, cluster.started), "the worker's first try")
+    wait_until(lambda: "joined group" in log_of(cluster, cluster.started), "the worker, by the ids that it remembers")
+    assert "ids_remembered" in log_of(cluster, cluster.started)
+    wait_until(lambda: "kafka_schema_awaited" in log_of(cluster, cluster.started), "the partition that waits")
+    sent += foreign.send(part([1, 2, 3], 0.8, 0.9, None))
+    wait_until(lambda: events(cluster) == sent, "events of our own schema while the registry is away", 120)
     gate.open()
     sent += waiting
     wait_until(lambda: events(cluster) == sent, f"{sent} events with the registry back", 120)
-    sent += foreign.send(part([0, 1, 2, 3], 0.8, 1.0, NEWER))
+    sent += foreign.send(part([0], 0.8, 1.0, NEWER), part([1, 2, 3], 0.9, 1.0, NEWER))
     cluster.check("three versions in mid-stream, the registry away in between", digest(plain), dump(plain))
     check_ids(registry, bootstrap, "mixed")
 

@@ -104,6 +104,8 @@ def main():
         run(2, "auth_file", url="https://shop:guess@127.0.0.1")
         assert len(server.shown) == asked, "asked without trust"
         run(0, f"auth_file = {path / 'auth'}", verb=("config", "dump", "--origin"))
+        run(0, "answers; 0 subjects", verb=("doctor", "--data", path / "none"))
+        run(1, "check [registry] url", verb=("doctor", "--data", path / "none"), auth_file=path / "wrong")
         server.shutdown()
     print("schema registry over TLS: as said")
 
