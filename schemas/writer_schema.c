@@ -333,6 +333,21 @@ int writer_schema_parse(struct str text, struct arena *arena, struct writer_node
     return r;
 }
 
+bool writer_same(const struct writer_node *a, const struct writer_node *b)
+{
+    bool has_names = a->kind == AVRO_KIND_ENUM || a->kind == AVRO_KIND_RECORD;
+    bool has_children = a->kind == AVRO_KIND_RECORD || a->kind == AVRO_KIND_UNION ||
+                        a->kind == AVRO_KIND_ARRAY || a->kind == AVRO_KIND_MAP;
+    if (a->kind != b->kind || a->count != b->count || a->size != b->size ||
+        !str_equal(a->name, b->name))
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if ((has_names && !str_equal(a->names[i], b->names[i])) ||
+            (has_children && !writer_same(a->children[i], b->children[i])))
+            return false;
+    return true;
+}
+
 static int skip_blocks(const struct writer_node *node, struct avro_reader *reader)
 {
     for (;;) {

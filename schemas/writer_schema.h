@@ -35,6 +35,10 @@ struct writer_node {
 MUST_CHECK int writer_schema_parse(
     struct str text, struct arena *arena, struct writer_node **out, char *why);
 
+/* Whether two schemas have the same parsing canonical form: bytes of one are those of the other.
+ * Names of fields, types and symbols count, defaults and documentation do not. Threads: any. */
+bool writer_same(const struct writer_node *a, const struct writer_node *b);
+
 /* The part of a full name behind its last point. */
 struct str writer_short_name(struct str full_name);
 

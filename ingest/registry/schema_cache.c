@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "schemas/error.h"
+#include "schemas/schema_set.h"
 
 #define PAUSE_MS_FIRST 200
 #define PAUSE_MS_MAX 10000
@@ -31,6 +32,7 @@ struct entry {
     const struct avro_type *type;
     enum entry_state state;
     struct avro_plan *plan;
+    bool known; /* of a plan's schema: this build has that version */
     int64_t absent_until;
 };
 
@@ -154,6 +156,39 @@ static struct entry *next_awaited(struct schema_cache *cache)
     return NULL;
 }
 
+/* ---- plans ---- */
+
+/* Whether one of our versions of the record is the schema. */
+static int find_version(struct str schema, const struct avro_type *type, bool *known)
+{
+    CLEANUP(arena_free) struct arena arena = {0};
+    struct writer_node *theirs, *ours;
+    size_t count;
+    const struct schema_entry *entries = schema_set(&count), *present = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].type == type)
+            present = &entries[i];
+    *known = false;
+    int r = writer_schema_parse(schema, &arena, &theirs, NULL);
+    for (size_t i = 0; r == 0 && present && i < count && !*known; i++) {
+        if (strcmp(entries[i].name, present->name) != 0)
+            continue;
+        r = writer_schema_parse(str_of(entries[i].text), &arena, &ours, NULL);
+        *known = r == 0 && writer_same(theirs, ours);
+    }
+    return r;
+}
+
+static int make_plan(struct entry *out, struct str schema, char *why)
+{
+    int r = avro_plan_new(&out->plan, schema, out->type, why);
+    if (r == 0)
+        r = find_version(schema, out->type, &out->known);
+    if (r < 0)
+        avro_plan_free(&out->plan);
+    return r < 0 && error_class(r) == ERROR_CLASS_REJECT ? ERR_SCHEMA_INCOMPATIBLE : r;
+}
+
 /* ---- the thread ---- */
 
 /* Returns 0 when there is a reply for the entry, in its copy `out`. Without the lock. */
@@ -162,11 +197,8 @@ static int ask(struct schema_cache *cache, struct entry *out)
     CLEANUP(buf_free) struct buf text = {0};
     char why[REGISTRY_WHY_SIZE] = "", line[REGISTRY_WHY_SIZE + 64];
     int r = registry_by_id(cache->client, out->id, &text, why);
-    if (r == 0) {
-        r = avro_plan_new(&out->plan, buf_str(&text), out->type, why);
-        if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
-            r = ERR_SCHEMA_INCOMPATIBLE;
-    }
+    if (r == 0)
+        r = make_plan(out, buf_str(&text), why);
     if (r == 0)
         out->state = ENTRY_PLAN;
     if (r == ERR_SCHEMA_INCOMPATIBLE)
@@ -328,22 +360,30 @@ int schema_cache_wait(struct schema_cache *cache, uint32_t id, const struct avro
 int schema_cache_put(
     struct schema_cache *cache, uint32_t id, const struct avro_type *type, struct str schema)
 {
-    struct avro_plan *plan = NULL;
+    struct entry made = {.id = id, .type = type, .state = ENTRY_PLAN};
     struct entry *entry;
-    int r = avro_plan_new(&plan, schema, type, NULL);
+    int r = make_plan(&made, schema, NULL);
     if (r < 0)
-        return error_class(r) == ERROR_CLASS_REJECT ? ERR_SCHEMA_INCOMPATIBLE : r;
+        return r;
     pthread_mutex_lock(&cache->mutex);
     r = look_up(cache, id, type, &entry);
     if (r == 0 && entry->state != ENTRY_PLAN) {
-        entry->plan = plan;
-        entry->state = ENTRY_PLAN;
-        plan = NULL;
+        *entry = made;
+        made.plan = NULL;
         pthread_cond_broadcast(&cache->replied);
     }
     pthread_mutex_unlock(&cache->mutex);
-    avro_plan_free(&plan);
+    avro_plan_free(&made.plan);
     return r;
+}
+
+bool schema_cache_known(struct schema_cache *cache, uint32_t id, const struct avro_type *type)
+{
+    pthread_mutex_lock(&cache->mutex);
+    const struct entry *entry = find(cache, id, type);
+    bool known = entry && entry->state == ENTRY_PLAN && entry->known;
+    pthread_mutex_unlock(&cache->mutex);
+    return known;
 }
 
 uint64_t schema_cache_replies(const struct schema_cache *cache)

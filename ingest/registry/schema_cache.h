@@ -42,6 +42,11 @@ void schema_cache_close(struct schema_cache **cache);
 MUST_CHECK int schema_cache_find(struct schema_cache *cache, uint32_t id,
     const struct avro_type *type, const struct avro_plan **plan);
 
+/* Whether the schema of an id with a plan is a version of the record that this build knows, by
+ * schemas/avro/ids.txt: what other builds of ours write is readable when it is not, but says more
+ * than is understood here. False for an id without a plan. Threads: any. */
+bool schema_cache_known(struct schema_cache *cache, uint32_t id, const struct avro_type *type);
+
 /* The same, and waits up to timeout_ms for a reply. Threads: any but a worker's with work at hand.
  */
 MUST_CHECK int schema_cache_wait(struct schema_cache *cache, uint32_t id,

@@ -65,13 +65,19 @@ static int translate(struct kafka_frame *frame, const struct row_schema *own, ui
 
 /* ---- with a registry ---- */
 
-static int find_plan(struct kafka_frame *frame, uint32_t id, const struct avro_type *type)
+/* Events may be written by anybody. What our own stages say to each other, and the tables, must be
+ * understood whole: of those only versions that this build knows are read. A record's type tells
+ * which it is. */
+static int find_plan(
+    struct kafka_frame *frame, enum topic topic, uint32_t id, const struct avro_type *type)
 {
     if (frame->plan && frame->plan_id == id && frame->plan_type == type)
         return 0;
     frame->unknown = id;
     frame->plan_type = type;
     int r = schema_cache_find(frame->config->schemas, id, type, &frame->plan);
+    if (r == 0 && topic != TOPIC_EVENTS && !schema_cache_known(frame->config->schemas, id, type))
+        r = ERR_NEWER;
     if (r != 0)
         frame->plan = NULL;
     frame->plan_id = id;
@@ -100,25 +106,29 @@ static int take_filed(struct kafka_frame *frame, const struct row_schema *own, u
     return r;
 }
 
-static int take_registered(struct kafka_frame *frame, const struct row_schema *own, uint32_t id,
+static int take_registered(struct kafka_frame *frame, enum topic topic, uint32_t id,
     struct str body, struct arena *arena, struct str *value)
 {
-    const struct schema_entry *present = schema_set_find(own->id);
-    int r = find_plan(frame, id, present->type);
+    const struct row_schema own = {.id = row_schema_of_topic(topic)};
+    const struct schema_entry *present = schema_set_find(own.id);
+    int r = find_plan(frame, topic, id, present->type);
     if (r == 0 && avro_plan_is_plain(frame->plan))
         *value = body;
     else if (r == 0)
         return translator_plan(&frame->translator, frame->plan, present->type, body, arena, value);
+    if (r == ERR_NEWER)
+        return ERR_SCHEMA_UNKNOWN; /* of that record, so not of the file */
     if (r != ERR_SCHEMA_UNKNOWN && r != ERR_SCHEMA_INCOMPATIBLE)
         return r;
-    int filed = take_filed(frame, own, id, body, arena, value);
+    int filed = take_filed(frame, &own, id, body, arena, value);
     return filed == 0 || filed == ERR_NO_MEMORY ? filed : r;
 }
 
 bool kafka_frame_wait(struct kafka_frame *frame, int timeout_ms)
 {
+    const struct avro_plan *plan; /* find_plan() judges it */
     return schema_cache_wait(frame->config->schemas, frame->plan_id, frame->plan_type, timeout_ms,
-               &frame->plan) != SCHEMA_CACHE_AWAITED;
+               &plan) != SCHEMA_CACHE_AWAITED;
 }
 
 int kafka_frame_take(struct kafka_frame *frame, enum topic topic, struct str key, struct str framed,
@@ -136,7 +146,7 @@ int kafka_frame_take(struct kafka_frame *frame, enum topic topic, struct str key
         return ERR_AVRO; /* an empty value too: tombstones do not come here */
     bool of_registry = registered(frame->config, topic);
     if (of_registry && id != frame->config->schema_ids[topic])
-        return take_registered(frame, &own, id, body, arena, value);
+        return take_registered(frame, topic, id, body, arena, value);
     if (!of_registry && id != own.id)
         return translate(frame, &own, id, body, arena, value);
     *value = body;

@@ -42,6 +42,8 @@ void kafka_frame_fini(struct kafka_frame *frame);
  * into the arena where it had another version. With a registry, an id is what that says; one that
  * it does not know, or that is another record there, is the file's where the value is of the
  * topic's record by that: topics that were begun without a registry stay readable.
+ * Of topics other than TOPIC_EVENTS only versions of ids.txt are read: what is newer would lose
+ * what it says.
  * Returns 0, or KAFKA_FRAME_AWAITED: the registry is being asked, the same call tells later.
  * Errors: ERR_AVRO when there is no frame, or the
  * value is not what its id says; ERR_SCHEMA_UNKNOWN when this build does not know the id as a

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -63,8 +62,8 @@ def run(*command, **options):
 def fetch_server(directory):
     shutil.copy(POM, directory.parent)
     run("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={directory.parent}/fetched", cwd=directory.parent)
-    with tarfile.open(next((directory.parent / "fetched").glob("*.tar.gz"))) as archive:
-        archive.extractall(directory, filter="data")
+    directory.mkdir()
+    run("tar", "-xzf", next((directory.parent / "fetched").glob("*.tar.gz")), "-C", directory)
 
 
 def install():

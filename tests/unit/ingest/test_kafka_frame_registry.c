@@ -11,6 +11,7 @@
 #include "ingest/stream/kafka_frame.h"
 #include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
+#include "schemas/identity_message.avro.h"
 #include "schemas/identity_node.avro.h"
 #include "schemas/json.h"
 #include "schemas/touchpoint.avro.h"
@@ -174,6 +175,77 @@ static void test_take_ids_of_the_file_stay_readable(void **state)
     end(fixture);
 }
 
+static void reply_with(struct buf *body, struct str schema)
+{
+    assert_int_equal(buf_append_str(body, STR("{\"schema\":")), 0);
+    assert_int_equal(json_write_text(body, schema), 0);
+    assert_int_equal(buf_append(body, "}", 2), 0);
+}
+
+/* A version with one field more, as a build of tomorrow may have it. */
+static void newer_schema(const char *text, struct buf *out)
+{
+    static const char fields[] = "\"fields\"";
+    const char *at = strstr(text, fields);
+    assert_non_null(at);
+    at = strchr(at, '[') + 1;
+    assert_int_equal(buf_append(out, text, (size_t)(at - text)), 0);
+    assert_int_equal(
+        buf_append_str(out, STR("{\"name\":\"tomorrow\",\"type\":\"int\",\"default\":0},")), 0);
+    assert_int_equal(buf_append_str(out, str_of(at)), 0);
+}
+
+/* Anybody's events may be newer; mail must be understood whole. */
+static void test_take_newer_mail_is_unknown_and_newer_events_are_read(void **state)
+{
+    CLEANUP(buf_free) struct buf schema = {0}, mail = {0}, event = {0}, older = {0}, bytes = {0};
+    newer_schema(identity_message_schema, &schema);
+    reply_with(&mail, buf_str(&schema));
+    buf_clear(&schema);
+    newer_schema(touchpoint_schema, &schema);
+    reply_with(&event, buf_str(&schema));
+    reply_with(&older, str_of(older_version(IDENTITY_MESSAGE_SCHEMA_ID)->text));
+    struct registry_reply replies[] = {{200, event.data, 1, 0, false},
+        {200, mail.data, 1, 0, false}, {200, older.data, 1, 0, false}};
+    struct fixture *fixture = begin(replies, 3);
+    struct identity_message message;
+    struct str got;
+    fixture->config.schema_ids[TOPIC_IDENTITY] = OWN_ID + 1;
+    assert_int_equal(buf_append(&bytes, "\0", 1), 0); /* tomorrow: 0 */
+    assert_int_equal(buf_append_str(&bytes, buf_str(&fixture->event)), 0);
+    assert_int_equal(take(fixture, FOREIGN_ID, buf_str(&bytes), &got), 0);
+    assert_true(str_equal(got, buf_str(&fixture->event)));
+
+    buf_clear(&bytes);
+    identity_message_init(&message);
+    assert_int_equal(identity_message_encode(&message, &bytes), 0);
+    for (uint32_t id = FOREIGN_ID + 1; id <= FOREIGN_ID + 2; id++) {
+        char frame[KAFKA_FRAME_SIZE];
+        bool newer = id == FOREIGN_ID + 1;
+        kafka_frame_put(id, frame);
+        buf_clear(&fixture->whole);
+        assert_int_equal(buf_append(&fixture->whole, frame, sizeof frame), 0);
+        if (newer)
+            assert_int_equal(buf_append(&fixture->whole, "\0", 1), 0);
+        if (newer)
+            assert_int_equal(buf_append_str(&fixture->whole, buf_str(&bytes)), 0);
+        else
+            older_avro(IDENTITY_MESSAGE_SCHEMA_ID, buf_str(&bytes), &fixture->whole);
+        int r = KAFKA_FRAME_AWAITED;
+        for (int i = 0; i < 3; i++) { /* asked, answered, and again */
+            r = kafka_frame_take(&fixture->frame, TOPIC_IDENTITY, KEY, buf_str(&fixture->whole),
+                &fixture->arena, &got);
+            if (r == KAFKA_FRAME_AWAITED)
+                assert_true(kafka_frame_wait(&fixture->frame, WAIT_MS));
+        }
+        assert_int_equal(r, newer ? ERR_SCHEMA_UNKNOWN : 0);
+        assert_int_equal(fixture->frame.unknown, newer ? id : FOREIGN_ID + 2);
+        if (!newer)
+            assert_true(str_equal(got, buf_str(&bytes)));
+    }
+    end(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_take_awaits_the_reply_then_translates),
         cmocka_unit_test(test_take_unknown_or_incompatible_is_told),
         cmocka_unit_test(test_take_ids_of_the_file_stay_readable),
+        cmocka_unit_test(test_take_newer_mail_is_unknown_and_newer_events_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

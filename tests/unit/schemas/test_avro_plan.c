@@ -498,6 +498,47 @@ static void test_plan_every_allocation_failing_gives_no_memory(void **state)
     assert_true(failures >= 2 && failures < ALLOCATIONS_MAX - 1);
 }
 
+static void test_writer_same_is_equality_of_canonical_forms(void **state)
+{
+#define RECORD(fields)                                                                             \
+    "{\"type\":\"record\",\"name\":\"R\",\"namespace\":\"n\",\"fields\":[" fields "]}"
+    static const char first[] = RECORD("{\"name\":\"a\",\"type\":[\"null\",\"int\"]},"
+                                       "{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\","
+                                       "\"symbols\":[\"x\",\"y\"]}}");
+    static const struct {
+        const char *text;
+        bool same;
+    } cases[] = {
+        {first, true},
+        {"{\"doc\":\"d\",\"name\":\"n.R\",\"type\":\"record\",\"fields\":[{\"name\":\"a\","
+         "\"default\":"
+         "null,\"type\":[\"null\",{\"type\":\"int\",\"logicalType\":\"date\"}]},{\"name\":\"e\","
+         "\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"x\",\"y\"],\"default\":\"x\"}}]"
+         "}",
+            true},
+        {RECORD("{\"name\":\"a\",\"type\":[\"int\",\"null\"]},{\"name\":\"e\",\"type\":{\"type\":"
+                "\"enum\",\"name\":\"E\",\"symbols\":[\"x\",\"y\"]}}"),
+            false},
+        {RECORD("{\"name\":\"a\",\"type\":[\"null\",\"int\"]},{\"name\":\"e\",\"type\":{\"type\":"
+                "\"enum\",\"name\":\"E\",\"symbols\":[\"y\",\"x\"]}}"),
+            false},
+        {RECORD("{\"name\":\"b\",\"type\":[\"null\",\"int\"]},{\"name\":\"e\",\"type\":{\"type\":"
+                "\"enum\",\"name\":\"E\",\"symbols\":[\"x\",\"y\"]}}"),
+            false},
+        {RECORD("{\"name\":\"a\",\"type\":[\"null\",\"int\"]}"), false},
+        {"{\"type\":\"fixed\",\"name\":\"n.R\",\"size\":2}", false},
+    };
+#undef RECORD
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CLEANUP(arena_free) struct arena arena = {0};
+        struct writer_node *a, *b;
+        assert_int_equal(writer_schema_parse(str_of(first), &arena, &a, NULL), 0);
+        assert_int_equal(writer_schema_parse(str_of(cases[i].text), &arena, &b, NULL), 0);
+        if (writer_same(a, b) != cases[i].same || writer_same(b, a) != cases[i].same)
+            fail_msg("case %zu", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_plan_new_deep_schema_refused),
         cmocka_unit_test(test_plan_new_huge_text_refused),
         cmocka_unit_test(test_plan_every_allocation_failing_gives_no_memory),
+        cmocka_unit_test(test_writer_same_is_equality_of_canonical_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
