@@ -205,13 +205,13 @@ def check_pipeline(space, toy, bootstrap, registry):
     assert "kafka_schema_awaited" in log_of(cluster, 2)
     assert not cluster.quiet(3) and events(cluster) == sent, "the partition did not wait"
 
-    # Killed while it waits, and back with the registry still away: then with it.
-    worker.kill()
-    worker.wait()
-    worker = cluster.work("a")
-    wait_until(lambda: "joined group" in log_of(cluster, cluster.started), "the worker, by the ids that it remembers")
-    assert "ids_remembered" in log_of(cluster, cluster.started)
-    wait_until(lambda: "kafka_schema_awaited" in log_of(cluster, cluster.started), "the partition that waits")
+    # Ended and killed while it waits, and back with the registry still away: then with it.
+    for end in (lambda: stop(worker, timeout=10), lambda: (worker.kill(), worker.wait(), 0)[2]):
+        assert end() == 0
+        worker = cluster.work("a")
+        wait_until(lambda: "joined group" in log_of(cluster, cluster.started), "the worker, by the ids that it remembers")
+        assert "ids_remembered" in log_of(cluster, cluster.started)
+        wait_until(lambda: "kafka_schema_awaited" in log_of(cluster, cluster.started), "the partition that waits")
     sent += foreign.send(part([1, 2, 3], 0.8, 0.9, None))
     wait_until(lambda: events(cluster) == sent, "events of our own schema while the registry is away", 120)
     gate.open()
