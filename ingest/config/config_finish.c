@@ -345,9 +345,29 @@ size_t config_models(const struct config *config, const struct config_model **mo
     return config->models_count;
 }
 
+/* An address is shown by dumps and messages, so it holds no password; nor is it repeated here. */
+static int check_urls(const struct config *config, struct config_problem *problem)
+{
+    const struct setting *setting = &config->settings[OPTION_REGISTRY_URL];
+    for (size_t i = 0; i < setting->value.items_count; i++) {
+        struct str url = setting->value.items[i];
+        const char *host = memmem(url.data, url.size, "://", 3);
+        size_t left = host ? url.size - (size_t)(host + 3 - url.data) : 0;
+        const char *at = left ? memchr(host + 3, '@', left) : NULL;
+        const char *slash = left ? memchr(host + 3, '/', left) : NULL;
+        if (at && (!slash || at < slash))
+            return config_complain(problem,
+                "%.*s: a url of [registry] holds credentials: they belong into auth_file",
+                (int)setting->origin.size, setting->origin.data);
+    }
+    return 0;
+}
+
 int config_finish(struct config *config, struct config_problem *problem)
 {
-    int r = read_option_secrets(config, problem);
+    int r = check_urls(config, problem);
+    if (r == 0)
+        r = read_option_secrets(config, problem);
     if (r == 0)
         r = read_verbatim_secrets(config, problem);
     if (r == 0)

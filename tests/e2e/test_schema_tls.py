@@ -11,7 +11,7 @@ import threading
 
 from harness import PROGRAM, Workspace, skip
 
-SECRET, TOKEN, KEY_PASSWORD = "correct horse", "token-of-a-robot", "battery"
+SECRET, TOKEN, KEY_PASSWORD = "correct-horse", "token-of-a-robot", "battery"
 BASIC = "Basic " + base64.b64encode(f"shop:{SECRET}".encode()).decode()
 
 
@@ -102,6 +102,7 @@ def main():
         run(2, "configuration", key_password_file=path / "token")
         run(2, "exclude", token_file=path / "token")
         run(2, "auth_file", url="https://shop:guess@127.0.0.1")
+        run(2, "tabiji.ini:2: a url of [registry] holds credentials", url=f"https://shop:{SECRET}@127.0.0.1", verb=("config", "dump"))
         assert len(server.shown) == asked, "asked without trust"
         run(0, f"auth_file = {path / 'auth'}", verb=("config", "dump", "--origin"))
         run(0, "answers; 0 subjects", verb=("doctor", "--data", path / "none"))

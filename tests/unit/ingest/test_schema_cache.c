@@ -136,8 +136,8 @@ static void test_find_incompatible_is_remembered(void **state)
         "{\"schema\":\"{\\\"type\\\":\\\"string\\\"}\"}",
         "{\"schema\":\"no schema\"}",
         "{\"schema\":\"syntax\",\"schemaType\":\"PROTOBUF\"}",
-        "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"PersonOf\\\","
-        "\\\"fields\\\":[]}\"}",
+        ("{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"PersonOf\\\","
+         "\\\"fields\\\":[]}\"}"),
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         const struct registry_reply reply = {200, bodies[i], 0, 0, false};
