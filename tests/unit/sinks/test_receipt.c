@@ -48,7 +48,7 @@ static const char *ask(const char *sql)
     ", 'visit', 'Email', NULL, NULL, NULL, NULL);"
 #define CONVERSION(row, at, kind, minor, currency)                                                 \
     "INSERT INTO conversion VALUES (" PERSON ", 'c" #row "', '" kind "', x'0" #row                 \
-    "', 't', NULL, NULL, " #at ", " #minor ", " currency ", 0, NULL, NULL, 0, 0, 0);"
+    "', 't', NULL, NULL, " #at ", " #minor ", " currency ", 0, NULL, NULL, 0, 0, 0, 0);"
 #define IDENTIFIER(namespace, value)                                                               \
     "INSERT INTO identifier VALUES (CAST('" namespace "' AS BLOB), '" namespace "', '" value       \
                                                                                 "', " PERSON       \
