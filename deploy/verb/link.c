@@ -105,6 +105,48 @@ static int check_linked(
     return EXIT_NOT_FOUND;
 }
 
+static int keep_person(void *context, const struct reader_node *node)
+{
+    memcpy(context, node->person, KEY_SIZE);
+    return 0;
+}
+
+/* Whether the tables, which have the word by now, hold the two for one person. Behind a collector
+ * nobody knows when they have it: then nothing is said. Returns 1, 0, or < 0: not known. */
+static int are_one(
+    struct verb_call *call, struct settings *settings, const struct identifier ends[2])
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    uint8_t node[KEY_SIZE], persons[2][KEY_SIZE];
+    const char *path = "";
+    int r = verb_value(call, "--url") ? ERR_STATE : settings_database(settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    for (size_t i = 0; r == 0 && i < 2; i++) {
+        r = reader_node_id(settings->door.identifiers.namespaces, &ends[i], node);
+        if (r == 0)
+            r = reader_node(reader, node, keep_person, persons[i]);
+    }
+    return r == 0 ? memcmp(persons[0], persons[1], KEY_SIZE) == 0 : ERR_STATE;
+}
+
+/* The word is said; what it came to may be another thing: one word of several, a generic
+ * identifier, two logins. */
+static void tell(struct verb_call *call, const char *id, int one)
+{
+    const char *a = call->arguments[0], *b = call->arguments[1];
+    if (call->json)
+        (void)printf("{\"event_id\":\"%s\"%s}\n", id,
+            one < 0 ? ""
+            : one   ? ",\"same_person\":true"
+                    : ",\"same_person\":false");
+    else if (one < 0)
+        (void)printf("done: event %s\n", id);
+    else
+        (void)printf("done: event %s; %s and %s are %s (tabiji explain says why)\n", id, a, b,
+            one ? "one person" : "two persons");
+}
+
 static int say(struct verb_call *call, struct settings *settings, bool link)
 {
     struct identifier ends[2], spelled[2];
@@ -124,7 +166,7 @@ static int say(struct verb_call *call, struct settings *settings, bool link)
         return verb_fail(call, r, "cannot write the event");
     r = say_event(call, settings, buf_str(&json));
     if (r == EXIT_OK)
-        (void)printf(call->json ? "{\"event_id\":\"%s\"}\n" : "done: event %s\n", id);
+        tell(call, id, are_one(call, settings, ends));
     return r;
 }
 

@@ -24,7 +24,9 @@ def load(data, events, mapping=NATIVE):
 
 
 def say(data, word, a, b):
-    tabiji(word, "--data", data, "--reason", "they said so", a, b)
+    """The word also says what it came to."""
+    told = tabiji(word, "--data", data, "--reason", "they said so", a, b)
+    assert f"{a} and {b} are {'one person' if word == 'link' else 'two persons'}" in told, told
 
 
 def persons(data, namespace="login"):
