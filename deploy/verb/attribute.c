@@ -307,6 +307,13 @@ static size_t say_failures(
     return said;
 }
 
+/* What was counted has no paths, so what is said of paths is of kinds of models. */
+static bool needs_paths(const struct attribute_options *options)
+{
+    return options->paths || options->transitions ||
+           options->transform != PATH_TRANSFORM_NONE || options->unconverted;
+}
+
 /* Reads, solves and writes; with --save keeps the rows too. */
 static int attribute_database(struct verb_call *call, struct attribute_options *options,
     struct attribute_stored *stored, const char *path)
@@ -317,7 +324,7 @@ static int attribute_database(struct verb_call *call, struct attribute_options *
     size_t failures = 0;
     (void)snprintf(currency, sizeof currency, "%s", wanted ? wanted : "");
     int r = attribute_read_database(&input, path, currency);
-    if (r == 0 && (options->transitions || options->paths)) {
+    if (r == 0 && needs_paths(options)) {
         r = attribute_write(&input, stdout);
     } else if (r == 0) {
         r = attribute_stored_answer(stored, &input, path, currency);
@@ -333,7 +340,6 @@ static int attribute_database(struct verb_call *call, struct attribute_options *
     return r < 0 ? verb_fail(call, r, "%s", path) : failures ? EXIT_PARTIAL : EXIT_OK;
 }
 
-/* --paths and --transitions are of kinds, since what was counted has no paths. */
 static int read_stored_models(
     struct verb_call *call, struct attribute_options *options, struct attribute_stored *stored)
 {
@@ -346,7 +352,7 @@ static int read_stored_models(
         {"--bootstrap", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
         {"--seed", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
     };
-    if (options->paths || options->transitions)
+    if (needs_paths(options))
         return models_read(
             call, options, models_default, sizeof models_default / sizeof *models_default);
     return models_read_stored(call, options, stored, flags, sizeof flags / sizeof *flags,

@@ -22,7 +22,9 @@ def transformed(space):
     tabiji("import", "--data", data, "--mapping", MAPPING, file)
     with sqlite3.connect(data / "tabiji.db") as db:
         currency, = db.execute("SELECT currency FROM path WHERE kind = 'converting' GROUP BY 1 ORDER BY count(*) DESC").fetchone()
-        paths = db.execute("SELECT channels, sum(conversions), sum(revenue_minor), sum(kind = 'open') FROM path WHERE kind = 'open' OR currency = ? "
+        paths = db.execute("SELECT channels, sum(conversions), sum(revenue_minor + coalesce((SELECT sum(r.revenue_minor) FROM conversion AS r WHERE "
+                           "r.person = path.person AND r.refund_of = path.path_key AND r.kind = 'refund' AND path.kind = 'converting'), 0)), "
+                           "sum(kind = 'open') FROM path WHERE kind = 'open' OR currency = ? "
                            "GROUP BY 1 ORDER BY 1", (currency,)).fetchall()
         unit, = db.execute("SELECT minor_per_major FROM currency WHERE currency = ?", (currency,)).fetchone()
     text = "path,total_conversions,total_conversion_value,total_null\n" + "".join(f"{p},{c},{v / unit},{n}\n" for p, c, v, n in paths)

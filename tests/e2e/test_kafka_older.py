@@ -8,7 +8,7 @@ import sys
 import harness
 import kafka_broker
 from harness import Workspace, skip, tabiji, wait_until
-from test_kafka_pipeline import Cluster, digest, dump
+from test_kafka_pipeline import MODELS, Cluster, digest, dump, touch_credits
 from test_older import MAPPING
 
 TOY, OLDER_TABIJI, OLDER_DIRECTORY, OLDER_PRODUCER = sys.argv[1:5]
@@ -17,7 +17,7 @@ TOY, OLDER_TABIJI, OLDER_DIRECTORY, OLDER_PRODUCER = sys.argv[1:5]
 def check(space, bootstrap):
     events, plain, older = space.path / "events.ndjson", space.path / "plain", space.path / "old"
     events.write_text(tabiji("generate", "--events", 1500, "--seed", 7))
-    tabiji("import", "--data", plain, "--mapping", MAPPING, events)
+    tabiji("import", "--data", plain, "--mapping", MAPPING, events, *MODELS)
     shutil.copytree(plain, older)
     subprocess.run([OLDER_DIRECTORY, older], check=True)
     cluster = Cluster(space, TOY, bootstrap, "older")
@@ -29,7 +29,7 @@ def check(space, bootstrap):
     worker = cluster.work("0")
     wait_until(lambda: "joined group" in (cluster.path / "2-work.log").read_text(), "the worker")
     send("log", older)
-    cluster.check("events of an older build over Kafka", digest(plain), dump(plain))
+    cluster.check("events of an older build over Kafka", digest(plain), dump(plain), touch_credits(plain))
     send("events", 9999)
     wait_until(lambda: "schema_unknown" in tabiji("rejected", "list", "--data", cluster.database), "the rejected event", 120)
     send("journey", 9999)

@@ -11,7 +11,7 @@ import sys
 import kafka_broker
 import schema_registry
 from harness import PROGRAM, ROOT, Workspace, skip, stop, tabiji, wait_until
-from test_kafka_pipeline import Cluster, digest, dump
+from test_kafka_pipeline import MODELS, Cluster, digest, dump, touch_credits
 
 EVENTS = 3000
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
@@ -180,7 +180,7 @@ def check_rejected(cluster, foreign, bootstrap, registry):
 def check_pipeline(space, toy, bootstrap, registry):
     lines, plain = space.path / "events.ndjson", space.path / "plain"
     lines.write_text(tabiji("generate", "--events", EVENTS, "--seed", "11"))
-    tabiji("import", "--data", plain, "--mapping", MAPPING, lines)
+    tabiji("import", "--data", plain, "--mapping", MAPPING, lines, *MODELS)
 
     source = Cluster(space, toy, bootstrap, "source")
     source.options += ["--set", f"registry.url={registry.url}"]
@@ -218,7 +218,7 @@ def check_pipeline(space, toy, bootstrap, registry):
     sent += waiting
     wait_until(lambda: events(cluster) == sent, f"{sent} events with the registry back", 120)
     sent += foreign.send(part([0], 0.8, 1.0, NEWER), part([1, 2, 3], 0.9, 1.0, NEWER))
-    cluster.check("three versions in mid-stream, the registry away in between", digest(plain), dump(plain))
+    cluster.check("three versions in mid-stream, the registry away in between", digest(plain), dump(plain), touch_credits(plain))
     check_ids(registry, bootstrap, "mixed")
 
     check_rejected(cluster, foreign, bootstrap, registry)
