@@ -310,8 +310,8 @@ static size_t say_failures(
 /* What was counted has no paths, so what is said of paths is of kinds of models. */
 static bool needs_paths(const struct attribute_options *options)
 {
-    return options->paths || options->transitions ||
-           options->transform != PATH_TRANSFORM_NONE || options->unconverted;
+    return options->paths || options->transitions || options->transform != PATH_TRANSFORM_NONE ||
+           options->unconverted;
 }
 
 /* Reads, solves and writes; with --save keeps the rows too. */
