@@ -156,6 +156,55 @@ static int missing(const struct headings *headings, enum attribute_column column
     return ERR_CONFIG;
 }
 
+static bool meant(const struct headings *headings, size_t i)
+{
+    for (int column = 0; column < COLUMN_COUNT; column++)
+        for (size_t rank = 0; rank < (headings->options->columns[column] ? 1 : RANKS); rank++)
+            if (means(headings, i, (enum attribute_column)column, rank))
+                return true;
+    return false;
+}
+
+/* Whether all but two letters in one place are the same: nearest_name() takes "conversion_rate" for
+ * "conversion_value". */
+static bool slip(struct str a, struct str b)
+{
+    size_t least = a.size < b.size ? a.size : b.size, most = a.size + b.size - least, head = 0,
+           tail = 0;
+    while (head < least &&
+           tolower((unsigned char)a.data[head]) == tolower((unsigned char)b.data[head]))
+        head++;
+    while (tail < least - head && tolower((unsigned char)a.data[a.size - 1 - tail]) ==
+                                      tolower((unsigned char)b.data[b.size - 1 - tail]))
+        tail++;
+    return head + tail + 2 >= most;
+}
+
+/* A column that a file may lack: one that is nearly spelled so would be passed over in silence. A
+ * longer name that begins so ("conversion_id") is another thing. */
+static int misspelled(const struct headings *headings, enum attribute_column column)
+{
+    const struct attribute_options *options = headings->options;
+    const struct str known[] = {str_of(own_names[column]),
+        column == COLUMN_VALUE ? STR("conversion_value") : STR("conversions")};
+    size_t count = column == COLUMN_VALUE || column == COLUMN_CONVERSIONS ? 2 : 1;
+    for (size_t i = 0; i < headings->count; i++) {
+        struct str name = trim(headings->names[i]);
+        struct str near = nearest_name(name, known, count);
+        if (!near.size || !slip(name, near) || meant(headings, i) ||
+            (name.size > near.size && strncasecmp(name.data, near.data, near.size) == 0))
+            continue;
+        (void)fprintf(options->messages,
+            "%s:1: unknown column %zu \"%.*s\" (did you mean \"%.*s\"?); --column %s=NAME takes "
+            "it, "
+            "or give it another name\n",
+            options->name, i + 1, (int)name.size, name.data, (int)near.size, near.data,
+            attribute_column_name(column));
+        return ERR_CONFIG;
+    }
+    return 0;
+}
+
 /* Finds a column; two that may be meant are an error. */
 static int settle(const struct headings *headings, enum attribute_column column, size_t *out)
 {
@@ -163,7 +212,7 @@ static int settle(const struct headings *headings, enum attribute_column column,
     size_t second;
     *out = find(headings, column, &second);
     if (*out == HEADER_NO_FIELD)
-        return options->columns[column] ? missing(headings, column) : 0;
+        return options->columns[column] ? missing(headings, column) : misspelled(headings, column);
     if (second == HEADER_NO_FIELD)
         return 0;
     struct str a = trim(headings->names[*out]), b = trim(headings->names[second]);

@@ -13,7 +13,7 @@
 
 /* Remainders are told apart to this part of a unit: what is nearer is an error of rounding. */
 #define REMAINDER_PARTS 1000000.0
-#define UNIT_MAX 9e15 /* beyond it a double has no units */
+#define UNIT_MAX 4e18 /* beyond it the sum has no room */
 /* A model that is off by more than half a unit, and this part of the total, does not sum to it. */
 #define SUM_ERROR_MAX 1e-9
 

@@ -173,8 +173,21 @@ def transforms():
         assert reason in run(*arguments, text=paths, code=2)[1]
 
 
+def misspelled():
+    """What a file may lack is not passed over where it is nearly spelled."""
+    for header, row, near in (("path,total_conversions,total_conversion_vaule", "A,1,2", "total_conversion_value"),
+                              ("path,total_conversions,total_nul", "A,1,2", "total_null"),
+                              ("customer_id,time,channel,converson", "1,2026-01-01,A,1", "conversion"),
+                              ("customer_id,time,channel,conversion,conversion_valu", "1,2026-01-01,A,1,2", "conversion_value")):
+        _, said = run("--model", "first", text=f"{header}\n{row}\n", code=2)
+        assert f'did you mean "{near}"?' in said, said
+    rows, _ = run("--model", "first", text="customer_id,time,channel,conversion,conversion_id,conversion_rate\n1,2026-01-01,A,1,2,3\n")
+    assert float(rows["A", "first"]["credited_conversions"]) == 1
+
+
 def main():
     headers()
+    misspelled()
     ranks()
     times()
     models()
