@@ -268,8 +268,3 @@ int person_gone_set(struct person *person, const struct gone_node *gone)
     *entry = *gone;
     return 0;
 }
-
-void person_gone_remove(struct person *person, struct gone_node *gone)
-{
-    *gone = person->gone[--person->gone_count];
-}

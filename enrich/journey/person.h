@@ -17,10 +17,11 @@ struct pending_event {
     struct str event;
 };
 
-/* A node whose events left this person. */
+/* A node whose events left this person, or that came back since. */
 struct gone_node {
     uint8_t node[KEY_SIZE];
     int64_t epoch;
+    bool back;      /* it is here again since the epoch; else: */
     bool scattered; /* each event to the next node of its chain; else to the person `to` */
     uint8_t to[KEY_SIZE];
 };
@@ -99,4 +100,3 @@ void person_pending_clear(struct person *person);
 struct gone_node *person_gone(const struct person *person, const uint8_t node[KEY_SIZE]);
 /* Sets an entry. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int person_gone_set(struct person *person, const struct gone_node *gone);
-void person_gone_remove(struct person *person, struct gone_node *gone);

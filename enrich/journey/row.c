@@ -5,6 +5,7 @@
 #include "schemas/error.h"
 
 #define RECORD_SIZE ROW_RECORD_HEAD_SIZE
+#define GONE_BACK_SIZE ((size_t)8 + 1)
 
 const uint8_t gone_mixed[KEY_SIZE] = {
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -64,14 +65,16 @@ int record_row_decode(struct record_row *out, struct str value)
 
 int gone_row_decode(struct gone_node *out, struct str key, struct str value)
 {
-    if (key.size != GONE_KEY_SIZE || (value.size != 8 && value.size != 8 + KEY_SIZE))
+    if (key.size != GONE_KEY_SIZE ||
+        (value.size != 8 && value.size != GONE_BACK_SIZE && value.size != 8 + KEY_SIZE))
         return ERR_STATE;
     *out = (struct gone_node){
         .epoch = get_be64_signed((const uint8_t *)value.data),
+        .back = value.size == GONE_BACK_SIZE,
         .scattered = value.size == 8,
     };
     memcpy(out->node, key.data + KEY_SIZE, KEY_SIZE);
-    if (!out->scattered)
+    if (value.size == 8 + KEY_SIZE)
         memcpy(out->to, value.data + 8, KEY_SIZE);
     return 0;
 }
@@ -82,8 +85,10 @@ int gone_row_put(struct state *state, const uint8_t person[KEY_SIZE], const stru
     gone_key(key, person, gone->node);
     put_be64_signed(value, gone->epoch);
     memcpy(value + 8, gone->to, KEY_SIZE);
-    return state_put(state, TABLE_GONE, str_make(key, sizeof key),
-        str_make(value, gone->scattered ? 8 : sizeof value));
+    if (gone->back)
+        value[8] = 1;
+    size_t size = gone->back ? GONE_BACK_SIZE : gone->scattered ? 8 : sizeof value;
+    return state_put(state, TABLE_GONE, str_make(key, sizeof key), str_make(value, size));
 }
 
 int stitched_row_encode(

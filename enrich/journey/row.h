@@ -45,7 +45,8 @@ MUST_CHECK int record_row_encode(const struct record_row *row, struct buf *out);
 /* Errors: ERR_STATE. */
 MUST_CHECK int record_row_decode(struct record_row *out, struct str value);
 
-/* Errors: ERR_STATE. */
+/* TABLE_GONE, person | node -> epoch (8) | to (16); where they scatter, nothing behind the epoch;
+ * where the node is back, 1. Errors: ERR_STATE. */
 MUST_CHECK int gone_row_decode(struct gone_node *out, struct str key, struct str value);
 MUST_CHECK int gone_row_put(
     struct state *state, const uint8_t person[KEY_SIZE], const struct gone_node *gone);

@@ -9,9 +9,13 @@
  *  I2 a person with a seat at another than a chain's first node is `mixed`, and stays so. Nobody
  *     else can have two seats of one event, so nobody else is looked after.
  *  I3 a pending event is a timeline's row that is not yet written.
- *  I4 no seat of (person, node) is of an epoch below that of its entry in `gone`.
+ *  I4 no seat of (person, node) is of an epoch below that of its entry in `gone`, unless that says
+ *     `back`.
  *  I5 the placement of a seat's content never falls while the seat is taken: what a sink has seen
  *     of an event, from whichever person, the last word outranks.
+ *  I6 nor does it fall from one taking of the seat to the next. A farewell of at least its epoch
+ *     emptied the seat, and a put above that one ended the farewell: that epoch stays in `gone`,
+ *     as `back`, and a put below it takes it. (Such a put was under way since an earlier visit.)
  */
 #include "enrich/journey/timeline.h"
 
@@ -492,7 +496,7 @@ static int meet(struct timeline *timeline, struct arrival *arrival, const struct
 }
 
 static int put_event(struct timeline *timeline, struct person *person,
-    const struct journey_message *message, const struct placed_event *placed)
+    const struct journey_message *message, const struct placed_event *placed, int64_t epoch)
 {
     if (placed->chain_index < 0 || placed->chain_index > CHAIN_INDEX_STAY ||
         message->stay != (placed->chain_index == CHAIN_INDEX_STAY))
@@ -510,7 +514,7 @@ static int put_event(struct timeline *timeline, struct person *person,
         return error_class(r) == ERROR_CLASS_REJECT ? reject_bytes(timeline, r, placed->event) : r;
     moment_read(
         &arrival.pending.moment, timeline->types, &arrival.event, message->node, placed->channel);
-    arrival.pending.placement = (int64_t)placed->chain_index << EPOCH_BITS | message->epoch;
+    arrival.pending.placement = (int64_t)placed->chain_index << EPOCH_BITS | epoch;
     struct record_row row;
     r = erasure_drops(timeline, person, message->node, &arrival.event);
     if (r)
@@ -680,22 +684,26 @@ static int pass_all_on(struct timeline *timeline, struct person *person,
     return r < 0 ? r : send_chunk(timeline, &chunk);
 }
 
-/* The node came back with a higher epoch. */
-static int clear_gone(struct timeline *timeline, struct person *person, struct gone_node *gone)
+/* The node came back with a higher epoch (I6). */
+static int come_back(
+    struct timeline *timeline, const struct person *person, struct gone_node *gone, int64_t epoch)
 {
-    uint8_t key[GONE_KEY_SIZE];
-    gone_key(key, person->id, gone->node);
-    person_gone_remove(person, gone);
-    return state_delete(timeline->task->state, TABLE_GONE, str_make(key, sizeof key));
+    gone->back = true;
+    gone->scattered = false;
+    gone->epoch = epoch;
+    return gone_row_put(timeline->task->state, person->id, gone);
 }
 
 int timeline_admit(struct timeline *timeline, struct person *person,
     const struct journey_message *message, struct gone_node **gone)
 {
     *gone = message->stay ? NULL : person_gone(person, message->node);
-    if (*gone && message->epoch < (*gone)->epoch)
+    if (!*gone || message->epoch == (*gone)->epoch ||
+        ((*gone)->back && message->epoch < (*gone)->epoch))
+        return 0;
+    if (message->epoch < (*gone)->epoch)
         return 1;
-    return *gone && message->epoch > (*gone)->epoch ? clear_gone(timeline, person, *gone) : 0;
+    return come_back(timeline, person, *gone, message->epoch);
 }
 
 int timeline_put(struct timeline *timeline, const struct journey_message *message)
@@ -709,8 +717,9 @@ int timeline_put(struct timeline *timeline, const struct journey_message *messag
         r = timeline_admit(timeline, person, message, &gone);
     if (r == 1)
         return pass_all_on(timeline, person, gone, message);
+    int64_t epoch = r == 0 && gone && gone->back ? gone->epoch : message->epoch;
     for (size_t i = 0; r == 0 && i < message->events_count; i++)
-        r = put_event(timeline, person, message, &message->events[i]);
+        r = put_event(timeline, person, message, &message->events[i], epoch);
     return r;
 }
 

@@ -51,8 +51,8 @@ MUST_CHECK int timeline_flush(struct timeline *timeline, struct person *person);
 bool timeline_epoch_valid(int64_t epoch);
 
 /* Whether events of the message may come to the person: 0, or 1 when its node's events are gone
- * from here, to where *gone says, valid until the person's next change. Clears what a higher epoch
- * ends. */
+ * from here, to where *gone says, valid until the person's next change. A higher epoch than its
+ * ends that: from then on the entry says since when the node is back. */
 MUST_CHECK int timeline_admit(struct timeline *timeline, struct person *person,
     const struct journey_message *message, struct gone_node **gone);
 

@@ -18,6 +18,8 @@
 #define BAD_MAX 3
 #define MANY 40      /* failing worlds that the shrinking is tried on */
 #define SHRUNK_MAX 6 /* events */
+#define SLOW 30    /* percent of channels: mail of long ago meets what is many decisions younger */
+#define KEPT_MAX 3 /* seeds of worlds that once differed */
 
 static int try_shrinking(void)
 {
@@ -54,6 +56,8 @@ static const struct property {
     const char *name;
     world_judge_fn *judge;
     struct world_options options;
+    unsigned slow_percent;
+    uint64_t kept[KEPT_MAX]; /* run whatever is asked for; 0: none */
 } properties[] = {
     {"P3", judge_p3, {.phases = 2, .words_max = 4, .erasures = true, .events_max = 14}},
     {"P4", judge_p4, {.phases = 3}},
@@ -61,8 +65,11 @@ static const struct property {
     {"P5", judge_p5, {.phases = SIZE_MAX, .words_max = 6, .events_max = 30}},
     {"P6", judge_p6, {.phases = 2, .erasures = true, .never_generic = true}},
     {"P6-rest", judge_p6, {.phases = 1, .erasures_last = true, .never_generic = true}},
+    {"P6-slow", judge_p6, {.phases = 2, .erasures = true, .never_generic = true}, SLOW},
     {"P7", judge_p7, {.phases = 2, .words_max = 8}},
     {"P7-erasures", judge_p7, {.phases = 2, .words_max = 4, .erasures = true}},
+    {"P7-slow", judge_p7, {.phases = 2, .words_max = 4, .erasures = true}, SLOW,
+        {3987, 4690, 5965}},
     {"P8-words", judge_p8_words, {.phases = 1, .words_max = 3}},
     {"P8-events", judge_p8_events, {.phases = 1, .never_generic = true}},
     {"P9", judge_p9, {.phases = 3, .words_max = 8}},
@@ -75,8 +82,10 @@ static int run_world(const struct property *property, uint64_t seed, uint64_t *s
     static struct world world;
     world_draw(seed, &property->options, &world);
     for (uint64_t i = 0; i < 3; i++) {
-        struct world_schedule schedule = {
-            .partitions = partitions[i], .seed = seed * 3 + i, .said = said};
+        struct world_schedule schedule = {.partitions = partitions[i],
+            .seed = seed * 3 + i,
+            .slow_percent = property->slow_percent,
+            .said = said};
         const char *wrong = property->judge(&world, &schedule);
         if (!wrong)
             continue;
@@ -120,6 +129,8 @@ int main(int argc, char **argv)
     (void)printf("%s, TABIJI_SEED=%llu, %llu worlds on 1, 3 and 8 partitions\n", property->name,
         seed, count);
     (void)fflush(stdout);
+    for (size_t i = 0; bad < BAD_MAX && i < KEPT_MAX; i++)
+        bad += property->kept[i] ? run_world(property, property->kept[i], &said) : 0;
     for (unsigned long long i = 0; bad < BAD_MAX && i < count; i++)
         bad += run_world(property, seed + i, &said);
     (void)printf(

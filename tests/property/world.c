@@ -268,6 +268,7 @@ int world_begin(
         .crash_percent = random_once_in(&run->random, 2) ? 20 : 0,
         .batch_max = batches[random_below(&run->random, 3)],
         .replay = schedule->replay,
+        .slow_percent = schedule->slow_percent,
     };
     if (schedule->calm || schedule->steady)
         config.crash_percent = 0;

@@ -88,11 +88,12 @@ struct world_run {
 struct world_schedule {
     int32_t partitions;
     uint64_t seed;
-    bool calm;      /* no crashes, no copies, events in their order, batches of one */
-    bool replay;    /* sim.h */
-    bool steady;    /* no crashes */
-    bool tells;     /* judges may say on standard error what differs */
-    uint64_t *said; /* counts how often the judge met what it is about */
+    bool calm;             /* no crashes, no copies, events in their order, batches of one */
+    bool replay;           /* sim.h */
+    bool steady;           /* no crashes */
+    unsigned slow_percent; /* sim.h */
+    bool tells;            /* judges may say on standard error what differs */
+    uint64_t *said;        /* counts how often the judge met what it is about */
 };
 
 /* Errors: those of sim_new(). world outlives the run; end it always. */

@@ -171,6 +171,14 @@ static void test_process_gone_ships_all_events(void **state)
     assert_int_equal(profile.events, 151);
 }
 
+/* The first node's event, for A. */
+static void put_at(struct fixture *fixture, int64_t epoch, const struct touchpoint *event)
+{
+    struct placed_event placed = {.event = encode_event(fixture, event)};
+    struct journey_message message = put_of(fixture, A, 0, epoch, &placed);
+    assert_int_equal(send(fixture, &message), 0);
+}
+
 static void test_process_node_that_came_back_is_kept(void **state)
 {
     struct fixture *fixture = *state;
@@ -182,7 +190,57 @@ static void test_process_node_that_came_back_is_kept(void **state)
     assert_int_equal(send(fixture, &back), 0);
     commit(fixture);
     assert_true(profile_of(fixture, A, &profile));
-    assert_int_equal(rows_in(fixture, TABLE_GONE), 0);
+    assert_int_equal(rows_in(fixture, TABLE_GONE), 1); /* since when it is here */
+    gone(fixture, A, 0, 3, B);
+    commit(fixture);
+    assert_false(profile_of(fixture, A, &profile));
+    assert_true(profile_of(fixture, B, &profile));
+    assert_int_equal(rows_in(fixture, TABLE_GONE), 1);
+}
+
+/* The copy was under way since the node was here before: it comes to a node that is here by a later
+ * decision, after A had shown the event by one between the two. */
+static void test_process_put_from_before_the_return_takes_its_epoch(void **state)
+{
+    struct fixture *fixture = *state;
+    struct touchpoint event = event_of(1, "page_viewed", DAY),
+                      other = event_of(2, "page_viewed", DAY),
+                      last = event_of(3, "page_viewed", DAY);
+    struct stitched row;
+    put_at(fixture, 4, &event);
+    gone(fixture, A, 0, 5, B);
+    commit(fixture);
+    assert_true(row_of(fixture, B, &event, &row));
+    put_at(fixture, 6, &other);
+    commit(fixture);
+    put_at(fixture, 2, &event);
+    put_at(fixture, 7, &last); /* a higher one keeps its own */
+    commit(fixture);
+    assert_true(row_of(fixture, A, &event, &row));
+    assert_int_equal(row.placement, 6);
+    assert_true(row_of(fixture, A, &last, &row));
+    assert_int_equal(row.placement, 7);
+    gone(fixture, A, 0, 5, B); /* an older farewell takes none of them */
+    commit(fixture);
+    assert_true(row_of(fixture, A, &event, &row));
+    assert_int_equal(row.placement, 6);
+}
+
+/* The same by another instance, which knows it from the rows. */
+static void test_process_return_is_known_to_the_next_instance(void **state)
+{
+    struct fixture *fixture = *state;
+    struct touchpoint event = event_of(1, "page_viewed", DAY),
+                      other = event_of(2, "page_viewed", DAY);
+    struct stitched row;
+    gone(fixture, A, 0, 5, B);
+    put_at(fixture, 6, &other);
+    commit(fixture);
+    solo_abort(fixture->solo); /* forgets what it has in memory */
+    put_at(fixture, 2, &event);
+    commit(fixture);
+    assert_true(row_of(fixture, A, &event, &row));
+    assert_int_equal(row.placement, 6);
 }
 
 static void test_process_dead_node_scatters_to_the_next(void **state)
@@ -488,6 +546,8 @@ int main(void)
         TEST(test_settle_late_event_corrects_only_what_it_changes),
         TEST(test_process_gone_ships_all_events),
         TEST(test_process_node_that_came_back_is_kept),
+        TEST(test_process_put_from_before_the_return_takes_its_epoch),
+        TEST(test_process_return_is_known_to_the_next_instance),
         TEST(test_process_dead_node_scatters_to_the_next),
         TEST(test_process_event_that_stays_is_never_gone),
         TEST(test_process_second_seat_with_lower_position_shows),
