@@ -188,6 +188,8 @@ static int misspelled(const struct headings *headings, enum attribute_column col
     const struct str known[] = {str_of(own_names[column]),
         column == COLUMN_VALUE ? STR("conversion_value") : STR("conversions")};
     size_t count = column == COLUMN_VALUE || column == COLUMN_CONVERSIONS ? 2 : 1;
+    if (count == 1 && column != COLUMN_NULL && column != COLUMN_CONVERTED)
+        return 0; /* without it there is no reading: missing() says so */
     for (size_t i = 0; i < headings->count; i++) {
         struct str name = trim(headings->names[i]);
         struct str near = nearest_name(name, known, count);
