@@ -11,8 +11,9 @@
 MUST_CHECK int erasure_write_request(
     const struct receipt *receipt, const struct identifier *subject, struct buf *out);
 
-/* Brings open receipts to truth and asks again for those of which something stands: one whose
- * request never came into the log is so finished, another's request is the same event again.
+/* Brings open receipts to truth and asks again for those that were cut off and of which something
+ * stands: one whose request never came into the log is so finished, another's request is the same
+ * event again. One that was followed to its end is not asked for (receipt.h).
  * Not asked for are those of an e-mail or phone while a rotation of its key is under way: the
  * request must then say the value itself, which nobody has but who asks. *asked: how many were.
  * Errors: those of receipts_settle() and say_append(). */

@@ -156,6 +156,14 @@ static void check_key(struct doctor *doctor)
             "the public key is in use: pseudonyms of e-mail and phone can be guessed");
 }
 
+static bool all_asked(const struct receipt_open *open, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!open[i].receipt.asked)
+            return false;
+    return true;
+}
+
 /* Receipts of erasures that are not finished; those that are, though they do not say so, are
  * mended. */
 static void check_erasures(struct doctor *doctor)
@@ -172,6 +180,12 @@ static void check_erasures(struct doctor *doctor)
             "%s cannot be asked: %s", path, error_text(r));
     else if (count == 0)
         tell(doctor, VERDICT_OK, "erasures", NULL, "none is open");
+    else if (all_asked(open, count))
+        tell(doctor, VERDICT_WARNING, "erasures",
+            "look whose it is: tabiji explain; tabiji erase of the login",
+            "%zu followed, of which something stands, as what others' events show: receipt %s, "
+            "%lld rows",
+            count, open[0].receipt.id, (long long)open[0].receipt.left_over);
     else
         tell(doctor, VERDICT_FAILURE, "erasures",
             on_kafka(doctor) ? "tabiji erase --confirm again for the same identifier"

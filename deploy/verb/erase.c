@@ -260,7 +260,9 @@ static int erase(struct erasing *erasing)
         return verb_fail(call, r, "the receipt");
     print_receipt(erasing);
     if (erasing->receipt.left_over)
-        (void)fprintf(stderr, "tabiji erase: still under way; the same command finishes it\n");
+        (void)fprintf(stderr, "tabiji erase: %s\n",
+            verb_value(call, "--url") ? "still under way; the same command finishes it"
+                                      : "something is left, which the events of others show too");
     return erasing->receipt.left_over ? EXIT_PARTIAL : EXIT_OK;
 }
 

@@ -27,7 +27,7 @@ static int put(sqlite3 *db, const struct receipt *receipt)
 {
     sqlite3_stmt *insert = NULL;
     int r = database_prepare(db,
-        "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
+        "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0) "
         "ON CONFLICT (receipt_id) DO NOTHING",
         &insert);
     if (r < 0)
@@ -112,15 +112,21 @@ static int change(sqlite3 *db, const char *sql, const char *id, int64_t number)
     return r;
 }
 
-int receipt_end(const char *path, const char *id, int64_t left_over)
+static int write_left(const char *path, const char *sql, const char *id, int64_t left_over)
 {
     sqlite3 *db = NULL;
     int r = database_open(&db, path, NULL);
     if (r == 0)
-        r = change(
-            db, "UPDATE erasure_receipt SET left_over = ?2 WHERE receipt_id = ?1", id, left_over);
+        r = change(db, sql, id, left_over);
     database_close(&db);
     return r;
+}
+
+int receipt_end(const char *path, const char *id, int64_t left_over)
+{
+    return write_left(path,
+        "UPDATE erasure_receipt SET left_over = ?2, asked = 1 WHERE receipt_id = ?1", id,
+        left_over);
 }
 
 int receipt_drop(const char *path, const char *id, bool totals)
@@ -143,12 +149,13 @@ int receipt_drop(const char *path, const char *id, bool totals)
 
 #define UNFINISHED_SQL                                                                             \
     "SELECT receipt_id, requested_at, left_over, identifier, reason, events, touches, sessions, "  \
-    "conversions, credits, paths, identifiers FROM erasure_receipt WHERE left_over > 0 "
+    "conversions, credits, paths, identifiers, asked FROM erasure_receipt WHERE left_over > 0 "
 
 static int read_receipt(sqlite3_stmt *row, struct arena *arena, struct receipt *out)
 {
     *out = (struct receipt){
         .requested_at = sqlite3_column_int64(row, 1), .left_over = sqlite3_column_int64(row, 2)};
+    out->asked = sqlite3_column_int(row, FIRST_COUNT + READER_COUNTS) != 0;
     snprintf(out->id, sizeof out->id, "%s", (const char *)sqlite3_column_text(row, 0));
     snprintf(out->subject, sizeof out->subject, "%s", (const char *)sqlite3_column_text(row, 3));
     for (int i = 0; i < READER_COUNTS; i++)
@@ -301,7 +308,8 @@ static int settle(const char *path, sqlite3 *db, struct settling *settling)
         int64_t left = 0;
         r = count_left(db, settling, i, &left);
         if (r == 0 && left != receipt->left_over)
-            r = receipt_end(path, receipt->id, left);
+            r = write_left(path, "UPDATE erasure_receipt SET left_over = ?2 WHERE receipt_id = ?1",
+                receipt->id, left);
         receipt->left_over = left;
         if (r == 0 && left)
             settling->open[kept++] = settling->open[i];

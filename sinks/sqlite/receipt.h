@@ -2,7 +2,9 @@
  * Rows of erasure_receipt. Who asks for an erasure writes the receipt before the request, with all
  * that stands, and again when the rows are gone. An erasure that was cut off in between is found by
  * its receipt, and asked for again under the same event id: by the same command, or by whoever
- * opens the data directory next.
+ * opens the data directory next. One that was followed and left something (what others' events show
+ * too) is asked for again by the same command only: what the identifier comes to belong to later is
+ * nobody's wish.
  */
 #pragma once
 
@@ -19,6 +21,7 @@ struct receipt {
     struct str reason;
     struct reader_counts before;
     int64_t left_over; /* rows of the person that stand still; 0: done */
+    bool asked;        /* the request is in the log and was followed: receipt_end() said so */
 };
 
 /* The identifier itself goes; its hash is what a receipt names it by. */
@@ -31,7 +34,7 @@ void receipt_subject(const struct identifier *identifier, char out[RECEIPT_SUBJE
 MUST_CHECK int receipt_begin(
     const char *path, const struct receipt *receipt, const uint8_t person[KEY_SIZE], bool totals);
 
-/* Says how much is left over. Errors: as database_open(). */
+/* The request was followed; says how much is left over. Errors: as database_open(). */
 MUST_CHECK int receipt_end(const char *path, const char *id, int64_t left_over);
 
 /* Takes a receipt back, whose request was surely not taken; totals: as it was begun. Errors: as

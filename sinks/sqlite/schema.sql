@@ -113,7 +113,8 @@ CREATE TABLE erasure_receipt (
     credits INTEGER NOT NULL,
     paths INTEGER NOT NULL,
     identifiers INTEGER NOT NULL,
-    left_over INTEGER NOT NULL
+    left_over INTEGER NOT NULL,
+    asked INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
 -- What stays of those that were erased under [erase] remainder = totals: sums without an identifier,

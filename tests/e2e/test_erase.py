@@ -111,6 +111,22 @@ def killed_anywhere(space, base, wanted):
     print(f"erasures killed: {moments}: {seen['before']} before the receipt, {seen['receipt']} after it, {seen['done']} at their end")
 
 
+def shared(space):
+    """What others' events show as well is left; nobody asks again for whoever it belongs to later."""
+    data = space.path / "shared"
+    events = [{"id": f"s{n}", "type": kind, "time": f"2026-11-20T1{n}:00:00Z", "ids": ids, **more} for n, (kind, ids, more) in enumerate((
+        ("page_viewed", {"phone": "090-1234-5678", "login": "u-1"}, {}),
+        ("order_completed", {"phone": "090-1234-5678", "login": "u-2"}, {"order": {"order_id": "O-2", "revenue": "500", "currency": "JPY"}}),
+        ("page_viewed", {"phone": "090-1234-5678"}, {})))]
+    load(data, events)
+    run("erase", "--confirm", "--data", data, "phone:090-1234-5678", code=6)
+    assert doctor(data, 0)["verdict"] == "warning"
+    run("unlink", "--data", data, "--reason", "not his", "login:u-1", "phone:090-1234-5678")
+    load(data, MORE)
+    assert rows(data, "SELECT count(*) FROM conversion WHERE order_id = 'O-2'") == [(1,)], "the other's order"
+    assert rows(data, "SELECT value FROM identifier WHERE namespace = 'login' ORDER BY 1") >= [("u-1",), ("u-2",)]
+
+
 def receipt_alone(space, base, wanted):
     """A receipt whose request never reached the log: doctor says so, and who opens the directory next finishes it."""
     done, data = space.path / "done", space.path / "alone"
@@ -118,7 +134,7 @@ def receipt_alone(space, base, wanted):
     run("erase", "--confirm", "--reason", "asked, in April", "--data", done, "login:u-hana")
     receipt = rows(done, "SELECT * FROM erasure_receipt")[0]
     shutil.copytree(base, data)
-    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-1], 99)
+    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-2], 99, 0)
     shutil.copytree(data, space.path / "asked")
     told = doctor(data, 1)
     assert told["verdict"] == "failure" and receipt[0] in told["text"] and "tabiji import" in told["advice"], told
@@ -145,7 +161,7 @@ def by_a_running_process(space, base):
     data = space.path / "running"
     shutil.copytree(base, data)
     receipt = rows(space.path / "done", "SELECT * FROM erasure_receipt")[0]
-    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-1], 99)
+    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-2], 99, 0)
     process = space.start("run", "--data", data, "--listen", "127.0.0.1:0", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 30
     while rows(data, "SELECT 1 FROM identifier WHERE value = 'u-hana'") and time.monotonic() < end:
@@ -262,6 +278,7 @@ def main():
         run("erase", "--confirm", "--data", done, "login:u-hana")
         load(done, MORE)
         wanted = dump(done)
+        shared(space)
         receipt_alone(space, base, wanted)
         by_a_running_process(space, base)
         refused(space, base)
