@@ -36,11 +36,15 @@ struct shown {
     struct reader *reader;
     struct render_table *table;
     const uint8_t *self;
+    bool generic;       /* itself: all its links are dead */
+    bool other_generic; /* the one at hand */
 };
 
 static int show_other(void *context, const struct reader_node *node)
 {
-    struct render_table *table = context;
+    struct shown *shown = context;
+    struct render_table *table = shown->table;
+    shown->other_generic = str_equal(node->why, STR("generic"));
     render_text(table, node->namespace);
     render_text(table, node->value);
     render_text(table, node->why);
@@ -52,11 +56,11 @@ static int show_link(void *context, const struct reader_link *link)
 {
     struct shown *shown = context;
     bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
+    shown->other_generic = false;
     render_text(shown->table, link->rotation ? STR("rotation")
                               : weaker       ? STR("stronger")
                                              : STR("weaker"));
-    int r = reader_node(
-        shown->reader, weaker ? link->stronger : link->weaker, show_other, shown->table);
+    int r = reader_node(shown->reader, weaker ? link->stronger : link->weaker, show_other, shown);
     if (r < 0)
         return r;
     for (int i = 0; r == READER_ABSENT && i < 4; i++)
@@ -67,12 +71,14 @@ static int show_link(void *context, const struct reader_link *link)
         render_integer(shown->table, link->events);
     render_time(shown->table, link->first_at);
     render_time(shown->table, link->last_at);
-    render_text(shown->table, link->parted ? STR("parted") : STR("stands"));
+    render_text(shown->table, link->parted                             ? STR("parted")
+                              : shown->generic || shown->other_generic ? STR("dead")
+                                                                       : STR("stands"));
     return 0;
 }
 
 static int read_links(
-    struct reader *reader, const uint8_t node[KEY_SIZE], struct render_table **out)
+    struct reader *reader, const uint8_t node[KEY_SIZE], bool generic, struct render_table **out)
 {
     static const struct render_column columns[] = {
         {"side", "side", RENDER_LEFT, 0},
@@ -85,7 +91,7 @@ static int read_links(
         {"last_at", "last", RENDER_LEFT, 0},
         {"link", "link", RENDER_LEFT, 0},
     };
-    struct shown shown = {.reader = reader, .self = node};
+    struct shown shown = {.reader = reader, .self = node, .generic = generic};
     int r = render_new(out, columns, sizeof columns / sizeof *columns);
     shown.table = *out;
     return r < 0 ? r : reader_links(reader, node, show_link, &shown);
@@ -185,7 +191,7 @@ static int show_node(struct verb_call *call, struct settings *settings, struct r
         return EXIT_NOT_FOUND;
     }
     if (r == 0)
-        r = read_links(reader, node, &links);
+        r = read_links(reader, node, str_equal(facts.self.why, STR("generic")), &links);
     if (r == 0)
         r = call->json ? write_json(&facts, links) : write_text(&facts, links);
     return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;

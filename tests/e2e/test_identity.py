@@ -107,6 +107,8 @@ def verdicts(space):
     reason, = generic["reasons"]
     assert reason["namespace"] == "phone" and reason["exceeded"] == [
         {"namespace": "login", "count": 7, "limit": 5, "setting": "identity.generic_up"}], reason
+    links = json.loads(run("identity", "show", "--json", "--data", data, f"phone:{phone}").stdout)["links"]
+    assert len(links) == 8 and {link["link"] for link in links} == {"dead"}, links
     assert "seen with 7 of login, more than 5 (identity.generic_up)" in run("explain", "--data", data, "login:u-1", "login:u-2").stdout
     order, = told(data, "cookie:c-0", "cookie:c-1")["reasons"]
     assert order["exceeded"] == [{"namespace": "cookie", "count": 3, "limit": 2, "setting": "identity.generic_up"}], order
