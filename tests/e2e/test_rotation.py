@@ -181,7 +181,7 @@ def erased_before_the_pair(space):
     copy.tell("erase", "--confirm", f"email:{HANA}")
     receipt, = copy.rows("SELECT * FROM erasure_receipt")
     with sqlite3.connect(shop.data / "tabiji.db") as db:
-        db.execute(f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", (*receipt[:-1], 1))
+        db.execute(f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", (*receipt[:-2], 1, 0))
     db.close()
     shop.load([event(5, login="u-another")])
     assert set(shop.persons()) == {"e1", "e2", "e5"}, shop.persons()
