@@ -12,6 +12,7 @@
 #define RANKS 5
 #define NAME_SIZE_MAX 64
 #define KNOWN_MAX 64
+#define OPTIONAL_COUNT 6 /* names of columns that a file may lack */
 
 /* As they are told. */
 static const char *const own_names[COLUMN_COUNT] = {
@@ -165,17 +166,15 @@ static bool meant(const struct headings *headings, size_t i)
     return false;
 }
 
-/* Whether all but two letters in one place are the same: nearest_name() takes "conversion_rate" for
- * "conversion_value". */
+/* Whether all but two letters in one place are the same, letter case aside. */
 static bool slip(struct str a, struct str b)
 {
     size_t least = a.size < b.size ? a.size : b.size, most = a.size + b.size - least, head = 0,
            tail = 0;
-    while (head < least &&
-           tolower((unsigned char)a.data[head]) == tolower((unsigned char)b.data[head]))
+    while (head < least && strncasecmp(a.data + head, b.data + head, 1) == 0)
         head++;
-    while (tail < least - head && tolower((unsigned char)a.data[a.size - 1 - tail]) ==
-                                      tolower((unsigned char)b.data[b.size - 1 - tail]))
+    while (tail < least - head &&
+           strncasecmp(a.data + a.size - 1 - tail, b.data + b.size - 1 - tail, 1) == 0)
         tail++;
     return head + tail + 2 >= most;
 }
@@ -184,23 +183,29 @@ static bool slip(struct str a, struct str b)
  * longer name that begins so ("conversion_id") is another thing. */
 static int misspelled(const struct headings *headings, enum attribute_column column)
 {
+    static const struct {
+        enum attribute_column column;
+        struct str name;
+    } optional[OPTIONAL_COUNT] = {
+        {COLUMN_CONVERSIONS, STR_INIT("total_conversions")},
+        {COLUMN_CONVERSIONS, STR_INIT("conversions")},
+        {COLUMN_VALUE, STR_INIT("total_conversion_value")},
+        {COLUMN_VALUE, STR_INIT("conversion_value")},
+        {COLUMN_NULL, STR_INIT("total_null")},
+        {COLUMN_CONVERTED, STR_INIT("conversion")},
+    };
     const struct attribute_options *options = headings->options;
-    const struct str known[] = {str_of(own_names[column]),
-        column == COLUMN_VALUE ? STR("conversion_value") : STR("conversions")};
-    size_t count = column == COLUMN_VALUE || column == COLUMN_CONVERSIONS ? 2 : 1;
-    if (count == 1 && column != COLUMN_NULL && column != COLUMN_CONVERTED)
-        return 0; /* without it there is no reading: missing() says so */
-    for (size_t i = 0; i < headings->count; i++) {
-        struct str name = trim(headings->names[i]);
-        struct str near = nearest_name(name, known, count);
-        if (!near.size || !slip(name, near) || meant(headings, i) ||
+    for (size_t i = 0; i < OPTIONAL_COUNT * headings->count; i++) {
+        size_t field = i / OPTIONAL_COUNT;
+        struct str name = trim(headings->names[field]), near = optional[i % OPTIONAL_COUNT].name;
+        if (optional[i % OPTIONAL_COUNT].column != column || !slip(name, near) ||
+            meant(headings, field) ||
             (name.size > near.size && strncasecmp(name.data, near.data, near.size) == 0))
             continue;
         (void)fprintf(options->messages,
             "%s:1: unknown column %zu \"%.*s\" (did you mean \"%.*s\"?); --column %s=NAME takes "
-            "it, "
-            "or give it another name\n",
-            options->name, i + 1, (int)name.size, name.data, (int)near.size, near.data,
+            "it, or give it another name\n",
+            options->name, field + 1, (int)name.size, name.data, (int)near.size, near.data,
             attribute_column_name(column));
         return ERR_CONFIG;
     }

@@ -7,14 +7,19 @@
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
-bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE])
+bool erasure_is_device(struct str namespace)
 {
     static const struct str devices[] = {
         STR_INIT("install"), STR_INIT("device"), STR_INIT("cookie"), STR_INIT("session")};
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-        if (str_equal(namespaces->rules[node_rank(node)].name, devices[i]))
-            return false;
-    return true;
+        if (str_equal(namespace, devices[i]))
+            return true;
+    return false;
+}
+
+bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE])
+{
+    return !erasure_is_device(namespaces->rules[node_rank(node)].name);
 }
 
 static int send_identity(struct outbox *outbox, const struct identity_message *message)

@@ -33,8 +33,12 @@
 #include "enrich/identity/actor.h"
 #include "enrich/identity/signature.h"
 
-/* Whether identifiers of the namespace are suppressed for good; else (a device's: install, device,
- * cookie, session) for events that occurred before the erasure, since devices are shared. */
+/* Whether the namespace names devices, which are shared and live on: install, device, cookie,
+ * session. Threads: any. */
+bool erasure_is_device(struct str namespace);
+
+/* Whether identifiers of the node's namespace are suppressed for good; else, a device's, for events
+ * that occurred before the erasure. */
 bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE]);
 
 /* Whether a suppressed node's mark keeps an event away that comes to it, as the first node of its

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "enrich/identity/erasure.h"
 #include "schemas/error.h"
 #include "sinks/sqlite/read_private.h"
 
@@ -251,18 +252,6 @@ static int find_subjects(sqlite3 *db, struct settling *settling)
     return r < 0 ? r : database_error(code);
 }
 
-/* A device lives on: an erasure takes what occurred before it. Source: enrich/identity/erasure.h.
- */
-static bool is_device(struct str namespace)
-{
-    static const struct str devices[] = {
-        STR_INIT("install"), STR_INIT("device"), STR_INIT("cookie"), STR_INIT("session")};
-    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-        if (str_equal(namespace, devices[i]))
-            return true;
-    return false;
-}
-
 /* Whether something of the person is older than the request. */
 static int has_older(sqlite3 *db, const uint8_t person[KEY_SIZE], int64_t at, bool *out)
 {
@@ -279,7 +268,8 @@ static int has_older(sqlite3 *db, const uint8_t person[KEY_SIZE], int64_t at, bo
     return database_error(code);
 }
 
-/* What is left over of the one at the index. */
+/* What is left over of the one at the index. Of a device, which lives on, an erasure took what
+ * occurred before it. */
 static int count_left(sqlite3 *db, const struct settling *settling, size_t index, int64_t *out)
 {
     struct reader reader = {.db = db};
@@ -287,7 +277,7 @@ static int count_left(sqlite3 *db, const struct settling *settling, size_t index
     bool older = settling->found[index];
     int r = 0;
     *out = 0;
-    if (older && is_device(settling->open[index].identifier.namespace))
+    if (older && erasure_is_device(settling->open[index].identifier.namespace))
         r = has_older(
             db, settling->persons[index], settling->open[index].receipt.requested_at, &older);
     if (r < 0 || !older)

@@ -9,6 +9,7 @@ The jars are kept in $XDG_CACHE_HOME/tabiji/kafka-<version> (~/.cache), outside 
 """
 import argparse
 import base64
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -21,6 +22,8 @@ import tempfile
 import time
 import uuid
 import xml.etree.ElementTree
+
+import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
 POM = HERE / "kafka" / "pom.xml"
@@ -198,6 +201,24 @@ def running(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def of(space):
+    """A broker in the workspace: yields its bootstrap address and directory; at the end the workspace's processes are killed,
+    then the broker ends. Where none can be had the test is skipped."""
+    directory = space.path / "broker"
+    try:
+        bootstrap, _ = start(directory)
+    except Unavailable as reason:
+        harness.skip(f"no Kafka broker: {reason}")
+    try:
+        yield bootstrap, directory
+    finally:
+        for process in space.processes:
+            if process.poll() is None:
+                process.kill()
+        stop(directory)
 
 
 def main():

@@ -257,30 +257,19 @@ def main():
         skip("kcat is not installed")
     print(f"seed {SEED}")
     rng = random.Random(SEED)
-    with Workspace() as space:
-        broker = space.path / "broker"
-        try:
-            bootstrap, _ = kafka_broker.start(broker)
-        except kafka_broker.Unavailable as reason:
-            skip(f"no Kafka broker: {reason}")
-        try:
-            toy = Toy(program, space, bootstrap)
-            toy.run("topics")
-            toy.run("topics")  # again: nothing to do
-            toy.append(0, 500)
-            toy.append(100, 200)  # resent
-            check_faults(toy)
-            check_random_kills(toy, rng)
-            check_late_commit(toy)
-            check_zombie(toy)
-            check_broker_gone(toy, broker)
-            check_lost_state(toy)
-            check_bad_input(toy, bootstrap)
-        finally:
-            for process in space.processes:
-                if process.poll() is None:
-                    process.kill()
-            kafka_broker.stop(broker)
+    with Workspace() as space, kafka_broker.of(space) as (bootstrap, broker):
+        toy = Toy(program, space, bootstrap)
+        toy.run("topics")
+        toy.run("topics")  # again: nothing to do
+        toy.append(0, 500)
+        toy.append(100, 200)  # resent
+        check_faults(toy)
+        check_random_kills(toy, rng)
+        check_late_commit(toy)
+        check_zombie(toy)
+        check_broker_gone(toy, broker)
+        check_lost_state(toy)
+        check_bad_input(toy, bootstrap)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 
 import harness
 import kafka_broker
-from harness import Workspace, skip, tabiji, wait_until
+from harness import Workspace, tabiji, wait_until
 from test_kafka_pipeline import MODELS, Cluster, digest, dump, touch_credits
 from test_older import MAPPING
 
@@ -42,19 +42,8 @@ def check(space, bootstrap):
 
 def main():
     harness.PROGRAM = OLDER_TABIJI
-    with Workspace() as space:
-        broker = space.path / "broker"
-        try:
-            bootstrap, _ = kafka_broker.start(broker)
-        except kafka_broker.Unavailable as reason:
-            skip(f"no Kafka broker: {reason}")
-        try:
-            check(space, bootstrap)
-        finally:
-            for process in space.processes:
-                if process.poll() is None:
-                    process.kill()
-            kafka_broker.stop(broker)
+    with Workspace() as space, kafka_broker.of(space) as (bootstrap, _):
+        check(space, bootstrap)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import time
 
 import kafka_broker
 import model_check
-from harness import LONG, PROGRAM, ROOT, SHARED, Workspace, free_port, same, skip, stop, tabiji, wait_until
+from harness import LONG, PROGRAM, ROOT, SHARED, Workspace, free_port, same, stop, tabiji, wait_until
 from test_http import ready
 
 SEED = int(os.environ.get("TABIJI_SEED", "20261122"))
@@ -251,19 +251,9 @@ def main():
         operator = space.path / "operator.ini"
         operator.write_text("[source dev]\noperator = yes\n")
         SOURCE.extend(["--config", operator])
-        broker = space.path / "broker"
-        try:
-            bootstrap, _ = kafka_broker.start(broker)
-        except kafka_broker.Unavailable as reason:
-            skip(f"no Kafka broker: {reason}")
-        try:
+        with kafka_broker.of(space) as (bootstrap, _):
             check_generated(space, toy, bootstrap, rng)
             check_real_file(space, toy, bootstrap)
-        finally:
-            for process in space.processes:
-                if process.poll() is None:
-                    process.kill()
-            kafka_broker.stop(broker)
 
 
 if __name__ == "__main__":

@@ -2,53 +2,15 @@
  * a rank is one person; what it costs. */
 #include "enrich/identity/group.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
 #include "enrich/identity/evidence.h"
-#include "enrich/identity/identify.h"
 #include "schemas/error.h"
 #include "schemas/person_of.avro.h"
-#include "tests/sim/solo.h"
+#include "tests/unit/enrich/identity_fixture.h"
 
 #define TEXT_SIZE 32
 #define LOGINS 4
 #define HUB 100
 #define MAILS_AMORTIZED 24 /* a word of a hub, in the mean */
-
-static struct identify_config config;
-static struct stage stage;
-
-struct fixture {
-    struct solo *solo;
-    struct arena arena;
-    int64_t position;
-};
-
-static int setup(void **state)
-{
-    static struct fixture fixture;
-    fixture = (struct fixture){.position = 0};
-    config = (struct identify_config){
-        .namespaces = namespace_table_default(), .tenant_key = "a key of tests"};
-    identify_stage(&stage, &config);
-    assert_int_equal(solo_new(&stage, &fixture.solo), 0);
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    solo_free(&fixture->solo);
-    arena_free(&fixture->arena);
-    return 0;
-}
 
 static void node_of(const struct identifier *identifier, uint8_t id[KEY_SIZE])
 {

@@ -1,14 +1,4 @@
 /* The stage over a driver that counts look-ups and mail. */
-#include "enrich/identity/identify.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
 #include "enrich/identity/message.h"
 #include "enrich/identity/owner.h"
 #include "enrich/identity/person.h"
@@ -16,41 +6,11 @@
 #include "schemas/journey_message.avro.h"
 #include "schemas/person_of.avro.h"
 #include "schemas/rejected.avro.h"
-#include "tests/sim/solo.h"
+#include "tests/unit/enrich/identity_fixture.h"
 #include "tests/unit/schemas/failing_alloc.h"
 
 #define IDS_MAX 8
 #define TEXT_SIZE 32
-
-static struct identify_config config;
-static struct stage stage;
-
-struct fixture {
-    struct solo *solo;
-    struct arena arena;
-    int64_t position;
-};
-
-static int setup(void **state)
-{
-    static struct fixture fixture;
-    fixture = (struct fixture){.position = 0};
-    config = (struct identify_config){
-        .namespaces = namespace_table_default(), .tenant_key = "a key of tests"};
-    identify_stage(&stage, &config);
-    assert_int_equal(solo_new(&stage, &fixture.solo), 0);
-    solo_keep_sent(fixture.solo, true);
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    solo_free(&fixture->solo);
-    arena_free(&fixture->arena);
-    return 0;
-}
 
 /* "login:a cookie:b" */
 static size_t parse(const char *text, struct identifier *ids)
@@ -761,12 +721,12 @@ static void test_process_every_allocation_failing_batch_again(void **state)
         assert_int_equal(solo_commit(fixture->solo), 0);
         assert_person(fixture, "order:o1", "login:l1", "claim");
         assert_int_equal(teardown(state), 0);
-        assert_int_equal(setup(state), 0);
+        assert_int_equal(setup_keep_sent(state), 0);
     }
     assert_in_range(nth, 10, 1000);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_keep_sent, teardown)
 
 int main(void)
 {

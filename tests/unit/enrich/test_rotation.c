@@ -1,54 +1,16 @@
 /* Two pseudonyms of one value, over a driver that counts look-ups and mail. */
 #include "enrich/identity/rotation.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "enrich/identity/identify.h"
 #include "ingest/rotation.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 #include "schemas/person_of.avro.h"
-#include "tests/sim/solo.h"
+#include "tests/unit/enrich/identity_fixture.h"
 
 #define OLD "k1:0123456789abcdef0123456789abcdef"
 #define NEW "k2:fedcba9876543210fedcba9876543210"
 #define NEWEST "k3:00001111222233334444555566667777"
 #define AT 100
-
-static struct identify_config config;
-static struct stage stage;
-
-struct fixture {
-    struct solo *solo;
-    struct arena arena;
-    int64_t position;
-};
-
-static int setup(void **state)
-{
-    static struct fixture fixture;
-    fixture = (struct fixture){.position = 0};
-    config = (struct identify_config){
-        .namespaces = namespace_table_default(), .tenant_key = "a key of tests"};
-    identify_stage(&stage, &config);
-    assert_int_equal(solo_new(&stage, &fixture.solo), 0);
-    solo_keep_sent(fixture.solo, true);
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    solo_free(&fixture->solo);
-    arena_free(&fixture->arena);
-    return 0;
-}
 
 static int process(struct fixture *fixture, const struct append_record *record)
 {
@@ -228,7 +190,7 @@ static void test_erased_value_is_suppressed_under_both_whatever_came_first(void 
         assert_int_equal(event(fixture, "page_viewed", OLD, NULL).mails[TOPIC_JOURNEY], 0);
         assert_false(row_of(fixture, NEW, &row));
         (void)teardown(state);
-        (void)setup(state);
+        (void)setup_keep_sent(state);
     }
 }
 
@@ -247,16 +209,23 @@ static void test_pair_that_is_none_is_rejected(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_pair_before_events_is_one_person, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pair_after_events_is_one_person, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pair_of_two_logins_is_shared, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pair_told_again_says_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_event_of_newer_pseudonym_costs_one_message_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pair_of_three_keys_is_one_person, setup, teardown),
+            test_pair_before_events_is_one_person, setup_keep_sent, teardown),
         cmocka_unit_test_setup_teardown(
-            test_erased_value_is_suppressed_under_both_whatever_came_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pair_that_is_none_is_rejected, setup, teardown),
+            test_pair_after_events_is_one_person, setup_keep_sent, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_pair_of_two_logins_is_shared, setup_keep_sent, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_pair_told_again_says_nothing, setup_keep_sent, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_event_of_newer_pseudonym_costs_one_message_once, setup_keep_sent, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_pair_of_three_keys_is_one_person, setup_keep_sent, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_erased_value_is_suppressed_under_both_whatever_came_first, setup_keep_sent,
+            teardown),
+        cmocka_unit_test_setup_teardown(
+            test_pair_that_is_none_is_rejected, setup_keep_sent, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

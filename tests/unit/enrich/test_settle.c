@@ -1,52 +1,15 @@
 /* The stage where two nodes are neighbours no more: nobody may go on believing an old root. */
 #include "enrich/identity/settle.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "enrich/identity/evidence.h"
-#include "enrich/identity/identify.h"
 #include "enrich/identity/person.h"
 #include "schemas/person_of.avro.h"
-#include "tests/sim/solo.h"
-
-static struct identify_config config;
-static struct stage stage;
-
-struct fixture {
-    struct solo *solo;
-    struct arena arena;
-    int64_t position;
-};
+#include "tests/unit/enrich/identity_fixture.h"
 
 static const struct identifier login_2 = {STR_INIT("login"), STR_INIT("2"), 0},
                                login_3 = {STR_INIT("login"), STR_INIT("3"), 0},
                                email = {STR_INIT("email"), STR_INIT("e"), 0},
                                device = {STR_INIT("device"), STR_INIT("d"), 0};
-
-static int setup(void **state)
-{
-    static struct fixture fixture;
-    fixture = (struct fixture){.position = 0};
-    config = (struct identify_config){
-        .namespaces = namespace_table_default(), .tenant_key = "a key of tests"};
-    identify_stage(&stage, &config);
-    assert_int_equal(solo_new(&stage, &fixture.solo), 0);
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    solo_free(&fixture->solo);
-    arena_free(&fixture->arena);
-    return 0;
-}
 
 static void node_of(const struct identifier *identifier, uint8_t id[KEY_SIZE])
 {
