@@ -118,6 +118,7 @@ int explain_solved_conversion(
         .credit_first = conversion->credit_first,
         .credit_count = conversion->credit_count,
         .reset_from = conversion->reset_from,
+        .event_key = str_make(conversion->event_key, KEY_SIZE),
     };
     int r = 0;
     solved->count = 0;

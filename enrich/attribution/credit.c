@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "schemas/error.h"
+#include "schemas/hash.h"
 
 #define ITEMS_MIN ((size_t)64)
 #define ROOM_MIN ((size_t)32)
@@ -23,9 +24,63 @@ static int make_room(struct credits *credits, size_t count)
     if (!shares)
         return ERR_NO_MEMORY;
     credits->shares = shares;
+    uint64_t *own_ties = realloc(credits->own_ties, room * sizeof *own_ties);
+    if (!own_ties)
+        return ERR_NO_MEMORY;
+    credits->own_ties = own_ties;
     credits->room = room;
     return 0;
 }
+
+/* ---- ties ---- */
+
+static uint64_t mix(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+static uint64_t mix_key(uint64_t x, const uint8_t key[KEY_SIZE])
+{
+    return mix(mix(x ^ get_be64(key)) ^ get_be64(key + KEY_SIZE / 2));
+}
+
+uint64_t credit_tie(const uint8_t conversion[KEY_SIZE], const uint8_t touch[KEY_SIZE])
+{
+    return mix_key(mix_key(0, conversion), touch);
+}
+
+int credits_set_keys(struct credits *credits, const struct credit_keys *keys)
+{
+    credits->ties_count = 0;
+    if (credits->ties_room < keys->count) {
+        size_t room = credits->ties_room ? credits->ties_room : ROOM_MIN;
+        while (room < keys->count)
+            room *= 2;
+        uint64_t *ties = realloc(credits->ties, room * sizeof *ties);
+        if (!ties)
+            return ERR_NO_MEMORY;
+        credits->ties = ties;
+        credits->ties_room = room;
+    }
+    uint64_t begun = keys->count ? mix_key(0, keys->conversion) : 0;
+    for (size_t i = 0; i < keys->count; i++)
+        credits->ties[i] = mix_key(begun, keys->touches + i * keys->stride);
+    credits->ties_count = keys->count;
+    return 0;
+}
+
+/* Of `count` touches from that index on; NULL: not all have one. */
+static const uint64_t *ties_from(const struct credits *credits, size_t index, size_t count)
+{
+    return index <= credits->ties_count && count <= credits->ties_count - index && count
+               ? credits->ties + index
+               : NULL;
+}
+
+/* ---- credits ---- */
 
 static int add(struct credits *credits, const struct credit *credit)
 {
@@ -78,6 +133,7 @@ static int add_model(
     if (only < count)
         return add_one(credits, like, only, revenue);
     int64_t *ppb = credits->shares, *minor = credits->shares + credits->room;
+    credits->split.ties = ties_from(credits, (size_t)like->touch_index, count);
     int r = split_amount(&credits->split, CREDIT_WHOLE_PPB, credits->weights, count, ppb);
     if (r == 0)
         r = split_amount(&credits->split, revenue, credits->weights, count, minor);
@@ -172,6 +228,18 @@ int credits_of_weights(struct credits *credits, enum rule_model model, const uin
     return add_model(credits, &like, count, revenue);
 }
 
+/* Of one model's credits, which need not be of all touches. */
+static const uint64_t *ties_of(struct credits *credits, const struct credit *original, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int32_t index = original[i].touch_index;
+        if (index < 0 || (size_t)index >= credits->ties_count)
+            return NULL;
+        credits->own_ties[i] = credits->ties[index];
+    }
+    return credits->own_ties;
+}
+
 /* One model's credits of the original. */
 static int refund_model(struct credits *credits, const struct credit *original, size_t count,
     int64_t before, int64_t after)
@@ -184,6 +252,7 @@ static int refund_model(struct credits *credits, const struct credit *original, 
             return ERR_VALUE;
         credits->weights[i] = (uint64_t)revenue;
     }
+    credits->split.ties = ties_of(credits, original, count);
     if (before != after)
         r = split_amount(&credits->split, before, credits->weights, count, was);
     if (r == 0 && before != after)
@@ -229,6 +298,8 @@ void credits_free(struct credits *credits)
     free(credits->weights);
     free(credits->shares);
     free(credits->channels);
+    free(credits->ties);
+    free(credits->own_ties);
     split_free(&credits->split);
     *credits = (struct credits){.count = 0};
 }

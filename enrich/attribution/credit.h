@@ -18,9 +18,33 @@ struct credits {
     uint64_t *weights;
     int64_t *shares; /* twice room */
     size_t room;
+    uint64_t *ties; /* by touch_index: credits_set_keys() */
+    size_t ties_count, ties_room;
+    uint64_t *own_ties; /* of a refund's credits; as room */
     uint32_t *channels; /* that take part */
     size_t channels_room;
 };
+
+/* What tells touches apart where a model shares alike: keys of KEY_SIZE bytes, the touches' each
+ * `stride` bytes behind the other. */
+struct credit_keys {
+    const uint8_t *conversion; /* of the event that converted */
+    const uint8_t *touches;
+    size_t stride;
+    size_t count;
+};
+
+/*
+ * Of what follows, until the next call: a unit that several touches are as near to goes to the one
+ * with the lowest credit_tie(). Touches beyond `count` have none: to the first of them. So neither
+ * first nor last touches gain by rounding, and each split is still a function of the events alone.
+ * Errors: ERR_NO_MEMORY.
+ */
+MUST_CHECK int credits_set_keys(struct credits *credits, const struct credit_keys *keys);
+
+/* mix(mix(mix(mix(c0) ^ c1) ^ t0) ^ t1) of the keys' halves, big-endian, where mix(x) is the end of
+ * splitmix64 for the state x. Source: S. Vigna, splitmix64.c, 2015. */
+uint64_t credit_tie(const uint8_t conversion[16], const uint8_t touch[16]);
 
 /*
  * Credits of a conversion for the path `touches` (may be empty: unattributed), by every model below

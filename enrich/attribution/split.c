@@ -51,40 +51,52 @@ static void cut(uint64_t amount, uint64_t weight, uint64_t sum, int64_t *share, 
     *remainder = (uint64_t)(wide % sum);
 }
 
+/* Whether the share at i is given a unit before the one at k. */
+static bool goes_before(const struct split *split, size_t i, size_t k)
+{
+    if (split->remainders[i] != split->remainders[k])
+        return split->remainders[i] > split->remainders[k];
+    if (split->ties && split->ties[i] != split->ties[k])
+        return split->ties[i] < split->ties[k];
+    return i < k;
+}
+
+/* A share that has been given one has no remainder any more, and fewer units are left than there
+ * are others. */
 static void give_to_few(struct split *split, size_t count, uint64_t left, int64_t *shares)
 {
     for (; left; left--) {
         size_t best = 0;
         for (size_t i = 1; i < count; i++)
-            if (split->remainders[i] > split->remainders[best])
+            if (goes_before(split, i, best))
                 best = i;
         shares[best]++;
         split->remainders[best] = 0;
     }
 }
 
-static int compare_remainders(const void *a, const void *b, void *remainders)
+static int compare_remainders(const void *a, const void *b, void *split)
 {
     uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
-    const uint64_t *r = remainders;
-    if (r[i] != r[k])
-        return r[i] > r[k] ? -1 : 1;
-    return (i > k) - (i < k);
+    return i == k ? 0 : goes_before(split, i, k) ? -1 : 1;
 }
 
 static void give_to_many(struct split *split, size_t count, uint64_t left, int64_t *shares)
 {
     for (size_t i = 0; i < count; i++)
         split->order[i] = (uint32_t)i;
-    qsort_r(split->order, count, sizeof *split->order, compare_remainders, split->remainders);
+    qsort_r(split->order, count, sizeof *split->order, compare_remainders, split);
     for (size_t i = 0; i < left; i++)
         shares[split->order[i]]++;
 }
 
-static void split_equally(uint64_t amount, size_t count, int64_t *shares)
+static void split_equally(struct split *split, uint64_t amount, size_t count, int64_t *shares)
 {
-    for (size_t i = 0; i < count; i++)
-        shares[i] = (int64_t)(amount / count + (i < amount % count));
+    for (size_t i = 0; i < count; i++) {
+        shares[i] = (int64_t)(amount / count);
+        split->remainders[i] = 1;
+    }
+    give_to_many(split, count, amount % count, shares);
 }
 
 int split_amount(
@@ -101,7 +113,7 @@ int split_amount(
         fits = fits && !__builtin_add_overflow(sum, weights[i], &sum);
     check(fits);
     if (sum == 0) {
-        split_equally(size, count, shares);
+        split_equally(split, size, count, shares);
     } else {
         uint64_t left = size;
         for (size_t i = 0; i < count; i++) {

@@ -239,13 +239,26 @@ static int64_t refunded_by(const struct fold_order *order, const struct fold_ref
     return refund->amount == FOLD_ALL_LEFT || refund->amount > left ? left : refund->amount;
 }
 
+static int set_keys(struct folder *folder, const struct conversion *row)
+{
+    const struct credit_keys keys = {
+        .conversion = row->event_key,
+        .touches = row->touches_count ? row->touches->event_key : NULL,
+        .stride = sizeof *row->touches,
+        .count = row->touches_count,
+    };
+    return credits_set_keys(&folder->credits, &keys);
+}
+
 static int write_refund(struct folder *folder, const struct fold_order *order,
     const struct fold_refund *refund, const struct conversion *original, int64_t taken)
 {
     struct conversion row;
     conversion_init(&row);
-    int r = credits_of_refund(&folder->credits, original->credits, original->credits_count,
-        order->refunded_minor, order->refunded_minor + taken);
+    int r = set_keys(folder, original);
+    if (r == 0)
+        r = credits_of_refund(&folder->credits, original->credits, original->credits_count,
+            order->refunded_minor, order->refunded_minor + taken);
     if (r == 0)
         r = make_id(folder, original->order_id, refund->event_key, &row.conversion_id);
     if (r < 0)
@@ -373,19 +386,21 @@ static int write_conversion(
     if (r < 0)
         return r;
     row.touches_count = make_path(folder, fold, moment->place.at, &row.reset_from);
-    r = credits_of_conversion(&folder->credits, &folder->config->rules, folder->rule_path,
-        row.touches_count, moment->revenue_minor);
+    row.touches = folder->path;
+    memcpy(row.event_key, moment->place.event_key, KEY_SIZE);
+    r = set_keys(folder, &row);
+    if (r == 0)
+        r = credits_of_conversion(&folder->credits, &folder->config->rules, folder->rule_path,
+            row.touches_count, moment->revenue_minor);
     if (r < 0)
         return r;
     row.conversion_id = id;
     row.kind = CONVERSION_KIND_CONVERSION;
-    memcpy(row.event_key, moment->place.event_key, KEY_SIZE);
     row.type = moment->type_name;
     row.order_id = moment->order_id;
     row.occurred_at = moment->place.at;
     row.revenue_minor = moment->revenue_minor;
     row.currency = moment->currency;
-    row.touches = folder->path;
     r = add_rules(folder, &row);
     if (r < 0)
         return r;

@@ -42,7 +42,8 @@ struct model_credits {
 
 #define CONVERSIONS                                                                                \
     "SELECT person, conversion_id, coalesce(refund_of, ''), type, coalesce(currency, ''), "        \
-    "occurred_at, revenue_minor, credit_first, credit_count, reset_from FROM conversion"
+    "occurred_at, revenue_minor, credit_first, credit_count, reset_from, event_key FROM "          \
+    "conversion"
 
 /* ---- a conversion's touches ---- */
 
@@ -132,6 +133,7 @@ static struct model_conversion conversion_of(sqlite3_stmt *select)
         .credit_first = sqlite3_column_int64(select, 7),
         .credit_count = sqlite3_column_int64(select, 8),
         .reset_from = sqlite3_column_int64(select, 9),
+        .event_key = column_text(select, 10),
     };
 }
 
@@ -252,7 +254,7 @@ static int prepare(struct model_credits *credits)
                        "SELECT o.revenue_minor, coalesce((SELECT -sum(r.revenue_minor) "
                        "FROM conversion AS r WHERE r.person = ?1 AND r.kind = 'refund' "
                        "AND r.refund_of = ?2 AND (r.occurred_at, r.conversion_id) < (?3, ?4)), 0), "
-                       "o.type, o.occurred_at, o.reset_from "
+                       "o.type, o.occurred_at, o.reset_from, o.event_key "
                        "FROM conversion AS o WHERE o.person = ?1 AND o.conversion_id = ?2",
                        &credits->original);
 }
@@ -335,6 +337,7 @@ static int read_original(struct model_credits *credits, const struct model_conve
     out->type = column_text(credits->original, 2); /* until the statement is reset */
     out->occurred_at = sqlite3_column_int64(credits->original, 3);
     out->reset_from = sqlite3_column_int64(credits->original, 4);
+    out->event_key = column_text(credits->original, 5);
     return 0;
 }
 
@@ -349,6 +352,22 @@ static int share(
     return r < 0 ? r
                  : credits_of_weights(
                        &credits->shares, RULE_MODEL_UNKNOWN, credits->weights, count, revenue);
+}
+
+/* Of what both give from that touch on. */
+static int set_keys(struct model_credits *credits, const struct model_conversion *of, size_t begin)
+{
+    size_t count = credits->touches_count - begin;
+    if (of->event_key.size != KEY_SIZE)
+        return ERR_STATE;
+    const struct credit_keys keys = {
+        .conversion = (const uint8_t *)of->event_key.data,
+        .touches = count ? credits->touches[begin].event_key : NULL,
+        .stride = sizeof *credits->touches,
+        .count = count,
+    };
+    int r = credits_set_keys(&credits->shares, &keys);
+    return r < 0 ? r : credits_set_keys(&credits->taken, &keys);
 }
 
 struct giving {
@@ -393,7 +412,9 @@ static int give_all(const struct giving *giving, const struct model_conversion *
         if (!fitted->is_fitted || !sees(fitted, of))
             continue;
         size_t begin = begin_of(credits, fitted->model, of);
-        r = share(credits, fitted, begin, of->revenue_minor);
+        r = set_keys(credits, of, begin);
+        if (r == 0)
+            r = share(credits, fitted, begin, of->revenue_minor);
         if (r == 0 && refund)
             r = credits_of_refund(&credits->taken, credits->shares.items, credits->shares.count,
                 before, before + taken);

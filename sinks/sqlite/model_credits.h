@@ -40,6 +40,7 @@ struct model_conversion {
     int64_t revenue_minor;
     int64_t credit_first, credit_count;
     int64_t reset_from;
+    struct str event_key; /* KEY_SIZE bytes */
 };
 
 struct model_touch_credit {

@@ -154,6 +154,7 @@ MUST_CHECK int reader_telling_person(struct reader *reader, uint8_t person[KEY_S
 /* A conversion, refund or correction. Slices are valid during the callback. */
 struct reader_conversion {
     uint8_t person[KEY_SIZE];
+    uint8_t event_key[KEY_SIZE];
     struct str conversion_id, kind, type, order_id, refund_of, event_id, currency;
     int64_t occurred_at;
     int64_t revenue_minor;

@@ -31,7 +31,9 @@ static int give_conversion(sqlite3_stmt *select,
         .lead = sqlite3_column_int64(select, 14),
         .opportunity = sqlite3_column_int64(select, 15),
     };
-    return copy_key(select, 0, row.person) ? found(context, &row) : ERR_STATE;
+    return copy_key(select, 0, row.person) && copy_key(select, 16, row.event_key)
+               ? found(context, &row)
+               : ERR_STATE;
 }
 
 int reader_conversions(struct reader *reader, struct str name,
@@ -41,7 +43,7 @@ int reader_conversions(struct reader *reader, struct str name,
     int r = database_prepare(reader->db,
         "SELECT c.person, c.conversion_id, c.kind, c.type, c.order_id, c.refund_of, c.occurred_at, "
         "c.revenue_minor, c.currency, c.path_length, c.credit_first, c.credit_count, e.event_id, "
-        "c.reset_from, coalesce(p.lead_index, -1), coalesce(p.opportunity_index, -1) "
+        "c.reset_from, coalesce(p.lead_index, -1), coalesce(p.opportunity_index, -1), c.event_key "
         "FROM conversion AS c LEFT JOIN event AS e ON e.event_key = c.event_key "
         "LEFT JOIN path AS p ON p.person = c.person AND p.kind = 'converting' "
         "AND p.path_key = coalesce(c.refund_of, c.conversion_id) "

@@ -198,15 +198,31 @@ def find_touches(timeline):
 
 # ---- credits ----------------------------------------------------------------------------------------------------------------
 
-def split(amount, weights):
-    """Largest remainder; ties to the first."""
+def mix(x):
+    """The end of splitmix64."""
+    x = (x + 0x9e3779b97f4a7c15) % 2**64
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 % 2**64
+    x = (x ^ x >> 27) * 0x94d049bb133111eb % 2**64
+    return x ^ x >> 31
+
+
+def tie(conversion, touch):
+    """Who goes first of two touches that are as near to a unit: a hash of both events' keys."""
+    found = 0
+    for half in (conversion[:8], conversion[8:], touch[:8], touch[8:]):
+        found = mix(found ^ int.from_bytes(half, "big"))
+    return found
+
+
+def split(amount, weights, ties):
+    """Largest remainder; of equal ones the lowest tie."""
     if amount < 0:
-        return [-share for share in split(-amount, weights)]
+        return [-share for share in split(-amount, weights, ties)]
     if not any(weights):
         weights = [1] * len(weights)
     quotas = [Fraction(amount) * w / sum(weights) for w in weights]
     shares = [q.numerator // q.denominator for q in quotas]
-    for i in sorted(range(len(weights)), key=lambda i: (shares[i] - quotas[i], i))[:amount - sum(shares)]:
+    for i in sorted(range(len(weights)), key=lambda i: (shares[i] - quotas[i], ties[i], i))[:amount - sum(shares)]:
         shares[i] += 1
     return shares
 
@@ -255,7 +271,7 @@ def is_rule(model):
     return model["kind"] in MODELS + ["w_shape", "full_path", "custom", "participation"]
 
 
-def credits_by(model, name, path, begin, revenue, **parameters):
+def credits_by(model, name, path, begin, revenue, key, **parameters):
     """Of one model that sees the path from `begin` on."""
     seen = path[begin:]
     if not seen:
@@ -264,31 +280,33 @@ def credits_by(model, name, path, begin, revenue, **parameters):
         first = {m.channel: i for i, m in reversed(list(enumerate(seen)))}
         return [{"model": model, "name": name, "touch": begin + i, "ppb": WHOLE, "minor": revenue} for i in sorted(first.values())]
     weights = weights_of(model, seen, **parameters)
+    ties = [tie(key, m.key) for m in seen]
     return [{"model": model, "name": name, "touch": begin + i, "ppb": ppb, "minor": minor}
-            for i, (ppb, minor) in enumerate(zip(split(WHOLE, weights), split(revenue, weights))) if ppb or minor]
+            for i, (ppb, minor) in enumerate(zip(split(WHOLE, weights, ties), split(revenue, weights, ties))) if ppb or minor]
 
 
 def credits_of(path, m, reset_from, config):
     revenue = m.minor()
-    rows = [row for model in MODELS for row in credits_by(model, "", path, 0, revenue)]
+    rows = [row for model in MODELS for row in credits_by(model, "", path, 0, revenue, m.key)]
     for model in config["models"]:
         if not is_rule(model) or model["types"] and m.type not in model["types"]:
             continue
         begin = reset_from if model["reset"] else 0
         while model["lookback_h"] and begin < len(path) and m.at - path[begin].at > model["lookback_h"] * 3_600_000_000:
             begin += 1
-        rows += credits_by(model["kind"], model["name"], path, begin, revenue, half_life=model["half_life_h"] * 3_600_000_000,
+        rows += credits_by(model["kind"], model["name"], path, begin, revenue, m.key, half_life=model["half_life_h"] * 3_600_000_000,
                            custom=model["weights"])
     return rows
 
 
-def refund_credits(original, before, after):
-    rows, groups = [], collections.defaultdict(list)
+def refund_credits(order, before, after):
+    original, rows, groups = order["credits"], [], collections.defaultdict(list)
     for c in original:
         groups[c["model"], c["name"], c["touch"] if c["model"] == "participation" else None].append(c)
     for of_model in groups.values():
         weights = [c["minor"] for c in of_model]
-        for credit, was, now in zip(of_model, split(before, weights), split(after, weights)):
+        ties = [tie(bytes.fromhex(order["event"]), bytes.fromhex(order["touches"][c["touch"]]["event"])) if c["touch"] >= 0 else 0 for c in of_model]
+        for credit, was, now in zip(of_model, split(before, weights, ties), split(after, weights, ties)):
             rows.append(dict(credit, ppb=0, minor=was - now))
     return rows
 
@@ -348,7 +366,7 @@ def refund_rows(order, refunds):
             amount = left
         amount = min(amount, left)
         rows.append(dict(order, id=f"{order['order']}#{m.key.hex()}", kind="refund", event=m.key.hex(), type=m.type, at=m.at,
-                         refund_of=order["id"], minor=-amount, credits=refund_credits(order["credits"], taken, taken + amount)))
+                         refund_of=order["id"], minor=-amount, credits=refund_credits(order, taken, taken + amount)))
         taken += amount
     return rows
 

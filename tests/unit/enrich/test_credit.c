@@ -165,6 +165,51 @@ static void test_credits_of_refund_in_parts_leaves_every_touch_with_zero(void **
     }
 }
 
+/* A unit over goes to any touch, not to the first, and the refund of all takes it from there. */
+static void test_credits_of_conversion_with_keys_favour_no_touch(void **state)
+{
+    enum { TURNS = 3000, COUNT = 3 };
+    const struct rule_config config = rule_config_default();
+    const struct rule_touch touches[COUNT] = {{0}, {DAY}, {2 * DAY}};
+    CLEANUP(credits_free) struct credits credits = {0};
+    CLEANUP(credits_free) struct credits refund = {0};
+    int64_t minor[COUNT] = {0}, ppb[COUNT] = {0};
+    for (uint64_t turn = 0; turn < TURNS; turn++) {
+        uint8_t conversion[16] = {0}, keys[COUNT][16] = {{0}};
+        put_be64(conversion + 8, turn);
+        for (uint64_t i = 0; i < COUNT; i++)
+            put_be64(keys[i], turn * COUNT + i);
+        const struct credit_keys of = {conversion, keys[0], sizeof *keys, COUNT};
+        assert_int_equal(credits_set_keys(&credits, &of), 0);
+        assert_int_equal(credits_of_conversion(&credits, &config, touches, COUNT, 100), 0);
+        expect_whole(&credits, CREDIT_WHOLE_PPB, 100);
+        for (size_t i = 0; i < credits.count; i++) {
+            const struct credit *credit = &credits.items[i];
+            if (credit->model != RULE_MODEL_LINEAR)
+                continue;
+            minor[credit->touch_index] += credit->revenue_minor - 33;
+            ppb[credit->touch_index] += credit->weight_ppb - 333333333;
+        }
+        assert_int_equal(credits_set_keys(&refund, &of), 0);
+        assert_int_equal(credits_of_refund(&refund, credits.items, credits.count, 0, 100), 0);
+        for (size_t i = 0; i < credits.count; i++)
+            assert_int_equal(credits.items[i].revenue_minor, -refund.items[i].revenue_minor);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(minor[i], ppb[i]);
+        assert_in_range(minor[i], TURNS / COUNT - 150, TURNS / COUNT + 150); /* 5.8 deviations */
+    }
+}
+
+/* Source: splitmix64 as others have it; x = 0 gives e220a8397b1dcdaf. */
+static void test_credit_tie_is_as_documented(void **state)
+{
+    const uint8_t zero[16] = {0}, other[16] = {[15] = 1};
+    assert_true(credit_tie(zero, zero) == UINT64_C(0x2130748aaac80268));
+    assert_true(credit_tie(zero, other) == UINT64_C(0x2a4f111b3be57715));
+    assert_true(credit_tie(zero, other) != credit_tie(other, zero));
+}
+
 static void test_credits_of_refund_of_a_damaged_original_fails(void **state)
 {
     const struct credit negative[] = {{RULE_MODEL_FIRST, 0, CREDIT_WHOLE_PPB, -1}};
@@ -184,6 +229,8 @@ int main(void)
         cmocka_unit_test(test_credits_add_rule_that_sees_no_touch_is_unattributed),
         cmocka_unit_test(test_credits_of_conversion_of_too_many_touches_fails),
         cmocka_unit_test(test_credits_of_refund_in_parts_leaves_every_touch_with_zero),
+        cmocka_unit_test(test_credits_of_conversion_with_keys_favour_no_touch),
+        cmocka_unit_test(test_credit_tie_is_as_documented),
         cmocka_unit_test(test_credits_of_refund_of_a_damaged_original_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,34 @@ static void test_split_amount_without_weights_splits_equally(void **state)
     assert_int_equal(shares[2], -1);
 }
 
+/* Of equal cut parts the lowest tie; of short and of long paths, and where nothing weighs. */
+static void test_split_amount_of_equal_parts_goes_by_ties(void **state)
+{
+    CLEANUP(split_free) struct split split = {0};
+    static uint64_t weights[COUNT_MAX], ties[COUNT_MAX];
+    static int64_t shares[COUNT_MAX];
+    for (size_t i = 0; i < COUNT_MAX; i++)
+        ties[i] = (i * 7 + 3) % COUNT_MAX; /* 7 and the count have no common part */
+    split.ties = ties;
+    for (int weight = 0; weight < 2; weight++) {
+        for (size_t i = 0; i < COUNT_MAX; i++)
+            weights[i] = (uint64_t)weight;
+        for (size_t count = 3; count <= COUNT_MAX; count += COUNT_MAX - 3) {
+            assert_int_equal(split_amount(&split, (int64_t)count + 2, weights, count, shares), 0);
+            for (size_t i = 0; i < count; i++) {
+                size_t before = 0;
+                for (size_t k = 0; k < count; k++)
+                    before += ties[k] < ties[i];
+                assert_int_equal(shares[i], 1 + (before < 2));
+            }
+        }
+    }
+    ties[2] = ties[1]; /* 17, 10, 10 of the first three: then by index */
+    ties[0] = 17;
+    assert_int_equal(split_amount(&split, 4, weights, 3, shares), 0);
+    assert_int_equal(shares[1], 2);
+}
+
 /* Each share lies within one unit of its quota, all sum to the amount; short and long paths. */
 static void test_split_amount_random_stays_within_one_of_the_quota(void **state)
 {
@@ -110,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_split_amount_negative_mirrors_the_positive),
         cmocka_unit_test(test_split_amount_of_the_extremes_sums_exactly),
         cmocka_unit_test(test_split_amount_without_weights_splits_equally),
+        cmocka_unit_test(test_split_amount_of_equal_parts_goes_by_ties),
         cmocka_unit_test(test_split_amount_random_stays_within_one_of_the_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

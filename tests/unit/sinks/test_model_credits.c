@@ -103,6 +103,7 @@ static void save(struct context *context, const struct model *model)
     "SELECT group_concat(conversion_id || ' ' || channel || ' ' || weight_ppb || ' ' || "          \
     "credited_revenue_minor, ';') FROM (SELECT * FROM model_credit ORDER BY 1, 2, 4)"
 
+/* B's touch has the lower tie, and so the unit that is over, until it is refunded. */
 static void test_credits_save_sums_to_each_conversion_and_refund(void **state)
 {
     struct context *context = *state;
@@ -110,8 +111,8 @@ static void test_credits_save_sums_to_each_conversion_and_refund(void **state)
     answer(context, VERSION, 1.5, .5);
     save(context, &model);
     assert_string_equal(ask(context->scratch.database, ROWS),
-        "o-1 A 500000000 501;o-1 B 500000000 500;o-1#1 A 0 -250;o-1#1 B 0 -250;"
-        "o-1#2 A 0 -251;o-1#2 B 0 -250;o-2 A 1000000000 10;o-3 (unattributed) 1000000000 5");
+        "o-1 A 500000000 500;o-1 B 500000000 501;o-1#1 A 0 -250;o-1#1 B 0 -250;"
+        "o-1#2 A 0 -250;o-1#2 B 0 -251;o-2 A 1000000000 10;o-3 (unattributed) 1000000000 5");
     assert_string_equal(
         ask(context->scratch.database,
             "SELECT DISTINCT run_id || ' ' || model_version || ' ' || solved_at FROM model_credit"),
