@@ -1,5 +1,12 @@
-/* `tabiji work`: the stages over Kafka; more processes share the partitions. */
+/*
+ * `tabiji work`: the stages over Kafka; threads and processes share the partitions.
+ *
+ * A worker belongs to its thread from here on:
+ *
+ *     open_workers() ─▶ work() ─▶ ended ─▶ (main: stop, wake) ─▶ closing posted ─▶ closed, joined
+ */
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,14 +20,29 @@
 #define RUN_TIMEOUT_MS 500
 #define PAUSE_MS_FIRST 100L
 #define PAUSE_MS_MAX 5000L
+#define THREADS_MAX 64 /* of option.def */
+#define TEXT_SIZE 512
+
+struct working;
+
+struct thread {
+    struct working *working;
+    struct kafka_config kafka; /* its log is this thread's */
+    struct kafka_worker *worker;
+    pthread_t id;
+    sem_t closing; /* posted when nobody wakes the worker any more */
+    int result;    /* read after the join */
+};
 
 struct working {
     struct verb_call *call;
     struct settings *settings;
-    struct kafka_worker *worker;
+    struct kafka_config kafka;
+    struct kafka_slot *slot;
+    struct thread threads[THREADS_MAX];
+    int count;
     _Atomic bool stopping;
-    _Atomic int result;
-    _Atomic bool ended;
+    _Atomic bool ended; /* one of the threads */
 };
 
 static void pause_ms(long ms)
@@ -32,56 +54,137 @@ static void pause_ms(long ms)
 /* Consumer, producer and stores belong to this thread. */
 static void *work(void *context)
 {
-    struct working *working = context;
+    struct thread *thread = context;
+    struct working *working = thread->working;
     long pause = PAUSE_MS_FIRST;
     int r = 0;
     while (!atomic_load(&working->stopping)) {
-        r = kafka_worker_run(working->worker, RUN_TIMEOUT_MS);
+        r = kafka_worker_run(thread->worker, RUN_TIMEOUT_MS);
         if (r >= 0) {
             pause = PAUSE_MS_FIRST;
             continue;
         }
         if (error_class(r) != ERROR_CLASS_RETRY)
             break;
-        log_write(&working->settings->log, LOG_LEVEL_WARNING, "worker_retries", LOG_ERROR(r));
+        log_write(&working->settings->log, LOG_LEVEL_WARNING, "worker_retries",
+            LOG_INT("thread", thread->kafka.thread), LOG_ERROR(r));
         pause_ms(pause);
         pause = pause * 2 > PAUSE_MS_MAX ? PAUSE_MS_MAX : pause * 2;
     }
-    atomic_store(&working->result, r < 0 && error_class(r) != ERROR_CLASS_RETRY ? r : 0);
+    thread->result = r < 0 && error_class(r) != ERROR_CLASS_RETRY ? r : 0;
+    if (thread->result < 0)
+        log_write(&working->settings->log, LOG_LEVEL_ERROR, "worker_failed",
+            LOG_INT("thread", thread->kafka.thread), LOG_ERROR(r));
     atomic_store(&working->ended, true);
+    while (sem_wait(&thread->closing) != 0)
+        ; /* a signal */
+    kafka_worker_close(&thread->worker);
     return NULL;
 }
 
-static int check_worker(void *context)
+static int check_threads(void *context)
 {
     struct working *working = context;
     return atomic_load(&working->ended) ? 1 : 0;
 }
 
+/* What librdkafka and the driver say, with the thread that it is about. */
+static void log_thread(void *context, int level, const char *event, const char *text)
+{
+    const struct thread *thread = context;
+    const struct kafka_config *kafka = &thread->working->kafka;
+    char named[TEXT_SIZE + 32];
+    (void)snprintf(named, sizeof named, "thread %d: %s", thread->kafka.thread, text);
+    kafka->log(kafka->log_context, level, event, named);
+}
+
+/* Opens one worker a thread; on an error those that are open stay so. */
+static int open_workers(struct working *working)
+{
+    const struct settings *settings = working->settings;
+    int count = (int)config_int(settings->config, OPTION_WORKER_THREADS);
+    int r = kafka_slot_open(&working->kafka, &working->slot);
+    while (r == 0 && working->count < count) {
+        struct thread *thread = &working->threads[working->count];
+        thread->working = working;
+        thread->kafka = working->kafka;
+        thread->kafka.thread = working->count;
+        thread->kafka.shared_slot = working->slot;
+        if (count > 1) {
+            thread->kafka.log = log_thread;
+            thread->kafka.log_context = thread;
+        }
+        r = kafka_worker_open(&thread->kafka, settings->stages, SETTINGS_STAGES, &thread->worker);
+        working->count += r == 0;
+    }
+    return r;
+}
+
+/* Threads that cannot be started leave their workers to close_workers(). */
+static int start_threads(struct working *working, int *started)
+{
+    for (*started = 0; *started < working->count; ++*started) {
+        struct thread *thread = &working->threads[*started];
+        (void)sem_init(&thread->closing, 0, 0);
+        if (pthread_create(&thread->id, NULL, work, thread) == 0)
+            continue;
+        (void)sem_destroy(&thread->closing);
+        return ERR_NO_MEMORY;
+    }
+    return 0;
+}
+
+/* Ends threads after the batch that each is in; they leave the group side by side. Returns the
+ * first error that ended one. */
+static int end_threads(struct working *working, int started)
+{
+    int r = 0;
+    atomic_store(&working->stopping, true);
+    for (int i = 0; i < started; i++) {
+        kafka_worker_wake(working->threads[i].worker);
+        (void)sem_post(&working->threads[i].closing);
+    }
+    for (int i = 0; i < started; i++) {
+        struct thread *thread = &working->threads[i];
+        (void)pthread_join(thread->id, NULL);
+        (void)sem_destroy(&thread->closing);
+        if (r == 0)
+            r = thread->result;
+    }
+    return r;
+}
+
+static void close_workers(struct working *working)
+{
+    for (int i = 0; i < working->count; i++)
+        kafka_worker_close(&working->threads[i].worker);
+    kafka_slot_close(&working->slot);
+}
+
 static int serve(struct verb_call *call, struct settings *settings)
 {
     struct working working = {.call = call, .settings = settings};
-    struct kafka_config kafka;
-    pthread_t thread;
-    int r = serve_kafka(settings, "", &kafka);
+    int started = 0;
+    int r = serve_kafka(settings, "", &working.kafka);
     if (r == 0)
-        r = kafka_topics_create(&kafka, KAFKA_TIMEOUT_MS);
+        r = kafka_topics_create(&working.kafka, KAFKA_TIMEOUT_MS);
     if (r == 0)
-        r = kafka_worker_open(&kafka, settings->stages, SETTINGS_STAGES, &working.worker);
-    if (r < 0)
+        r = open_workers(&working);
+    if (r < 0) {
+        close_workers(&working);
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
-    if (pthread_create(&thread, NULL, work, &working) != 0) {
-        kafka_worker_close(&working.worker);
-        return verb_fail(call, ERR_NO_MEMORY, "cannot start a thread");
     }
-    (void)fprintf(stderr, "tabiji work: slot %s joined group %s\n", kafka.slot, kafka.group);
-    (void)serve_wait(&settings->log, check_worker, &working);
-    atomic_store(&working.stopping, true);
-    kafka_worker_wake(working.worker);
-    (void)pthread_join(thread, NULL);
-    kafka_worker_close(&working.worker);
-    r = atomic_load(&working.result);
-    return r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
+    r = start_threads(&working, &started);
+    if (r == 0) {
+        (void)fprintf(stderr, "tabiji work: slot %s joined group %s, %d thread%s\n",
+            working.kafka.slot, working.kafka.group, started, started == 1 ? "" : "s");
+        (void)serve_wait(&settings->log, check_threads, &working);
+    }
+    int ended = end_threads(&working, started);
+    close_workers(&working);
+    if (r < 0)
+        return verb_fail(call, r, "cannot start a thread");
+    return ended < 0 ? verb_fail(call, ended, "stopped") : EXIT_OK;
 }
 
 static int run(struct verb_call *call)
@@ -99,18 +202,21 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--slot", "NAME", "stable name of this worker among its peers", "stream.slot"},
     {"--state", "DIR", "directory of its state", "stream.state_dir"},
+    {"--threads", "N", "workers in this process", "worker.threads"},
 };
 
 const struct verb verb_work = {
     .name = "work",
     .summary = "enrich, identify, stitch and attribute over Kafka",
     .arguments = "",
-    .detail = "One worker of the consumer group: takes partitions, keeps their state in LMDB with "
+    .detail = "Takes partitions as a member of the consumer group, keeps their state in LMDB with "
               "changelog topics,\n"
-              "commits input, state and output in one Kafka transaction. Start as many as there "
-              "are partitions, each\n"
-              "with a slot of its own. SIGTERM finishes the transaction and leaves the group.",
-    .examples = "  tabiji work --config tabiji.ini --slot worker-1",
+              "commits input, state and output in one Kafka transaction. Each thread is a member; "
+              "start as many, in one\n"
+              "process or more, as there are partitions. A process has a slot of its own. SIGTERM "
+              "finishes the\n"
+              "transactions and leaves the group.",
+    .examples = "  tabiji work --config tabiji.ini --slot worker-1 --threads 2",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .run = run,

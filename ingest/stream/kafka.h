@@ -16,6 +16,7 @@
 #include "ingest/stream/stream.h"
 
 struct schema_cache;
+struct kafka_slot;
 
 #define KAFKA_TOPIC_SIZE_MAX 64 /* full name with its NUL; as in struct result_position */
 #define KAFKA_PREFIX_SIZE_MAX 40
@@ -45,9 +46,13 @@ struct kafka_config {
     const char *prefix;    /* of topic names: "tabiji" */
     const char *group;     /* consumer group of the workers: "tabiji-work" */
     const char *state_dir; /* local copies of tables, cursors of imports; made when missing */
-    /* Name of this worker thread, stable, unique in the group: names the transactional.id and a
-     * directory below state_dir. */
+    /* Name of this process, stable, unique in the group: names the transactional.id and a directory
+     * below state_dir. */
     const char *slot;
+    /* Of several workers in one process: which one this is (from 0, unique in the slot), and the
+     * slot that they share. NULL: the worker takes the slot for itself. */
+    int thread;
+    struct kafka_slot *shared_slot;
 
     /* For kafka_topics_create(): events, identity and what identity publishes; journey and what it
      * publishes; replicas of all. */
@@ -141,9 +146,18 @@ void kafka_watch_close(struct kafka_watch **watch);
 /* ---- worker ---- */
 
 /*
+ * The slot's directory, for all workers of one process: a partition that goes from one of them to
+ * another finds its copy there. Makes it and locks it until the close, or the process's end.
+ * Errors: ERR_LOCKED when it is taken already, ERR_CONFIG, ERR_IO, ERR_FULL, ERR_NO_MEMORY.
+ */
+MUST_CHECK int kafka_slot_open(const struct kafka_config *config, struct kafka_slot **out);
+/* After all workers that share it. Accepts NULL inside, leaves NULL. */
+void kafka_slot_close(struct kafka_slot **slot);
+
+/*
  * One worker: a consumer, a transactional producer, and the tasks of the partitions that the group
- * gives it. All its functions belong to one thread, except kafka_worker_wake(). More threads or
- * processes: more workers, each with its own slot.
+ * gives it. All its functions belong to one thread, except kafka_worker_wake(). More processes:
+ * more workers, each with its own slot; more threads: more workers of one slot, numbered.
  */
 struct kafka_worker;
 

@@ -211,13 +211,19 @@ static int set_names(
         [KAFKA_ROLE_RESTORE] = "restore",
         [KAFKA_ROLE_END] = "end",
         [KAFKA_ROLE_RESULTS] = "results"};
+    char slot[TEXT_SIZE / 2];
     char name[TEXT_SIZE];
-    snprintf(name, sizeof name, "%s-%s-%s", config->group, role_names[role], config->slot);
+    /* No slot's own name has a slash, so none is that of another's thread. */
+    if (config->thread > 0)
+        snprintf(slot, sizeof slot, "%s/%d", config->slot, config->thread);
+    else
+        snprintf(slot, sizeof slot, "%s", config->slot);
+    snprintf(name, sizeof name, "%s-%s-%s", config->group, role_names[role], slot);
     int r = set(conf, "client.id", name, problem, TEXT_SIZE);
     if (r < 0)
         return r;
     if (role == KAFKA_ROLE_PRODUCER) {
-        snprintf(name, sizeof name, "%s-%s", config->group, config->slot);
+        snprintf(name, sizeof name, "%s-%s", config->group, slot);
         return set(conf, "transactional.id", name, problem, TEXT_SIZE);
     }
     if (role == KAFKA_ROLE_CONSUMER || role == KAFKA_ROLE_END)

@@ -17,7 +17,7 @@
 
 #define FORMAT "tabiji-kafka-3"
 #define MAP_BYTES ((size_t)64 << 30) /* of one task; hundreds fit into an address space */
-#define PATH_SIZE 4096
+#define PATH_SIZE (KAFKA_SLOT_DIR_SIZE + 256)
 #define KEY_CLUSTER "cluster"
 #define KEY_SEEN "seen"
 #define KEY_BOOT "boot"
@@ -117,7 +117,7 @@ static void next_name(enum topic topic, char out[KAFKA_TOPIC_SIZE_MAX])
 static void task_dir(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, char out[PATH_SIZE])
 {
-    snprintf(out, PATH_SIZE, "%s/%s-%d", origin->dir, stage->name, partition);
+    snprintf(out, PATH_SIZE, "%s/%s-%d", origin->slot->dir, stage->name, partition);
 }
 
 /* LMDB's two files and nothing else: a wrong path deletes nothing. */
@@ -318,14 +318,18 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
         .stage = stage,
         .partition = partition,
         .producer = origin->producer,
-        .boot = origin->boot,
+        .boot = origin->slot->boot,
         .synced_ms = wall_ms()};
     for (int i = 0; i < TABLE_COUNT; i++)
         if (kafka_task_owns(stage, (enum table)i))
             task->changelogs[table_topic((enum table)i)].used = true;
     task_dir(origin, stage, partition, dir);
     bool fresh = false;
-    int r = open_copy(task, dir, origin->cluster, &fresh);
+    int r = kafka_slot_claim(origin->slot, stage->name, partition);
+    if (r == 0)
+        task->slot = origin->slot;
+    if (r == 0)
+        r = open_copy(task, dir, origin->cluster, &fresh);
     if (r == 0)
         r = state_new(state_lmdb_backend(task->store), &task->state);
     if (r == 0)
@@ -352,6 +356,8 @@ void kafka_task_close(struct kafka_task **task)
         gone->stage->close(gone->instance);
     state_free(&gone->state);
     state_lmdb_close(&gone->store);
+    if (gone->slot)
+        kafka_slot_yield(gone->slot, gone->stage->name, gone->partition);
     free(gone);
     *task = NULL;
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "ingest/stream/kafka_producer.h"
+#include "ingest/stream/kafka_slot.h"
 #include "ingest/stream/outbox.h"
 #include "ingest/stream/state_lmdb.h"
 
@@ -33,6 +34,7 @@ struct kafka_task {
     struct state_lmdb *store;
     struct state *state;
     struct kafka_changelog changelogs[TOPIC_COUNT];
+    struct kafka_slot *slot; /* where its copy is claimed; NULL: not yet */
     const char *
         boot; /* id of this boot of the machine; empty: not known, each commit waits for the disk */
     int64_t synced_ms;
@@ -45,9 +47,8 @@ struct kafka_task {
 /* What is to know to open one. */
 struct kafka_task_origin {
     const struct kafka_config *config;
-    const char *dir;     /* the slot's; the task makes a directory within */
-    const char *cluster; /* id */
-    const char *boot;    /* id, or empty; outlives the task */
+    struct kafka_slot *slot; /* the task makes a directory within; outlives it */
+    const char *cluster;     /* id */
     struct kafka_producer *producer;
 };
 
@@ -61,7 +62,8 @@ MUST_CHECK int kafka_task_check_stages(
     const struct stage *stages, size_t count, const struct kafka_layout *layout);
 
 /* Opens the local copy; one that is damaged, of another cluster or format, or too old is thrown
- * away and *rebuilt set. Errors: of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
+ * away and *rebuilt set. Errors: ERR_AGAIN while another worker of the slot has the copy; of the
+ * stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, struct kafka_task **out, bool *rebuilt);
 /* Drops a batch, notes when the copy was good. Accepts NULL inside, leaves NULL. */

@@ -9,8 +9,9 @@
  * 2. While unsynced all partitions are paused and no record is processed. sync() restores the tasks
  *    to the ends of their changelogs, then seeks to the group's committed offsets: the same way
  * after an assignment, an aborted transaction, and one of which nobody knows what became.
- * 3. Tasks and inputs change only in the rebalance callback, which runs within
- *    rd_kafka_consumer_poll() and close(); `generation` tells others that it ran.
+ * 3. Tasks and inputs go only in the rebalance callback, which runs within rd_kafka_consumer_poll()
+ *    and close(); `generation` tells others that it ran. They come in sync(): another worker of the
+ *    slot may not have closed a task's copy yet.
  * 4. An input whose next record has a schema that the registry is being asked about holds that
  *    record and is paused, while others go on; the record is first when the reply is there.
  * 5. `next` of an input is after the last record processed or, at its partition's end, after what
@@ -26,13 +27,12 @@
 
 #include "ingest/registry/schema_cache.h"
 #include "ingest/stream/fault.h"
+#include "ingest/stream/kafka_assignment.h"
 #include "ingest/stream/kafka_consumer.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
 #include "ingest/stream/kafka_refuse.h"
 #include "ingest/stream/kafka_restore.h"
-#include "ingest/stream/kafka_slot.h"
-#include "ingest/stream/kafka_task.h"
 
 #define POLL_MS 100 /* so often a waiting run() looks whether it was woken */
 #define STAGES_MAX 8
@@ -53,7 +53,8 @@ struct kafka_worker {
     struct kafka_config config;
     struct stage stages[STAGES_MAX];
     size_t stages_count;
-    struct kafka_slot slot;
+    struct kafka_slot *slot; /* own_slot, or one that workers share */
+    struct kafka_slot *own_slot;
     char cluster[CLUSTER_SIZE];
     struct kafka_layout layout;
     struct kafka_client consumer;
@@ -63,8 +64,7 @@ struct kafka_worker {
     struct kafka_topic_cache cache;
     struct kafka_frame frame;          /* of what the consumer reads */
     struct input *inputs[TOPIC_COUNT]; /* by partition, of topics that stages read */
-    struct kafka_task **tasks;
-    size_t tasks_count;
+    struct kafka_assignment given;
     size_t awaited;   /* inputs that are not known to be at their end */
     size_t held;      /* inputs that hold a record */
     uint64_t replies; /* of the schema registry, when held records were last looked at */
@@ -141,8 +141,8 @@ static void batch_end(struct kafka_worker *worker)
 static int roll_back(struct kafka_worker *worker, int error)
 {
     int r = kafka_producer_abort(&worker->producer);
-    for (size_t i = 0; i < worker->tasks_count; i++)
-        kafka_task_drop(worker->tasks[i]);
+    for (size_t i = 0; i < worker->given.tasks_count; i++)
+        kafka_task_drop(worker->given.tasks[i]);
     batch_end(worker);
     worker->unsynced = true;
     worker->counts.aborts++;
@@ -162,9 +162,9 @@ static int mark_committed(void *context, enum topic topic, int32_t partition, st
 static int commit_transaction(struct kafka_worker *worker)
 {
     int r = FAULT_POINT("kafka_consumed");
-    for (size_t i = 0; i < worker->tasks_count && r == 0; i++)
-        if (worker->tasks[i]->begun)
-            r = kafka_task_settle(worker->tasks[i], &worker->scratch);
+    for (size_t i = 0; i < worker->given.tasks_count && r == 0; i++)
+        if (worker->given.tasks[i]->begun)
+            r = kafka_task_settle(worker->given.tasks[i], &worker->scratch);
     if (r == 0)
         r = FAULT_POINT("kafka_produced");
     if (r < 0)
@@ -184,8 +184,8 @@ static int finish(struct kafka_worker *worker)
     (void)each_input(worker, mark_committed, NULL);
     worker->counts.commits++;
     worker->counts.records += worker->batch_records;
-    for (size_t i = 0; i < worker->tasks_count; i++) {
-        struct kafka_task *task = worker->tasks[i];
+    for (size_t i = 0; i < worker->given.tasks_count; i++) {
+        struct kafka_task *task = worker->given.tasks[i];
         if (!task->begun)
             continue;
         worker->counts.changes += task->changes;
@@ -267,63 +267,26 @@ static void drop_held(struct kafka_worker *worker, struct input *input)
 
 /* ---- rebalance ---- */
 
-static int open_task(struct kafka_worker *worker, const struct stage *stage, int32_t partition)
+/* A task for each stage and partition that was given and has none. */
+static int open_tasks(struct kafka_worker *worker)
 {
     const struct kafka_task_origin origin = {.config = &worker->config,
-        .dir = worker->slot.dir,
+        .slot = worker->slot,
         .cluster = worker->cluster,
-        .boot = worker->slot.boot,
         .producer = &worker->producer};
-    struct kafka_task *task;
-    bool rebuilt = false;
-    int r = kafka_task_open(&origin, stage, partition, &task, &rebuilt);
-    if (r < 0)
-        return r;
-    worker->counts.rebuilt += rebuilt;
-    worker->tasks[worker->tasks_count++] = task;
-    for (size_t i = 0; i < stage->inputs_count; i++)
-        worker->inputs[stage->inputs[i]][partition] = (struct input){.task = task};
-    return 0;
-}
-
-static bool has_part(const struct kafka_worker *worker,
-    const rd_kafka_topic_partition_list_t *parts, enum topic topic, int32_t partition)
-{
-    char name[KAFKA_TOPIC_SIZE_MAX];
-    kafka_topic_name(&worker->config, topic, name);
-    return rd_kafka_topic_partition_list_find(
-               (rd_kafka_topic_partition_list_t *)(uintptr_t)parts, name, partition) != NULL;
-}
-
-/* A task for each stage and partition of which all inputs came. */
-static int open_tasks(struct kafka_worker *worker, const rd_kafka_topic_partition_list_t *parts)
-{
-    for (size_t s = 0; s < worker->stages_count; s++) {
-        const struct stage *stage = &worker->stages[s];
-        for (int32_t p = 0; p < worker->layout.partitions[stage->inputs[0]]; p++) {
-            size_t found = 0;
-            for (size_t i = 0; i < stage->inputs_count; i++)
-                found += has_part(worker, parts, stage->inputs[i], p);
-            if (found == 0)
-                continue;
-            if (found < stage->inputs_count) {
-                kafka_log(&worker->config, LOG_ERR, "kafka_rebalance",
-                    "%s %d: its inputs went to different workers", stage->name, p);
-                return ERR_CONFIG;
-            }
-            int r = open_task(worker, stage, p);
-            if (r < 0)
-                return r;
-        }
+    size_t before = worker->given.tasks_count;
+    int r = kafka_assignment_open(&worker->given, &origin, worker->stages, worker->stages_count);
+    for (size_t i = before; i < worker->given.tasks_count; i++) {
+        struct kafka_task *task = worker->given.tasks[i];
+        for (size_t k = 0; k < task->stage->inputs_count; k++)
+            worker->inputs[task->stage->inputs[k]][task->partition] = (struct input){.task = task};
     }
-    return 0;
+    return r;
 }
 
 static void close_tasks(struct kafka_worker *worker)
 {
-    for (size_t i = 0; i < worker->tasks_count; i++)
-        kafka_task_close(&worker->tasks[i]);
-    worker->tasks_count = 0;
+    kafka_assignment_close(&worker->given);
     for (int t = 0; t < TOPIC_COUNT; t++)
         for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++) {
             drop_held(worker, &worker->inputs[t][p]);
@@ -341,9 +304,10 @@ static void on_assign(struct kafka_worker *worker, rd_kafka_topic_partition_list
     if (!code)
         code = rd_kafka_pause_partitions(worker->consumer.rk, parts);
     worker->unsynced = true;
-    worker->failure = code ? kafka_error_of(code) : open_tasks(worker, parts);
-    kafka_log(&worker->config, LOG_INFO, "kafka_assigned", "%d partitions, %zu tasks", parts->cnt,
-        worker->tasks_count);
+    if (code)
+        worker->failure = kafka_error_of(code);
+    kafka_assignment_set(&worker->given, parts);
+    kafka_log(&worker->config, LOG_INFO, "kafka_assigned", "%d partitions", parts->cnt);
 }
 
 static void on_revoke(struct kafka_worker *worker)
@@ -356,7 +320,7 @@ static void on_revoke(struct kafka_worker *worker)
      */
     if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
         worker->failure = r;
-    kafka_log(&worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->tasks_count,
+    kafka_log(&worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->given.tasks_count,
         lost ? ", lost" : "");
     close_tasks(worker);
     rd_kafka_assign(worker->consumer.rk, NULL);
@@ -384,7 +348,7 @@ static int restore_tasks(struct kafka_worker *worker)
     uint64_t generation = worker->generation;
     struct kafka_restore *restore;
     int r = kafka_restore_begin(
-        &restore, worker->tasks, worker->tasks_count, &worker->ends, &worker->reader);
+        &restore, worker->given.tasks, worker->given.tasks_count, &worker->ends, &worker->reader);
     if (r < 0)
         return r;
     while (r == 0 && !atomic_load(&worker->woken)) {
@@ -453,8 +417,8 @@ static int check_meaning(struct kafka_worker *worker)
 {
     CLEANUP(buf_free) struct buf difference = {0};
     int r = 0;
-    for (size_t i = 0; r == 0 && i < worker->tasks_count; i++)
-        r = kafka_task_meaning(worker->tasks[i], &difference);
+    for (size_t i = 0; r == 0 && i < worker->given.tasks_count; i++)
+        r = kafka_task_meaning(worker->given.tasks[i], &difference);
     if (r == ERR_MEANING)
         kafka_log(&worker->config, LOG_ERR, "kafka_meaning", "%.*s", (int)difference.size,
             difference.data);
@@ -464,19 +428,21 @@ static int check_meaning(struct kafka_worker *worker)
 /* Returns 0, KAFKA_BUSY when it was interrupted, or an error; then the worker stays unsynced. */
 static int sync_tasks(struct kafka_worker *worker)
 {
+    int r = open_tasks(worker);
     rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
-    int r = kafka_error_of(rd_kafka_pause_partitions(worker->consumer.rk, parts));
+    if (r == 0)
+        r = kafka_error_of(rd_kafka_pause_partitions(worker->consumer.rk, parts));
     /* Stable offsets: an earlier owner's transaction is decided before this answers. */
     if (r == 0 && parts->cnt > 0)
         r = kafka_error_of(rd_kafka_committed(worker->consumer.rk, parts, KAFKA_ANSWER_MS));
     if (r == 0)
         r = place_inputs(worker, parts);
     rd_kafka_topic_partition_list_destroy(parts);
-    if (r == 0 && worker->tasks_count > 0)
+    if (r == 0 && worker->given.tasks_count > 0)
         r = restore_tasks(worker);
     if (r == 0)
         r = check_meaning(worker);
-    if (r == 0 && worker->tasks_count > 0)
+    if (r == 0 && worker->given.tasks_count > 0)
         r = seek_and_resume(worker);
     if (r == 0)
         worker->unsynced = false;
@@ -693,7 +659,8 @@ void kafka_worker_wake(struct kafka_worker *worker)
 void kafka_worker_counts(const struct kafka_worker *worker, struct kafka_worker_counts *out)
 {
     *out = worker->counts;
-    out->tasks = worker->tasks_count;
+    out->rebuilt += worker->given.rebuilt;
+    out->tasks = worker->given.tasks_count;
 }
 
 /* ---- open and close ---- */
@@ -713,8 +680,8 @@ static int allocate(struct kafka_worker *worker)
                 return ERR_NO_MEMORY;
         }
     }
-    worker->tasks = calloc(tasks, sizeof(struct kafka_task *));
-    return worker->tasks ? 0 : ERR_NO_MEMORY;
+    worker->given.tasks = calloc(tasks, sizeof(struct kafka_task *));
+    return worker->given.tasks ? 0 : ERR_NO_MEMORY;
 }
 
 static int open_clients(struct kafka_worker *worker)
@@ -756,7 +723,8 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
     bool read[TOPIC_COUNT];
-    int r = kafka_slot_take(&worker->slot, config);
+    int r = config->shared_slot ? 0 : kafka_slot_open(config, &worker->own_slot);
+    worker->slot = config->shared_slot ? config->shared_slot : worker->own_slot;
     if (r == 0)
         r = open_clients(worker);
     for (int t = 0; t < TOPIC_COUNT; t++)
@@ -786,10 +754,10 @@ void kafka_worker_close(struct kafka_worker **worker)
     kafka_client_close(&gone->ends);
     for (int t = 0; t < TOPIC_COUNT; t++)
         free(gone->inputs[t]);
-    free(gone->tasks);
+    free(gone->given.tasks);
     arena_free(&gone->scratch);
     kafka_frame_fini(&gone->frame);
-    kafka_slot_release(&gone->slot);
+    kafka_slot_close(&gone->own_slot);
     free(gone);
     *worker = NULL;
 }

@@ -65,11 +65,14 @@ class Cluster:
         self.database = self.path / "sink"
         self.started = 0
         self.kills_in_work = 0
+        self.threads = {}  # by slot, where they are more than one
 
     def start(self, *arguments):
         self.started += 1
-        log = open(self.path / f"{self.started}-{arguments[0]}.log", "w")
-        return self.space.start(*arguments, *self.options, stderr=log)
+        log = self.path / f"{self.started}-{arguments[0]}.log"
+        process = self.space.start(*map(str, arguments), *self.options, stderr=open(log, "w"))
+        process.log = log
+        return process
 
     def collect(self):
         self.port = free_port()
@@ -77,8 +80,9 @@ class Cluster:
         wait_until(lambda: ready(self.port), "the collector")
         return process
 
-    def work(self, slot):
-        return self.start("work", "--slot", slot, "--state", self.path / "state")
+    def work(self, slot, state="state"):
+        threads = ("--threads", self.threads[slot]) if slot in self.threads else ()
+        return self.start("work", "--slot", slot, "--state", self.path / state, *threads)
 
     def sink(self):
         return self.start("sink", "--data", self.database)
@@ -199,6 +203,7 @@ def check_generated(space, toy, bootstrap, rng):
     assert "kafka_meaning" in said and "generic up 5" in said and "generic up 4" in said, said
 
     cluster = Cluster(space, toy, bootstrap, "rough")
+    cluster.threads = {"a": 2}
     collect = cluster.collect()
     workers = {slot: cluster.work(slot) for slot in ("a", "b")}
     sink = cluster.sink()
@@ -214,10 +219,32 @@ def check_generated(space, toy, bootstrap, rng):
             sink.kill()
             sink.wait()
             sink = cluster.sink()
+    # Its other thread is in the midst of something, too.
+    emit(cluster.port, shuffled)
+    workers["a"] = cluster.kill(workers["a"], "a")
     assert cluster.kills_in_work > 0, "each kill came too late"
     cluster.check("shuffled, a tenth twice, workers and sink killed", *wanted)
+    for thread in (0, 1):
+        assert f"thread {thread}: " in workers["a"].log.read_text(), "two threads"
+    fence_thread(cluster, workers, lines)
     for process in (*workers.values(), sink, collect):
         assert stop(process) == 0, process.args
+
+
+def fence_thread(cluster, workers, lines):
+    """A process that takes over the name of one of two threads: that one's error ends its process, the other thread leaves as
+    it should."""
+    cluster.threads = {}
+    taker = cluster.work("a", "elsewhere")
+    end = time.monotonic() + 60
+    while workers["a"].poll() is None and time.monotonic() < end:
+        emit(cluster.port, lines[:500])
+    assert workers["a"].wait(30) == 1, workers["a"].returncode
+    said = workers["a"].log.read_text()
+    failed = [json.loads(line) for line in said.splitlines() if '"event":"worker_failed"' in line]
+    assert [(line["thread"], line["error"]) for line in failed] == [(0, "fenced")], said[-2000:]
+    assert workers["b"].poll() is None and taker.poll() is None
+    workers["a"] = taker
 
 
 def check_real_file(space, toy, bootstrap):

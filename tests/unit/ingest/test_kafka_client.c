@@ -103,6 +103,30 @@ static void test_client_open_property_reaches_handles_of_its_scope_only(void **s
     kafka_client_close(&client);
 }
 
+static void assert_transactional_id(const struct kafka_config *config, const char *wanted)
+{
+    struct kafka_client client;
+    char value[64] = "";
+    size_t size = sizeof value;
+    assert_int_equal(kafka_client_open(&client, config, KAFKA_ROLE_PRODUCER, NULL), 0);
+    assert_int_equal(
+        rd_kafka_conf_get(rd_kafka_conf(client.rk), "transactional.id", value, &size), 0);
+    assert_string_equal(value, wanted);
+    kafka_client_close(&client);
+}
+
+static void test_client_open_threads_of_a_slot_have_ids_of_their_own(void **state)
+{
+    struct kafka_config config = sound(&bootstrap);
+    config.group = "group";
+    config.slot = "a";
+    assert_transactional_id(&config, "group-a"); /* also of a process that had one thread only */
+    config.thread = 1;
+    assert_transactional_id(&config, "group-a/1");
+    config.slot = "a/1"; /* so no other slot has this one */
+    assert_problem(&config, "slot");
+}
+
 static void test_topic_name_and_back(void **state)
 {
     struct kafka_config config;
@@ -176,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_config_check_bad_values_are_refused),
         cmocka_unit_test(test_config_check_properties_unknown_reserved_missing_are_refused),
         cmocka_unit_test(test_client_open_property_reaches_handles_of_its_scope_only),
+        cmocka_unit_test(test_client_open_threads_of_a_slot_have_ids_of_their_own),
         cmocka_unit_test(test_topic_name_and_back),
         cmocka_unit_test(test_layout_check_missing_and_unlike_topics_are_named),
         cmocka_unit_test(test_layout_get_counts_what_the_broker_has),

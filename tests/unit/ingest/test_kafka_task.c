@@ -18,6 +18,7 @@ struct fixture {
     struct kafka_mock mock;
     struct kafka_producer producer;
     struct stage stage;
+    struct kafka_slot *slot;
     struct kafka_task *task;
     struct arena scratch;
 };
@@ -66,6 +67,7 @@ static int setup(void **state)
         layout.partitions[i] = MOCK_PARTITIONS;
     kafka_mock_start(&fixture->mock);
     assert_int_equal(kafka_producer_open(&fixture->producer, &fixture->mock.config, &layout), 0);
+    assert_int_equal(kafka_slot_open(&fixture->mock.config, &fixture->slot), 0);
     fixture->stage = (struct stage){.name = "test",
         .inputs = inputs,
         .inputs_count = 2,
@@ -80,6 +82,7 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     kafka_task_close(&fixture->task);
+    kafka_slot_close(&fixture->slot);
     kafka_producer_close(&fixture->producer);
     arena_free(&fixture->scratch);
     kafka_mock_stop(&fixture->mock);
@@ -91,12 +94,12 @@ static int teardown(void **state)
 static bool open_task_at(struct fixture *fixture, const char *cluster, const char *boot)
 {
     const struct kafka_task_origin origin = {.config = &fixture->mock.config,
-        .dir = fixture->mock.directory,
+        .slot = fixture->slot,
         .cluster = cluster,
-        .boot = boot,
         .producer = &fixture->producer};
     bool rebuilt = false;
     kafka_task_close(&fixture->task);
+    snprintf(fixture->slot->boot, sizeof fixture->slot->boot, "%s", boot);
     assert_int_equal(
         kafka_task_open(&origin, &fixture->stage, PARTITION, &fixture->task, &rebuilt), 0);
     return rebuilt;
@@ -220,6 +223,43 @@ static void test_open_copy_not_closed_before_the_machine_went_down_is_thrown_awa
     assert_false(open_task_at(fixture, CLUSTER, ""));
 }
 
+static void test_open_copy_that_another_worker_has_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct kafka_task_origin origin = {.config = &fixture->mock.config,
+        .slot = fixture->slot,
+        .cluster = CLUSTER,
+        .producer = &fixture->producer};
+    struct kafka_task *second = NULL;
+    struct kafka_task *neighbour;
+    bool rebuilt;
+    struct str value;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    assert_int_equal(
+        kafka_task_open(&origin, &fixture->stage, PARTITION, &second, &rebuilt), ERR_AGAIN);
+    assert_null(second);
+    assert_int_equal(
+        kafka_task_open(&origin, &fixture->stage, PARTITION + 1, &neighbour, &rebuilt), 0);
+    assert_int_equal(stored(fixture, &value), 0); /* the first is as it was */
+    kafka_task_close(&fixture->task);
+    assert_int_equal(
+        kafka_task_open(&origin, &fixture->stage, PARTITION, &fixture->task, &rebuilt), 0);
+    assert_false(rebuilt); /* the other worker goes on with what the first had */
+    assert_int_equal(stored(fixture, &value), 0);
+    kafka_task_close(&neighbour);
+}
+
+static void test_slot_open_twice_is_locked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kafka_slot *second = NULL;
+    assert_int_equal(kafka_slot_open(&fixture->mock.config, &second), ERR_LOCKED);
+    assert_null(second);
+    kafka_slot_close(&fixture->slot);
+    assert_int_equal(kafka_slot_open(&fixture->mock.config, &fixture->slot), 0);
+}
+
 static void test_rebuild_forgets_rows_and_offsets(void **state)
 {
     struct fixture *fixture = *state;
@@ -298,6 +338,8 @@ int main(void)
         TEST(test_open_copy_of_another_cluster_is_thrown_away),
         TEST(test_open_copy_that_was_away_too_long_is_thrown_away),
         TEST(test_open_copy_not_closed_before_the_machine_went_down_is_thrown_away),
+        TEST(test_open_copy_that_another_worker_has_waits),
+        TEST(test_slot_open_twice_is_locked),
         TEST(test_rebuild_forgets_rows_and_offsets),
         TEST(test_commit_keeps_the_batch_drop_forgets_it),
         TEST(test_settle_row_that_ends_as_it_was_sends_nothing),
