@@ -149,7 +149,9 @@ def start(directory):
     if (directory / "server.properties").exists():
         raise RuntimeError(f"{directory} holds a broker already")
     write_properties(directory, *free_ports(2))
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster = "-"
+    while cluster.startswith("-"):  # Kafka's tool would take it for an option
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     run = subprocess.run(java(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c",
                               str(directory / "server.properties")), stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory)
