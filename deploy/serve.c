@@ -1,19 +1,22 @@
 /* See the header. */
 #include "deploy/serve.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "deploy/schemas.h"
 #include "deploy/verb/lookup.h"
 #include "schemas/error.h"
 
 #define CHECK_EVERY_MS 200
-#define SLOT_SIZE_MAX 128
+#define KAFKA_TIMEOUT_MS 30000
+#define LEVEL_WARNING 4 /* of syslog(3) */
 
 static void stop_signals(sigset_t *set)
 {
@@ -142,7 +145,8 @@ static void log_kafka(void *context, int level, const char *event, const char *t
     log_write(&settings->log, ours, "kafka", LOG_TEXT("what", event), LOG_TEXT("text", text));
 }
 
-int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out)
+/* All but the schema registry. */
+static int configure_kafka(struct settings *settings, const char *suffix, struct kafka_config *out)
 {
     const struct config *config = settings->config;
     const char *slot = config_path(config, OPTION_STREAM_SLOT);
@@ -152,8 +156,11 @@ int serve_kafka(struct settings *settings, const char *suffix, struct kafka_conf
     out->prefix = config_path(config, OPTION_STREAM_PREFIX);
     out->group = config_path(config, OPTION_STREAM_GROUP);
     out->events_partitions = (int32_t)config_int(config, OPTION_STREAM_PARTITIONS);
-    out->journey_partitions = out->events_partitions;
+    out->journey_partitions = (int32_t)config_int(config, OPTION_STREAM_JOURNEY_PARTITIONS);
+    if (out->journey_partitions == 0)
+        out->journey_partitions = out->events_partitions;
     out->replication_factor = (int)config_int(config, OPTION_STREAM_REPLICATION);
+    out->min_insync_replicas = (int)config_int(config, OPTION_STREAM_MIN_INSYNC);
     out->batch_records_max = (size_t)config_int(config, OPTION_WORKER_BATCH_RECORDS);
     out->stopping = serve_stopping;
     out->log = log_kafka;
@@ -173,7 +180,63 @@ int serve_kafka(struct settings *settings, const char *suffix, struct kafka_conf
         r = kafka_config_check(out, problem, sizeof problem);
     if (problem[0])
         (void)fprintf(stderr, "tabiji: %s\n", problem);
+    return r;
+}
+
+int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out)
+{
+    int r = configure_kafka(settings, suffix, out);
     return r < 0 ? r : schemas_open(settings, out);
+}
+
+/* Keeps the last thing that went wrong: the first of one attempt is the cause, what follows it are
+ * its effects. */
+static void keep_reason(void *context, int level, const char *event, const char *text)
+{
+    struct serve_ask *ask = context;
+    if (level <= LEVEL_WARNING && strcmp(event, "kafka_metadata") != 0 &&
+        !strstr(text, "_ALL_BROKERS_DOWN")) {
+        (void)pthread_mutex_lock(&ask->lock);
+        (void)snprintf(ask->why, sizeof ask->why, "%s", text);
+        (void)pthread_mutex_unlock(&ask->lock);
+    }
+    if (ask->settings.log.level == LOG_LEVEL_DEBUG)
+        log_kafka(&ask->settings, level, event, text);
+}
+
+int serve_ask_open(struct serve_ask *ask, const struct config *config)
+{
+    *ask = (struct serve_ask){.settings = {.config = config}, .lock = PTHREAD_MUTEX_INITIALIZER};
+    int level = log_level_of(config_text(config, OPTION_LOG_LEVEL));
+    ask->settings.log = (struct log){
+        .fd = STDERR_FILENO, .level = level < 0 ? LOG_LEVEL_INFO : (enum log_level)level};
+    int r = configure_kafka(&ask->settings, "", &ask->kafka);
+    ask->kafka.stopping = NULL; /* nothing blocks signals */
+    ask->kafka.log = keep_reason;
+    ask->kafka.log_context = ask;
+    return r;
+}
+
+int serve_ask_fail(struct verb_call *call, struct serve_ask *ask, int error)
+{
+    if (error != ERR_AGAIN)
+        return verb_fail(call, error, "Kafka%s%s", ask->why[0] ? ": " : "", ask->why);
+    (void)fprintf(stderr, "tabiji %s: no broker answers%s%s\n", call->verb->name,
+        ask->why[0] ? ": " : "", ask->why);
+    return EXIT_RETRYABLE;
+}
+
+void serve_ask_close(struct serve_ask *ask)
+{
+    settings_close(&ask->settings);
+    (void)pthread_mutex_destroy(&ask->lock);
+}
+
+int serve_topics(struct settings *settings, const struct kafka_config *kafka)
+{
+    if (!config_bool(settings->config, OPTION_STREAM_CREATE_TOPICS))
+        return 0; /* whatever opens them looks at them */
+    return kafka_topics_create(kafka, KAFKA_TIMEOUT_MS);
 }
 
 bool serve_wants_kafka(struct verb_call *call)

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "deploy/settings.h"
 #include "deploy/verb/verb.h"
 #include "ingest/stream/kafka.h"
@@ -31,6 +33,25 @@ void serve_collector_end(struct settings *settings, struct collector **collector
  * names one of several workers of this process ("0"). With a schema registry it waits for that.
  * Errors: ERR_CONFIG (said on standard error), ERR_NO_MEMORY; those of schemas_open(). */
 MUST_CHECK int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out);
+
+/* For a verb that only asks the cluster something: messages are kept, not logged (but at level
+ * debug), and no schema registry is asked. Must not move while open. */
+#define SERVE_WHY_SIZE 512
+struct serve_ask {
+    struct settings settings; /* log and arena, nothing else */
+    struct kafka_config kafka;
+    pthread_mutex_t lock;
+    char why[SERVE_WHY_SIZE]; /* the last thing that went wrong */
+};
+
+/* Errors: ERR_CONFIG (said on standard error), ERR_NO_MEMORY; close it all the same. */
+MUST_CHECK int serve_ask_open(struct serve_ask *ask, const struct config *config);
+/* Says what went wrong; returns the exit code. */
+int serve_ask_fail(struct verb_call *call, struct serve_ask *ask, int error);
+void serve_ask_close(struct serve_ask *ask);
+
+/* Makes missing topics, unless [stream] create_topics = no. Errors: of kafka_topics_create(). */
+MUST_CHECK int serve_topics(struct settings *settings, const struct kafka_config *kafka);
 
 /* True when [stream] driver is kafka; else says that the verb needs it and how, and the caller
  * returns EXIT_USAGE. */

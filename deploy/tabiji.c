@@ -37,6 +37,7 @@ static const struct verb *const verbs[] = {
     &verb_collect,
     &verb_work,
     &verb_sink,
+    &verb_topics,
     &verb_keys,
     &verb_schema,
     &verb_doctor,

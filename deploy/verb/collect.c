@@ -19,7 +19,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     struct collector *collector = NULL;
     int r = serve_kafka(settings, "", &kafka);
     if (r == 0)
-        r = kafka_topics_create(&kafka, KAFKA_TIMEOUT_MS);
+        r = serve_topics(settings, &kafka);
     if (r == 0)
         r = kafka_appender_open(&kafka, KAFKA_TIMEOUT_MS, &appender);
     if (r < 0)

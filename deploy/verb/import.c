@@ -60,7 +60,7 @@ static int open_log(struct importing *importing, struct appender **out)
         struct kafka_config kafka;
         int r = serve_kafka(&importing->settings, "", &kafka);
         if (r == 0)
-            r = kafka_topics_create(&kafka, KAFKA_TIMEOUT_MS);
+            r = serve_topics(&importing->settings, &kafka);
         if (r == 0)
             r = kafka_appender_open(&kafka, KAFKA_TIMEOUT_MS, &importing->kafka);
         if (r == 0)

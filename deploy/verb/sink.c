@@ -9,7 +9,6 @@
 #include "sinks/runner.h"
 #include "sinks/sqlite/sqlite_sink.h"
 
-#define KAFKA_TIMEOUT_MS 30000
 #define DATA_DIR_MODE 0700
 
 struct sinking {
@@ -68,7 +67,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     int r = serve_kafka(settings, "", &sinking.kafka);
     /* Whichever program of a new installation comes first, it makes the topics. */
     if (r == 0)
-        r = kafka_topics_create(&sinking.kafka, KAFKA_TIMEOUT_MS);
+        r = serve_topics(settings, &sinking.kafka);
     if (r < 0)
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
     r = settings_database(settings, &database);

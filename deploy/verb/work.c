@@ -16,7 +16,6 @@
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 
-#define KAFKA_TIMEOUT_MS 30000
 #define RUN_TIMEOUT_MS 500
 #define PAUSE_MS_FIRST 100L
 #define PAUSE_MS_MAX 5000L
@@ -167,7 +166,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     int started = 0;
     int r = serve_kafka(settings, "", &working.kafka);
     if (r == 0)
-        r = kafka_topics_create(&working.kafka, KAFKA_TIMEOUT_MS);
+        r = serve_topics(settings, &working.kafka);
     if (r == 0)
         r = open_workers(&working);
     if (r < 0) {

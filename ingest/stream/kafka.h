@@ -59,6 +59,7 @@ struct kafka_config {
     int32_t events_partitions;
     int32_t journey_partitions;
     int replication_factor;
+    int min_insync_replicas; /* of topics that are made; 0: 2 of three replicas and more, else 1 */
 
     size_t batch_records_max; /* of one transaction */
     int batch_ms;             /* so long a transaction waits for more records; ten times at most */

@@ -117,6 +117,8 @@ static const char *config_problem(const struct kafka_config *config)
         return "partitions: 1 to 10000";
     if (!in_range(config->replication_factor, 1, INT16_MAX))
         return "replication factor: at least 1";
+    if (!in_range(config->min_insync_replicas, 0, config->replication_factor))
+        return "min.insync.replicas: more than there are replicas, nothing could be written";
     if (!in_range((int64_t)config->batch_records_max, 1, BATCH_RECORDS_MAX))
         return "batch records: 1 to 1000000";
     if (!in_range(config->batch_ms, 1, BATCH_MS_MAX))
@@ -244,6 +246,26 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
         client->config->log(client->config->log_context, level, facility, text);
 }
 
+static bool is_refusal(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+           code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM;
+}
+
+/* Nothing here ends anything: librdkafka goes on trying. What waits for a first answer looks at
+ * `refused`. */
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    struct kafka_client *client = opaque;
+    bool refused = is_refusal((rd_kafka_resp_err_t)code);
+    if (refused)
+        atomic_store(&client->refused, true);
+    kafka_log(client->config, refused ? LOG_ERR : LOG_WARNING,
+        refused ? "kafka_refused" : "kafka_error", "%s: %s",
+        rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
+}
+
 static int conf_make(
     const struct kafka_config *config, enum kafka_role role, rd_kafka_conf_t *conf, char *problem)
 {
@@ -271,6 +293,7 @@ int kafka_client_open(struct kafka_client *client, const struct kafka_config *co
     *client = (struct kafka_client){.config = config, .owner = callbacks ? callbacks->owner : NULL};
     rd_kafka_conf_set_opaque(conf, client);
     rd_kafka_conf_set_log_cb(conf, log_line);
+    rd_kafka_conf_set_error_cb(conf, on_error);
     if (callbacks && callbacks->delivered)
         rd_kafka_conf_set_dr_msg_cb(conf, callbacks->delivered);
     if (callbacks && callbacks->rebalance)
@@ -356,6 +379,18 @@ int kafka_topic_cached(struct kafka_topic_cache *cache, const struct kafka_confi
     return topic;
 }
 
+/* Lets callbacks run: nothing but them can come of a handle that has no topic yet. */
+static void serve_callbacks(struct kafka_client *client)
+{
+    if (rd_kafka_type(client->rk) == RD_KAFKA_PRODUCER) {
+        rd_kafka_poll(client->rk, 0);
+        return;
+    }
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(client->rk, 0);
+    if (message)
+        rd_kafka_message_destroy(message);
+}
+
 /* In slices, as librdkafka cannot be interrupted; they grow for the sake of a broker that is slow
  * to answer. All topics, as asking for one by name may create it. */
 static rd_kafka_resp_err_t ask_metadata(
@@ -366,21 +401,31 @@ static rd_kafka_resp_err_t ask_metadata(
         rd_kafka_resp_err_t code = rd_kafka_metadata(client->rk, 1, NULL, out, wait_ms);
         left_ms -= wait_ms;
         bool silent = code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT;
-        if (!silent || left_ms <= 0)
+        if (!silent)
             return code;
-        if (client->config->stopping && client->config->stopping())
+        serve_callbacks(client);
+        if (atomic_load(&client->refused))
+            return RD_KAFKA_RESP_ERR__AUTHENTICATION;
+        if (left_ms <= 0 || (client->config->stopping && client->config->stopping()))
             return code;
     }
+}
+
+int kafka_metadata_get(
+    struct kafka_client *client, int timeout_ms, const struct rd_kafka_metadata **out)
+{
+    rd_kafka_resp_err_t code = ask_metadata(client, timeout_ms, out);
+    if (code)
+        kafka_log(client->config, LOG_WARNING, "kafka_metadata", "%s", rd_kafka_err2str(code));
+    return code ? kafka_error_of(code) : 0;
 }
 
 int kafka_layout_get(struct kafka_client *client, int timeout_ms, struct kafka_layout *out)
 {
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_resp_err_t code = ask_metadata(client, timeout_ms, &metadata);
-    if (code) {
-        kafka_log(client->config, LOG_WARNING, "kafka_metadata", "%s", rd_kafka_err2str(code));
-        return kafka_error_of(code);
-    }
+    int r = kafka_metadata_get(client, timeout_ms, &metadata);
+    if (r < 0)
+        return r;
     struct kafka_layout layout = {{0}};
     for (int i = 0; i < metadata->topic_cnt; i++) {
         int topic = kafka_topic_of(client->config, metadata->topics[i].topic);
@@ -407,11 +452,14 @@ int kafka_layout_check(const struct kafka_config *config, const struct kafka_lay
         kafka_topic_name(config, (enum topic)i, name);
         kafka_topic_name(config, like, model);
         if (layout->partitions[i] == 0) {
-            kafka_log(config, LOG_ERR, "kafka_topics", "topic %s is missing", name);
+            kafka_log(config, LOG_ERR, "kafka_topics",
+                "topic %s is missing, or not shown to this user: tabiji topics create", name);
             return ERR_CONFIG;
         }
         if (layout->partitions[i] != layout->partitions[like]) {
-            kafka_log(config, LOG_ERR, "kafka_topics", "topic %s has %d partitions, %s has %d",
+            kafka_log(config, LOG_ERR, "kafka_topics",
+                "topic %s has %d partitions, %s has %d, and they must be equal: tabiji topics "
+                "check says of each; what is in use gets another count by tabiji repartition only",
                 name, layout->partitions[i], model, layout->partitions[like]);
             return ERR_CONFIG;
         }

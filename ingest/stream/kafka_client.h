@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include <librdkafka/rdkafka.h>
 
 #include "ingest/stream/kafka.h"
@@ -35,6 +37,7 @@ struct kafka_client {
     rd_kafka_t *rk;
     const struct kafka_config *config;
     void *owner;
+    atomic_bool refused; /* a broker did not accept the credentials, or is not trusted */
 };
 
 /* Errors: ERR_CONFIG, ERR_NO_MEMORY, ERR_KAFKA. */
@@ -66,11 +69,16 @@ struct kafka_layout {
     int32_t partitions[TOPIC_COUNT];
 };
 
-/* Asks the broker. Errors: ERR_AGAIN, ERR_KAFKA. */
+/* All topics that the broker shows; the caller destroys *out. Waits timeout_ms for a broker that is
+ * silent, but not for one that refuses. Errors: ERR_AGAIN, ERR_AUTH, ERR_KAFKA, logged. */
+MUST_CHECK int kafka_metadata_get(
+    struct kafka_client *client, int timeout_ms, const struct rd_kafka_metadata **out);
+
+/* Asks the broker. Errors: ERR_AGAIN, ERR_AUTH, ERR_KAFKA. */
 MUST_CHECK int kafka_layout_get(
     struct kafka_client *client, int timeout_ms, struct kafka_layout *out);
 /* Whether all topics are there and those that must be partitioned alike are. Errors: ERR_CONFIG,
- * logged. */
+ * logged with what mends it. */
 MUST_CHECK int kafka_layout_check(
     const struct kafka_config *config, const struct kafka_layout *layout);
 /* True when the topic is partitioned as identity is; else as journey. */

@@ -53,9 +53,10 @@ int kafka_consumer_error(struct kafka_client *consumer, const rd_kafka_message_t
         rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
     switch (message->err) {
     case RD_KAFKA_RESP_ERR__FATAL:
+        return ERR_KAFKA;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-        return ERR_KAFKA;
+        return ERR_AUTH;
     default:
         return 0; /* librdkafka goes on by itself */
     }

@@ -22,6 +22,7 @@
 #define KEY_SEEN "seen"
 #define KEY_BOOT "boot"
 #define KEY_WRITERS "writers"
+#define PARTITIONS_LINE "partitions "
 #define SYNC_EVERY_MS 5000 /* so late at most is an error of the disk noticed */
 
 static int64_t wall_ms(void)
@@ -306,6 +307,19 @@ static int send_mail(struct outbox *outbox, enum topic topic, struct str key, st
     return r;
 }
 
+/* The stage's settings, then the count of partitions, as a line of its own. */
+static int set_meaning(struct kafka_task *task)
+{
+    if (task->own.meaning.size == 0)
+        return 0;
+    int r = buf_append_str(&task->meaning, task->own.meaning);
+    if (r == 0)
+        r = buf_appendf(&task->meaning, PARTITIONS_LINE "%d\n",
+            task->producer->layout.partitions[task->own.inputs[0]]);
+    task->own.meaning = buf_str(&task->meaning);
+    return r;
+}
+
 int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, struct kafka_task **out, bool *rebuilt)
 {
@@ -315,7 +329,9 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
         return ERR_NO_MEMORY;
     *task = (struct kafka_task){.outbox = {.send = send_mail},
         .config = origin->config,
-        .stage = stage,
+        .stage = &task->own,
+        .own = *stage,
+        .meaning_given = stage->meaning,
         .partition = partition,
         .producer = origin->producer,
         .boot = origin->slot->boot,
@@ -328,6 +344,8 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
     int r = kafka_slot_claim(origin->slot, stage->name, partition);
     if (r == 0)
         task->slot = origin->slot;
+    if (r == 0)
+        r = set_meaning(task);
     if (r == 0)
         r = open_copy(task, dir, origin->cluster, &fresh);
     if (r == 0)
@@ -358,6 +376,7 @@ void kafka_task_close(struct kafka_task **task)
     state_lmdb_close(&gone->store);
     if (gone->slot)
         kafka_slot_yield(gone->slot, gone->stage->name, gone->partition);
+    buf_free(&gone->meaning);
     free(gone);
     *task = NULL;
 }
@@ -401,14 +420,39 @@ static int begin(struct kafka_task *task)
     return 0;
 }
 
+/* Rows of before the count was kept have the meaning without its line. */
+static int check_meaning(struct kafka_task *task, struct buf *difference)
+{
+    struct stage before = task->own;
+    before.meaning = task->meaning_given;
+    int r = meaning_check(task->state, &before, NULL);
+    return r == ERR_MEANING ? meaning_check(task->state, &task->own, difference) : r;
+}
+
 int kafka_task_meaning(struct kafka_task *task, struct buf *difference)
 {
     check(!task->begun);
+    size_t told = difference->size;
     int r = begin(task);
     if (r == 0)
-        r = meaning_check(task->state, task->stage, difference);
+        r = check_meaning(task, difference);
     kafka_task_drop(task);
+    const char *line = "was: " PARTITIONS_LINE;
+    if (r == ERR_MEANING && difference->size > told &&
+        memmem(difference->data + told, difference->size - told, line, strlen(line)))
+        (void)!buf_appendf(difference,
+            "  partitions were added to topics in use, and keys lie in others now: tabiji "
+            "repartition makes topics of another count from the events\n");
     return r;
+}
+
+/* Keeps it also where it stands without the count. */
+static int keep_meaning(struct kafka_task *task)
+{
+    int r = task->own.meaning.size ? meaning_check(task->state, &task->own, NULL) : 0;
+    return r == ERR_MEANING ? meaning_put(task->state, &task->own)
+           : r < 0          ? r
+                            : meaning_keep(task->state, &task->own);
 }
 
 int kafka_task_process(struct kafka_task *task, const struct record *record, struct arena *scratch)
@@ -456,7 +500,7 @@ int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
     int r = task->stage->settle ? task->stage->settle(task->instance, &lent) : 0;
     arena_reset(scratch);
     if (r == 0)
-        r = meaning_keep(task->state, task->stage);
+        r = keep_meaning(task);
     if (r < 0)
         return r;
     const struct state_change *changes;

@@ -27,7 +27,10 @@ struct kafka_changelog {
 struct kafka_task {
     struct outbox outbox; /* first: the outbox's function casts back */
     const struct kafka_config *config;
-    const struct stage *stage;
+    const struct stage *stage; /* `own` */
+    struct stage own;          /* as given, its meaning with the count of partitions */
+    struct str meaning_given;  /* borrowed */
+    struct buf meaning;        /* of own */
     int32_t partition;
     struct kafka_producer *producer; /* where mail and changes go */
     void *instance;
@@ -78,8 +81,9 @@ MUST_CHECK int kafka_task_replay(
 
 /* ---- within a batch ---- */
 
-/* After a restore: whether the rows were built with the stage's settings. Errors: ERR_MEANING with
- * what differs appended; those of the store. */
+/* After a restore: whether the rows were built with the stage's settings and as many partitions:
+ * with others, their keys lie elsewhere. Errors: ERR_MEANING with what differs and what to do
+ * appended; those of the store. */
 MUST_CHECK int kafka_task_meaning(struct kafka_task *task, struct buf *difference);
 
 /* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE. */

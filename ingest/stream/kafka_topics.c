@@ -10,51 +10,30 @@
 
 #include "ingest/stream/kafka_client.h"
 #include "ingest/stream/kafka_error.h"
-#include "ingest/stream/kafka_task.h"
+#include "ingest/stream/kafka_topic_report.h"
 
 #define LOOK_MS 50 /* between looks for topics just made */
-
-/* How a topic forgets. A published table keeps each row's newest value for ever: rows end by
- * tombstone, not by age. Source: ARCHITECTURE, "Topics". */
-static const struct {
-    const char *cleanup;
-    const char *retention_ms;
-} retention[TOPIC_COUNT] = {
-    [TOPIC_EVENTS] = {"delete", "604800000"},
-    [TOPIC_REJECTED] = {"delete", "2592000000"},
-    [TOPIC_IDENTITY] = {"delete", "604800000"},
-    [TOPIC_JOURNEY] = {"delete", "604800000"},
-    [TOPIC_IDENTITY_STATE] = {"compact", "-1"},
-    [TOPIC_JOURNEY_STATE] = {"compact", "-1"},
-    [TOPIC_PERSONS] = {"compact", "-1"},
-    [TOPIC_TOUCHPOINTS] = {"compact,delete", "-1"},
-    [TOPIC_SESSIONS] = {"compact", "-1"},
-    [TOPIC_CONVERSIONS] = {"compact", "-1"},
-    [TOPIC_PROFILES] = {"compact", "-1"},
-    [TOPIC_MODELS] = {"compact", "-1"},
-};
 
 static rd_kafka_NewTopic_t *topic_wanted(const struct kafka_config *config, enum topic topic)
 {
     char name[KAFKA_TOPIC_SIZE_MAX];
-    char size[32];
     char text[256];
     kafka_topic_name(config, topic, name);
-    int partitions =
-        kafka_topic_of_identity(topic) ? config->events_partitions : config->journey_partitions;
     rd_kafka_NewTopic_t *wanted =
-        rd_kafka_NewTopic_new(name, partitions, config->replication_factor, text, sizeof text);
+        rd_kafka_NewTopic_new(name, kafka_topic_partitions_wanted(config, topic),
+            config->replication_factor, text, sizeof text);
     if (!wanted) {
         kafka_log(config, LOG_ERR, "kafka_topics", "%s: %s", name, text);
         return NULL;
     }
-    snprintf(size, sizeof size, "%zu", KAFKA_VALUE_SIZE_MAX);
-    if (rd_kafka_NewTopic_set_config(wanted, "cleanup.policy", retention[topic].cleanup) ||
-        rd_kafka_NewTopic_set_config(wanted, "delete.retention.ms", KAFKA_TOMBSTONES_KEPT_MS) ||
-        rd_kafka_NewTopic_set_config(wanted, "retention.ms", retention[topic].retention_ms) ||
-        rd_kafka_NewTopic_set_config(wanted, "max.message.bytes", size)) {
-        rd_kafka_NewTopic_destroy(wanted);
-        return NULL;
+    for (int s = 0; s < KAFKA_TOPIC_SETTINGS; s++) {
+        char value[KAFKA_SETTING_SIZE_MAX];
+        enum kafka_topic_setting setting = (enum kafka_topic_setting)s;
+        kafka_topic_wanted(config, topic, setting, value);
+        if (rd_kafka_NewTopic_set_config(wanted, kafka_topic_setting_name(setting), value)) {
+            rd_kafka_NewTopic_destroy(wanted);
+            return NULL;
+        }
     }
     return wanted;
 }

@@ -37,11 +37,11 @@ static void test_action_not_authorised_stops_also_when_retriable(void **state)
 {
     assert_rule((struct kafka_fault){KAFKA_INIT,
                     RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, .fatal = true},
-        KAFKA_STOP, ERR_KAFKA);
+        KAFKA_STOP, ERR_AUTH);
     assert_rule(
         (struct kafka_fault){KAFKA_SEND_OFFSETS, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
             .abortable = true, .retriable = true},
-        KAFKA_STOP, ERR_KAFKA);
+        KAFKA_STOP, ERR_AUTH);
 }
 
 static void test_action_lost_end_of_transaction_replaces_the_producer(void **state)
@@ -128,6 +128,8 @@ static void test_of_codes_outside_transactions_are_typed(void **state)
     assert_int_equal(kafka_error_of(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), ERR_TOO_LARGE);
     assert_int_equal(kafka_error_of(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), ERR_CONFIG);
     assert_int_equal(kafka_error_of(RD_KAFKA_RESP_ERR_INVALID_RECORD), ERR_KAFKA);
+    assert_int_equal(kafka_error_of(RD_KAFKA_RESP_ERR__SSL), ERR_AUTH);
+    assert_int_equal(kafka_error_of(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), ERR_AUTH);
 }
 
 int main(void)
