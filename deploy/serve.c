@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
@@ -12,11 +13,14 @@
 
 #include "deploy/schemas.h"
 #include "deploy/verb/lookup.h"
+#include "ingest/spool/spool.h"
 #include "schemas/error.h"
 
 #define CHECK_EVERY_MS 200
-#define KAFKA_TIMEOUT_MS 30000
 #define LEVEL_WARNING 4 /* of syslog(3) */
+
+/* Of the process, as signals are: a stop that serve_wait() has taken is pending no more. */
+static _Atomic bool stop_taken;
 
 static void stop_signals(sigset_t *set)
 {
@@ -38,7 +42,8 @@ bool serve_stopping(void)
     sigset_t pending;
     (void)sigemptyset(&pending);
     (void)sigpending(&pending);
-    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+    return atomic_load(&stop_taken) || sigismember(&pending, SIGTERM) == 1 ||
+           sigismember(&pending, SIGINT) == 1;
 }
 
 int serve_wait(const struct log *log, int (*ask)(void *context), void *context)
@@ -53,8 +58,10 @@ int serve_wait(const struct log *log, int (*ask)(void *context), void *context)
             log_write(log, LOG_LEVEL_WARNING, "reload_needs_restart", LOG_TEXT("signal", "SIGHUP"),
                 LOG_TEXT(
                     "hint", "the configuration is read at the start only: restart to change it"));
-        else if (caught > 0)
+        else if (caught > 0) {
+            atomic_store(&stop_taken, true);
             return 0;
+        }
         int r = ask ? ask(context) : 0;
         if (r)
             return r;
@@ -65,7 +72,7 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
 {
     struct collector_config config;
     collector_configure(settings->config, &config);
-    int r = metrics_new(&settings->metrics);
+    int r = settings->metrics ? 0 : metrics_new(&settings->metrics);
     if (r < 0)
         return r;
     config.door = &settings->door;
@@ -75,10 +82,13 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
         config.lookup = lookup_answer; /* the tables are here */
         config.lookup_context = settings;
     }
-    r = collector_start(&config, appender, out);
-    if (r < 0) {
-        metrics_free(&settings->metrics);
+    if (settings->spool) {
+        config.condition = spool_condition;
+        config.condition_context = settings->spool;
     }
+    r = collector_start(&config, appender, out);
+    if (r < 0 && !settings->spool)
+        metrics_free(&settings->metrics);
     return r;
 }
 
@@ -232,11 +242,11 @@ void serve_ask_close(struct serve_ask *ask)
     (void)pthread_mutex_destroy(&ask->lock);
 }
 
-int serve_topics(struct settings *settings, const struct kafka_config *kafka)
+int serve_topics(struct settings *settings, const struct kafka_config *kafka, int timeout_ms)
 {
     if (!config_bool(settings->config, OPTION_STREAM_CREATE_TOPICS))
         return 0; /* whatever opens them looks at them */
-    return kafka_topics_create(kafka, KAFKA_TIMEOUT_MS);
+    return kafka_topics_create(kafka, timeout_ms);
 }
 
 bool serve_wants_kafka(struct verb_call *call)

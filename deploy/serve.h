@@ -18,8 +18,8 @@ void serve_block_signals(void);
  * signal, or what ask said. */
 int serve_wait(const struct log *log, int (*ask)(void *context), void *context);
 
-/* Whether a blocked SIGTERM or SIGINT waits to be taken: what takes long before serve_wait() asks
- * this. Threads: any. */
+/* Whether a blocked SIGTERM or SIGINT waits to be taken, or serve_wait() has taken it: what takes
+ * long asks this. Threads: any. */
 bool serve_stopping(void);
 
 /* A collector over the appender, with the configuration's sources. Errors: those of
@@ -50,8 +50,11 @@ MUST_CHECK int serve_ask_open(struct serve_ask *ask, const struct config *config
 int serve_ask_fail(struct verb_call *call, struct serve_ask *ask, int error);
 void serve_ask_close(struct serve_ask *ask);
 
+#define SERVE_KAFKA_TIMEOUT_MS 30000 /* for the first answer of brokers at a start */
+
 /* Makes missing topics, unless [stream] create_topics = no. Errors: of kafka_topics_create(). */
-MUST_CHECK int serve_topics(struct settings *settings, const struct kafka_config *kafka);
+MUST_CHECK int serve_topics(
+    struct settings *settings, const struct kafka_config *kafka, int timeout_ms);
 
 /* True when [stream] driver is kafka; else says that the verb needs it and how, and the caller
  * returns EXIT_USAGE. */

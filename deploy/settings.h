@@ -19,6 +19,7 @@ struct settings {
     const struct config *config;
     struct log log;
     struct metrics *metrics; /* of the collector, while it runs */
+    struct appender *spool;  /* likewise; NULL: none */
     struct arena arena;      /* what the parts below borrow */
     struct door_config door;
     struct steps *steps;

@@ -1,39 +1,49 @@
 /* `tabiji collect`: HTTP to the topic events. */
 #include <stdio.h>
 
+#include "deploy/door.h"
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 
-#define KAFKA_TIMEOUT_MS 30000
+struct collecting {
+    struct collector *collector;
+    struct kafka_door door;
+};
 
 static int check_collector(void *context)
 {
-    return collector_failure(context);
+    const struct collecting *collecting = context;
+    int r = kafka_door_failure(&collecting->door);
+    return r < 0 ? r : collector_failure(collecting->collector);
+}
+
+/* Behind a door that is open. */
+static int listen_and_wait(struct verb_call *call, struct settings *settings, struct collecting *at)
+{
+    int r = serve_collector(settings, at->door.appender, &at->collector);
+    if (r < 0)
+        return verb_fail(call, r, "the collector");
+    (void)fprintf(stderr, "tabiji collect: listening on port %d\n", collector_port(at->collector));
+    r = serve_wait(&settings->log, check_collector, at);
+    return r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
 }
 
 static int serve(struct verb_call *call, struct settings *settings)
 {
     struct kafka_config kafka;
-    struct appender *appender = NULL;
-    struct collector *collector = NULL;
+    struct collecting collecting = {.collector = NULL};
     int r = serve_kafka(settings, "", &kafka);
-    if (r == 0)
-        r = serve_topics(settings, &kafka);
-    if (r == 0)
-        r = kafka_appender_open(&kafka, KAFKA_TIMEOUT_MS, &appender);
     if (r < 0)
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
-    r = serve_collector(settings, appender, &collector);
-    if (r < 0) {
-        r = verb_fail(call, r, "the collector");
-    } else {
-        (void)fprintf(stderr, "tabiji collect: listening on port %d\n", collector_port(collector));
-        r = serve_wait(&settings->log, check_collector, collector);
-        r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
-    }
-    serve_collector_end(settings, &collector);
-    kafka_appender_close(&appender);
+    r = kafka_door_open(&collecting.door, settings, &kafka);
+    if (r < 0)
+        r = serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
+    else
+        r = listen_and_wait(call, settings, &collecting);
+    collector_stop(&collecting.collector);
+    kafka_door_close(&collecting.door);
+    metrics_free(&settings->metrics);
     return r;
 }
 
@@ -59,7 +69,10 @@ const struct verb verb_collect = {
     .arguments = "",
     .detail = "The collector alone, with the kafka driver: a request is answered 2xx when all "
               "replicas have its\n"
-              "events. Makes missing topics. Serves until SIGTERM or SIGINT.",
+              "events, or, while Kafka does not take them, the spool on the disk has (fsync); from "
+              "there they go to\n"
+              "Kafka, first come first. 503 when the spool is full. Makes missing topics. Serves "
+              "until SIGTERM or SIGINT.",
     .examples = "  tabiji collect --config tabiji.ini --listen 0.0.0.0:8080",
     .options = options,
     .options_count = sizeof options / sizeof *options,

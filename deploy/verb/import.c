@@ -13,7 +13,6 @@
 #include "schemas/json.h"
 
 #define APPEND_RETRIES_MAX 240
-#define KAFKA_TIMEOUT_MS 30000
 #define NANOS_PER_MICRO 1000
 
 struct importing {
@@ -60,9 +59,9 @@ static int open_log(struct importing *importing, struct appender **out)
         struct kafka_config kafka;
         int r = serve_kafka(&importing->settings, "", &kafka);
         if (r == 0)
-            r = serve_topics(&importing->settings, &kafka);
+            r = serve_topics(&importing->settings, &kafka, SERVE_KAFKA_TIMEOUT_MS);
         if (r == 0)
-            r = kafka_appender_open(&kafka, KAFKA_TIMEOUT_MS, &importing->kafka);
+            r = kafka_appender_open(&kafka, SERVE_KAFKA_TIMEOUT_MS, &importing->kafka);
         if (r == 0)
             *out = importing->kafka;
         return r;

@@ -67,7 +67,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     int r = serve_kafka(settings, "", &sinking.kafka);
     /* Whichever program of a new installation comes first, it makes the topics. */
     if (r == 0)
-        r = serve_topics(settings, &sinking.kafka);
+        r = serve_topics(settings, &sinking.kafka, SERVE_KAFKA_TIMEOUT_MS);
     if (r < 0)
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
     r = settings_database(settings, &database);

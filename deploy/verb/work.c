@@ -166,7 +166,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     int started = 0;
     int r = serve_kafka(settings, "", &working.kafka);
     if (r == 0)
-        r = serve_topics(settings, &working.kafka);
+        r = serve_topics(settings, &working.kafka, SERVE_KAFKA_TIMEOUT_MS);
     if (r == 0)
         r = open_workers(&working);
     if (r < 0) {

@@ -27,6 +27,10 @@ struct collector_question {
 typedef int collector_lookup_fn(
     void *context, const struct collector_question *question, struct buf *reply, int *status);
 
+/* What of the appender GET /readyz tells: a line, or NULL; *ready gets false when an append would
+ * be refused. Threads: any. */
+typedef const char *collector_condition_fn(void *context, bool *ready);
+
 /* Borrowed until collector_stop(). Fields as in option.def, [collector]. */
 struct collector_config {
     const char *listen;
@@ -48,9 +52,11 @@ struct collector_config {
     struct metrics *metrics;
     collector_lookup_fn *lookup; /* answers GET /v1/lookup, to operators; NULL: 404 */
     void *lookup_context;
+    collector_condition_fn *condition; /* NULL: none */
+    void *condition_context;
 };
 
-/* The values of a configuration; door, log, metrics and lookup are left NULL. */
+/* The values of a configuration; door, log, metrics, lookup and condition are left NULL. */
 void collector_configure(const struct config *config, struct collector_config *out);
 
 struct collector;

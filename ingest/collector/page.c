@@ -10,15 +10,20 @@
 /* Ready: events sent now would be taken. */
 static int write_ready(struct collector *collector, struct buf *out, int *status)
 {
+    const struct collector_config *config = &collector->config;
     const char *why = NULL;
+    bool ready = true;
     if (atomic_load(&collector->stopping))
         why = "stopping\n";
     else if (atomic_load(&collector->failure))
         why = "the log cannot be written\n";
-    else if (atomic_load(&collector->buffered_bytes) >=
-             (int64_t)collector->config.buffered_bytes_max)
+    else if (atomic_load(&collector->buffered_bytes) >= (int64_t)config->buffered_bytes_max)
         why = "too many requests in memory\n";
     *status = why ? 503 : 200;
+    if (!why && config->condition)
+        why = config->condition(config->condition_context, &ready);
+    if (!ready)
+        *status = 503;
     return buf_append_str(out, why ? str_of(why) : STR("ok\n"));
 }
 

@@ -111,6 +111,8 @@ MUST_CHECK int kafka_topics_create(const struct kafka_config *config, int timeou
  * after fork(). */
 MUST_CHECK int kafka_appender_open(
     const struct kafka_config *config, int timeout_ms, struct appender **out);
+/* Ends appends in flight, and all later ones, with ERR_AGAIN. Threads: any. */
+void kafka_appender_cancel(struct appender *appender);
 /* Ends appends in flight with ERR_AGAIN. Accepts NULL inside, leaves NULL. */
 void kafka_appender_close(struct appender **appender);
 

@@ -51,6 +51,7 @@ struct kafka_appender {
     int timeout_ms;
     pthread_mutex_t mutex;
     struct line *line; /* under mutex; NULL after a failed replacement */
+    bool cancelled;    /* under mutex */
 };
 
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -147,7 +148,9 @@ static int line_ref(struct kafka_appender *appender, struct line **out)
 {
     int r = 0;
     pthread_mutex_lock(&appender->mutex);
-    if (!appender->line)
+    if (appender->cancelled)
+        r = ERR_AGAIN;
+    else if (!appender->line)
         r = line_open(&appender->config, appender->timeout_ms, &appender->line);
     if (r == 0) {
         appender->line->references++;
@@ -365,14 +368,28 @@ int kafka_appender_open(const struct kafka_config *config, int timeout_ms, struc
     return 0;
 }
 
+static void purge(struct line *line)
+{
+    rd_kafka_purge(line->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+}
+
+void kafka_appender_cancel(struct appender *base)
+{
+    struct kafka_appender *appender = (struct kafka_appender *)base;
+    pthread_mutex_lock(&appender->mutex);
+    appender->cancelled = true;
+    if (appender->line)
+        purge(appender->line);
+    pthread_mutex_unlock(&appender->mutex);
+}
+
 void kafka_appender_close(struct appender **base)
 {
     if (!*base)
         return;
     struct kafka_appender *appender = (struct kafka_appender *)*base;
     if (appender->line) {
-        rd_kafka_purge(
-            appender->line->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        purge(appender->line);
         line_unref(appender, appender->line);
     }
     pthread_mutex_destroy(&appender->mutex);
