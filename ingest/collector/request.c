@@ -14,6 +14,7 @@
 
 #include "ingest/collector/collector_private.h"
 #include "ingest/collector/http_check.h"
+#include "ingest/stream/fault.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
 
@@ -425,6 +426,8 @@ static void on_appended(struct writer_job *job, int result)
         atomic_store(&request->collector->failure, result);
     if (result == 0)
         rotation_told(request->exchange.door->told, &request->exchange.intake.pairs);
+    if (result == 0)
+        (void)FAULT_POINT("collector_appended");
     request->append_result = result;
     request->stage = STAGE_APPENDED;
     MHD_resume_connection(request->connection);
@@ -478,6 +481,7 @@ static enum MHD_Result wait_for_append(struct request *request)
     request->job = (struct writer_job){.done = on_appended};
     int r = intake_records(&request->exchange.intake, &request->job.records, &request->job.count);
     request->stage = STAGE_WAITING;
+    (void)FAULT_POINT("collector_parsed");
     MHD_suspend_connection(request->connection);
     if (r == 0)
         r = writer_push(request->collector->writer, &request->job);
@@ -556,6 +560,7 @@ static enum MHD_Result end_append(struct request *request)
         request->exchange.status = 503;
         request->exchange.retry_after_seconds = 1;
     }
+    (void)FAULT_POINT("collector_reply");
     return reply(request);
 }
 

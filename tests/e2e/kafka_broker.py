@@ -9,10 +9,12 @@ The jars are kept in $XDG_CACHE_HOME/tabiji/kafka-<version> (~/.cache), outside 
 """
 import argparse
 import base64
+import concurrent.futures
 import contextlib
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -79,23 +81,32 @@ def free_ports(count):
     return ports
 
 
-def write_properties(directory, port, controller_port):
+def write_properties(directory, port, voters, node=1, proxied=None):
+    """voters: the controllers' ports by node. proxied: (port, advertised port) of a second listener, which is reached through a
+    proxy alone: who bootstraps there is told the advertised address."""
+    replicas = min(3, len(voters))
+    second, told, kind = "", "", ""
+    if proxied:
+        second, told, kind = f",PROXIED://127.0.0.1:{proxied[0]}", f",PROXIED://127.0.0.1:{proxied[1]}", ",PROXIED:PLAINTEXT"
     text = f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+node.id={node}
+controller.quorum.voters={",".join(f"{n}@127.0.0.1:{p}" for n, p in voters.items())}
+listeners=PLAINTEXT://127.0.0.1:{port}{second},CONTROLLER://127.0.0.1:{voters[node]}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{told}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{kind}
 log.dirs={directory}/log
 num.partitions=4
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={(replicas + 1) // 2}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={(replicas + 1) // 2}
 transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 """
@@ -127,7 +138,7 @@ def launch(directory):
     """Starts the broker of a formatted directory (again); returns (bootstrap address, pid)."""
     directory = pathlib.Path(directory).resolve()
     properties = directory / "server.properties"
-    port = int(properties.read_text().split("advertised.listeners=PLAINTEXT://127.0.0.1:")[1].split()[0])
+    port = int(re.search(r"advertised.listeners=PLAINTEXT://127.0.0.1:(\d+)", properties.read_text())[1])
     with open(directory / "broker.log", "ab") as log:
         process = subprocess.Popen(java(install(), "kafka.Kafka", str(properties)), stdin=subprocess.DEVNULL,
                                    stdout=log, stderr=log, cwd=directory, start_new_session=True)
@@ -139,25 +150,54 @@ def launch(directory):
     return f"127.0.0.1:{port}", process.pid
 
 
-def start(directory):
-    """Formats an empty directory and starts a broker on free ports; returns (bootstrap address, pid)."""
+def prepare(directory, cluster, port, voters, **listing):
+    """Formats an empty directory for a broker."""
     libs = install()
     if not shutil.which("java"):
         raise Unavailable("java is not installed")
-    directory = pathlib.Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "server.properties").exists():
         raise RuntimeError(f"{directory} holds a broker already")
-    write_properties(directory, *free_ports(2))
-    cluster = "-"
-    while cluster.startswith("-"):  # Kafka's tool would take it for an option
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    write_properties(directory, port, voters, **listing)
     run = subprocess.run(java(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c",
                               str(directory / "server.properties")), stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory)
     if run.returncode != 0:
         raise RuntimeError(f"format failed:\n{run.stdout[-2000:]}")
+
+
+def new_cluster():
+    cluster = "-"
+    while cluster.startswith("-"):  # Kafka's tool would take it for an option
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return cluster
+
+
+def start(directory, advertised=None):
+    """Formats an empty directory and starts a broker on free ports; returns (bootstrap address, pid). advertised: the port of a
+    proxy that goes before it; proxied_port() is where that leads."""
+    directory = pathlib.Path(directory).resolve()
+    port, controller, behind = free_ports(3)
+    prepare(directory, new_cluster(), port, {1: controller}, proxied=(behind, advertised) if advertised else None)
     return launch(directory)
+
+
+def start_three(directory):
+    """Three brokers, replicas of all topics on each, two of them in sync at least; returns their addresses, comma-separated, and
+    their directories."""
+    ports = free_ports(6)
+    voters = {node: ports[2 + node] for node in (1, 2, 3)}
+    cluster = new_cluster()
+    directories = [pathlib.Path(directory).resolve() / str(node) for node in voters]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(prepare, d, cluster, ports[n], voters, node=n + 1) for n, d in enumerate(directories)]:
+            done.result()
+        addresses = [done.result()[0] for done in [pool.submit(launch, d) for d in directories]]
+    return ",".join(addresses), directories
+
+
+def proxied_port(directory):
+    return int(re.search(r"listeners=.*,PROXIED://127.0.0.1:(\d+),CONTROLLER", (pathlib.Path(directory) / "server.properties").read_text())[1])
 
 
 def stop(directory, sig=signal.SIGTERM):

@@ -1,0 +1,117 @@
+"""A loopback proxy before one Kafka broker: it can cut, fall silent, delay, throttle, and swallow replies by the kind of request.
+
+It runs in a thread of the test; all its switches may be thrown from any thread. `fired` counts what it did.
+"""
+import asyncio
+import collections
+import socket
+import struct
+import threading
+
+# Kinds of requests, by Kafka's protocol guide.
+PRODUCE, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 0, 25, 26, 28
+
+
+class Proxy:
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.target = None
+        self.fired = collections.Counter()
+        self.swallowing = collections.Counter()
+        self.delay = 0
+        self.bytes_per_second = None
+        self.closed = False  # connections are refused
+        self.loop = asyncio.new_event_loop()
+        self.writers = set()
+        self.flow = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self, target):
+        self.target = target
+        self.thread.start()
+        return self
+
+    def _run(self):
+        asyncio.set_event_loop(self.loop)
+        self.flow = asyncio.Event()
+        self.flow.set()
+        self.loop.run_until_complete(asyncio.start_server(self._serve, sock=self.socket))
+        self.loop.run_forever()
+
+    # ---- switches ----
+
+    def cut(self):
+        """Ends all connections, and each new one at once."""
+        self.closed = True
+        self.loop.call_soon_threadsafe(self._close_all)
+
+    def silence(self):
+        """Connections stay open, new ones are taken, and nothing comes through: half-open to both sides."""
+        self.loop.call_soon_threadsafe(self.flow.clear)
+
+    def heal(self):
+        self.closed, self.delay, self.bytes_per_second = False, 0, None
+        self.swallowing.clear()
+        self.loop.call_soon_threadsafe(self.flow.set)
+
+    def swallow(self, kind, count):
+        """The next replies to requests of this kind do not arrive: the broker has done what it was asked, and the connection ends."""
+        self.swallowing[kind] = count
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    # ---- connections ----
+
+    def _close_all(self):
+        for writer in self.writers:
+            writer.close()
+            self.fired["cut"] += 1
+
+    async def _serve(self, reader, writer):
+        if self.closed:
+            self.fired["refused"] += 1
+            writer.close()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.close()
+            return
+        both = {writer, far_writer}
+        self.writers |= both
+        kinds = {}  # of requests that wait for a reply, by correlation id
+        await asyncio.wait([asyncio.ensure_future(self._pump(reader, far_writer, kinds, True)),
+                            asyncio.ensure_future(self._pump(far_reader, writer, kinds, False))], return_when=asyncio.FIRST_COMPLETED)
+        self.writers -= both
+        for each in both:
+            each.close()
+
+    async def _pump(self, reader, writer, kinds, requests):
+        try:
+            while True:
+                head = await reader.readexactly(4)
+                body = await reader.readexactly(struct.unpack(">i", head)[0])
+                if not self.flow.is_set():
+                    self.fired["held"] += 1
+                    await self.flow.wait()
+                if self.delay or self.bytes_per_second:
+                    self.fired["slowed"] += 1
+                    await asyncio.sleep(self.delay + len(body) / (self.bytes_per_second or 1e12))
+                if requests:
+                    kind, _, number = struct.unpack(">hhi", body[:8])
+                    kinds[number] = kind
+                elif self._swallows(kinds.pop(struct.unpack(">i", body[:4])[0], None)):
+                    return
+                writer.write(head + body)
+                await writer.drain()
+        except (OSError, EOFError, asyncio.IncompleteReadError):
+            pass
+
+    def _swallows(self, kind):
+        if self.swallowing[kind] <= 0:
+            return False
+        self.swallowing[kind] -= 1
+        self.fired[f"swallowed {kind}"] += 1
+        return True
