@@ -154,8 +154,8 @@ static void test_layout_check_missing_and_unlike_topics_are_named(void **state)
     assert_int_equal(kafka_layout_check(&mock.config, &layout), 0);
     layout.partitions[TOPIC_PERSONS] = 6;
     assert_int_equal(kafka_layout_check(&mock.config, &layout), ERR_CONFIG);
-    assert_non_null(strstr(
-        mock.last, "topic tabiji.persons.v1 has 6 partitions, tabiji.identity.v1 has 4"));
+    assert_non_null(
+        strstr(mock.last, "topic tabiji.persons.v1 has 6 partitions, tabiji.identity.v1 has 4"));
     assert_non_null(strstr(mock.last, "tabiji repartition"));
     layout.partitions[TOPIC_PERSONS] = 4;
     layout.partitions[TOPIC_JOURNEY_STATE] = 0;

@@ -220,7 +220,7 @@ static void test_open_not_authorised_is_refused(void **state)
 {
     struct fixture *fixture = *state;
     answer(fixture, API_INIT_PRODUCER_ID, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-    open_producer(fixture, ERR_KAFKA);
+    open_producer(fixture, ERR_AUTH);
     assert_null(fixture->producer.client.rk);
 }
 
