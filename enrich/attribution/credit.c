@@ -125,6 +125,12 @@ static int add_unattributed(struct credits *credits, struct credit like, int64_t
     return add_one(credits, &like, 0, revenue);
 }
 
+/* Whether its weights are those of rule_weights(), each below 2^63. */
+static bool of_rule(const struct credit *like)
+{
+    return like->model != RULE_MODEL_UNKNOWN;
+}
+
 /* By credits->weights, for touches from like->touch_index on. */
 static int add_model(
     struct credits *credits, const struct credit *like, size_t count, int64_t revenue)
@@ -142,7 +148,8 @@ static int add_model(
         credit.touch_index += (int32_t)i;
         credit.weight_ppb = ppb[i];
         credit.revenue_minor = minor[i];
-        if (ppb[i] || minor[i])
+        credit.weight = of_rule(like) ? (int64_t)credits->weights[i] : 0;
+        if (credit.weight || ppb[i] || minor[i])
             r = add(credits, &credit);
     }
     return r;

@@ -49,9 +49,10 @@ uint64_t credit_tie(const uint8_t conversion[16], const uint8_t touch[16]);
 /*
  * Credits of a conversion for the path `touches` (may be empty: unattributed), by every model below
  * RULE_MODEL_CONFIGURED. For each the weights sum to CREDIT_WHOLE_PPB and the revenues to
- * `revenue`; touches without either have no credit. The result stands in credits->items until the
- * next call. Errors: ERR_NO_MEMORY, ERR_TOO_MANY over RULE_TOUCHES_MAX. Threads: one a struct
- * credits.
+ * `revenue`; touches that weigh nothing have no credit. `weight` is what rule_weights() says, so
+ * that sums of many conversions can be told without what each was rounded by (split_rest()); 0
+ * where nothing was. The result stands in credits->items until the next call. Errors:
+ * ERR_NO_MEMORY, ERR_TOO_MANY over RULE_TOUCHES_MAX. Threads: one a struct credits.
  */
 MUST_CHECK int credits_of_conversion(struct credits *credits, const struct rule_config *config,
     const struct rule_touch *touches, size_t count, int64_t revenue);
@@ -73,8 +74,9 @@ MUST_CHECK int credits_add_rule(struct credits *credits, const struct credit_rul
     const struct rule_touch *touches, size_t count, int64_t revenue);
 
 /*
- * The same of one model whose weights are known: not all 0, their sum below 2^64. count 0:
- * unattributed. Errors: ERR_NO_MEMORY, ERR_TOO_MANY over SPLIT_COUNT_MAX.
+ * The same of one model whose weights are known: not all 0, their sum below 2^64; touches whose
+ * shares are 0 have no credit, and `weight` of none is told. count 0: unattributed. Errors:
+ * ERR_NO_MEMORY, ERR_TOO_MANY over SPLIT_COUNT_MAX.
  */
 MUST_CHECK int credits_of_weights(struct credits *credits, enum rule_model model,
     const uint64_t *weights, size_t count, int64_t revenue);
@@ -83,9 +85,9 @@ MUST_CHECK int credits_of_weights(struct credits *credits, enum rule_model model
  * Credits of a refund: of `original` (as credits_of_conversion() made them for `revenue` > 0), what
  * is taken when the refunded sum rises from `before` to `after` (0 <= before <= after <= revenue).
  * Cumulative sums are split and subtracted, so that a whole refund leaves every touch with exactly
- * zero. A single touch may gain a unit now and lose it later. Weights are 0: a refund converts
- * nobody. Errors: ERR_NO_MEMORY, ERR_TOO_MANY; ERR_VALUE when something is to be taken from a
- * negative credit.
+ * zero. A single touch may gain a unit now and lose it later. weight_ppb is 0: a refund converts
+ * nobody; `weight` is the original's, since its value is shared alike. Errors: ERR_NO_MEMORY,
+ * ERR_TOO_MANY; ERR_VALUE when something is to be taken from a negative credit.
  */
 MUST_CHECK int credits_of_refund(struct credits *credits, const struct credit *original,
     size_t count, int64_t before, int64_t after);

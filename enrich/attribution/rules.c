@@ -6,7 +6,7 @@ __extension__ typedef unsigned __int128 uint128;
 
 #define TIME_DAY_MICROS ((int64_t)86400 * 1000000)
 #define HALF_LIFE_DAYS_DEFAULT 7
-#define DECAY_BITS 40
+#define DECAY_BITS 50
 
 /* Parts in tenths of a per cent. Source: ATTRIBUTION, "Rule models". */
 #define W_MILESTONE 300
@@ -37,7 +37,10 @@ static const uint64_t roots[] = {0x5a827999fcef3242, 0x6ba27e656b4eb57a, 0x75606
     0x7ffffffffa746f40, 0x7ffffffffd3a37a0, 0x7ffffffffe9d1bd0, 0x7fffffffff4e8de8,
     0x7fffffffffa746f4, 0x7fffffffffd3a37a, 0x7fffffffffe9d1bd, 0x7ffffffffff4e8df,
     0x7ffffffffffa746f, 0x7ffffffffffd3a38, 0x7ffffffffffe9d1c, 0x7fffffffffff4e8e,
-    0x7fffffffffffa747};
+    0x7fffffffffffa747, 0x7fffffffffffd3a3, 0x7fffffffffffe9d2, 0x7ffffffffffff4e9,
+    0x7ffffffffffffa74, 0x7ffffffffffffd3a, 0x7ffffffffffffe9d, 0x7fffffffffffff4f,
+    0x7fffffffffffffa7, 0x7fffffffffffffd4, 0x7fffffffffffffea, 0x7ffffffffffffff5,
+    0x7ffffffffffffffa};
 #define ROOTS_COUNT (sizeof roots / sizeof roots[0])
 
 uint64_t rule_decay(uint64_t age, uint64_t half_life)

@@ -58,7 +58,7 @@ bool rule_shares(enum rule_model model);
  *   last_non_direct   the last that is not direct; all direct: the last
  *   linear            each alike
  *   time_decay        2^(-age/half-life), age against the newest touch (the conversion's time
- *                     cancels), to a relative 2^-40; a touch of 41 half-lives weighs nothing
+ *                     cancels), to a relative 2^-50; a touch of 51 half-lives weighs nothing
  *   position ...      two touches: without the middle
  *   w_shape           30 % each to the first, to the first through which a lead and the first
  *                     through which an opportunity was reached; 10 % shared by the others. Parts of
@@ -68,7 +68,7 @@ bool rule_shares(enum rule_model model);
 void rule_weights(enum rule_model model, const struct rule_config *config,
     const struct rule_touch *touches, size_t count, uint64_t *weights);
 
-/* 2^(-age/half_life) in units of 2^-40, rounded to nearest within one unit; integers only. age is
+/* 2^(-age/half_life) in units of 2^-50, rounded to nearest within one unit; integers only. age is
  * not negative, half_life over 0. */
 uint64_t rule_decay(uint64_t age, uint64_t half_life);
-#define RULE_DECAY_ONE ((uint64_t)1 << 40)
+#define RULE_DECAY_ONE ((uint64_t)1 << 50)

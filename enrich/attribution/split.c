@@ -99,6 +99,16 @@ static void split_equally(struct split *split, uint64_t amount, size_t count, in
     give_to_many(split, count, amount % count, shares);
 }
 
+double split_rest(int64_t amount, uint64_t weight, uint64_t sum, int64_t share)
+{
+    int64_t quota;
+    uint64_t remainder;
+    cut(amount < 0 ? -(uint64_t)amount : (uint64_t)amount, weight, sum, &quota, &remainder);
+    uint64_t given = amount < 0 ? -(uint64_t)share : (uint64_t)share;
+    double rest = (double)(int64_t)((uint64_t)quota - given) + (double)remainder / (double)sum;
+    return amount < 0 && rest != 0 ? -rest : rest;
+}
+
 int split_amount(
     struct split *split, int64_t amount, const uint64_t *weights, size_t count, int64_t *shares)
 {

@@ -31,4 +31,8 @@ struct split {
 MUST_CHECK int split_amount(
     struct split *split, int64_t amount, const uint64_t *weights, size_t count, int64_t *shares);
 
+/* What `share` is less than the exact quota amount * weight / sum, in units: 0 or near it. weight
+ * is at most sum, sum over 0. The same bits on every machine. */
+double split_rest(int64_t amount, uint64_t weight, uint64_t sum, int64_t share);
+
 void split_free(struct split *split);

@@ -118,14 +118,16 @@ static const struct description *describe(const char *table, const char *column)
     return general;
 }
 
-/* "NAME_revenue": of a model that only the configuration knows. */
+/* "NAME_revenue" of a model that only the configuration knows; "NAME_revenue_minor" of all. */
 static bool describe_model(const char *column, char english[TEXT_SIZE_MAX],
     char japanese[TEXT_SIZE_MAX], struct description *out)
 {
     static const char *const figures[][3] = {{"_conversions", "Conversions", "コンバージョン数"},
-        {"_revenue", "Revenue net of refunds", "売上(返金控除後)"}};
+        {"_revenue", "Revenue net of refunds, unrounded,", "売上(返金控除後、丸めなし)"},
+        {"_revenue_minor", "Revenue net of refunds in whole minor units, which sum,",
+            "売上(返金控除後、最小単位、合計が一致)"}};
     size_t size = strlen(column);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         size_t tail = strlen(figures[i][0]);
         if (size <= tail || strcmp(column + size - tail, figures[i][0]) != 0)
             continue;

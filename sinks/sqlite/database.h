@@ -12,7 +12,7 @@
 /* PRAGMA application_id ("tabi") and user_version: what tells this file from others. The version
  * rises with every change of a table that an older program could not read. */
 #define DATABASE_APPLICATION_ID 0x74616269
-#define DATABASE_VERSION 5
+#define DATABASE_VERSION 6
 
 /* SQL for a sum of money that cannot fail: see views.sql. Exact wherever it fits an integer. */
 #define DATABASE_SUM_MINOR(minor)                                                                  \

@@ -41,7 +41,7 @@ static const struct {
 _Static_assert(TABLES_COUNT <= DIGEST_TABLES_MAX, "struct digest has room for all tables");
 
 /* What the values of a row are prefixed with in the hash. */
-enum tag { TAG_NULL = 'n', TAG_INTEGER = 'i', TAG_TEXT = 't', TAG_BLOB = 'b' };
+enum tag { TAG_NULL = 'n', TAG_INTEGER = 'i', TAG_REAL = 'r', TAG_TEXT = 't', TAG_BLOB = 'b' };
 
 /* SELECT <columns that are no matter of arrival> FROM table ORDER BY its key. */
 static int select_rows(sqlite3 *db, size_t table, sqlite3_stmt **out)
@@ -77,11 +77,20 @@ static void hash_value(struct sha256 *hash, sqlite3_stmt *row, int column)
 {
     char tag = TAG_NULL;
     uint8_t number[8];
+    uint64_t bits;
+    double real;
     struct str bytes = {0};
     switch (sqlite3_column_type(row, column)) {
     case SQLITE_INTEGER:
         tag = TAG_INTEGER;
         put_be64(number, (uint64_t)sqlite3_column_int64(row, column));
+        bytes = str_make(number, sizeof(number));
+        break;
+    case SQLITE_FLOAT:
+        tag = TAG_REAL;
+        real = sqlite3_column_double(row, column);
+        memcpy(&bits, &real, sizeof bits);
+        put_be64(number, bits);
         bytes = str_make(number, sizeof(number));
         break;
     case SQLITE_TEXT:
@@ -92,7 +101,7 @@ static void hash_value(struct sha256 *hash, sqlite3_stmt *row, int column)
         tag = TAG_BLOB;
         bytes = column_text(row, column);
         break;
-    default: /* no column is REAL: the tables are STRICT */
+    default:
         break;
     }
     sha256_update(hash, str_make(&tag, 1));
@@ -182,10 +191,14 @@ static bool is_utf8(struct str text)
 
 static int append_value(struct buf *line, sqlite3_stmt *row, int column)
 {
+    char real[JSON_DOUBLE_SIZE_MAX];
+    int type = sqlite3_column_type(row, column); /* before it is read as text */
     struct str bytes = column_text(row, column);
-    switch (sqlite3_column_type(row, column)) {
+    switch (type) {
     case SQLITE_INTEGER:
         return json_write_int(line, sqlite3_column_int64(row, column));
+    case SQLITE_FLOAT:
+        return buf_append(line, real, json_format_double(sqlite3_column_double(row, column), real));
     case SQLITE_TEXT:
         if (is_utf8(bytes))
             return json_write_text(line, bytes);

@@ -2,7 +2,7 @@
  * Rows of session, conversion with its credits and path, person with its open path, identifier and
  * rejected: each result replaces all rows that stand for its key, or takes them away.
  */
-#include "enrich/attribution/rules.h"
+#include "enrich/attribution/credit.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/json.h"
@@ -226,14 +226,45 @@ static int know_credit_next(struct writer *writer)
     return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? ERR_STATE : database_error(code);
 }
 
+/* The weights of the model's credits that begin at *at, which is then behind them. Errors:
+ * ERR_VALUE. */
+static int sum_weights(const struct conversion *conversion, size_t *at, uint64_t *sum)
+{
+    const struct credit *first = &conversion->credits[*at];
+    for (*sum = 0; *at < conversion->credits_count; ++*at) {
+        const struct credit *credit = &conversion->credits[*at];
+        if (credit->model != first->model || !str_equal(credit->name, first->name))
+            break;
+        if (credit->weight < 0 || __builtin_add_overflow(*sum, (uint64_t)credit->weight, sum))
+            return ERR_VALUE;
+    }
+    return 0;
+}
+
+static void bind_rests(sqlite3_stmt *insert, const struct conversion *conversion,
+    const struct credit *credit, uint64_t sum)
+{
+    uint64_t weight = (uint64_t)credit->weight;
+    bool converts = conversion->kind != CONVERSION_KIND_REFUND;
+    sqlite3_bind_double(insert, 11,
+        sum && converts ? split_rest(CREDIT_WHOLE_PPB, weight, sum, credit->weight_ppb) : 0);
+    sqlite3_bind_double(insert, 12,
+        sum ? split_rest(conversion->revenue_minor, weight, sum, credit->revenue_minor) : 0);
+}
+
 static int insert_credits(struct writer *writer, const struct conversion *conversion)
 {
+    size_t end = 0;
+    uint64_t weights = 0;
     for (size_t i = 0; i < conversion->credits_count; i++) {
+        int r = i == end ? sum_weights(conversion, &end, &weights) : 0;
+        if (r < 0)
+            return r;
         const struct credit *credit = &conversion->credits[i];
         const struct path_touch *touch =
             credit->touch_index < 0 ? NULL : &conversion->touches[credit->touch_index];
         sqlite3_stmt *insert;
-        int r = writer_statement(writer, STATEMENT_CREDIT_INSERT, &insert);
+        r = writer_statement(writer, STATEMENT_CREDIT_INSERT, &insert);
         if (r < 0)
             return r;
         sqlite3_bind_int64(insert, 1, writer->credit_next++);
@@ -248,6 +279,7 @@ static int insert_credits(struct writer *writer, const struct conversion *conver
         sqlite3_bind_int64(insert, 8, credit->weight_ppb);
         sqlite3_bind_int64(insert, 9, credit->revenue_minor);
         bind_text_or_null(insert, 10, conversion->currency);
+        bind_rests(insert, conversion, credit, weights);
         r = writer_step(writer, insert);
         if (r < 0)
             return r;
@@ -370,7 +402,11 @@ static int check_conversion(const struct result *result, const struct conversion
         if (index < -1 || (index >= 0 && (size_t)index >= conversion->touches_count))
             return ERR_VALUE;
     }
-    return 0;
+    uint64_t sum;
+    int r = 0;
+    for (size_t at = 0; r == 0 && at < conversion->credits_count;)
+        r = sum_weights(conversion, &at, &sum);
+    return r;
 }
 
 int writer_conversion(struct writer *writer, const struct result *result)

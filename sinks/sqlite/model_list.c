@@ -134,9 +134,9 @@ static bool has_column(struct str name)
 
 static int append_column(struct buf *sql, struct str name)
 {
-    static const char *const figures[] = {"conversions", "revenue"};
+    static const char *const figures[] = {"conversions", "revenue", "revenue_minor"};
     int r = 0;
-    for (size_t i = 0; r == 0 && i < 2; i++)
+    for (size_t i = 0; r == 0 && i < 3; i++)
         r = buf_appendf(sql, ",\n    sum(credited_%s) FILTER (WHERE model = '%.*s') AS \"%.*s_%s\"",
             figures[i], (int)name.size, name.data, (int)name.size, name.data, figures[i]);
     return r;

@@ -207,7 +207,8 @@ CREATE TABLE conversion (
 ) WITHOUT ROWID, STRICT;
 
 -- Appended, a conversion's credits one after the other: conversion says where they stand, so no
--- index is needed.
+-- index is needed. Whole parts and units sum exactly in each conversion; what they were rounded by
+-- stands beside them, so that sums over many are not off by it.
 CREATE TABLE attribution_credit (
     credit_row INTEGER PRIMARY KEY,
     person BLOB NOT NULL,
@@ -219,7 +220,9 @@ CREATE TABLE attribution_credit (
     weight_ppb INTEGER NOT NULL,
     credited_revenue_minor INTEGER NOT NULL,
     currency TEXT,
-    weight REAL AS (weight_ppb / 1e9)
+    weight_rest REAL NOT NULL,
+    revenue_rest REAL NOT NULL,
+    weight REAL AS ((weight_ppb + weight_rest) / 1e9)
 ) STRICT;
 
 CREATE TABLE path (

@@ -219,22 +219,27 @@ JOIN conversion AS o USING (person, conversion_id)
 LEFT JOIN touch AS t ON t.event_key = c.touch_event_key
 LEFT JOIN currency AS u ON u.currency = c.currency;
 
+-- Unrounded, as tabiji attribute says of the same paths: each credit's rounding is taken back, and
+-- what floating point leaves of a sum that cancels is 0. The minor units are the sums of what each touch has, and so sum to the net revenue in every model.
 CREATE VIEW v_channel_attribution AS
 SELECT
     s.model,
     s.channel,
     s.credited_conversions,
     s.credited_revenue_minor,
-    s.credited_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS credited_revenue,
+    (s.credited_revenue_minor + s.revenue_rest) / coalesce(u.minor_per_major, 1)
+        AS credited_revenue,
     s.currency
 FROM (
     SELECT
         model,
         channel,
         currency,
-        sum(weight_ppb) / 1e9 AS credited_conversions,
+        (sum(weight_ppb) + sum(weight_rest)) / 1e9 AS credited_conversions,
         sum(credited_revenue_minor >> 32) * 4294967296
-            + sum(credited_revenue_minor & 4294967295) AS credited_revenue_minor
+            + sum(credited_revenue_minor & 4294967295) AS credited_revenue_minor,
+        CASE WHEN abs(sum(revenue_rest)) > 1e-15 * count(*) THEN sum(revenue_rest) ELSE 0.0 END
+            AS revenue_rest
     FROM attribution_credit
     GROUP BY model, channel, currency
 ) AS s
@@ -336,6 +341,31 @@ FROM (
 ) AS a
 LEFT JOIN model AS m ON m.model = a.model;
 
+-- Each path with what was refunded of its conversion since. One that was refunded whole stays a
+-- conversion, of 0.
+CREATE VIEW v_path AS
+SELECT
+    p.person,
+    p.kind,
+    p.path_key,
+    p.channels,
+    p.touches,
+    p.conversions,
+    p.revenue_minor,
+    p.revenue_minor + coalesce(b.minor, 0) AS net_revenue_minor,
+    p.currency
+FROM path AS p
+LEFT JOIN (
+    SELECT
+        person,
+        refund_of,
+        sum(revenue_minor >> 32) * 4294967296
+            + sum(revenue_minor & 4294967295) AS minor
+    FROM conversion
+    WHERE kind = 'refund'
+    GROUP BY person, refund_of
+) AS b ON b.person = p.person AND b.refund_of = p.path_key AND p.kind = 'converting';
+
 CREATE VIEW v_paths AS
 SELECT
     s.kind,
@@ -345,6 +375,8 @@ SELECT
     s.conversions,
     s.revenue_minor,
     s.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    s.net_revenue_minor,
+    s.net_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS net_revenue,
     s.currency
 FROM (
     SELECT
@@ -355,11 +387,70 @@ FROM (
         count(*) AS paths,
         sum(conversions) AS conversions,
         sum(revenue_minor >> 32) * 4294967296
-            + sum(revenue_minor & 4294967295) AS revenue_minor
-    FROM path
+            + sum(revenue_minor & 4294967295) AS revenue_minor,
+        sum(net_revenue_minor >> 32) * 4294967296
+            + sum(net_revenue_minor & 4294967295) AS net_revenue_minor
+    FROM v_path
     GROUP BY kind, channels, currency
 ) AS s
 LEFT JOIN currency AS u ON u.currency = s.currency;
+
+-- What tabiji attribute reads: SELECT path, total_conversions, total_conversion_value, total_null
+-- FROM v_export_paths WHERE currency = 'JPY' OR currency IS NULL. Open paths count with any currency.
+CREATE VIEW v_export_paths AS
+SELECT
+    s.channels AS path,
+    s.conversions AS total_conversions,
+    s.net_revenue AS total_conversion_value,
+    CASE s.kind WHEN 'open' THEN s.paths ELSE 0 END AS total_null,
+    CASE s.kind WHEN 'converting' THEN coalesce(s.currency, '') END AS currency
+FROM v_paths AS s;
+
+-- The same by touch, with times: each path is a customer of its own, so that any rule sees what it
+-- sees here; with --lookback none.
+CREATE VIEW v_export_touches AS
+SELECT
+    lower(hex(o.person)) || ' ' || o.conversion_id AS customer_id,
+    strftime('%Y-%m-%dT%H:%M:%S', t.touched_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', t.touched_at % 1000000) AS time,
+    t.kind AS interaction,
+    0 AS conversion,
+    0.0 AS conversion_value,
+    a.channel,
+    coalesce(o.currency, '') AS currency
+FROM conversion AS o
+JOIN attribution_credit AS a
+    ON a.credit_row >= o.credit_first AND a.credit_row < o.credit_first + o.credit_count
+        AND a.model = 'linear' AND a.touch_index >= 0
+JOIN touch AS t ON t.event_key = a.touch_event_key
+WHERE o.kind = 'conversion'
+UNION ALL
+SELECT
+    lower(hex(o.person)) || ' ' || o.conversion_id,
+    strftime('%Y-%m-%dT%H:%M:%S', o.occurred_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', o.occurred_at % 1000000),
+    o.type,
+    1,
+    p.net_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1),
+    NULL,
+    coalesce(o.currency, '')
+FROM conversion AS o
+JOIN v_path AS p ON p.person = o.person AND p.kind = 'converting' AND p.path_key = o.conversion_id
+LEFT JOIN currency AS u ON u.currency = o.currency
+WHERE o.kind = 'conversion'
+UNION ALL
+SELECT
+    lower(hex(p.person)),
+    strftime('%Y-%m-%dT%H:%M:%S', p.started_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', p.started_at % 1000000),
+    'open',
+    0,
+    0.0,
+    t.value,
+    NULL
+FROM path AS p,
+    json_each('[' || replace(json_quote(p.channels), ' > ', '","') || ']') AS t
+WHERE p.kind = 'open' AND p.channels <> '';
 
 CREATE VIEW v_time_lag AS
 SELECT
@@ -367,18 +458,24 @@ SELECT
     s.conversions,
     s.revenue_minor,
     s.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    s.net_revenue_minor,
+    s.net_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS net_revenue,
     s.currency,
     s.mean_path_length
 FROM (
     SELECT
-        (occurred_at - first_touch_at) / 86400000000 AS lag_days,
-        currency,
+        (o.occurred_at - o.first_touch_at) / 86400000000 AS lag_days,
+        o.currency,
         count(*) AS conversions,
-        sum(revenue_minor >> 32) * 4294967296
-            + sum(revenue_minor & 4294967295) AS revenue_minor,
-        avg(path_length) AS mean_path_length
-    FROM conversion
-    WHERE kind = 'conversion' AND path_length > 0
+        sum(o.revenue_minor >> 32) * 4294967296
+            + sum(o.revenue_minor & 4294967295) AS revenue_minor,
+        sum(p.net_revenue_minor >> 32) * 4294967296
+            + sum(p.net_revenue_minor & 4294967295) AS net_revenue_minor,
+        avg(o.path_length) AS mean_path_length
+    FROM conversion AS o
+    JOIN v_path AS p
+        ON p.person = o.person AND p.kind = 'converting' AND p.path_key = o.conversion_id
+    WHERE o.kind = 'conversion' AND o.path_length > 0
     GROUP BY 1, 2
 ) AS s
 LEFT JOIN currency AS u ON u.currency = s.currency;
@@ -390,9 +487,11 @@ SELECT
     s.channel,
     s.assisted_conversions,
     s.assisted_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS assisted_revenue,
+    s.assisted_net_minor * 1.0 / coalesce(u.minor_per_major, 1) AS assisted_net_revenue,
     s.first_touch_conversions,
     s.last_touch_conversions,
     s.last_touch_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS last_touch_revenue,
+    s.last_touch_net_minor * 1.0 / coalesce(u.minor_per_major, 1) AS last_touch_net_revenue,
     s.assisted_conversions * 1.0 / nullif(s.last_touch_conversions, 0) AS assisted_per_last,
     s.currency
 FROM (
@@ -402,15 +501,20 @@ FROM (
         sum(assists) AS assisted_conversions,
         sum((assists * revenue_minor) >> 32) * 4294967296
             + sum((assists * revenue_minor) & 4294967295) AS assisted_revenue_minor,
+        sum((assists * net_revenue_minor) >> 32) * 4294967296
+            + sum((assists * net_revenue_minor) & 4294967295) AS assisted_net_minor,
         sum(is_first) AS first_touch_conversions,
         sum(is_last) AS last_touch_conversions,
         sum((is_last * revenue_minor) >> 32) * 4294967296
-            + sum((is_last * revenue_minor) & 4294967295) AS last_touch_revenue_minor
+            + sum((is_last * revenue_minor) & 4294967295) AS last_touch_revenue_minor,
+        sum((is_last * net_revenue_minor) >> 32) * 4294967296
+            + sum((is_last * net_revenue_minor) & 4294967295) AS last_touch_net_minor
     FROM (
         SELECT
             t.value AS channel,
             p.currency,
             p.revenue_minor,
+            p.net_revenue_minor,
             max(t.key < p.touches - 1) AS assists,
             max(t.key = 0) AS is_first,
             max(t.key = p.touches - 1) AS is_last
@@ -420,10 +524,11 @@ FROM (
                 path_key,
                 currency,
                 revenue_minor,
+                net_revenue_minor,
                 '[' || replace(json_quote(channels), ' > ', '","') || ']' AS list,
                 json_array_length('[' || replace(json_quote(channels), ' > ', '","') || ']')
                     AS touches
-            FROM path
+            FROM v_path
             WHERE kind = 'converting' AND channels <> ''
         ) AS p, json_each(p.list) AS t
         GROUP BY p.person, p.path_key, t.value
@@ -441,6 +546,8 @@ SELECT
     s.conversions,
     s.revenue_minor,
     s.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
+    s.net_revenue_minor,
+    s.net_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS net_revenue,
     s.currency
 FROM (
     SELECT
@@ -450,8 +557,10 @@ FROM (
         count(*) AS paths,
         sum(conversions) AS conversions,
         sum(revenue_minor >> 32) * 4294967296
-            + sum(revenue_minor & 4294967295) AS revenue_minor
-    FROM path
+            + sum(revenue_minor & 4294967295) AS revenue_minor,
+        sum(net_revenue_minor >> 32) * 4294967296
+            + sum(net_revenue_minor & 4294967295) AS net_revenue_minor
+    FROM v_path
     GROUP BY kind, touches, currency
 ) AS s
 LEFT JOIN currency AS u ON u.currency = s.currency;
@@ -584,14 +693,16 @@ earned AS (
         c.channel,
         c.currency,
         strftime('%Y-%m', o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS period,
-        sum(c.weight_ppb) / 1e9 AS credited_conversions,
+        (sum(c.weight_ppb) + sum(c.weight_rest)) / 1e9 AS credited_conversions,
         sum(c.credited_revenue_minor >> 32) * 4294967296
             + sum(c.credited_revenue_minor & 4294967295) AS credited_minor
     FROM (
-        SELECT person, conversion_id, model, channel, currency, weight_ppb, credited_revenue_minor
+        SELECT person, conversion_id, model, channel, currency, weight_ppb, weight_rest,
+            credited_revenue_minor
         FROM attribution_credit
         UNION ALL
-        SELECT person, conversion_id, model, channel, currency, weight_ppb, credited_revenue_minor
+        SELECT person, conversion_id, model, channel, currency, weight_ppb, 0.0,
+            credited_revenue_minor
         FROM model_credit
     ) AS c
     JOIN conversion AS o USING (person, conversion_id)

@@ -16,6 +16,7 @@ import model_oracle  # noqa: E402
 DEFAULTS = [{"name": "markov", "kind": "markov", "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0},
             {"name": "shapley", "kind": "shapley", "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0}]
 COLUMNS = ("credited_conversions", "credited_value", "removal_effect_conversions", "removal_effect_value")
+RULES = ("first", "last", "last_non_direct", "linear", "time_decay", "position", "j_shape", "inverse_j")
 TOLERANCE = 1e-12
 
 
@@ -63,12 +64,52 @@ def exported(db, model, currency):
     return out.getvalue()
 
 
+def run(text, *arguments):
+    found = subprocess.run([PROGRAM, "attribute", "--format", "csv", *arguments, "-"], input=text.encode(), capture_output=True)
+    assert found.returncode == 0, found.stderr.decode()
+    return csv.DictReader(io.StringIO(found.stdout.decode()))
+
+
 def attribute(text, model):
     flags = ["--order", str(model["order"]), "--null", "ignore" if model["ignore"] else "use"] if model["kind"] == "markov" else []
-    run = subprocess.run([PROGRAM, "attribute", "--format", "csv", "--model", model["kind"], *flags, "-"], input=text.encode(),
-                         capture_output=True)
-    assert run.returncode == 0, run.stderr.decode()
-    return {row["channel"]: row for row in csv.DictReader(io.StringIO(run.stdout.decode()))}
+    return {row["channel"]: row for row in run(text, "--model", model["kind"], *flags)}
+
+
+def view(db, name, currency):
+    """An export as an analyst makes it."""
+    cursor = db.execute(f"SELECT * FROM {name} WHERE currency = ? OR currency IS NULL", (currency,))
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([column[0] for column in cursor.description])
+    writer.writerows(cursor)
+    return out.getvalue()
+
+
+def check_rules(db):
+    """What the views say of every rule is what tabiji attribute says of the exported paths, and whole units sum to the net revenue."""
+    compared = 0
+    for currency, net in db.execute("SELECT currency, sum(revenue_minor) FROM conversion WHERE currency IS NOT NULL GROUP BY 1").fetchall():
+        paths, touches = view(db, "v_export_paths", currency), view(db, "v_export_touches", currency)
+        wanted = {(row["model"], row["channel"]): row for row in run(touches, "--model", ",".join(RULES), "--lookback", "none")}
+        for row in run(paths, "--model", ",".join(m for m in RULES if m != "time_decay")):
+            for column in COLUMNS[:2]:
+                other = wanted[row["model"], row["channel"]][column]
+                assert abs(float(row[column]) - float(other)) <= TOLERANCE * max(1.0, abs(float(other))), (row, other)
+        sums = dict.fromkeys(RULES, 0)
+        db.row_factory = sqlite3.Row
+        for row in db.execute("SELECT * FROM v_model_comparison WHERE currency = ?", (currency,)).fetchall():
+            for model in RULES:
+                if row[f"{model}_conversions"] is None:
+                    continue
+                sums[model] += row[f"{model}_revenue_minor"]
+                for ours, theirs in zip(("conversions", "revenue"), COLUMNS):
+                    other = float(wanted[model, row["channel"]][theirs])
+                    assert abs(row[f"{model}_{ours}"] - other) <= TOLERANCE * max(1.0, abs(other)), (currency, model, row["channel"], ours,
+                                                                                                    row[f"{model}_{ours}"], other)
+                    compared += 1
+        db.row_factory = None
+        assert set(sums.values()) == {net}, (currency, sums, net)
+    return compared
 
 
 def check_solutions(db, models):
@@ -104,7 +145,7 @@ def check(data, models=None, solutions=True):
     models = DEFAULTS if models is None else models
     db = connect(data)
     counts = check_counts(db, models)
-    figures = check_solutions(db, models) + check_sums(db) if solutions else 0
+    figures = check_rules(db) + (check_solutions(db, models) + check_sums(db) if solutions else 0)
     db.close()
     assert counts or not models, "nothing was counted"
     return counts, figures

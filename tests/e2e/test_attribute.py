@@ -179,7 +179,7 @@ def stored_journeys():
         for channel, first, linear, position in db.execute(
                 "SELECT channel, first_conversions, linear_conversions, position_conversions FROM v_model_comparison"):
             for model, wanted in (("first", first), ("linear", linear), ("position", position)):
-                near(stored[channel, model]["credited_conversions"], wanted, (channel, model), 1e-6)
+                near(stored[channel, model]["credited_conversions"], wanted, (channel, model), 1e-12)
         for channel, *solved in db.execute("SELECT channel, markov_conversions, markov_revenue, shapley_conversions, shapley_revenue, "
                                            "shao_li_revenue FROM v_model_comparison"):
             wanted = [stored[channel, m][f"credited_{what}"] for m in ("markov", "shapley") for what in ("conversions", "value")]

@@ -175,7 +175,7 @@ def side_by_side(db):
     long = dict(db.execute("SELECT model, sum(credited_revenue_minor) FROM v_model_comparison_long WHERE sums GROUP BY 1").fetchall())
     assert {m: v for m, v in wanted.items() if m != "part"} == long, (wanted, long)
     columns = [row["name"] for row in db.execute("SELECT name FROM pragma_table_info('v_model_comparison')")]
-    assert len(columns) == len(set(columns)) and {f"{m}_{what}" for m in names for what in ("conversions", "revenue")} <= set(columns), columns
+    assert len(columns) == len(set(columns)) and {f"{m}_{what}" for m in names for what in ("conversions", "revenue", "revenue_minor")} <= set(columns), columns
     undescribed = db.execute("SELECT name FROM pragma_table_info('v_model_comparison') EXCEPT SELECT column_name FROM data_dictionary "
                              "WHERE table_name = 'v_model_comparison' AND length(description_en) > 3 AND length(description_ja) > 3").fetchall()
     assert not undescribed, undescribed
@@ -203,7 +203,7 @@ def known_by_name(data, db):
     shown = {r["channel"]: float(r["credited_conversions"]) for r in csv.DictReader(io.StringIO(
         run("attribute", "--data", data, "--format", "csv", "--model", "w_shape,custom", "--weights", "1:0:1").stdout)) if r["model"] == "w_shape"}
     own = dict(db.execute("SELECT channel, credited_conversions FROM v_channel_attribution WHERE model = 'w_shape'").fetchall())
-    assert shown.keys() == own.keys() and all(abs(shown[c] - own[c]) < 1e-5 for c in own), (shown, own)
+    assert shown.keys() == own.keys() and all(abs(shown[c] - own[c]) < 1e-12 * max(1, own[c]) for c in own), (shown, own)
     name, lead = db.execute("SELECT path_key, lead_index FROM path WHERE lead_index > 0 AND touches > lead_index + 1 AND opportunity_index IS NOT "
                             "lead_index AND currency IS NOT NULL LIMIT 1").fetchone()
     shares = json.loads(run("explain", "credit", name, "--data", data, "--json").stdout)

@@ -63,7 +63,8 @@ def histories(space, config):
     once = space.path / "once"
     run("import", "--data", once, "--config", config, "--mapping", MAPPING, events)
     counts, figures = model_check.check(once, MODELS)
-    assert counts > 300 and figures > 100, (counts, figures)
+    refunds = rows(once, "SELECT count(*) FROM conversion WHERE kind = 'refund'")[0][0]
+    assert counts > 300 and figures > 400 and refunds > 20, (counts, figures, refunds)
     print(f"{counts} counts and {figures} figures of {len(MODELS)} models compared")
     rough, rng = space.path / "rough", random.Random(4)
     shuffled = lines + rng.sample(lines, 2000)

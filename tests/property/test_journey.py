@@ -22,7 +22,7 @@ import oracle  # noqa: E402
 
 SKIP = 77
 RUNS = 5
-DECAY_OFF_MAX = 2  # units by which a time_decay share may be off: our weights are exact to 2^-40 only
+DECAY_OFF_MAX = 1  # units by which a time_decay share may be off: our weights are exact to 2^-50 only
 
 
 def load_spec():

@@ -155,8 +155,8 @@ static void test_rule_decay_agrees_with_exp2(void **state)
     }
     assert_int_equal(rule_decay(0, half_life), RULE_DECAY_ONE);
     assert_int_equal(rule_decay(half_life, half_life), RULE_DECAY_ONE / 2);
-    assert_int_equal(rule_decay(40 * half_life, half_life), 1);
-    assert_int_equal(rule_decay(42 * half_life, half_life), 0);
+    assert_int_equal(rule_decay(50 * half_life, half_life), 1);
+    assert_int_equal(rule_decay(52 * half_life, half_life), 0);
     assert_int_equal(rule_decay(UINT64_MAX, 1), 0);
 }
 

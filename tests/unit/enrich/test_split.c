@@ -1,3 +1,4 @@
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,6 +106,19 @@ static void test_split_amount_of_equal_parts_goes_by_ties(void **state)
     assert_int_equal(shares[1], 2);
 }
 
+/* What a share was rounded by, of the positive and of its mirror; never -0. */
+static void test_split_rest_is_quota_less_share(void **state)
+{
+    (void)state;
+    assert_true(split_rest(100, 1, 3, 33) == 1.0 / 3);
+    assert_true(split_rest(100, 1, 3, 34) == 1.0 / 3 - 1);
+    assert_true(split_rest(-100, 1, 3, -34) == 1 - 1.0 / 3);
+    assert_true(split_rest(-100, 1, 3, -32) == -1 - 1.0 / 3);
+    assert_true(!signbit(split_rest(-99, 1, 3, -33)));
+    assert_true(split_rest(INT64_MIN, 1, 1, INT64_MIN) == 0);
+    assert_true(split_rest(INT64_MAX, UINT64_MAX / 2, UINT64_MAX - 1, INT64_MAX / 2) == .5);
+}
+
 /* Each share lies within one unit of its quota, all sum to the amount; short and long paths. */
 static void test_split_amount_random_stays_within_one_of_the_quota(void **state)
 {
@@ -139,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_split_amount_of_the_extremes_sums_exactly),
         cmocka_unit_test(test_split_amount_without_weights_splits_equally),
         cmocka_unit_test(test_split_amount_of_equal_parts_goes_by_ties),
+        cmocka_unit_test(test_split_rest_is_quota_less_share),
         cmocka_unit_test(test_split_amount_random_stays_within_one_of_the_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,6 +131,8 @@ static size_t fill_credits(const struct made_conversion *made, struct credit *cr
             continue;
         credits[count] = *credit;
         credits[count].touch_index = (credit->touch_index + 1) % (int32_t)made->channels_count;
+        credits[count].weight = 1;
+        credit->weight = 2;
         credits[count].weight_ppb = refund ? 0 : 333333333;
         credits[count].revenue_minor = made->revenue_minor / 3;
         credit->weight_ppb -= credits[count].weight_ppb;

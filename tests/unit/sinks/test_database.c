@@ -57,9 +57,10 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
                                                "FROM sqlite_schema WHERE type = 'view' "
                                                "ORDER BY name)"),
         "identity_link person_alias spend v_assisted v_budget "
-        "v_channel_attribution v_conversion v_credit v_event v_identifier v_journey_flow "
+        "v_channel_attribution v_conversion v_credit v_event v_export_paths "
+        "v_export_touches v_identifier v_journey_flow "
         "v_model_channel v_model_comparison v_model_comparison_long v_model_credit "
-        "v_model_transition v_path_length "
+        "v_model_transition v_path v_path_length "
         "v_paths "
         "v_person v_refund_waiting v_rejected v_roas v_session v_time_lag "
         "v_timeline v_touch v_unattributed");

@@ -93,7 +93,7 @@ static void test_list_view_has_columns_of_all_that_are_described(void **state)
     const struct scratch *scratch = *state;
     const char *const columns =
         "SELECT group_concat(name, ' ') FROM pragma_table_info('v_model_comparison') "
-        "WHERE name LIKE '%\\_revenue' ESCAPE '\\' AND cid > 15";
+        "WHERE name LIKE '%\\_revenue' ESCAPE '\\' AND cid > 22";
     const char *const undescribed =
         "SELECT count(*) FROM (SELECT name FROM pragma_table_info('v_model_comparison') EXCEPT "
         "SELECT column_name FROM data_dictionary WHERE table_name = 'v_model_comparison')";
@@ -106,7 +106,8 @@ static void test_list_view_has_columns_of_all_that_are_described(void **state)
     assert_string_equal(
         ask(scratch->database, "SELECT description_en FROM data_dictionary WHERE column_name = "
                                "'my-second_revenue'"),
-        "Revenue net of refunds by the model my-second of the configuration (table model).");
+        "Revenue net of refunds, unrounded, by the model my-second of the configuration (table "
+        "model).");
     assert_string_equal(ask(scratch->database, "SELECT count(*) FROM v_model_comparison"), "0");
     db = open_saved(scratch, 0); /* columns go with their models */
     database_close(&db);

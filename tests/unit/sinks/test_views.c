@@ -93,6 +93,38 @@ static int64_t ask_number(const char *database, const char *format, const char *
     return strtoll(ask(database, sql), NULL, 10);
 }
 
+/* Sales without a touch have no lag, and assist nobody: none of them is in the last two. */
+static const char *const net[] = {
+    "SELECT sum(net_revenue_minor) FROM v_paths WHERE currency = @",
+    "SELECT sum(net_revenue_minor) FROM v_path_length WHERE kind = 'converting' AND currency = @",
+    "SELECT round(sum(v.total_conversion_value) * max(u.minor_per_major)) FROM v_export_paths AS v "
+    "JOIN currency AS u USING (currency) WHERE currency = @",
+    "SELECT round(sum(v.conversion_value) * max(u.minor_per_major)) FROM v_export_touches AS v "
+    "JOIN currency AS u USING (currency) WHERE currency = @",
+    "SELECT sum(v.net_revenue_minor) + (SELECT coalesce(sum(net_revenue_minor), 0) FROM v_path "
+    "WHERE kind = 'converting' AND touches = 0 AND currency = @) FROM v_time_lag AS v "
+    "WHERE currency = @",
+    "SELECT round(sum(v.last_touch_net_revenue * u.minor_per_major)) + "
+    "(SELECT coalesce(sum(net_revenue_minor), 0) FROM v_path WHERE kind = 'converting' AND "
+    "touches = 0 AND currency = @) FROM v_assisted AS v JOIN currency AS u USING (currency) "
+    "WHERE currency = @",
+};
+
+static const char exact[] =
+    "WITH c AS (SELECT a.*, o.kind, o.revenue_minor, coalesce(o.refund_of, o.conversion_id) AS of "
+    "FROM attribution_credit AS a JOIN conversion AS o USING (person, conversion_id)), "
+    "p AS (SELECT person, conversion_id, model, touch_index, CASE WHEN weight_ppb = 1000000000 "
+    "THEN 1 WHEN weight_ppb > 500000000 THEN 2 / 3.0 ELSE 1 / 3.0 END AS part FROM c "
+    "WHERE kind = 'conversion'), "
+    "w AS (SELECT c.model, c.channel, c.currency, sum(p.part * (c.kind = 'conversion')) AS n, "
+    "sum(p.part * c.revenue_minor) AS minor FROM c JOIN p ON p.person = c.person AND "
+    "p.conversion_id = c.of AND p.model = c.model AND p.touch_index = c.touch_index "
+    "GROUP BY 1, 2, 3) "
+    "SELECT max(abs(v.credited_conversions - w.n)) < 1e-12 AND "
+    "max(abs(v.credited_revenue * u.minor_per_major - w.minor)) < 1e-8 AND count(*) > 100 "
+    "FROM v_channel_attribution AS v JOIN w USING (model, channel, currency) "
+    "JOIN currency AS u USING (currency)";
+
 static void check_currency(const char *database, const struct truth *truth, size_t i)
 {
     const char *currency = currencies[i];
@@ -131,6 +163,10 @@ static void check_currency(const char *database, const struct truth *truth, size
                          "'converting' AND currency = @",
                          currency),
         truth->gross_minor[i]);
+    for (size_t k = 0; k < sizeof net / sizeof *net; k++)
+        assert_int_equal(ask_number(database, net[k], currency), truth->net_minor[i]);
+    /* Unrounded: thirds are thirds, of money too, also where a part of it was refunded. */
+    assert_string_equal(ask(database, exact), "1");
     assert_int_equal(ask_number(database,
                          "SELECT sum(paths) FROM v_paths WHERE kind = "
                          "'converting' AND currency = @",
