@@ -38,6 +38,7 @@ static const struct verb *const verbs[] = {
     &verb_work,
     &verb_sink,
     &verb_topics,
+    &verb_lag,
     &verb_keys,
     &verb_schema,
     &verb_doctor,

@@ -18,6 +18,7 @@ extern const struct verb verb_generate;
 extern const struct verb verb_identity;
 extern const struct verb verb_import;
 extern const struct verb verb_keys;
+extern const struct verb verb_lag;
 extern const struct verb verb_link;
 extern const struct verb verb_lookup;
 extern const struct verb verb_rejected;

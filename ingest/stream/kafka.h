@@ -122,7 +122,8 @@ void kafka_appender_close(struct appender **appender);
  * beginning. Positions name full topics; a batch has those that moved, and "<prefix>.seen", the
  * time (milliseconds): a sink whose time is 12 hours ago, or that has none, begins anew, as brokers
  * keep tombstones for 24. Order holds within a partition only; batches end at batch_records_max.
- * ack() does nothing: the sink's own positions are the truth. Errors: ERR_STATE when a position
+ * ack() commits the positions to the group <group>-results-<slot>, for tabiji lag and the like to
+ * see; the sink's own are the truth. Errors: ERR_STATE when a position
  * lies beyond its topic's end (another cluster's, or the topic was made anew), ERR_CONFIG,
  * ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads: one. */
 MUST_CHECK int kafka_results_open(const struct kafka_config *config,

@@ -24,7 +24,9 @@
 #define ROLE(role) (1u << (role))
 #define ROLES_ALL (ROLE(KAFKA_ROLE_COUNT) - 1)
 #define ROLES_PRODUCE (ROLE(KAFKA_ROLE_DOOR) | ROLE(KAFKA_ROLE_PRODUCER))
-#define ROLES_READ (ROLE(KAFKA_ROLE_CONSUMER) | ROLE(KAFKA_ROLE_RESTORE) | ROLE(KAFKA_ROLE_RESULTS))
+#define ROLES_READ                                                                                 \
+    (ROLE(KAFKA_ROLE_CONSUMER) | ROLE(KAFKA_ROLE_RESTORE) | ROLE(KAFKA_ROLE_RESULTS) |             \
+        ROLE(KAFKA_ROLE_LOOK))
 #define ROLES_CONSUMER_TYPE (ROLES_READ | ROLE(KAFKA_ROLE_END))
 
 struct setting {
@@ -50,6 +52,8 @@ static const struct setting defaults[] = {
     {ROLES_READ, "fetch.error.backoff.ms", "100"},
     {ROLES_READ, "queued.max.messages.kbytes", "32768"},
     {ROLES_READ, "check.crcs", "true"},
+    {ROLE(KAFKA_ROLE_LOOK), "fetch.message.max.bytes", "65536"},
+    {ROLE(KAFKA_ROLE_LOOK), "queued.min.messages", "1"},
     {ROLE(KAFKA_ROLE_CONSUMER), "session.timeout.ms", "10000"},
     {ROLE(KAFKA_ROLE_CONSUMER), "heartbeat.interval.ms", "2000"},
 };
@@ -212,7 +216,8 @@ static int set_names(
         [KAFKA_ROLE_CONSUMER] = "consumer",
         [KAFKA_ROLE_RESTORE] = "restore",
         [KAFKA_ROLE_END] = "end",
-        [KAFKA_ROLE_RESULTS] = "results"};
+        [KAFKA_ROLE_RESULTS] = "results",
+        [KAFKA_ROLE_LOOK] = "look"};
     char slot[TEXT_SIZE / 2];
     char name[TEXT_SIZE];
     /* No slot's own name has a slash, so none is that of another's thread. */

@@ -21,6 +21,7 @@ enum kafka_role {
     KAFKA_ROLE_RESTORE,  /* reads changelogs, committed records only */
     KAFKA_ROLE_END,      /* asks for the ends of partitions, open transactions included */
     KAFKA_ROLE_RESULTS,  /* reads results, committed records only */
+    KAFKA_ROLE_LOOK,     /* looks at single records, for an operator; committed ones only */
     KAFKA_ROLE_COUNT,
 };
 
