@@ -24,7 +24,7 @@
 #define REDERIVE_KEYS ((size_t)2000) /* persons of one transaction */
 #define READER_NAME "sqlite"
 #define NOT_KNOWN INT64_MAX
-#define LOAD_LOOK_MS 50
+#define LOAD_LOOK_MS 10
 
 struct embedded {
     struct settings *settings;
@@ -66,9 +66,12 @@ static void *work(void *context)
     (void)pthread_setname_np(pthread_self(), "worker");
     while (!atomic_load(&embedded->stopping)) {
         int64_t end = local_log_end(embedded->local);
-        int r = local_work(embedded->local, WORK_TIMEOUT_MS);
+        bool news = atomic_load(&embedded->worked_to) < end; /* to work on, or to tell */
+        int r = local_work(embedded->local, news ? 0 : WORK_TIMEOUT_MS);
         if (r == LOCAL_QUIET) {
             atomic_store(&embedded->worked_to, end);
+            if (news)
+                local_wake_results(embedded->local); /* the sink may wait for no more than that */
         } else if (r == 0) {
             retries = 0;
         } else if (worth_retrying(embedded, r, &retries)) {
@@ -238,6 +241,8 @@ static int stop_sink(struct embedded *embedded)
     if (!embedded->runner_started)
         return 0;
     embedded->runner_started = false;
+    runner_stop(embedded->runner);
+    local_wake_results(embedded->local);
     int r = runner_join(embedded->runner);
     return r == RUNNER_STOPPED ? 0 : r;
 }
@@ -335,6 +340,7 @@ static int await_load(struct wait *wait)
 {
     struct embedded *embedded = wait->embedded;
     atomic_store(&embedded->load_to, wait->target);
+    local_wake_results(embedded->local);
     while (!runner_ended(embedded->runner)) {
         (void)worker_quiet(wait);
         pause_ms(LOAD_LOOK_MS);

@@ -245,15 +245,19 @@ static int solve(struct runner *runner, bool at_once)
     return 0;
 }
 
-/* One turn. more_comes: what the source does not have yet is known to come. *idle: the source had
- * no more. */
-static int turn(struct runner *runner, bool more_comes, bool *idle)
+/* Of what the source does not have yet. */
+enum more { MORE_PERHAPS, MORE_COMES, MORE_NONE };
+
+/* One turn. *idle: the source had no more. */
+static int turn(struct runner *runner, enum more more, bool *idle)
 {
+    bool more_comes = more == MORE_COMES;
     struct result_batch batch;
     int r = runner->source ? 0 : open_source(runner);
     if (r < 0)
         return r;
-    int wait_ms = runner->transaction || stopping(runner) ? 0 : runner->config.poll_ms;
+    bool waits = !runner->transaction && !stopping(runner) && more != MORE_NONE;
+    int wait_ms = waits ? runner->config.poll_ms : 0;
     r = runner->source->next(runner->source, wait_ms, &batch);
     if (r < 0) {
         int kept = commit(runner); /* what came before the error is good */
@@ -302,7 +306,7 @@ static int loop(struct runner *runner, bool (*quiet)(void *context), void *quiet
     while (!stopping(runner)) {
         bool idle = false;
         bool was_quiet = quiet && quiet(quiet_context);
-        int r = turn(runner, quiet && !was_quiet, &idle);
+        int r = turn(runner, !quiet ? MORE_PERHAPS : was_quiet ? MORE_NONE : MORE_COMES, &idle);
         if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
             return r;
         if (r < 0)

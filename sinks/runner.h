@@ -69,8 +69,8 @@ MUST_CHECK int runner_run(struct runner *runner);
 MUST_CHECK int runner_to_quiet(
     struct runner *runner, bool (*quiet)(void *context), void *quiet_context);
 
-/* Ends the loop that runs, or the next one, within poll_ms and one batch. Threads: any, also a
- * signal handler's. */
+/* Ends the loop that runs, or the next one, within poll_ms and one batch; at once where the source
+ * is made to return early. Threads: any, also a signal handler's. */
 void runner_stop(struct runner *runner);
 
 /* Threads: any. */

@@ -73,9 +73,11 @@ struct str local_difference(const struct local *local);
  * undone. Worker thread only. */
 #define LOCAL_QUIET 1
 MUST_CHECK int local_work(struct local *local, int timeout_ms);
-/* Makes a waiting local_work() and next() return early. Threads: any; not for signal
+/* Makes a waiting local_work(), or the next one, return early. Threads: any; not for signal
  * handlers. */
 void local_wake(struct local *local);
+/* The same for next() of each source of results. */
+void local_wake_results(struct local *local);
 
 /* Opens a reader of results from where `positions` say (count 0: everything that the tables hold
  * now). `name` registers it: the change log is kept until every registered reader has acked.

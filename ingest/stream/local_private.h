@@ -113,6 +113,7 @@ struct local {
     pthread_mutex_t results_mutex;
     pthread_cond_t results_ready;
     int64_t results_end;
+    uint64_t results_wakes; /* calls of local_wake_results() */
     _Atomic int64_t acked[LOCAL_READERS_MAX];
     char reader_names[LOCAL_READERS_MAX][64];
     size_t readers_count;

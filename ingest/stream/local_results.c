@@ -27,6 +27,7 @@ struct local_source {
     struct local *local;
     size_t reader;
     int64_t next;        /* position in the change log */
+    uint64_t wakes;      /* local's results_wakes that this one has answered */
     size_t full_at;      /* index into published; PUBLISHED_COUNT: no full reading (any more) */
     bool begins_anew;    /* the next batch is the first of a full reading */
     struct buf full_key; /* last row seen of that table; empty: none */
@@ -186,9 +187,10 @@ static int64_t wait_for_results(struct local_source *source, int timeout_ms)
     struct local *local = source->local;
     struct timespec deadline = local_deadline(timeout_ms);
     (void)pthread_mutex_lock(&local->results_mutex);
-    while (local->results_end <= source->next && !atomic_load(&local->woken))
+    while (local->results_end <= source->next && local->results_wakes == source->wakes)
         if (pthread_cond_timedwait(&local->results_ready, &local->results_mutex, &deadline) != 0)
             break;
+    source->wakes = local->results_wakes;
     int64_t committed = local->results_end;
     (void)pthread_mutex_unlock(&local->results_mutex);
     return committed;

@@ -524,11 +524,16 @@ int local_rederive(struct local *local, size_t keys_max)
 void local_wake(struct local *local)
 {
     atomic_store(&local->woken, true);
-    /* Under the mutexes: else a waiter between its look and its sleep would miss it. */
+    /* Under the mutex: else a waiter between its look and its sleep would miss it. */
     (void)pthread_mutex_lock(&local->mutex);
     (void)pthread_cond_broadcast(&local->committed);
     (void)pthread_mutex_unlock(&local->mutex);
+}
+
+void local_wake_results(struct local *local)
+{
     (void)pthread_mutex_lock(&local->results_mutex);
+    local->results_wakes++;
     (void)pthread_cond_broadcast(&local->results_ready);
     (void)pthread_mutex_unlock(&local->results_mutex);
 }

@@ -1,5 +1,6 @@
 /* ingest/stream/local: what was acknowledged stays, tables and results follow, also through kills.
  */
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -318,6 +319,25 @@ static void test_work_bad_record_goes_to_rejected(void **state)
     local_close(&local);
 }
 
+/* A call that nobody waits for yet is good for the next wait; no more than one. */
+static void test_results_wake_ends_a_wait(void **state)
+{
+    (void)state;
+    struct local *local = open_toy();
+    struct result_source *source;
+    struct result_batch batch;
+    assert_int_equal(local_results(local, "test", NULL, 0, &source), 0);
+    assert_int_equal(source->next(source, 0, &batch), 0); /* the tables as they are: empty */
+    local_wake_results(local);
+    assert_int_equal(source->next(source, INT_MAX, &batch), 0);
+    assert_int_equal(batch.results_count, 0);
+    local_wake(local); /* the worker's */
+    assert_int_equal(source->next(source, 1, &batch), 0);
+    assert_int_equal(local_work(local, INT_MAX), LOCAL_QUIET);
+    source->close(source);
+    local_close(&local);
+}
+
 static void test_work_fatal_error_undoes_the_batch(void **state)
 {
     (void)state;
@@ -596,6 +616,7 @@ int main(void)
         TEST(test_rederive_that_was_not_ended_fits_no_meaning),
         TEST(test_open_twice_is_refused),
         TEST(test_work_bad_record_goes_to_rejected),
+        TEST(test_results_wake_ends_a_wait),
         TEST(test_work_fatal_error_undoes_the_batch),
         TEST(test_results_resume_trim_and_full_reading),
         TEST(test_append_from_threads_loses_nothing),

@@ -466,6 +466,18 @@ static void test_to_quiet_waits_for_the_worker(void **state)
     assert_each_once(&world, -1);
 }
 
+/* The source is asked once more, for it may have something; it is not waited for. */
+static void test_to_quiet_does_not_wait_when_nothing_comes(void **state)
+{
+    (void)state;
+    struct world world;
+    struct runner_stats stats;
+    begin(&world, 0, 3);
+    assert_int_equal(run(&world, 0, &stats), 0);
+    assert_int_equal(world.nexts, 1);
+    assert_int_equal(world.now_ms, 1); /* the fake source takes its timeout and 1 ms */
+}
+
 static void test_stop_before_start_ends_at_once_and_finishes(void **state)
 {
     (void)state;
@@ -541,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_to_quiet_fatal_error_ends_without_ack_of_the_lost),
         cmocka_unit_test(test_to_quiet_position_without_results_is_stored),
         cmocka_unit_test(test_to_quiet_waits_for_the_worker),
+        cmocka_unit_test(test_to_quiet_does_not_wait_when_nothing_comes),
         cmocka_unit_test(test_stop_before_start_ends_at_once_and_finishes),
         cmocka_unit_test(test_start_join_runs_in_a_thread),
         cmocka_unit_test(test_ended_tells_of_a_fatal_error),
