@@ -15,7 +15,7 @@
 #include "schemas/error.h"
 #include "schemas/hash.h"
 
-#define SLOTS_MIN ((size_t)1024)
+#define SLOTS_MIN ((size_t)64)
 #define SLOTS_SPARSE 16 /* a table that used less than 1/16 is halved: clearing it costs, too */
 
 struct entry {
