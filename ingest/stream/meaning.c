@@ -20,15 +20,45 @@ static struct str take_line(struct str *text)
     return line;
 }
 
-/* Lines are compared by their place: those of one program stand in one order. */
+static bool has_line(struct str text, struct str line)
+{
+    while (text.size)
+        if (str_equal(take_line(&text), line))
+            return true;
+    return false;
+}
+
+static int tell_line(const char *label, struct str line, bool there, struct buf *out)
+{
+    struct str text = there ? line : STR("(nothing)");
+    return buf_appendf(out, "  %s %.*s\n", label, (int)text.size, text.size ? text.data : "");
+}
+
+/* Lines of one program stand in one order; a setting may add some, behind which the others are
+ * those that they were. */
 static int tell(struct str was, struct str is, struct buf *out)
 {
     int r = 0;
     while (r == 0 && (was.size || is.size)) {
-        struct str old = take_line(&was), new = take_line(&is);
-        if (!str_equal(old, new))
-            r = buf_appendf(out, "  was: %.*s\n  is:  %.*s\n", (int)old.size,
-                old.size ? old.data : "", (int)new.size, new.size ? new.data : "");
+        struct str was_left = was, is_left = is;
+        struct str old = take_line(&was_left), new = take_line(&is_left);
+        bool gone = was.size != 0, came = is.size != 0;
+        if (gone && came && str_equal(old, new)) {
+            was = was_left;
+            is = is_left;
+            continue;
+        }
+        if (gone && came && has_line(is_left, old))
+            gone = false;
+        else if (gone && came && has_line(was_left, new))
+            came = false;
+        r = tell_line("was:", old, gone, out);
+        if (r == 0)
+            r = tell_line("is: ", new, came, out);
+        if (gone)
+            was = was_left;
+        if (came)
+            is = is_left;
     }
     return r;
 }

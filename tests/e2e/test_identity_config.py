@@ -77,6 +77,10 @@ def other_state_is_refused(space):
         found = load(data, *flags, events=more, code=2)
         assert was in found.stderr and now in found.stderr and "Put the old settings back" in found.stderr, found.stderr
         assert run("state", "digest", "--data", data).stdout == before
+    # A line that comes in between leaves those behind it as they are.
+    found = load(data, "--set", "journey.lead_types=signed_up", events=more, code=2)
+    lines = [line for line in found.stderr.splitlines() if line.startswith(("  was:", "  is:"))]
+    assert lines == ["  was: (nothing)", "  is:  leads are signed_up"], found.stderr
     found = load(data, "--set", "identity.key_id=k2", events=more, code=2)
     assert "tenant key" in found.stderr and "as k2" in found.stderr and "tabiji keys rotate" in found.stderr, found.stderr
     assert run("state", "digest", "--data", data).stdout == before
