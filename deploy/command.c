@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "deploy/render.h"
 #include "schemas/error.h"
 #include "schemas/event_json.h"
+#include "schemas/json.h"
 
 #define NAMES_MAX 96
 
@@ -227,15 +229,65 @@ int verb_integer(
     return 0;
 }
 
+/* {"error":{"code":..,"message":..}}, for programs; what goes to standard error is for people. */
+static void print_error(struct str code, struct str message)
+{
+    CLEANUP(buf_free) struct buf safe = {0};
+    CLEANUP(buf_free) struct buf out = {0};
+    int r = render_safe(&safe, message);
+    if (r == 0)
+        r = buf_append_str(&out, STR("{\"error\":{\"code\":"));
+    if (r == 0)
+        r = json_write_text(&out, code);
+    if (r == 0)
+        r = buf_append_str(&out, STR(",\"message\":"));
+    if (r == 0)
+        r = json_write_text(&out, buf_str(&safe));
+    if (r == 0)
+        (void)printf("%.*s}}\n", (int)out.size, out.data);
+}
+
+/* end: what follows the message on standard error alone. */
+static void tell(const struct verb_call *call, const char *code, const char *end,
+    const char *format, va_list args)
+{
+    char *message = NULL;
+    if (vasprintf(&message, format, args) < 0)
+        message = NULL;
+    (void)fprintf(stderr, "tabiji %s: %s%s\n", call->verb->name,
+        message ? message : error_text(ERR_NO_MEMORY), end);
+    if (call->json && message)
+        print_error(str_of(code), str_of(message));
+    free(message);
+}
+
 int verb_usage(const struct verb_call *call, const char *format, ...)
+{
+    char end[64];
+    va_list args;
+    va_start(args, format);
+    (void)snprintf(end, sizeof end, "\ntry: tabiji %s --help", call->verb->name);
+    tell(call, "usage", end, format, args);
+    va_end(args);
+    return EXIT_USAGE;
+}
+
+int verb_end(const struct verb_call *call, int exit_code, const char *code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    (void)fprintf(stderr, "tabiji %s: ", call->verb->name);
-    (void)vfprintf(stderr, format, args);
-    (void)fprintf(stderr, "\ntry: tabiji %s --help\n", call->verb->name);
+    tell(call, code, "", format, args);
     va_end(args);
-    return EXIT_USAGE;
+    return exit_code;
+}
+
+int verb_not_found(const struct verb_call *call, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tell(call, "not_found", "", format, args);
+    va_end(args);
+    return EXIT_NOT_FOUND;
 }
 
 static int exit_code_of(int error)
@@ -249,27 +301,34 @@ static int exit_code_of(int error)
     return error_class(error) == ERROR_CLASS_RETRY ? EXIT_RETRYABLE : EXIT_FAILED;
 }
 
+static int fail(
+    const struct verb_call *call, int error, const char *text, const char *format, va_list args)
+{
+    char *message = NULL;
+    if (vasprintf(&message, format, args) < 0)
+        message = NULL;
+    (void)verb_end(call, 0, error_name(error), "%s: %s", message ? message : "", text);
+    free(message);
+    return exit_code_of(error);
+}
+
 int verb_fail(const struct verb_call *call, int error, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    (void)fprintf(stderr, "tabiji %s: ", call->verb->name);
-    (void)vfprintf(stderr, format, args);
-    (void)fprintf(stderr, ": %s\n", error_text(error));
+    int code = fail(call, error, error_text(error), format, args);
     va_end(args);
-    return exit_code_of(error);
+    return code;
 }
 
 int verb_fail_system(const struct verb_call *call, int error, int reason, const char *format, ...)
 {
     va_list args;
-    va_start(args, format);
     bool said = reason && (error == ERR_IO || error == ERR_FULL);
-    (void)fprintf(stderr, "tabiji %s: ", call->verb->name);
-    (void)vfprintf(stderr, format, args);
-    (void)fprintf(stderr, ": %s\n", said ? strerror(reason) : error_text(error));
+    va_start(args, format);
+    int code = fail(call, error, said ? strerror(reason) : error_text(error), format, args);
     va_end(args);
-    return exit_code_of(error);
+    return code;
 }
 
 static void print_options(const struct verb_option *options, size_t count, FILE *out)

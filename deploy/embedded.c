@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 #define READER_NAME "sqlite"
 #define NOT_KNOWN INT64_MAX
 #define LOAD_LOOK_MS 10
+#define PATH_SIZE_MAX 4096
 
 struct embedded {
     struct settings *settings;
@@ -298,6 +300,19 @@ int embedded_open(struct settings *settings, bool bulk, struct embedded **out)
     }
     *out = embedded;
     return 0;
+}
+
+bool embedded_exists(const struct settings *settings)
+{
+    static const char *const parts[] = {"log", "state"};
+    bool exists = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char path[PATH_SIZE_MAX];
+        int size = snprintf(
+            path, sizeof path, "%s/%s", config_path(settings->config, OPTION_DATA_DIR), parts[i]);
+        exists |= size > 0 && size < PATH_SIZE_MAX && access(path, F_OK) == 0;
+    }
+    return exists;
 }
 
 struct appender *embedded_appender(struct embedded *embedded)

@@ -17,6 +17,10 @@ struct embedded;
  * local_open(), the sink and the stages; errno is the system's reason, or 0. */
 MUST_CHECK int embedded_open(struct settings *settings, bool bulk, struct embedded **out);
 
+/* Whether the data directory holds anything that embedded_open() would go on from: who only adds to
+ * one that is there asks this first, since a name misspelled would be a new one. */
+bool embedded_exists(const struct settings *settings);
+
 struct appender *embedded_appender(struct embedded *embedded);
 const char *embedded_database(const struct embedded *embedded);
 

@@ -6,15 +6,20 @@
 
 #include "deploy/embedded.h"
 #include "deploy/http_client.h"
+#include "deploy/verb/tables.h"
 #include "ingest/door.h"
 #include "schemas/error.h"
 #include "schemas/event_json.h"
 #include "schemas/json.h"
+#include "schemas/nearest.h"
 
 #define ATTEMPTS 8
 #define WRITE_KEY_SIZE_MAX 512
 #define SOURCE "operator"
 #define ADAPTER_VERSION 1
+#define SPELLING_SHOWN_MAX 64
+#define TEXT_OF(number) TEXT_OF_VALUE(number)
+#define TEXT_OF_VALUE(number) #number
 
 int say_event_id(char id[SAY_EVENT_ID_SIZE])
 {
@@ -27,8 +32,8 @@ int say_event_id(char id[SAY_EVENT_ID_SIZE])
     return 0;
 }
 
-int say_identifier_report(struct settings *settings, struct str spelling, struct identifier *out,
-    struct identifier_report *report)
+static int read_identifier(const struct identifier_config *config, struct arena *arena,
+    struct str spelling, struct identifier *out, struct identifier_report *report)
 {
     const char *colon = spelling.size ? memchr(spelling.data, ':', spelling.size) : NULL;
     struct touchpoint event;
@@ -41,10 +46,85 @@ int say_identifier_report(struct settings *settings, struct str spelling, struct
     touchpoint_init(&event);
     event.identifiers = out;
     event.identifiers_count = 1;
-    int r = identifier_normalise(&settings->door.identifiers, &settings->arena, &event, report);
+    int r = identifier_normalise(config, arena, &event, report);
     if (r == 0)
         *out = event.identifiers[0];
     return r;
+}
+
+int say_identifier_report(struct settings *settings, struct str spelling, struct identifier *out,
+    struct identifier_report *report)
+{
+    return read_identifier(&settings->door.identifiers, &settings->arena, spelling, out, report);
+}
+
+static int not_needed(void *context, const struct reader_node *node)
+{
+    (void)context;
+    (void)node;
+    return 0;
+}
+
+int say_identifier_known(
+    struct settings *settings, struct reader *reader, struct str spelling, struct identifier *out)
+{
+    struct identifier_config config = settings->door.identifiers;
+    struct identifier_report report;
+    struct identifier known;
+    uint8_t node[KEY_SIZE];
+    int r = say_identifier(settings, spelling, out);
+    if (r != ERR_NO_IDENTIFIER)
+        return r;
+    config.blocked_count = 0;
+    r = read_identifier(&config, &settings->arena, spelling, &known, &report);
+    if (r == 0)
+        r = reader_node_id(config.namespaces, &known, node);
+    if (r == 0)
+        r = reader_node(reader, node, not_needed, NULL);
+    if (r == 0)
+        *out = known;
+    return r == READER_ABSENT ? ERR_NO_IDENTIFIER : r;
+}
+
+const char *say_why_none(struct settings *settings, struct str spelling, int error)
+{
+    static const char *const fates[IDENTIFIER_FATES] = {
+        [IDENTIFIER_KEPT] = "means nobody",
+        [IDENTIFIER_BLOCKED] = "is blocked: values such as this one mean nobody",
+        [IDENTIFIER_SHARED] = "is a service number, which means nobody",
+        [IDENTIFIER_MALFORMED] = "is malformed, so it means nobody",
+    };
+    struct identifier_report report;
+    struct identifier identifier;
+    if (error == ERR_NO_IDENTIFIER)
+        return say_identifier_report(settings, spelling, &identifier, &report) == error
+                   ? fates[report.dropped_why]
+                   : fates[IDENTIFIER_KEPT];
+    if (error == ERR_VALUE)
+        return "is too long: a value has at most " TEXT_OF(IDENTIFIER_VALUE_SIZE_MAX) " bytes";
+    return error == ERR_UTF8 ? "is no UTF-8" : error_text(error);
+}
+
+int say_bad_identifier(
+    const struct verb_call *call, struct settings *settings, const char *spelling, int error)
+{
+    const struct namespace_table *table = settings->door.identifiers.namespaces;
+    struct str names[NAMESPACES_MAX];
+    const char *colon = strchr(spelling, ':');
+    if (error != ERR_NAMESPACE)
+        return verb_usage(call, "%.*s%s %s", SPELLING_SHOWN_MAX, spelling,
+            strlen(spelling) > SPELLING_SHOWN_MAX ? "..." : "",
+            say_why_none(settings, str_of(spelling), error));
+    if (!colon)
+        return verb_usage(
+            call, "%.*s has no namespace: name it namespace:value", SPELLING_SHOWN_MAX, spelling);
+    for (size_t i = 0; i < table->count; i++)
+        names[i] = table->rules[i].name;
+    struct str name = str_make(spelling, (size_t)(colon - spelling));
+    struct str near = nearest_name(name, names, table->count);
+    return verb_usage(call, "there is no namespace \"%.*s\"%s%.*s%s", (int)name.size, name.data,
+        near.size ? ": did you mean \"" : "", (int)near.size, near.size ? near.data : "",
+        near.size ? "\"?" : "");
 }
 
 int say_identifier(struct settings *settings, struct str spelling, struct identifier *out)
@@ -132,8 +212,10 @@ static int say_embedded(struct verb_call *call, struct settings *settings, struc
 {
     struct embedded *embedded = NULL;
     int code = 0;
-    int r = embedded_open(settings, false, &embedded);
     saying->refused = true;
+    if (!embedded_exists(settings))
+        return tables_no_data(call, settings);
+    int r = embedded_open(settings, false, &embedded);
     if (r == 0 && saying->ready) {
         r = embedded_to_quiet(embedded, NULL, NULL);
         code = r == 0 ? saying->ready(saying->context) : 0;
@@ -164,9 +246,10 @@ static int read_key(const char *path, char key[WRITE_KEY_SIZE_MAX])
 
 static int complain(struct verb_call *call, long status, struct str reply)
 {
-    (void)fprintf(stderr, "tabiji %s: the collector answered %ld: %.*s\n", call->verb->name, status,
+    bool refused = status == 401 || status == 403;
+    return verb_end(call, refused ? EXIT_AUTH : EXIT_FAILED,
+        error_name(refused ? ERR_AUTH : ERR_IO), "the collector answered %ld: %.*s", status,
         (int)(reply.size < 400 ? reply.size : 400), reply.size ? reply.data : "");
-    return status == 401 || status == 403 ? EXIT_AUTH : EXIT_FAILED;
 }
 
 static int judge(struct verb_call *call, long status, struct str reply)

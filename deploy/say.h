@@ -7,6 +7,7 @@
 
 #include "deploy/settings.h"
 #include "deploy/verb/verb.h"
+#include "sinks/sqlite/read.h"
 
 #define SAY_EVENT_ID_SIZE 40
 
@@ -22,6 +23,20 @@ MUST_CHECK int say_identifier(
 /* The same; *report says why a value is none (of ERR_NO_IDENTIFIER), *out is then as spelled. */
 MUST_CHECK int say_identifier_report(struct settings *settings, struct str spelling,
     struct identifier *out, struct identifier_report *report);
+
+/* As say_identifier(), and reads also a value that [identity] blocked names by now but the tables
+ * know from before: it can be asked about and erased. */
+MUST_CHECK int say_identifier_known(
+    struct settings *settings, struct reader *reader, struct str spelling, struct identifier *out);
+
+/* Why a spelling of which one of these returned the error is none, as what follows "it ". Static.
+ */
+const char *say_why_none(struct settings *settings, struct str spelling, int error);
+
+/* Says what is wrong with a spelling of which one of these returned the error. Returns
+ * EXIT_USAGE. */
+int say_bad_identifier(
+    const struct verb_call *call, struct settings *settings, const char *spelling, int error);
 
 /* How an event names the identifier, of which the spelling ("namespace:value", or a value alone)
  * may be one: while a rotation of the key is under way, e-mail and phone as they are spelled, so

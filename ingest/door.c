@@ -238,7 +238,10 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
     struct arena *arena, struct door_out *out, struct event_problem *problem)
 {
     struct identifier_report report;
-    int r = identifier_normalise(&config->identifiers, arena, event, &report);
+    struct identifier_config identifiers = config->identifiers;
+    if (str_equal(event->type, STR("erasure_requested")))
+        identifiers.blocked_count = 0; /* the operator's list may be younger than what is known */
+    int r = identifier_normalise(&identifiers, arena, event, &report);
     struct str pointer = STR("/ids");
     struct str hint = STR("");
     if (r < 0 && report.failed_index < event->identifiers_count) {
@@ -246,6 +249,8 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
         pointer = ids_pointer(name, arena);
         if (r == ERR_NAMESPACE)
             hint = namespace_hint(config, name);
+        else if (r == ERR_VALUE)
+            hint = STR("too long: a value has at most 256 bytes");
     } else if (r < 0 && r != ERR_NO_IDENTIFIER && event->has_evidence) {
         pointer = STR("/evidence");
         if (r == ERR_VALUE)

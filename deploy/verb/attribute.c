@@ -425,8 +425,9 @@ static int run(struct verb_call *call)
         return attribute(call, &options, stdin);
     FILE *in = fopen(options.name, "r");
     if (!in) {
-        (void)fprintf(stderr, "tabiji attribute: %s: %s\n", options.name, strerror(errno));
-        return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED;
+        bool absent = errno == ENOENT;
+        return verb_end(call, absent ? EXIT_NOT_FOUND : EXIT_FAILED,
+            error_name(absent ? ERR_NOT_FOUND : ERR_IO), "%s: %s", options.name, strerror(errno));
     }
     r = attribute(call, &options, in);
     (void)fclose(in);

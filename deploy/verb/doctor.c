@@ -18,6 +18,7 @@
 #include "ingest/stream/local.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
+#include "sinks/sqlite/read.h"
 #include "sinks/sqlite/receipt.h"
 
 #define FREE_BYTES_WANTED ((uint64_t)1 << 30)
@@ -197,6 +198,83 @@ static void check_erasures(struct doctor *doctor)
     free(open);
 }
 
+static int take_any(void *context, const struct reader_node *node)
+{
+    (void)context;
+    (void)node;
+    return 0;
+}
+
+/* Whether the tables know the value as an identifier of the namespace. */
+static int is_known(struct reader *reader, const struct identifier_config *config,
+    struct arena *arena, struct identifier identifier)
+{
+    struct identifier_report report;
+    struct touchpoint event;
+    uint8_t node[KEY_SIZE];
+    touchpoint_init(&event);
+    event.identifiers = &identifier;
+    event.identifiers_count = 1;
+    int r = identifier_normalise(config, arena, &event, &report);
+    if (r < 0)
+        return error_class(r) == ERROR_CLASS_REJECT ? 0 : r;
+    r = reader_node_id(config->namespaces, &event.identifiers[0], node);
+    if (r == 0)
+        r = reader_node(reader, node, take_any, NULL);
+    return r < 0 ? r : r == 0;
+}
+
+/* Values of the operator's list that the tables know, from before they stood on it. */
+static int count_known(struct settings *settings, size_t *known)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    struct config_problem problem;
+    const struct str *values = NULL;
+    const char *path = "";
+    size_t count = config_list(settings->config, OPTION_IDENTITY_BLOCKED, &values);
+    int r = settings_database(settings, &path);
+    if (r == 0)
+        r = door_configure(settings->config, &settings->arena, &settings->door, &problem);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    struct identifier_config config = settings->door.identifiers;
+    config.blocked_count = 0;
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        bool any = false;
+        for (size_t k = 0; r >= 0 && k < config.namespaces->count; k++) {
+            r = is_known(reader, &config, &settings->arena,
+                (struct identifier){
+                    .namespace = config.namespaces->rules[k].name, .value = values[i]});
+            any |= r > 0;
+        }
+        *known += any;
+    }
+    return r < 0 ? r : 0;
+}
+
+static void check_blocked(struct doctor *doctor)
+{
+    struct settings settings = {.config = doctor->call->config};
+    const struct str *values = NULL;
+    size_t known = 0;
+    if (config_list(doctor->call->config, OPTION_IDENTITY_BLOCKED, &values) == 0)
+        return;
+    int r = count_known(&settings, &known);
+    arena_free(&settings.arena);
+    if (r == ERR_NOT_FOUND || r == ERR_CONFIG)
+        return; /* no tables yet; or the key cannot be read, which is told */
+    if (r < 0)
+        tell(doctor, VERDICT_FAILURE, "blocked values", "see what is wrong with the database",
+            "the tables cannot be asked: %s", error_text(r));
+    else if (known)
+        tell(doctor, VERDICT_WARNING, "blocked values",
+            "tabiji explain and identity show say what they link; tabiji erase takes it away",
+            "%zu of [identity] blocked %s known from before: what was seen with %s stays as it is",
+            known, known == 1 ? "is" : "are", known == 1 ? "it" : "them");
+    else
+        tell(doctor, VERDICT_OK, "blocked values", NULL, "none is known from before");
+}
+
 static void check_file(
     struct doctor *doctor, enum option_id option, const char *name, const char *without)
 {
@@ -297,6 +375,7 @@ static int run(struct verb_call *call)
     check_space(&doctor, dir);
     check_key(&doctor);
     check_erasures(&doctor);
+    check_blocked(&doctor);
     check_sources(&doctor);
     check_file(&doctor, OPTION_AGENT_RULES, "user agent rules", "devices stay unknown");
     check_file(&doctor, OPTION_GEO_DATABASE, "country database", "countries stay unknown");
@@ -319,7 +398,7 @@ const struct verb verb_doctor = {
     .arguments = "",
     .detail =
         "Checks the data directory, disk, keys (and whether a rotation is under way), "
-        "erasures, rule files, with the\n"
+        "erasures, blocked values that are known, rule files, with the\n"
         "kafka driver the brokers, and the schema registry where one is configured. Each finding "
         "that is not ok says\n"
         "what to do. Exit 1 when something would keep a run from starting, or an erasure is not "

@@ -51,7 +51,7 @@ static int find_unfinished(struct erasing *erasing)
 }
 
 /* Nobody is known by the identifier: perhaps since it is erased, and its receipt lacks the end. */
-static int find_gone(struct erasing *erasing)
+static int find_gone(struct erasing *erasing, struct reader *reader)
 {
     struct verb_call *call = erasing->call;
     int r = say_identifier(erasing->settings, str_of(call->arguments[0]), &erasing->identifier);
@@ -63,8 +63,7 @@ static int find_gone(struct erasing *erasing)
     }
     if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
         return verb_fail(call, r, "%s", call->arguments[0]);
-    (void)fprintf(stderr, "tabiji erase: nobody is known by \"%s\"\n", call->arguments[0]);
-    return EXIT_NOT_FOUND;
+    return tables_nobody(call, erasing->settings, reader, call->arguments[0]);
 }
 
 /* Finds the one person. */
@@ -81,6 +80,8 @@ static int find_person(struct erasing *erasing)
         r = lookup_persons(erasing->settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)
         r = reader_count(reader, matches[0].person, &erasing->receipt.before);
+    if (r == ERR_VALUE || r == ERR_UTF8)
+        return say_bad_identifier(call, erasing->settings, call->arguments[0], r);
     if (r)
         return r < 0 ? verb_fail(call, r, "%s", call->arguments[0]) : r;
     for (size_t i = 1; i < count; i++) {
@@ -90,7 +91,7 @@ static int find_person(struct erasing *erasing)
                 call->arguments[0]);
     }
     if (count == 0)
-        return find_gone(erasing);
+        return find_gone(erasing, reader);
     erasing->match = matches[0];
     erasing->identifier =
         (struct identifier){.namespace = matches[0].namespace, .value = matches[0].value};

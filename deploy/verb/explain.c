@@ -136,6 +136,33 @@ static int find_way(struct search *search, const uint8_t a[KEY_SIZE], const uint
     return r == ERR_TOO_MANY ? 0 : r;
 }
 
+static int keep_sum(void *context, const struct reader_link *link)
+{
+    struct kept *kept = context;
+    struct arena *arena = kept->search->arena;
+    struct met *met = kept->met;
+    met->events = link->events;
+    met->first_at = link->first_at;
+    met->last_at = link->last_at;
+    int r = arena_dup(arena, link->first_id, &met->first_id);
+    return r < 0 ? r : arena_dup(arena, link->last_id, &met->last_id);
+}
+
+/* What a link of the way rests on: also events that show the two under other pseudonyms of them, as
+ * those before a rotation of the key do. */
+static int sum_up(struct search *search, size_t end)
+{
+    int r = 0;
+    for (size_t at = end; r >= 0 && at != NO_NODE; at = search->items[at].from) {
+        struct met *met = &search->items[at];
+        struct kept kept = {search, met};
+        if (met->from != NO_NODE && !met->rotation)
+            r = reader_pair_sum(
+                search->reader, search->items[met->from].node, met->node, keep_sum, &kept);
+    }
+    return r < 0 ? r : 0;
+}
+
 /* ---- answers ---- */
 
 static void show_step(struct render_table *table, const struct met *met, bool first)
@@ -228,7 +255,7 @@ static int append_identifier(struct buf *out, struct str namespace, struct str v
 
 /* Reasons as they are found: lines for people, JSON for programs. */
 struct reasons {
-    const struct settings *settings;
+    struct settings *settings;
     struct reader *reader;
     const char *first; /* kind of the first; NULL: there is none */
     struct buf text;
@@ -339,6 +366,89 @@ static int find_reasons(const struct search *search, const struct way *way, stru
     return r;
 }
 
+/* ---- where no rule names one of them ---- */
+
+static unsigned rank_of(const struct met *met)
+{
+    return met->node[0] / 2; /* source: namespace.h */
+}
+
+/* Of which stronger namespaces the identifier was seen with several: it joins its neighbours to one
+ * another only while there is at most one of each. */
+static int append_several(
+    struct reasons *reasons, const struct met *met, struct buf *sentence, struct buf *more)
+{
+    const struct namespace_table *table = reasons->settings->door.identifiers.namespaces;
+    int64_t counts[NAMESPACES_MAX];
+    size_t several = 0;
+    int r = reader_neighbours(reasons->reader, met->node, counts);
+    if (r == 0)
+        r = buf_append_str(more, STR(",\"seen_with\":["));
+    for (size_t i = 0; r == 0 && i < table->count && i < rank_of(met); i++) {
+        struct str name = table->rules[i].name;
+        if (counts[i] < 2)
+            continue;
+        r = buf_appendf(sentence, "%s%lld of %.*s",
+            several ? " and "
+                    : "; it would join the two only if it had been seen with one of "
+                      "each kind at most, but it was with ",
+            (long long)counts[i], (int)name.size, name.data);
+        if (r == 0)
+            r = buf_append_str(more, several++ ? STR(",{") : STR("{"));
+        if (r == 0)
+            r = append_member(more, "namespace", name);
+        if (r == 0)
+            r = buf_appendf(more, ",\"count\":%lld}", (long long)counts[i]);
+    }
+    return r == 0 ? buf_append(more, "]", 1) : r;
+}
+
+/* Two identifiers of the way that stood together, of which the weaker is another person's. */
+static int add_bridge(struct search *search, struct reasons *reasons, const struct met *weaker,
+    const struct met *stronger)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    CLEANUP(buf_free) struct buf more = {0};
+    struct met root = {.known = false};
+    struct kept kept = {search, &root};
+    int r = reader_node(search->reader, weaker->root, keep, &kept);
+    if (r >= 0)
+        r = append_name(&sentence, weaker);
+    if (r == 0)
+        r = buf_append_str(&sentence, STR(" was seen with "));
+    if (r == 0)
+        r = append_name(&sentence, stronger);
+    if (r == 0)
+        r = buf_append_str(&sentence, STR(", but belongs to "));
+    if (r == 0)
+        r = root.known && memcmp(root.node, weaker->node, KEY_SIZE) != 0
+                ? append_name(&sentence, &root)
+                : buf_append_str(&sentence, STR("another person"));
+    if (r == 0)
+        r = append_several(reasons, weaker, &sentence, &more);
+    if (r == 0)
+        r = buf_append_str(&more, STR(",\"other\":{"));
+    if (r == 0)
+        r = append_identifier(&more, stronger->namespace, stronger->value);
+    if (r == 0)
+        r = buf_append(&more, "}", 1);
+    return r < 0 ? r : add_reason(reasons, "bridge", weaker, buf_str(&sentence), buf_str(&more));
+}
+
+/* Each link of the way whose two ends are not one person. */
+static int add_apart(struct search *search, const struct way *way, struct reasons *reasons)
+{
+    int r = 0;
+    for (size_t i = 1; r == 0 && i < way->count; i++) {
+        const struct met *a = &search->items[way->steps[i - 1]];
+        const struct met *b = &search->items[way->steps[i]];
+        if (memcmp(a->person, b->person, KEY_SIZE) != 0)
+            r = rank_of(a) < rank_of(b) ? add_bridge(search, reasons, b, a)
+                                        : add_bridge(search, reasons, a, b);
+    }
+    return r;
+}
+
 /* ---- the two that are asked about ---- */
 
 struct end {
@@ -364,9 +474,19 @@ static int read_end(
     out->fate = report.dropped_why;
     if (r == ERR_NO_IDENTIFIER)
         return 0;
-    if (r == 0)
-        r = reader_node_id(settings->door.identifiers.namespaces, &out->identifier, out->node);
-    return r < 0 ? verb_usage(call, "%s: %s (namespace:value)", spelling, error_text(r)) : 0;
+    return r < 0 ? say_bad_identifier(call, settings, spelling, r) : 0;
+}
+
+/* What is blocked by now may be known from before. */
+static int find_end(struct settings *settings, struct reader *reader, struct end *end)
+{
+    if (end->fate != IDENTIFIER_KEPT) {
+        int r = say_identifier_known(settings, reader, str_of(end->spelling), &end->identifier);
+        if (r < 0)
+            return r == ERR_NO_IDENTIFIER ? 0 : r;
+        end->fate = IDENTIFIER_KEPT;
+    }
+    return reader_node_id(settings->door.identifiers.namespaces, &end->identifier, end->node);
 }
 
 static int add_blocked(struct reasons *reasons, const struct end *end)
@@ -384,6 +504,32 @@ static int add_blocked(struct reasons *reasons, const struct end *end)
     int r = buf_appendf(&sentence, "%s %s", end->spelling, fates[end->fate].sentence);
     return r < 0 ? r
                  : add_reason(reasons, fates[end->fate].kind, &met, buf_str(&sentence), STR(""));
+}
+
+static int add_unknown(struct reasons *reasons, const struct end *end)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    const struct met met = {.namespace = end->identifier.namespace, .value = end->identifier.value};
+    int r = buf_appendf(&sentence, "nobody is known by \"%s\"", end->spelling);
+    return r < 0 ? r : add_reason(reasons, "unknown", &met, buf_str(&sentence), STR(""));
+}
+
+/* Nothing leads from a to b; search: all that a leads to. */
+static int add_no_path(
+    const struct search *search, const struct end ends[2], struct reasons *reasons)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    CLEANUP(buf_free) struct buf more = {0};
+    size_t reached = search->count - 1;
+    bool all = search->count < NODES_SEEN_MAX;
+    int r = buf_appendf(&sentence,
+        "%s leads to %zu other identifier%s over events and words%s, and %s is none of them",
+        ends[0].spelling, reached, reached == 1 ? "" : "s", all ? "" : " (no more are looked at)",
+        ends[1].spelling);
+    if (r == 0)
+        r = buf_appendf(&more, ",\"reached\":%zu", reached);
+    return r < 0 ? r
+                 : add_reason(reasons, "no_path", &ends[0].own, buf_str(&sentence), buf_str(&more));
 }
 
 /* {"spelling":..,"namespace":..,"value":..,"why":..,"person":..}: what is not known is null. */
@@ -464,13 +610,21 @@ static int write_answer(
     return r < 0 ? verb_fail(call, r, "explain") : code;
 }
 
-static int answer_unknown(
-    struct verb_call *call, struct answer *answer, const struct reasons *reasons)
+static int answer_unknown(struct verb_call *call, struct answer *answer, struct reasons *reasons)
 {
+    int r = tables_fit(call, reasons->settings, reasons->reader);
+    if (r)
+        return r;
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        if (!answer->ends[i].own.known)
+            r = add_unknown(reasons, &answer->ends[i]);
+    if (r < 0)
+        return verb_fail(call, r, "explain");
     for (size_t i = 0; i < 2; i++)
         if (!answer->ends[i].own.known)
             (void)fprintf(
                 stderr, "tabiji explain: nobody is known by \"%s\"\n", call->arguments[i]);
+    buf_clear(&reasons->text);
     answer->verdict = "unknown";
     return write_answer(call, answer, reasons, EXIT_NOT_FOUND);
 }
@@ -492,15 +646,20 @@ static int answer_known(
     int r = find_way(search, ends[0].node, ends[1].node, one ? ends[0].own.person : NULL, &end);
     if (r == 0 && one && end == NO_NODE) /* over a set of several, or an identifier of another */
         r = find_way(search, ends[0].node, ends[1].node, NULL, &end);
+    if (r == 0)
+        r = sum_up(search, end);
     answer.one = one;
     answer.search = search;
     trace(search, end, &answer.way);
     if (r == 0 && !one)
         r = find_reasons(search, &answer.way, reasons);
-    if (r < 0)
-        return verb_fail(call, r, "explain");
     if (!one)
         answer.verdict = reasons->first ? reasons->first : answer.way.count ? "apart" : "no_path";
+    if (r == 0 && !one && !reasons->first)
+        r = answer.way.count ? add_apart(search, &answer.way, reasons)
+                             : add_no_path(search, ends, reasons);
+    if (r < 0)
+        return verb_fail(call, r, "explain");
     return write_answer(call, &answer, reasons, EXIT_OK);
 }
 
@@ -509,7 +668,11 @@ static int explain_ends(
 {
     CLEANUP(reader_close) struct reader *reader = NULL;
     struct answer blocked = {.ends = ends, .verdict = "blocked"};
-    int r = 0;
+    int r = tables_open(call, settings, &reader);
+    if (r)
+        return r;
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        r = find_end(settings, reader, &ends[i]);
     for (size_t i = 0; r == 0 && i < 2; i++)
         if (ends[i].fate != IDENTIFIER_KEPT)
             r = add_blocked(reasons, &ends[i]);
@@ -517,9 +680,6 @@ static int explain_ends(
         return verb_fail(call, r, "explain");
     if (reasons->first)
         return write_answer(call, &blocked, reasons, EXIT_NOT_FOUND);
-    r = tables_open(call, settings, &reader);
-    if (r)
-        return r;
     struct search search = {.reader = reader, .arena = &settings->arena};
     reasons->reader = reader;
     search.items = calloc(NODES_SEEN_MAX, sizeof *search.items);
@@ -538,6 +698,9 @@ static int explain(struct verb_call *call, struct settings *settings)
         if (r)
             return r;
     }
+    if (str_equal(ends[0].identifier.namespace, ends[1].identifier.namespace) &&
+        str_equal(ends[0].identifier.value, ends[1].identifier.value))
+        return verb_usage(call, "both are the same identifier");
     int r = explain_ends(call, settings, ends, &reasons);
     reasons_free(&reasons);
     return r;
@@ -578,13 +741,15 @@ const struct verb verb_explain = {
         "apart: generic\n"
         "(with how many of which namespace it was seen with, and the limit), shared, a "
         "rejected claim, an operator's\n"
-        "unlink, or no link at all. \"key rotation\" links two pseudonyms of one value. Exit 4 "
-        "when nobody is known by\n"
-        "one of them, or one is blocked. --json: {\"same_person\", \"verdict\", \"a\", "
-        "\"b\", \"chain\", \"reasons\"}; the\n"
-        "verdict is same_person, unlinked, generic, shared, rejected, no_path, apart (no one "
-        "rule says it), blocked\n"
-        "or unknown.\n"
+        "unlink, an identifier that joins nobody since it was seen with several of one kind, or no "
+        "link at all.\n"
+        "\"key rotation\" links two pseudonyms of one value; events together are counted under all "
+        "pseudonyms. Exit 4 when\n"
+        "nobody is known by one of them, or one is blocked. --json: {\"same_person\", "
+        "\"verdict\", \"a\", \"b\", \"chain\",\n"
+        "\"reasons\"}; the verdict is same_person, unlinked, generic, shared, rejected, apart "
+        "(reasons: bridge), no_path,\n"
+        "blocked or unknown.\n"
         "credit: the touches before a conversion (or refund), named by its conversion, order "
         "or event id, with "
         "what each\n"

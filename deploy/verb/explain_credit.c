@@ -397,8 +397,7 @@ int explain_credit(struct verb_call *call, struct settings *settings)
         return verb_fail(call, r, "%s", path);
     if (shown.found)
         return EXIT_OK;
-    (void)fprintf(stderr,
-        "tabiji explain: no conversion, order or event has the id \"%s\" (v_credit lists them)\n",
+    return verb_not_found(call,
+        "no conversion, order or event has the id \"%s\" (v_credit lists them)",
         call->arguments[1]);
-    return EXIT_NOT_FOUND;
 }

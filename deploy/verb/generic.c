@@ -56,3 +56,27 @@ int generic_json(const struct generic_excess *excesses, size_t count, struct buf
     }
     return r == 0 ? buf_append(out, "]", 1) : r;
 }
+
+static int judge(void *context, const struct reader_node *node)
+{
+    bool *generic = context;
+    *generic |= str_equal(node->why, STR("generic"));
+    return 0;
+}
+
+int generic_link_word(struct reader *reader, const struct reader_link *link, struct str *out)
+{
+    const uint8_t *const ends[] = {link->weaker, link->stronger};
+    uint8_t nodes[READER_PSEUDONYMS_MAX][KEY_SIZE];
+    bool generic = false;
+    int r = 0;
+    for (size_t i = 0; r >= 0 && !link->parted && i < 2; i++) {
+        size_t count = 0;
+        r = reader_pseudonyms(reader, ends[i], nodes, &count);
+        for (size_t k = 0; r >= 0 && k < count; k++)
+            r = reader_node(reader, nodes[k], judge, &generic);
+    }
+    if (r >= 0)
+        *out = link->parted ? STR("parted") : generic ? STR("dead") : STR("stands");
+    return r < 0 ? r : 0;
+}

@@ -1,5 +1,6 @@
 /*
- * What makes an identifier generic: of which namespaces it has more neighbours than its limit.
+ * What makes an identifier generic: of which namespaces it has more neighbours than its limit; and
+ * what a link counts by that.
  */
 #pragma once
 
@@ -26,3 +27,8 @@ MUST_CHECK int generic_text(const struct generic_excess *excesses, size_t count,
 /* Appends [{"namespace":"login","count":6,"limit":5,"setting":"identity.generic_up"}]. Errors:
  * ERR_NO_MEMORY. */
 MUST_CHECK int generic_json(const struct generic_excess *excesses, size_t count, struct buf *out);
+
+/* What the link counts: "parted" (by a word), "dead" (one of the two is generic, under whatever
+ * pseudonym), else "stands". *out is static. Errors: as reader_node(). */
+MUST_CHECK int generic_link_word(
+    struct reader *reader, const struct reader_link *link, struct str *out);

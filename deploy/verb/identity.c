@@ -61,8 +61,9 @@ static int run_solve(struct verb_call *call)
         return solve_file(call, stdin, "-");
     FILE *in = fopen(name, "r");
     if (!in) {
-        (void)fprintf(stderr, "tabiji identity: %s: %s\n", name, strerror(errno));
-        return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED;
+        bool absent = errno == ENOENT;
+        return verb_end(call, absent ? EXIT_NOT_FOUND : EXIT_FAILED,
+            error_name(absent ? ERR_NOT_FOUND : ERR_IO), "%s: %s", name, strerror(errno));
     }
     int r = solve_file(call, in, name);
     (void)fclose(in);
@@ -89,7 +90,9 @@ static const struct verb_option options[] = {
     {"--configured", NULL, "solve: the limits that the pipeline has, instead of --up and --down",
         NULL},
     {"--places", NULL, "solve: whom each event belongs to, instead of each identifier", NULL},
-    {"--limit", "N", "preview-*: most events shown (default 100; 0: all)", NULL, false},
+    {"--limit", "N",
+        "show, preview-*: most links or events shown (default 100; 0: all, as under --json)", NULL,
+        false},
 };
 
 const struct verb verb_identity = {
@@ -109,9 +112,11 @@ const struct verb verb_identity = {
         "count as they stand. A line that cannot be read is named and left out (exit 6).\n"
         "preview-unlink says which events and identifiers would go to another person if A and B "
         "(namespace:value)\n"
-        "were said not to be one person; preview-link, if they were. Nothing is written, and what "
-        "runs on the data\n"
-        "directory may go on. Exit 4: nothing ever linked them.",
+        "were said not to be one person; preview-link, if they were; and which events would be "
+        "erased. Nothing is\n"
+        "written, and what runs on the data directory may go on. Exit 4: nobody is known by one of "
+        "them, or nothing ever\n"
+        "linked them (preview-unlink).",
     .examples = "  tabiji identity show --data shop email:hana@example.jp\n"
                 "  tabiji identity preview-unlink --data shop login:u-1 cookie:c-9\n"
                 "  tabiji identity solve events.ndjson\n"

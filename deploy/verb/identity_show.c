@@ -11,6 +11,8 @@
 #include "schemas/error.h"
 #include "schemas/json.h"
 
+#define LIMIT_DEFAULT 100
+
 /* ---- an identifier ---- */
 
 /* The identifier that is asked about; text lives in the settings' arena. */
@@ -36,15 +38,35 @@ struct shown {
     struct reader *reader;
     struct render_table *table;
     const uint8_t *self;
-    bool generic;       /* itself: all its links are dead */
-    bool other_generic; /* the one at hand */
+    long long limit; /* links; 0: all */
+    long long count;
+    struct buf others; /* whom links were shown with, by key, while there are several pseudonyms */
+    bool several;
 };
+
+/* Whether a link under another pseudonym has shown the same; remembers it. */
+static int is_again(struct shown *shown, const uint8_t other[KEY_SIZE])
+{
+    struct buf *others = &shown->others;
+    for (size_t i = 0; i < others->size; i += KEY_SIZE)
+        if (memcmp(others->data + i, other, KEY_SIZE) == 0)
+            return true;
+    return buf_append(others, other, KEY_SIZE);
+}
+
+static int keep_sum(void *context, const struct reader_link *link)
+{
+    struct reader_link *sum = context;
+    sum->events = link->events;
+    sum->first_at = link->first_at;
+    sum->last_at = link->last_at;
+    return 0;
+}
 
 static int show_other(void *context, const struct reader_node *node)
 {
     struct shown *shown = context;
     struct render_table *table = shown->table;
-    shown->other_generic = str_equal(node->why, STR("generic"));
     render_text(table, node->namespace);
     render_text(table, node->value);
     render_text(table, node->why);
@@ -52,11 +74,12 @@ static int show_other(void *context, const struct reader_node *node)
     return 0;
 }
 
-static int show_link(void *context, const struct reader_link *link)
+static int show_row(struct shown *shown, const struct reader_link *link)
 {
-    struct shown *shown = context;
     bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
-    shown->other_generic = false;
+    struct str word = STR("");
+    if (shown->count++ >= shown->limit && shown->limit)
+        return 0;
     render_text(shown->table, link->rotation ? STR("rotation")
                               : weaker       ? STR("stronger")
                                              : STR("weaker"));
@@ -71,14 +94,42 @@ static int show_link(void *context, const struct reader_link *link)
         render_integer(shown->table, link->events);
     render_time(shown->table, link->first_at);
     render_time(shown->table, link->last_at);
-    render_text(shown->table, link->parted                             ? STR("parted")
-                              : shown->generic || shown->other_generic ? STR("dead")
-                                                                       : STR("stands"));
-    return 0;
+    r = generic_link_word(shown->reader, link, &word);
+    render_text(shown->table, word);
+    return r;
 }
 
-static int read_links(
-    struct reader *reader, const uint8_t node[KEY_SIZE], bool generic, struct render_table **out)
+static int show_link(void *context, const struct reader_link *link)
+{
+    struct shown *shown = context;
+    struct reader_link sum = *link;
+    bool weaker = memcmp(link->weaker, shown->self, KEY_SIZE) == 0;
+    int r = shown->several ? is_again(shown, weaker ? link->stronger : link->weaker) : 0;
+    if (r)
+        return r < 0 ? r : 0;
+    if (shown->several && !link->rotation)
+        r = reader_pair_sum(shown->reader, link->weaker, link->stronger, keep_sum, &sum);
+    return r < 0 ? r : show_row(shown, &sum);
+}
+
+/* Of a value that has several pseudonyms, what events show under any of them. */
+static int show_links(struct shown *shown)
+{
+    uint8_t nodes[READER_PSEUDONYMS_MAX][KEY_SIZE];
+    size_t count = 0;
+    int r = reader_pseudonyms(shown->reader, shown->self, nodes, &count);
+    shown->several = count > 1;
+    if (r == 0 && shown->several)
+        r = is_again(shown, shown->self);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        shown->self = nodes[i];
+        r = reader_links(shown->reader, nodes[i], show_link, shown);
+    }
+    buf_free(&shown->others);
+    return r;
+}
+
+static int read_links(struct shown *shown, struct render_table **out)
 {
     static const struct render_column columns[] = {
         {"side", "side", RENDER_LEFT, 0},
@@ -91,10 +142,9 @@ static int read_links(
         {"last_at", "last", RENDER_LEFT, 0},
         {"link", "link", RENDER_LEFT, 0},
     };
-    struct shown shown = {.reader = reader, .self = node, .generic = generic};
     int r = render_new(out, columns, sizeof columns / sizeof *columns);
-    shown.table = *out;
-    return r < 0 ? r : reader_links(reader, node, show_link, &shown);
+    shown->table = *out;
+    return r < 0 ? r : show_links(shown);
 }
 
 /* What both forms say. */
@@ -185,15 +235,22 @@ static int show_node(struct verb_call *call, struct settings *settings, struct r
 {
     CLEANUP(render_free) struct render_table *links = NULL;
     struct facts facts = {.self.arena = &settings->arena, .root.arena = &settings->arena};
-    int r = read_facts(settings, reader, node, &facts);
-    if (r == READER_ABSENT) {
-        (void)fprintf(stderr, "tabiji identity: nobody is known by \"%s\"\n", call->arguments[1]);
-        return EXIT_NOT_FOUND;
-    }
+    struct shown shown = {.reader = reader, .self = node, .limit = call->json ? 0 : LIMIT_DEFAULT};
+    int r = verb_integer(call, "--limit", 0, INT32_MAX, &shown.limit);
+    if (r)
+        return r;
+    r = read_facts(settings, reader, node, &facts);
+    if (r == READER_ABSENT)
+        return tables_nobody(call, settings, reader, call->arguments[1]);
     if (r == 0)
-        r = read_links(reader, node, str_equal(facts.self.why, STR("generic")), &links);
+        r = read_links(&shown, &links);
+    long long more = shown.limit && shown.count > shown.limit ? shown.count - shown.limit : 0;
     if (r == 0)
         r = call->json ? write_json(&facts, links) : write_text(&facts, links);
+    if (r == 0 && more && call->json)
+        (void)fprintf(stderr, "tabiji identity: %lld more links are not shown\n", more);
+    else if (r == 0 && more)
+        (void)printf("... and %lld more (--limit 0: all)\n", more);
     return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;
 }
 
@@ -259,10 +316,8 @@ static int show_person(struct verb_call *call, struct reader *reader, uint8_t pe
     rows.table = table;
     if (r == 0)
         r = reader_identifiers(reader, person, add_identifier, &rows);
-    if (r == 0 && rows.count == 0) {
-        (void)fprintf(stderr, "tabiji identity: there is no person %s\n", call->arguments[1]);
-        return EXIT_NOT_FOUND;
-    }
+    if (r == 0 && rows.count == 0)
+        return verb_not_found(call, "there is no person %s", call->arguments[1]);
     if (r == 0)
         r = write_person(call, person, table);
     return r < 0 ? verb_fail(call, r, "%s", call->arguments[1]) : EXIT_OK;
@@ -277,21 +332,17 @@ static int show(struct verb_call *call, struct settings *settings)
     struct identifier identifier;
     uint8_t key[KEY_SIZE];
     bool person = uuid_read(spelling, key);
-    int r = person ? 0 : say_identifier(settings, spelling, &identifier);
-    if (r == ERR_NO_IDENTIFIER) {
-        (void)fprintf(stderr,
-            "tabiji identity: %s is blocked: values such as this one mean nobody\n",
-            call->arguments[1]);
-        return EXIT_NOT_FOUND;
-    }
+    int r = tables_open(call, settings, &reader);
+    if (r)
+        return r;
+    r = person ? 0 : say_identifier_known(settings, reader, spelling, &identifier);
+    if (r == ERR_NO_IDENTIFIER)
+        return verb_not_found(
+            call, "%s %s", call->arguments[1], say_why_none(settings, spelling, r));
     if (r == 0 && !person)
         r = reader_node_id(settings->door.identifiers.namespaces, &identifier, key);
     if (r < 0)
-        return verb_usage(
-            call, "%s: %s (namespace:value, or a person's id)", call->arguments[1], error_text(r));
-    r = tables_open(call, settings, &reader);
-    if (r)
-        return r;
+        return say_bad_identifier(call, settings, call->arguments[1], r);
     return person ? show_person(call, reader, key) : show_node(call, settings, reader, key);
 }
 

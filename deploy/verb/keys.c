@@ -43,16 +43,15 @@ static int64_t now_micros(void)
     return (int64_t)now.tv_sec * 1000000; /* seconds are enough for people */
 }
 
-static int fail_system(const char *path, int error)
+static int fail_system(const struct verb_call *call, const char *path, int error)
 {
-    (void)fprintf(stderr, "tabiji keys: %s: %s\n", path, strerror(error));
-    return EXIT_FAILED;
+    return verb_end(call, EXIT_FAILED, error_name(ERR_IO), "%s: %s", path, strerror(error));
 }
 
-static int refuse(const char *path, const char *what, int code)
+static int refuse(const struct verb_call *call, const char *path, const char *what, int code)
 {
-    (void)fprintf(stderr, "tabiji keys: %s %s\n", path, what);
-    return code;
+    return verb_end(
+        call, code, code == EXIT_USAGE ? "usage" : error_name(ERR_LOCKED), "%s %s", path, what);
 }
 
 /* ---- writing ---- */
@@ -112,7 +111,8 @@ static int create(const char *path, struct str text)
 }
 
 /* Writes the file's text where `put` says. */
-static int save(const struct key_file *file, const char *path, int (*put)(const char *, struct str))
+static int save(const struct verb_call *call, const struct key_file *file, const char *path,
+    int (*put)(const char *, struct str))
 {
     struct buf text = {0};
     int r = key_file_write(file, &text);
@@ -121,10 +121,10 @@ static int save(const struct key_file *file, const char *path, int (*put)(const 
         explicit_bzero(text.data, text.size);
     buf_free(&text);
     if (error == EEXIST)
-        return refuse(path,
+        return refuse(call, path,
             "exists; it is left as it is, since a key that is lost cannot be made again",
             EXIT_USAGE);
-    return error ? fail_system(path, error) : EXIT_OK;
+    return error ? fail_system(call, path, error) : EXIT_OK;
 }
 
 /* ---- reading ---- */
@@ -135,15 +135,15 @@ static int read_text(struct opened *opened)
     struct str legacy_id = config_text(opened->call->config, OPTION_IDENTITY_KEY_ID);
     ssize_t size = read(opened->fd, text, sizeof text);
     if (size < 0)
-        return fail_system(opened->path, errno);
+        return fail_system(opened->call, opened->path, errno);
     int r = (size_t)size > KEY_FILE_SIZE_MAX
                 ? ERR_CONFIG
                 : key_file_read(str_make(text, (size_t)size), legacy_id, &opened->file);
     explicit_bzero(text, sizeof text);
     if (r == ERR_NO_MEMORY)
-        return fail_system(opened->path, ENOMEM);
-    return r < 0 ? refuse(opened->path, "is no key file, or was cut: restore it from its copy",
-                       EXIT_USAGE)
+        return fail_system(opened->call, opened->path, ENOMEM);
+    return r < 0 ? refuse(opened->call, opened->path,
+                       "is no key file, or was cut: restore it from its copy", EXIT_USAGE)
                  : EXIT_OK;
 }
 
@@ -152,25 +152,29 @@ static int judge(const struct opened *opened, bool change)
 {
     struct stat by_fd, by_path;
     if (fstat(opened->fd, &by_fd) != 0)
-        return fail_system(opened->path, errno);
+        return fail_system(opened->call, opened->path, errno);
     if (!S_ISREG(by_fd.st_mode))
-        return refuse(opened->path, "is no file", EXIT_USAGE);
+        return refuse(opened->call, opened->path, "is no file", EXIT_USAGE);
     if (by_fd.st_mode & (S_IRWXG | S_IRWXO))
-        return refuse(opened->path, "may be read by others: chmod 600 it", EXIT_USAGE);
+        return refuse(
+            opened->call, opened->path, "may be read by others: chmod 600 it", EXIT_USAGE);
     if (!change)
         return EXIT_OK;
     bool locked = flock(opened->fd, LOCK_EX | LOCK_NB) == 0;
     bool same = stat(opened->path, &by_path) == 0 && by_path.st_ino == by_fd.st_ino &&
                 by_path.st_dev == by_fd.st_dev;
-    return locked && same ? EXIT_OK
-                          : refuse(opened->path, "is being changed by another", EXIT_RETRYABLE);
+    return locked && same
+               ? EXIT_OK
+               : refuse(opened->call, opened->path, "is being changed by another", EXIT_RETRYABLE);
 }
 
 static int open_file(struct opened *opened, bool change)
 {
     opened->fd = open(opened->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (opened->fd < 0 && errno == ENOENT)
+        return verb_not_found(opened->call, "%s: %s", opened->path, strerror(errno));
     if (opened->fd < 0)
-        return fail_system(opened->path, errno);
+        return fail_system(opened->call, opened->path, errno);
     int r = judge(opened, change);
     return r ? r : read_text(opened);
 }
@@ -212,9 +216,9 @@ static int run_new(struct verb_call *call, const char *path)
     if (!error)
         error = draw(secret);
     if (error)
-        return fail_system(path, error);
+        return fail_system(call, path, error);
     key_file_new(&file, person_key, secret, now_micros());
-    int r = save(&file, path, create);
+    int r = save(call, &file, path, create);
     explicit_bzero(person_key, sizeof person_key);
     explicit_bzero(secret, sizeof secret);
     explicit_bzero(&file, sizeof file);
@@ -251,15 +255,15 @@ static int run_rotate(struct opened *opened)
     bool plain = memcmp(file->person_key, file->keys[0].secret, TENANT_KEY_SIZE) == 0;
     int error = draw(secret);
     if (error)
-        return fail_system(opened->path, error);
+        return fail_system(opened->call, opened->path, error);
     int r = key_file_rotate(file, secret, now_micros());
     explicit_bzero(secret, sizeof secret);
     if (r == ERR_TOO_MANY)
-        return refuse(
-            opened->path, "has two live keys: retire one first (tabiji keys list)", EXIT_USAGE);
+        return refuse(opened->call, opened->path,
+            "has two live keys: retire one first (tabiji keys list)", EXIT_USAGE);
     if (r < 0)
         return verb_fail(opened->call, r, "%s", opened->path);
-    r = save(file, opened->path, replace);
+    r = save(opened->call, file, opened->path, replace);
     if (r)
         return r;
     if (opened->call->json)
@@ -283,16 +287,14 @@ static int run_retire(struct opened *opened)
     struct key_file changed = opened->file;
     int r = key_file_retire(&changed, str_of(id));
     if (r == ERR_NOT_FOUND) {
-        (void)fprintf(stderr, "tabiji keys: %s has no key \"%s\"\n", opened->path, id);
-        r = EXIT_NOT_FOUND;
+        r = verb_not_found(call, "%s has no key \"%s\"", opened->path, id);
     } else if (r < 0) {
-        r = refuse(opened->path, "has one key only: rotate first", EXIT_USAGE);
+        r = refuse(opened->call, opened->path, "has one key only: rotate first", EXIT_USAGE);
     } else if (!verb_switch(call, "--confirm")) {
-        (void)fprintf(stderr,
-            "tabiji keys: %s would be removed for ever; nothing was done: --confirm does it\n", id);
-        r = EXIT_USAGE;
+        r = verb_end(call, EXIT_USAGE, "unconfirmed",
+            "%s would be removed for ever; nothing was done: --confirm does it", id);
     } else {
-        r = save(&changed, opened->path, replace);
+        r = save(call, &changed, opened->path, replace);
         if (r == EXIT_OK)
             (void)printf(call->json ? "{\"retired\":\"%s\",\"active\":\"%s\"}\n"
                                     : "%s is removed, %s is active\n",

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "deploy/say.h"
+#include "deploy/verb/preview.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
@@ -44,11 +45,20 @@ static int read_ends(struct verb_call *call, struct settings *settings, struct i
     for (size_t i = 0; i < 2; i++) {
         int r = say_identifier(settings, str_of(call->arguments[i]), &ends[i]);
         if (r < 0)
-            return verb_usage(call, "%s: %s (namespace:value)", call->arguments[i], error_text(r));
+            return say_bad_identifier(call, settings, call->arguments[i], r);
     }
     if (str_equal(ends[0].namespace, ends[1].namespace) && str_equal(ends[0].value, ends[1].value))
         return verb_usage(call, "both are the same identifier");
     return 0;
+}
+
+/* reader: of the tables that say so; NULL: the collector does. */
+static int never_linked(struct verb_call *call, struct settings *settings, struct reader *reader)
+{
+    int r = reader ? tables_fit(call, settings, reader) : 0;
+    return r ? r
+             : verb_not_found(
+                   call, "nothing ever linked %s and %s", call->arguments[0], call->arguments[1]);
 }
 
 /* Whether the two ever stood in one event, or were linked by a word: 0, or an exit_code after
@@ -63,10 +73,7 @@ static int look_at_tables(
     r = reader_linked(reader, settings->door.identifiers.namespaces, &ends[0], &ends[1]);
     if (r < 0)
         return verb_fail(call, r, "what is linked");
-    if (r == READER_ABSENT)
-        (void)fprintf(stderr, "tabiji unlink: nothing ever linked %s and %s\n", call->arguments[0],
-            call->arguments[1]);
-    return r == READER_ABSENT ? EXIT_NOT_FOUND : 0;
+    return r == READER_ABSENT ? never_linked(call, settings, reader) : 0;
 }
 
 /* Of a collector that has no tables beside it: those of --data or --database, where they are. */
@@ -80,12 +87,11 @@ static int look_elsewhere(
         r = reader_open(&reader, path);
     if (r == 0)
         return look_at_tables(call, settings, ends);
-    (void)fprintf(stderr,
-        "tabiji unlink: nobody can tell whether anything ever linked %s and %s: the collector %s "
+    return verb_end(call, EXIT_FAILED, "unchecked",
+        "nobody can tell whether anything ever linked %s and %s: the collector %s "
         "has no tables, and %s is not there\n"
-        "nothing was said: give --database FILE, or --unchecked to say it all the same\n",
+        "nothing was said: give --database FILE, or --unchecked to say it all the same",
         call->arguments[0], call->arguments[1], verb_value(call, "--url"), path);
-    return EXIT_FAILED;
 }
 
 static int check_linked(
@@ -98,17 +104,56 @@ static int check_linked(
     int r = say_ask_linked(call, call->arguments[0], call->arguments[1]);
     if (r == SAY_UNANSWERED)
         return look_elsewhere(call, settings, ends);
-    if (r != SAY_NEVER)
-        return r;
-    (void)fprintf(stderr, "tabiji unlink: nothing ever linked %s and %s\n", call->arguments[0],
-        call->arguments[1]);
-    return EXIT_NOT_FOUND;
+    return r == SAY_NEVER ? never_linked(call, settings, NULL) : r;
 }
 
 static int keep_person(void *context, const struct reader_node *node)
 {
     memcpy(context, node->person, KEY_SIZE);
     return 0;
+}
+
+/* What is linked to an erased person is erased like it, and what that person's identifiers say is
+ * dropped: neither is what the word is said for. Returns 0, or an exit_code after saying so. */
+static int check_erased(
+    struct verb_call *call, struct settings *settings, const struct identifier ends[2], bool link)
+{
+    struct preview_outcome outcome;
+    bool here = !verb_value(call, "--url") &&
+                !str_equal(config_text(settings->config, OPTION_STREAM_DRIVER), STR("kafka"));
+    int r = here ? preview_foresee(settings, ends, link, &outcome) : ERR_NOT_FOUND;
+    if (r < 0) /* who says the word meets the same */
+        return 0;
+    if (!outcome.stands && !outcome.lost)
+        return verb_end(call, EXIT_USAGE, "erased",
+            "%s is of a person who was erased, and stays forgotten: nothing would come of the "
+            "word, and it was not said",
+            call->arguments[0]);
+    if (outcome.lost && !verb_switch(call, "--confirm"))
+        return verb_end(call, EXIT_USAGE, "erased",
+            "this would erase %zu event%s for ever: one of the two is of an erased person, and "
+            "what is linked to it is erased too; nothing was said: --confirm does it",
+            outcome.lost, outcome.lost == 1 ? "" : "s");
+    return 0;
+}
+
+/* Who is linked may be seen later. */
+static void tell_new(
+    struct verb_call *call, struct settings *settings, const struct identifier ends[2])
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    uint8_t node[KEY_SIZE], person[KEY_SIZE];
+    const char *path = "";
+    int r = verb_value(call, "--url") ? ERR_NOT_FOUND : settings_database(settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    for (size_t i = 0; r >= 0 && i < 2; i++) {
+        r = reader_node_id(settings->door.identifiers.namespaces, &ends[i], node);
+        if (r == 0)
+            r = reader_node(reader, node, keep_person, person);
+        if (r == READER_ABSENT)
+            tables_tell_new(call, call->arguments[i]);
+    }
 }
 
 /* Whether the tables, which have the word by now, hold the two for one person. Behind a collector
@@ -155,8 +200,12 @@ static int say(struct verb_call *call, struct settings *settings, bool link)
     int r = read_ends(call, settings, ends);
     if (r == 0 && !link)
         r = check_linked(call, settings, ends);
+    if (r == 0)
+        r = check_erased(call, settings, ends, link);
     if (r)
         return r;
+    if (link)
+        tell_new(call, settings, ends);
     r = say_event_id(id);
     for (size_t i = 0; r == 0 && i < 2; i++)
         r = say_spelling(settings, str_of(call->arguments[i]), &ends[i], &spelled[i]);
@@ -188,6 +237,9 @@ static int run(struct verb_call *call)
         {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},                          \
         {"--reason", "TEXT", "why; kept with the evidence", NULL, false},                          \
         {"--url", "URL", "a collector, where one runs", NULL, false},                              \
+        {"--confirm", NULL,                                                                        \
+            "say it though it erases events (of what is linked to an erased person)", NULL,        \
+            false},                                                                                \
     {                                                                                              \
         "--key-file", "FILE", "file whose first line is the key of a source with operator = yes",  \
             NULL, false                                                                            \
@@ -208,7 +260,11 @@ const struct verb verb_link = {
               "it, and `tabiji\n"
               "unlink` takes it back. It is above what clients say. Words within a kind add up: of "
               "logins a and b, b and c\n"
-              "linked, all three are one person.",
+              "linked, all three are one person. An identifier that nobody was seen with yet is "
+              "linked when it is. Of a person\n"
+              "who was erased nothing is linked: what is linked to it would be erased too, which "
+              "takes --confirm (behind a\n"
+              "collector, --url, nobody looks first).",
     .examples = "  tabiji link --data shop --reason 'called, gave both' login:u-1 login:u-2",
     .options = options,
     .options_count = sizeof options / sizeof *options,

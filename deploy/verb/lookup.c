@@ -7,6 +7,7 @@
 #include "deploy/render.h"
 #include "deploy/say.h"
 #include "deploy/uuid.h"
+#include "deploy/verb/generic.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
@@ -87,6 +88,7 @@ static int look_up_one(struct matches *matches, struct str namespace, struct str
 {
     struct identifier_config config = matches->settings->door.identifiers;
     size_t first = matches->count;
+    config.blocked_count = 0; /* what the operator blocked may be known from before */
     int r = look_up_with(matches, &config, namespace, value);
     if (r < 0 || matches->count > first || !config.next.live)
         return r;
@@ -365,13 +367,23 @@ static int append_answer(struct settings *settings, struct reader *reader,
     return r;
 }
 
+struct pair {
+    struct reader *reader;
+    struct render_table *table;
+};
+
 static int add_link(void *context, const struct reader_link *link)
 {
-    struct render_table *table = context;
+    const struct pair *pair = context;
+    struct render_table *table = pair->table;
+    struct str word = STR("");
+    int r = generic_link_word(pair->reader, link, &word);
+    if (r < 0)
+        return r;
     render_integer(table, link->events);
     render_time(table, link->first_at);
     render_time(table, link->last_at);
-    render_text(table, link->parted ? STR("parted") : STR("stands"));
+    render_text(table, word);
     return 0;
 }
 
@@ -393,6 +405,13 @@ static int append_links(struct render_table *table, bool linked, struct buf *rep
     return r;
 }
 
+static int read_end(
+    struct settings *settings, struct reader *reader, struct str spelling, struct identifier *out)
+{
+    return reader ? say_identifier_known(settings, reader, spelling, out)
+                  : say_identifier(settings, spelling, out);
+}
+
 /* What links the two. */
 static int answer_pair(struct settings *settings, struct reader *reader,
     const struct collector_question *question, struct buf *reply, int *status)
@@ -405,15 +424,16 @@ static int answer_pair(struct settings *settings, struct reader *reader,
     };
     CLEANUP(render_free) struct render_table *table = NULL;
     struct identifier ends[2];
-    int r = say_identifier(settings, question->id, &ends[0]);
+    int r = read_end(settings, reader, question->id, &ends[0]);
     if (r == 0)
-        r = say_identifier(settings, question->with, &ends[1]);
+        r = read_end(settings, reader, question->with, &ends[1]);
     if (r == 0)
         r = render_new(&table, columns, sizeof columns / sizeof *columns);
     if (r < 0)
         return r;
+    struct pair pair = {reader, table};
     if (reader)
-        r = reader_pair_links(reader, settings->door.identifiers.namespaces, ends, add_link, table);
+        r = reader_pair_links(reader, settings->door.identifiers.namespaces, ends, add_link, &pair);
     if (r < 0)
         return r;
     bool linked = reader && r == 0;
@@ -470,11 +490,12 @@ static int run(struct verb_call *call)
         r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)
         r = show(call, &settings, reader, matches, count);
-    if (r < 0) {
+    if (r == ERR_VALUE || r == ERR_UTF8) {
+        r = say_bad_identifier(call, &settings, call->arguments[0], r);
+    } else if (r < 0) {
         r = verb_fail(call, r, "%s", call->arguments[0]);
     } else if (r == 0 && count == 0) {
-        (void)fprintf(stderr, "tabiji lookup: nobody is known by \"%s\"\n", call->arguments[0]);
-        r = EXIT_NOT_FOUND;
+        r = tables_nobody(call, &settings, reader, call->arguments[0]);
     }
     settings_close(&settings);
     return r;

@@ -46,8 +46,9 @@ struct preview {
     struct settings *settings;
     struct identifier ends[2];
     struct hmac_key persons;
-    struct arena keep;    /* of what the arrays hold */
-    struct arena scratch; /* of one row */
+    uint8_t word_key[KEY_SIZE]; /* of the event that the word is */
+    struct arena keep;          /* of what the arrays hold */
+    struct arena scratch;       /* of one row */
     struct place *places;
     size_t places_count, places_room;
     struct turned *turned;
@@ -94,8 +95,10 @@ static int make_word(struct preview *preview, bool link, struct append_record *o
         .reason = STR(EVENT_ID),
     };
     int64_t now_micros = (int64_t)now.tv_sec * MICROS_PER_SECOND + now.tv_nsec / 1000;
-    return door_accept(
+    int r = door_accept(
         &preview->settings->door, &event, now_micros, &preview->settings->arena, out, &problem);
+    memcpy(preview->word_key, event.event_key, KEY_SIZE);
+    return r;
 }
 
 /* ---- what it would change ---- */
@@ -175,12 +178,25 @@ static int by_event(const void *a, const void *b)
     return order ? order : x->comes - y->comes;
 }
 
+static void sort(struct preview *preview)
+{
+    if (preview->places_count)
+        qsort(preview->places, preview->places_count, sizeof *preview->places, by_event);
+}
+
 /* places are sorted: what goes stands before what comes of the same event. */
 static bool moves(const struct preview *preview, size_t i)
 {
     const struct place *place = &preview->places[i];
     return i + 1 < preview->places_count && !place[0].comes && place[1].comes &&
            memcmp(place[0].event_key, place[1].event_key, KEY_SIZE) == 0;
+}
+
+/* Goes, and comes nowhere. */
+static bool vanishes(const struct preview *preview, size_t i)
+{
+    const struct place *place = &preview->places[i];
+    return !place->comes && !moves(preview, i);
 }
 
 static int render_events(
@@ -235,11 +251,17 @@ static int render_turned(const struct preview *preview, struct render_table **ou
     return r;
 }
 
-static int write_json(
-    size_t moved, struct render_table *events, struct render_table *identifiers, bool link)
+/* How many events. */
+struct sums {
+    size_t moved;
+    size_t erased;
+};
+
+static int write_json(const struct sums *sums, struct render_table *events,
+    struct render_table *identifiers, bool link)
 {
-    (void)printf(
-        "{\"preview\":\"%s\",\"moved_events\":%zu,\"events\":", link ? "link" : "unlink", moved);
+    (void)printf("{\"preview\":\"%s\",\"moved_events\":%zu,\"erased_events\":%zu,\"events\":",
+        link ? "link" : "unlink", sums->moved, sums->erased);
     int r = render_write(events, true, stdout);
     (void)printf(",\"identifiers\":");
     if (r == 0)
@@ -248,11 +270,19 @@ static int write_json(
     return r;
 }
 
-static int write_text(const struct verb_call *call, size_t moved, struct render_table *events,
-    struct render_table *identifiers, const struct preview *preview)
+static int write_text(const struct verb_call *call, const struct sums *sums,
+    struct render_table *events, struct render_table *identifiers, const struct preview *preview)
 {
+    size_t moved = sums->moved;
     const char *what = strcmp(call->arguments[0], "preview-link") == 0 ? "linking" : "unlinking";
     int r = 0;
+    if (sums->erased)
+        (void)printf("%s %s and %s would ERASE %zu event%s: one of the two is of an erased person, "
+                     "and what is linked to it is erased too\n",
+            what, call->arguments[1], call->arguments[2], sums->erased,
+            sums->erased == 1 ? "" : "s");
+    if (preview->turned_count == 0 && moved == 0 && sums->erased)
+        return 0;
     if (preview->turned_count == 0 && moved == 0) {
         (void)printf(
             "%s %s and %s would change nobody\n", what, call->arguments[1], call->arguments[2]);
@@ -272,27 +302,40 @@ static int write_text(const struct verb_call *call, size_t moved, struct render_
     return r;
 }
 
+static bool word_stands(const struct preview *preview)
+{
+    bool stands = false;
+    for (size_t i = 0; i < preview->places_count; i++)
+        stands |= memcmp(preview->places[i].event_key, preview->word_key, KEY_SIZE) == 0;
+    return stands;
+}
+
 static int answer(struct verb_call *call, struct preview *preview, bool link)
 {
     CLEANUP(render_free) struct render_table *events = NULL;
     CLEANUP(render_free) struct render_table *identifiers = NULL;
     long long limit = LIMIT_DEFAULT;
-    size_t moved = 0;
+    struct sums sums = {.moved = 0};
     int r = verb_integer(call, "--limit", 0, INT32_MAX, &limit);
     if (r)
         return r;
-    if (preview->places_count)
-        qsort(preview->places, preview->places_count, sizeof *preview->places, by_event);
-    for (size_t i = 0; i < preview->places_count; i++)
-        moved += moves(preview, i);
+    sort(preview);
+    for (size_t i = 0; i < preview->places_count; i++) {
+        sums.moved += moves(preview, i);
+        sums.erased += vanishes(preview, i);
+    }
+    if (!word_stands(preview) && !sums.erased)
+        return verb_end(call, EXIT_USAGE, "erased",
+            "%s is of a person who was erased, and stays forgotten: nothing would come of the word",
+            call->arguments[1]);
     r = render_events(preview, limit, call->json, &events);
     if (r == 0)
         r = render_turned(preview, &identifiers);
     if (r == 0)
-        r = call->json ? write_json(moved, events, identifiers, link)
-                       : write_text(call, moved, events, identifiers, preview);
-    if (r == 0 && !call->json && limit && moved > (size_t)limit)
-        (void)printf("... and %zu more (--limit 0: all)\n", moved - (size_t)limit);
+        r = call->json ? write_json(&sums, events, identifiers, link)
+                       : write_text(call, &sums, events, identifiers, preview);
+    if (r == 0 && !call->json && limit && sums.moved > (size_t)limit)
+        (void)printf("... and %zu more (--limit 0: all)\n", sums.moved - (size_t)limit);
     return r < 0 ? verb_fail(call, r, "preview") : EXIT_OK;
 }
 
@@ -311,7 +354,7 @@ static int read_ends(struct verb_call *call, struct preview *preview)
         const char *spelling = call->arguments[i + 1];
         int r = say_identifier(preview->settings, str_of(spelling), &preview->ends[i]);
         if (r < 0)
-            return verb_usage(call, "%s: %s (namespace:value)", spelling, error_text(r));
+            return say_bad_identifier(call, preview->settings, spelling, r);
     }
     if (str_equal(preview->ends[0].namespace, preview->ends[1].namespace) &&
         str_equal(preview->ends[0].value, preview->ends[1].value))
@@ -325,50 +368,88 @@ static int check_ends(struct verb_call *call, struct preview *preview, bool link
     CLEANUP(reader_close) struct reader *reader = NULL;
     uint8_t node[KEY_SIZE];
     int r = tables_open(call, preview->settings, &reader);
+    if (r == 0)
+        r = tables_fit(call, preview->settings, reader);
     if (r)
         return r;
     for (size_t i = 0; r == 0 && i < 2; i++) {
         r = reader_node_id(preview->settings->door.identifiers.namespaces, &preview->ends[i], node);
         if (r == 0)
             r = reader_node(reader, node, no_more, NULL);
-        if (r == READER_ABSENT)
-            (void)fprintf(
-                stderr, "tabiji identity: nobody is known by \"%s\"\n", call->arguments[i + 1]);
+        if (r == READER_ABSENT && !link)
+            return tables_nobody(call, preview->settings, reader, call->arguments[i + 1]);
+        if (r == READER_ABSENT) {
+            tables_tell_new(call, call->arguments[i + 1]);
+            r = 0;
+        }
     }
-    if (r == 0 && !link) {
+    if (r == 0 && !link)
         r = reader_linked(reader, preview->settings->door.identifiers.namespaces, &preview->ends[0],
             &preview->ends[1]);
-        if (r == READER_ABSENT)
-            (void)fprintf(stderr, "tabiji identity: nothing ever linked %s and %s\n",
-                call->arguments[1], call->arguments[2]);
-    }
-    if (r < 0)
-        return verb_fail(call, r, "the tables");
-    return r == READER_ABSENT ? EXIT_NOT_FOUND : 0;
+    if (r == READER_ABSENT)
+        return verb_not_found(
+            call, "nothing ever linked %s and %s", call->arguments[1], call->arguments[2]);
+    return r < 0 ? verb_fail(call, r, "the tables") : 0;
 }
 
-static int run(struct verb_call *call, struct preview *preview, bool link)
+/* Runs the word through the stages. */
+static int foresee(struct preview *preview, bool link, struct buf *difference)
 {
     struct settings *settings = preview->settings;
     struct append_record record;
-    int r = read_ends(call, preview);
-    if (r == 0)
-        r = check_ends(call, preview, link);
-    if (r)
-        return r;
-    hmac_key_init(&preview->persons,
-        str_make(settings->identify.tenant_key, sizeof settings->identify.tenant_key));
     const struct local_preview how = {
         .dir = config_path(settings->config, OPTION_DATA_DIR),
         .stages = settings->stages,
         .stages_count = SETTINGS_STAGES,
         .changed = on_change,
         .context = preview,
+        .difference = difference,
     };
-    r = make_word(preview, link, &record);
+    preview->keep.size_max = (size_t)1 << 36;
+    hmac_key_init(&preview->persons,
+        str_make(settings->identify.tenant_key, sizeof settings->identify.tenant_key));
+    int r = make_word(preview, link, &record);
+    return r < 0 ? r : local_preview(&how, &record);
+}
+
+static void release(struct preview *preview)
+{
+    free(preview->places);
+    free(preview->turned);
+    arena_free(&preview->keep);
+    arena_free(&preview->scratch);
+}
+
+int preview_foresee(struct settings *settings, const struct identifier ends[2], bool link,
+    struct preview_outcome *out)
+{
+    struct preview preview = {.settings = settings, .ends = {ends[0], ends[1]}};
+    struct preview_outcome outcome = {.stands = false};
+    int r = foresee(&preview, link, NULL);
+    sort(&preview);
+    for (size_t i = 0; i < preview.places_count; i++)
+        outcome.lost += vanishes(&preview, i);
+    outcome.stands = word_stands(&preview);
+    release(&preview);
     if (r == 0)
-        r = local_preview(&how, &record);
-    return r < 0 ? verb_fail(call, r, "%s", how.dir) : answer(call, preview, link);
+        *out = outcome;
+    return r;
+}
+
+static int run(struct verb_call *call, struct preview *preview, bool link)
+{
+    struct settings *settings = preview->settings;
+    CLEANUP(buf_free) struct buf difference = {0};
+    int r = read_ends(call, preview);
+    if (r == 0)
+        r = check_ends(call, preview, link);
+    if (r)
+        return r;
+    r = foresee(preview, link, &difference);
+    if (r == ERR_MEANING)
+        settings_tell_difference(settings, buf_str(&difference));
+    return r < 0 ? verb_fail(call, r, "%s", config_path(settings->config, OPTION_DATA_DIR))
+                 : answer(call, preview, link);
 }
 
 int preview_run(struct verb_call *call, bool link)
@@ -377,7 +458,6 @@ int preview_run(struct verb_call *call, bool link)
     struct preview preview = {.settings = &settings};
     if (call->arguments_count != 3)
         return verb_usage(call, "%s needs A and B, each namespace:value", call->arguments[0]);
-    preview.keep.size_max = (size_t)1 << 36;
     int r = settings_open(&settings, call->config);
     if (r < 0)
         r = verb_fail(call, r, "configuration");
@@ -386,10 +466,7 @@ int preview_run(struct verb_call *call, bool link)
             call, "%s reads a data directory: it knows the embedded mode only", call->arguments[0]);
     else
         r = run(call, &preview, link);
-    free(preview.places);
-    free(preview.turned);
-    arena_free(&preview.keep);
-    arena_free(&preview.scratch);
+    release(&preview);
     settings_close(&settings);
     return r;
 }

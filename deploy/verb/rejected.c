@@ -113,10 +113,8 @@ static int show(struct verb_call *call, struct reader *reader)
     if (!hex_decode(str_of(call->arguments[1]), key, KEY_SIZE))
         return verb_usage(call, "\"%s\" is no key of 32 hex digits", call->arguments[1]);
     int r = reader_get_rejection(reader, key, show_rejection, call);
-    if (r == READER_ABSENT) {
-        (void)fprintf(stderr, "tabiji rejected: nothing has the key %s\n", call->arguments[1]);
-        return EXIT_NOT_FOUND;
-    }
+    if (r == READER_ABSENT)
+        return verb_not_found(call, "nothing has the key %s", call->arguments[1]);
     return r < 0 ? verb_fail(call, r, "show") : EXIT_OK;
 }
 

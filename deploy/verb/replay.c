@@ -6,12 +6,15 @@
 #include <stdio.h>
 
 #include "deploy/embedded.h"
+#include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 
 static int replay(struct verb_call *call, struct settings *settings)
 {
     struct embedded *embedded = NULL;
+    if (!embedded_exists(settings))
+        return tables_no_data(call, settings);
     settings->rederive = true;
     int r = embedded_open(settings, false, &embedded);
     if (r == 0)
@@ -19,8 +22,8 @@ static int replay(struct verb_call *call, struct settings *settings)
     embedded_close(&embedded);
     if (r < 0)
         return verb_fail(call, r, "%s", config_path(settings->config, OPTION_DATA_DIR));
-    if (!call->json)
-        (void)printf("%s is as its settings say\n", config_path(settings->config, OPTION_DATA_DIR));
+    (void)printf(call->json ? "{\"replayed\":true}\n" : "%s is as its settings say\n",
+        config_path(settings->config, OPTION_DATA_DIR));
     return EXIT_OK;
 }
 

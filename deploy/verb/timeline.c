@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "deploy/say.h"
 #include "deploy/uuid.h"
 #include "deploy/verb/lookup.h"
 #include "deploy/verb/tables.h"
@@ -60,11 +61,12 @@ static int run(struct verb_call *call)
         r = tables_open(call, &settings, &reader);
     if (r == 0)
         r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
-    if (r < 0) {
+    if (r == ERR_VALUE || r == ERR_UTF8) {
+        r = say_bad_identifier(call, &settings, call->arguments[0], r);
+    } else if (r < 0) {
         r = verb_fail(call, r, "%s", call->arguments[0]);
     } else if (r == 0 && count == 0) {
-        (void)fprintf(stderr, "tabiji timeline: nobody is known by \"%s\"\n", call->arguments[0]);
-        r = EXIT_NOT_FOUND;
+        r = tables_nobody(call, &settings, reader, call->arguments[0]);
     } else if (r == 0) {
         r = same_person(matches, count) ? show(call, reader, &matches[0]) : several(matches, count);
     }

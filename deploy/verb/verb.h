@@ -71,10 +71,19 @@ bool verb_switch(const struct verb_call *call, const char *name);
 MUST_CHECK int verb_integer(
     const struct verb_call *call, const char *name, long long min, long long max, long long *value);
 
-/* Prints "tabiji VERB: message" and a pointer to --help; returns EXIT_USAGE. */
+/* What follows prints "tabiji VERB: message" to standard error and, under --json, {"error":{"code",
+ * "message"}} to standard output, so that a program finds JSON there whatever the end was. */
+
+/* With a pointer to --help; code "usage". Returns EXIT_USAGE. */
 int verb_usage(const struct verb_call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Prints "tabiji VERB: message: error text"; returns the exit code that fits the error. */
+/* Code "not_found". Returns EXIT_NOT_FOUND. */
+int verb_not_found(const struct verb_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Any other. Returns exit_code. */
+int verb_end(const struct verb_call *call, int exit_code, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* "message: error text", by the error's name; returns the exit code that fits the error. */
 int verb_fail(const struct verb_call *call, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same; of ERR_IO and ERR_FULL it says what the system said, `reason` being errno or 0. */

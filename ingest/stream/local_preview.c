@@ -36,6 +36,10 @@ static int run(
         .key = appended->key,
         .value = appended->value};
     int r = local_set_stages(local, preview->stages, preview->stages_count);
+    if (r == ERR_MEANING && preview->difference) {
+        int told = buf_append_str(preview->difference, local_difference(local));
+        r = told < 0 ? told : r;
+    }
     if (r == 0)
         r = state_lmdb_begin(local->store);
     if (r < 0)

@@ -33,6 +33,7 @@ struct local_preview {
     size_t stages_count;
     local_change_fn *changed;
     void *context;
+    struct buf *difference; /* of ERR_MEANING: what differs (meaning.h) is appended; may be NULL */
 };
 MUST_CHECK int local_preview(
     const struct local_preview *preview, const struct append_record *record);

@@ -80,6 +80,10 @@ MUST_CHECK int reader_node_id(const struct namespace_table *namespaces,
 MUST_CHECK int reader_node(struct reader *reader, const uint8_t node[KEY_SIZE],
     int (*found)(void *context, const struct reader_node *node), void *context);
 
+/* One identifier of the rank, any: 0, or READER_ABSENT when there is none. */
+MUST_CHECK int reader_any_node(struct reader *reader, int rank,
+    int (*found)(void *context, const struct reader_node *node), void *context);
+
 /* The person that an old person id is now: 0, or READER_ABSENT when it is no alias. */
 MUST_CHECK int reader_alias(
     struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t person[KEY_SIZE]);
@@ -114,6 +118,13 @@ MUST_CHECK int reader_neighbours(
  * both. Errors: ERR_NAMESPACE. */
 MUST_CHECK int reader_pair_links(struct reader *reader, const struct namespace_table *namespaces,
     const struct identifier pair[2], int (*found)(void *context, const struct reader_link *link),
+    void *context);
+
+/* All events that show both nodes, under whatever pseudonyms of either, as one link: count, first
+ * and last (weaker, stronger and parted are not set). 0, or READER_ABSENT when no event does; the
+ * callback is called once. */
+MUST_CHECK int reader_pair_sum(struct reader *reader, const uint8_t a[KEY_SIZE],
+    const uint8_t b[KEY_SIZE], int (*found)(void *context, const struct reader_link *link),
     void *context);
 
 /* 0 when some event shows both, under whatever pseudonyms, else READER_ABSENT. Errors:

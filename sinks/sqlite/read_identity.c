@@ -22,30 +22,52 @@ int reader_node_id(const struct namespace_table *namespaces, const struct identi
     return 0;
 }
 
-int reader_node(struct reader *reader, const uint8_t node[KEY_SIZE],
+#define NODE_COLUMNS "namespace, value, person, why, root, own, node "
+
+/* The one row of the question, to which its parameters are bound. Finalizes it. */
+static int one_node(sqlite3_stmt *select,
     int (*found)(void *context, const struct reader_node *node), void *context)
 {
-    sqlite3_stmt *select = NULL;
     struct reader_node row;
-    int r = database_prepare(reader->db,
-        "SELECT namespace, value, person, why, root, own FROM identifier WHERE node = ?1", &select);
-    if (r < 0)
-        return r;
-    bind_blob(select, 1, str_make(node, KEY_SIZE));
-    int code = sqlite3_step(select);
+    int r, code = sqlite3_step(select);
     if (code == SQLITE_ROW) {
-        memcpy(row.node, node, KEY_SIZE);
         row.namespace = column_text(select, 0);
         row.value = column_text(select, 1);
         row.why = column_text(select, 3);
         bool whole = copy_key(select, 2, row.person) && copy_key(select, 4, row.root) &&
-                     copy_key(select, 5, row.own);
+                     copy_key(select, 5, row.own) && copy_key(select, 6, row.node);
         r = whole ? found(context, &row) : ERR_STATE;
     } else {
         r = code == SQLITE_DONE ? READER_ABSENT : database_error(code);
     }
     sqlite3_finalize(select);
     return r;
+}
+
+int reader_node(struct reader *reader, const uint8_t node[KEY_SIZE],
+    int (*found)(void *context, const struct reader_node *node), void *context)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        reader->db, "SELECT " NODE_COLUMNS "FROM identifier WHERE node = ?1", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(node, KEY_SIZE));
+    return one_node(select, found, context);
+}
+
+int reader_any_node(struct reader *reader, int rank,
+    int (*found)(void *context, const struct reader_node *node), void *context)
+{
+    const uint8_t from = (uint8_t)(2 * rank), to = (uint8_t)(from + 1);
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reader->db,
+        "SELECT " NODE_COLUMNS "FROM identifier WHERE node >= ?1 AND node < ?2 LIMIT 1", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(&from, 1));
+    bind_blob(select, 2, str_make(&to, 1));
+    return one_node(select, found, context);
 }
 
 int reader_alias(struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t person[KEY_SIZE])
@@ -333,6 +355,49 @@ int reader_pair_links(struct reader *reader, const struct namespace_table *names
     for (size_t i = 0; r == 0 && i < own.count; i++)
         r = reader_links(reader, own.nodes[i], is_pair, &pair);
     return r ? r : pair.found ? 0 : READER_ABSENT;
+}
+
+/* Rows of a rotation are no events: their key is a node. */
+#define PAIR_SUM_SQL                                                                               \
+    "WITH shown AS (SELECT DISTINCT l.event_key AS event_key, l.occurred_at AS occurred_at "       \
+    "FROM event_link AS l WHERE ((l.weaker IN " WEAKER "AND l.stronger IN " STRONGER               \
+    ") OR (l.weaker IN " STRONGER "AND l.stronger IN " WEAKER                                      \
+    ")) AND l.event_key NOT IN (l.weaker, l.stronger)) "                                           \
+    "SELECT count(*), min(occurred_at), max(occurred_at), "                                        \
+    "(SELECT e.event_id FROM shown AS f JOIN event AS e ON e.event_key = f.event_key "             \
+    "ORDER BY f.occurred_at, f.event_key LIMIT 1), "                                               \
+    "(SELECT e.event_id FROM shown AS f JOIN event AS e ON e.event_key = f.event_key "             \
+    "ORDER BY f.occurred_at DESC, f.event_key DESC LIMIT 1) FROM shown"
+
+int reader_pair_sum(struct reader *reader, const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE],
+    int (*found)(void *context, const struct reader_link *link), void *context)
+{
+    struct pseudonyms ends[2];
+    sqlite3_stmt *select = NULL;
+    int r = reader_pseudonyms(reader, a, ends[0].nodes, &ends[0].count);
+    if (r == 0)
+        r = reader_pseudonyms(reader, b, ends[1].nodes, &ends[1].count);
+    if (r == 0)
+        r = database_prepare(reader->db, PAIR_SUM_SQL, &select);
+    if (r < 0)
+        return r;
+    bind_pseudonyms(select, 1, &ends[0]);
+    bind_pseudonyms(select, 1 + READER_PSEUDONYMS_MAX, &ends[1]);
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW && sqlite3_column_int64(select, 0) > 0) {
+        const struct reader_link link = {
+            .events = sqlite3_column_int64(select, 0),
+            .first_at = sqlite3_column_int64(select, 1),
+            .last_at = sqlite3_column_int64(select, 2),
+            .first_id = column_text(select, 3),
+            .last_id = column_text(select, 4),
+        };
+        r = found(context, &link);
+    } else {
+        r = code == SQLITE_ROW ? READER_ABSENT : database_error(code);
+    }
+    sqlite3_finalize(select);
+    return r;
 }
 
 int reader_linked(struct reader *reader, const struct namespace_table *namespaces,

@@ -38,7 +38,7 @@ EVENTS = [
     event(8, "14:30", cookie="c-unsure", login="u-alone"),
     event(9, "14:40", cookie="c-unsure", login="u-mother"),
     event(10, "14:50", cookie="c-unsure"),
-]
+] + [event(20 + n, "15:00", login=f"u-{n}", phone="06-1234-5678") for n in range(8)]
 
 
 def load(data, events):
@@ -80,7 +80,15 @@ def candidates(data):
 def bad_lookups(data):
     assert "nobody is known" in run("lookup", "--data", data, "090-0000-0000", code=4).stderr
     assert "nobody is known" in run("lookup", "--data", data, "--candidates", "phone:no number", code=4).stderr
-    run("lookup", "--data", data, "cookie:" + "x" * 300, code=1)
+    long = "cookie:" + "x" * 300
+    for words in (["lookup", long], ["timeline", long], ["identity", "show", long], ["erase", long], ["explain", long, "login:u-son"],
+                  ["link", "--reason", "x", "login:u-son", long], ["identity", "preview-link", long, "login:u-son"]):
+        assert "at most 256 bytes" in run(*words, "--data", data, code=2).stderr
+        found = subprocess.run([PROGRAM.encode(), *(w.encode() for w in words if w != long), b"--data", str(data).encode(), b"cookie:\xff"],
+                               capture_output=True)
+        assert found.returncode == 2 and b"no UTF-8" in found.stderr, (words, found)
+    assert "no namespace" in run("lookup", "--data", data, "coookie:x", code=4).stderr
+    assert "malformed" in run("lookup", "--data", data, "phone:12", code=4).stderr
     run("lookup", "--data", data, code=2)
 
 
@@ -129,6 +137,7 @@ def over_http(space, data):
     pair = lambda a, b: id_of(a) + "&with=" + urllib.parse.quote(b)
     assert ask(port, "crm", pair("login:u-mother", f"phone:{PHONE}")) == (200, {"linked": True, "links": [
         {"events": 2, "first_at": "2026-11-20T10:00:00+09:00", "last_at": "2026-11-20T10:30:00+09:00", "link": "stands"}]})
+    assert ask(port, "crm", pair("login:u-7", "phone:06-1234-5678"))[1]["links"][0]["link"] == "dead", "as identity show says"
     for other in ("login:u-alone", "cookie:c-son", "login:u-none"):
         assert ask(port, "crm", pair(f"phone:{PHONE}", other)) == (404, {"linked": False, "links": []}), other
     for query, code in ((pair("login:u-son", "zzz:1"), "unknown_namespace"), (pair("login:u-son", "cookie:null"), "no_identifier"),

@@ -101,6 +101,11 @@ def bad_previews(data):
     assert "preview-unlink" in refused(2, "preview-unlnk", "login:u-son", "cookie:c-son")
     run("identity", "preview-unlink", "--data", data / "absent", "login:a", "login:b", code=4)
     assert not (data / "absent").exists()
+    # As `tabiji link` would take it.
+    new = run("identity", "preview-link", "--data", data, "login:u-son", "login:u-later")
+    assert 'nobody was seen with "login:u-later" yet' in new.stderr and "would move" in new.stdout, new
+    other = run("identity", "preview-link", "--data", data, "--set", "identity.generic_up=5, phone 2", "login:u-son", "login:u-mother", code=2)
+    assert "was: namespace 3 phone" in other.stderr and "is:  namespace 3 phone" in other.stderr, other.stderr
 
 
 def beside_a_running_process(data):

@@ -136,7 +136,16 @@ def asked(shop, plain):
     assert [w["namespace"] for w in way] == ["cookie", "email", "email", "login"], way
     assert way[1]["value"].startswith("k2:") and way[2]["value"].startswith("k1:"), way
     assert way[2]["first_event"] == "key rotation" and way[2]["events"] is None and way[1]["why"] == "rotated", way
+    # e1 shows both under the old key, e40 under the new one; both ways round.
+    for ends in (("cookie:c-hana", f"email:{HANA}"), (f"email:{HANA}", "cookie:c-hana")):
+        pair = json.loads(shop.tell("explain", "--json", *ends).stdout)["chain"]
+        assert len(pair) == 2 and (pair[1]["events"], pair[1]["first_event"], pair[1]["last_event"]) == (2, "e1", "e40"), pair
+    both = json.loads(shop.tell("explain", "--json", f"email:{HANA}", "login:u-hana").stdout)["chain"]
+    assert both[-1]["events"] == 1 and both[-1]["first_event"] == "e2", both
     assert "rotation" in shop.tell("identity", "show", f"email:{HANA}").stdout
+    links = json.loads(shop.tell("identity", "show", "--json", f"email:{HANA}").stdout)["links"]
+    assert sorted((link["value"], link["events"]) for link in links if link["side"] != "rotation") == [
+        ("c-hana", 2), ("c-new", 1), ("u-hana", 1)], links
     shop.tell("lookup", f"email:{EARLY}", code=4)  # not seen while both lived: an honest limit
     # A word about a pair that events showed under the old key alone, and one of what was never linked.
     person = shop.persons()["e24"]
@@ -204,7 +213,7 @@ def refused(space, shop):
     cut.chmod(0o600)
     assert "cut" in Shop(space, "shop", cut).load([event(70, login="u")], code=2).stderr
     assert "no key file" in run("keys", "list", cut, code=2).stderr
-    assert "No such file" in run("keys", "list", space.path / "none", code=1).stderr
+    assert "No such file" in run("keys", "list", space.path / "none", code=4).stderr
     absent = Shop(space, "shop", space.path / "none")
     assert "no such" in absent.load([event(70, login="u")], code=2).stderr
     cut.write_bytes(whole)
