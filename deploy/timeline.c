@@ -30,6 +30,14 @@ static int write_about(const struct reader_event *event, struct buf *out)
     return r;
 }
 
+static int write_malformed(const struct reader_event *event, struct buf *out)
+{
+    struct str malformed = event->malformed;
+    return malformed.size == 0 ? 0
+                               : buf_appendf(out, "%smalformed: %.*s", out->size ? ", " : "",
+                                     (int)malformed.size, malformed.data);
+}
+
 /* "of order W-1 placed 2026-11-18": which order a return takes from. */
 static int write_refund(const struct reader_event *event, struct buf *out)
 {
@@ -54,6 +62,8 @@ static int add_event(void *context, const struct reader_event *event)
     int r = write_about(event, &about);
     if (r == 0)
         r = write_refund(event, &about);
+    if (r == 0)
+        r = write_malformed(event, &about);
     if (r < 0)
         return r;
     render_time(table, event->place.occurred_at);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "ingest/malformed.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/nearest.h"
@@ -264,6 +265,8 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
     *problem = (struct event_problem){0};
     if (report.dropped_count)
         *problem = (struct event_problem){.pointer = pointer, .hint = hint};
+    if (report.dropped_count)
+        r = malformed_mark(&event->properties, report.drops, report.dropped_count, arena);
     for (size_t i = 0; r == 0 && i < report.pairs_count; i++)
         r = rotation_add(&out->pairs, &config->identifiers, &report.pairs[i], config->told, arena);
     out->drops = report.drops;

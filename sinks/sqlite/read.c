@@ -231,7 +231,8 @@ int reader_telling_person(struct reader *reader, uint8_t person[KEY_SIZE])
     "e.touch, e.session_key, e.page_path, e.campaign_name, e.order_id, e.order_facet, "            \
     "e.store_id, e.call_id, e.message_kind, e.device_kind, e.detail, e.revenue_minor, "            \
     "e.currency, c.kind, c.conversion_id, c.revenue_minor, c.currency, c.path_length, "            \
-    "c.refund_of, o.occurred_at "                                                                  \
+    "c.refund_of, o.occurred_at, (SELECT group_concat(value, ', ') "                               \
+    "FROM json_each(e.properties, '$.\"$malformed\"')) "                                           \
     "FROM timeline AS t JOIN event AS e ON e.event_row = t.event_row "                             \
     "LEFT JOIN conversion AS c ON c.person = t.person AND c.event_key = e.event_key "              \
     "LEFT JOIN conversion AS o ON o.person = c.person AND o.conversion_id = c.refund_of "          \
@@ -277,6 +278,7 @@ static int event_row(void *context, sqlite3_stmt *row)
         .path_length = column_integer(row, 24),
         .refund_of = column_text(row, 25),
         .refunded_at = column_integer(row, 26),
+        .malformed = column_text(row, 27),
     };
     int r = column_key(row, 2, event.place.event_key);
     return r < 0 ? r : listener->found.event(listener->context, &event);

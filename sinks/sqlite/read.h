@@ -219,7 +219,8 @@ struct reader_event {
     struct str call_id;
     struct str message_kind;
     struct str device_kind;
-    struct str detail; /* JSON of the other facts */
+    struct str detail;    /* JSON of the other facts */
+    struct str malformed; /* namespaces of identifiers that were left out as malformed */
     bool has_revenue;
     int64_t revenue_minor;
     struct str currency;

@@ -324,6 +324,10 @@ def dropped_is_told(space):
     told = run("import", "--data", space.path / "dropped", "--mapping", MAPPING, file).stdout
     assert f"2 of ids.phone that are malformed, the first at {file}:1\n" in told, told
     assert f"1 of ids.email that identify nobody, the first at {file}:3\n" in told and "secret" not in told, told
+    flagged = dict(rows(space.path / "dropped", "SELECT event_id, properties ->> '$.\"$malformed\"[0]' FROM v_event"))
+    assert flagged == {"e1": "phone", "e2": "phone", "e3": None, "e4": None}, flagged
+    assert run("timeline", "--data", space.path / "dropped", "login:u-1").stdout.count("malformed: phone") == 2
+    assert "$malformed" in rows(space.path / "dropped", "SELECT description_en FROM data_dictionary WHERE column_name = 'properties' LIMIT 1")[0][0]
     told = run("import", "--json", "--data", space.path / "dropped2", "--mapping", MAPPING, file).stdout
     assert json.loads(told)["dropped"] == [
         {"field": "ids.email", "reason": "blocked", "count": 1, "file": str(file), "line": 3},
