@@ -130,6 +130,9 @@ MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_s
  * case. */
 bool attribute_is_direct(const struct attribute_options *options, struct str channel);
 
+/* Returns the error of attribute_path(), after naming what the row at `line` is too much for. */
+int attribute_name_total(const struct attribute_input *input, unsigned long long line, int error);
+
 /* Names what is wrong with the row at `line`. */
 void attribute_bad_row(struct attribute_input *input, unsigned long long line, int error,
     const char *format, ...) __attribute__((format(printf, 4, 5)));

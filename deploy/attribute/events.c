@@ -1,5 +1,6 @@
 #include "deploy/attribute/events.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "schemas/error.h"
@@ -45,8 +46,10 @@ static uint64_t age(const struct touch_row *row, const struct path_step *touch)
 static int convert(struct journey *journey, const struct touch_row *row)
 {
     const struct attribute_options *options = journey->input->options;
-    const struct path_count one = {
-        .conversions = 1, .value = row->value, .value_rest = row->value_rest};
+    const struct path_count one = {.conversions = 1,
+        .value = row->value,
+        .value_rest = row->value_rest,
+        .value_noise = SUM_NOISE_EXACT * fabs(row->value)};
     const uint64_t lookback = (uint64_t)options->lookback_micros;
     size_t from = options->reset ? journey->behind : 0;
     if (!options->lookback_none)
@@ -54,7 +57,7 @@ static int convert(struct journey *journey, const struct touch_row *row)
             from++;
     int r = attribute_path(journey->input, journey->touches + from, journey->count - from, &one);
     journey->behind = journey->count;
-    return r;
+    return attribute_name_total(journey->input, row->number, r);
 }
 
 static int credit_customer(struct journey *journey, const struct touch_row *rows, size_t count)
@@ -72,7 +75,7 @@ static int credit_customer(struct journey *journey, const struct touch_row *rows
     if (r == 0 && journey->behind < journey->count)
         r = attribute_path(journey->input, journey->touches + journey->behind,
             journey->count - journey->behind, &open);
-    return r;
+    return attribute_name_total(journey->input, rows[count - 1].number, r);
 }
 
 int touch_rows_credit(struct touch_rows *rows, struct attribute_input *input)

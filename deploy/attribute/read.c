@@ -12,6 +12,7 @@
 #include "deploy/attribute/events.h"
 #include "deploy/attribute/header.h"
 #include "deploy/attribute/source.h"
+#include "deploy/attribute/text.h"
 #include "ingest/import/csv.h"
 #include "schemas/error.h"
 #include "schemas/time.h"
@@ -115,8 +116,8 @@ static const char *judge_number(
     return isfinite(number) && (negative || number <= PATH_SET_TOTAL_MAX) ? NULL : "";
 }
 
-/* A decimal number; empty is 0. *rest: what *out was rounded by, where long doubles tell; may be
- * NULL: the number is a count, and not negative. Returns false after naming what is wrong. */
+/* A decimal number; empty is 0. *rest: what *out was rounded by (text_decimal_rest()); may be NULL:
+ * the number is a count, and not negative. Returns false after naming what is wrong. */
 static bool read_number(struct reading *reading, const struct csv_row *row,
     enum attribute_column column, double *out, double *rest)
 {
@@ -145,7 +146,7 @@ static bool read_number(struct reading *reading, const struct csv_row *row,
     }
     *out = number;
     if (rest)
-        *rest = (double)(strtold(copy, NULL) - number);
+        *rest = text_decimal_rest(copy, number);
     return true;
 }
 
@@ -279,10 +280,11 @@ static int take_path(struct reading *reading, const struct csv_row *row)
             count.value = count.value_rest = 0;
     }
     size_t length;
+    count.value_noise = SUM_NOISE_EXACT * fabs(count.value);
     int r = read_path(reading, field_of(reading, row, COLUMN_PATH), &length);
     if (r == 0)
         r = attribute_path(reading->input, reading->input->touches, length, &count);
-    return r;
+    return attribute_name_total(reading->input, reading->line, r);
 }
 
 static uint32_t flags_of(const struct reading *reading, struct str channel, struct str type)
@@ -415,15 +417,6 @@ static int read_rows(struct reading *reading)
     }
 }
 
-static int name_total(struct attribute_input *input, int error)
-{
-    if (error == ERR_TOO_LARGE)
-        (void)fprintf(input->options->messages,
-            "%s: totals are beyond what can be counted exactly (2^53), or a path is over %zu\n",
-            input->options->name, PATH_LENGTH_MAX);
-    return error;
-}
-
 int attribute_read(struct attribute_input *input, FILE *in)
 {
     struct reading reading = {.input = input, .text = malloc(CHUNK_SIZE)};
@@ -446,5 +439,5 @@ int attribute_read(struct attribute_input *input, FILE *in)
     path_set_free(&reading.customers);
     free(reading.rows.items);
     free(reading.text);
-    return name_total(input, r);
+    return r;
 }

@@ -1,4 +1,5 @@
 /* Journeys come from tabiji.db as its path table has them. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "deploy/attribute/attribute.h"
@@ -78,13 +79,23 @@ static int find_currency(struct attribute_input *input, sqlite3 *db, char *curre
 #define REVENUE_MINOR DATABASE_SUM_MINOR("(p.revenue_minor + coalesce(b.minor, 0))")
 #define REFUND_MINOR DATABASE_SUM_MINOR("revenue_minor")
 
+/* A value of so many minor units; larger ones than a double counts are near it. */
+static void take_minor(struct path_count *count, double minor, double unit)
+{
+    count->value = minor / unit;
+    if (fabs(minor) > PATH_SET_TOTAL_MAX)
+        return;
+    count->value_rest = fma(-count->value, unit, minor) / unit;
+    count->value_noise = SUM_NOISE_EXACT * fabs(count->value);
+}
+
 static int read_paths(struct attribute_input *input, sqlite3 *db, const char *currency)
 {
     sqlite3_stmt *select = NULL;
     int r = database_prepare(db,
-        "SELECT p.channels, sum(p.conversions), " REVENUE_MINOR
-        " * 1.0 / coalesce(max(u.minor_per_major), 1), "
-        "sum(p.kind = 'open'), coalesce(p.lead_index, -1), coalesce(p.opportunity_index, -1) FROM "
+        "SELECT p.channels, sum(p.conversions), " REVENUE_MINOR ", "
+        "sum(p.kind = 'open'), coalesce(p.lead_index, -1), coalesce(p.opportunity_index, -1), "
+        "coalesce(max(u.minor_per_major), 1) FROM "
         "path AS p LEFT JOIN currency AS u ON u.currency = ?1 "
         "LEFT JOIN (SELECT person, refund_of, " REFUND_MINOR " AS minor FROM conversion "
         "WHERE kind = 'refund' GROUP BY 1, 2) AS b ON p.kind = 'converting' "
@@ -96,13 +107,16 @@ static int read_paths(struct attribute_input *input, sqlite3 *db, const char *cu
     bind_text(select, 1, str_of(currency));
     int code;
     while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW) {
-        const struct path_count count = {.conversions = sqlite3_column_double(select, 1),
-            .value = sqlite3_column_double(select, 2),
+        struct path_count count = {.conversions = sqlite3_column_double(select, 1),
             .nulls = sqlite3_column_double(select, 3)};
+        take_minor(&count, sqlite3_column_double(select, 2), sqlite3_column_double(select, 6));
         r = take_path(input, column_text(select, 0), sqlite3_column_int64(select, 4),
             sqlite3_column_int64(select, 5), &count);
         input->rows++;
     }
+    if (r == ERR_TOO_LARGE)
+        (void)fprintf(input->options->messages,
+            "%s: totals are over what can be counted exactly (2^53 - 1)\n", input->options->name);
     if (r == 0)
         r = database_error(code);
     sqlite3_finalize(select);

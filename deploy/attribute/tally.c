@@ -128,6 +128,16 @@ void attribute_bad_row(
     input->bad++;
 }
 
+int attribute_name_total(const struct attribute_input *input, unsigned long long line, int error)
+{
+    if (error == ERR_TOO_LARGE)
+        (void)fprintf(input->options->messages,
+            "%s:%llu: %s: with this row totals are over what can be counted exactly (2^53 - 1), or "
+            "its path is over %zu touches\n",
+            input->options->name, line, error_name(error), PATH_LENGTH_MAX);
+    return error;
+}
+
 void attribute_input_free(struct attribute_input *input)
 {
     path_set_free(&input->set);
@@ -266,12 +276,14 @@ static void credit_rule(struct attribute_input *input, enum path_rule rule,
     const struct path_step *touches, size_t count, const struct path_count *counted)
 {
     struct tally *tally = input->rules[rule];
-    path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
+    const struct sum conversions = sum_exact(counted->conversions, 0);
+    const struct sum value = path_count_amount(counted);
+    const struct sum_part sum =
+        path_rule_weights(rule, &input->options->rules, touches, count, input->weights);
     for (size_t i = 0; i < count; i++) {
-        sum_add_part(
-            &tally[touches[i].channel].conversions, input->weights[i], counted->conversions, 0);
-        sum_add_part(&tally[touches[i].channel].value, input->weights[i], counted->value,
-            counted->value_rest);
+        struct sum_part part = sum_part_of(input->weights[i], sum);
+        sum_add_part(&tally[touches[i].channel].conversions, part, &conversions);
+        sum_add_part(&tally[touches[i].channel].value, part, &value);
     }
 }
 
@@ -280,13 +292,14 @@ static void credit_participation(struct attribute_input *input, const struct pat
     size_t count, const struct path_count *counted)
 {
     struct tally *tally = input->rules[ATTRIBUTE_PARTICIPATION];
+    const struct sum value = path_count_amount(counted);
     for (size_t i = 0; i < count; i++) {
         uint32_t channel = touches[i].channel;
         if (input->marks[channel])
             continue;
         input->marks[channel] = 1;
         sum_add(&tally[channel].conversions, counted->conversions, 0);
-        sum_add_part(&tally[channel].value, 1, counted->value, counted->value_rest);
+        sum_add_sum(&tally[channel].value, &value);
     }
     for (size_t i = 0; i < count; i++)
         input->marks[touches[i].channel] = 0;
@@ -327,8 +340,9 @@ int attribute_path(struct attribute_input *input, const struct path_step *touche
     if (r < 0)
         return r;
     if (count == 0) {
+        const struct sum value = path_count_amount(counted);
         sum_add(&input->unattributed.conversions, counted->conversions, 0);
-        sum_add_part(&input->unattributed.value, 1, counted->value, counted->value_rest);
+        sum_add_sum(&input->unattributed.value, &value);
     } else if (counted->conversions > 0 || counted->value != 0) {
         credit_rules(input, touches, count, counted);
     }

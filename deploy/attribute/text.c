@@ -1,7 +1,59 @@
 #include "deploy/attribute/text.h"
 
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+
 #include "schemas/error.h"
 #include "schemas/json.h"
+
+__extension__ typedef unsigned __int128 uint128;
+
+#define DIGITS_LIMIT ((uint128)10000000000000000u * 100000000000000u) /* 10^30: below 2^100 */
+#define POWER_MAX 22 /* 10^22 is the last that a double has exactly */
+
+/* The digits of a text as a whole number, and how many of them stand behind the point. Returns
+ * false where they do not fit. */
+static bool read_digits(const char *text, uint128 *digits, long *decimals)
+{
+    bool point = false;
+    *digits = 0;
+    *decimals = 0;
+    for (text += *text == '-' || *text == '+'; isdigit((unsigned char)*text) || *text == '.';
+         text++) {
+        if (*text == '.') {
+            point = true;
+            continue;
+        }
+        if (*digits >= DIGITS_LIMIT)
+            return false;
+        *digits = *digits * 10 + (unsigned)(*text - '0');
+        *decimals += point;
+    }
+    if (*text == 'e' || *text == 'E')
+        *decimals -= strtol(text + 1, NULL, 10);
+    for (; *decimals < 0 && *digits; ++*decimals, *digits *= 10)
+        if (*digits >= DIGITS_LIMIT)
+            return false;
+    return *digits && *decimals <= POWER_MAX;
+}
+
+double text_decimal_rest(const char *text, double number)
+{
+    uint128 digits;
+    long decimals;
+    double power = 1;
+    if (!read_digits(text, &digits, &decimals))
+        return (double)(strtold(text, NULL) - number);
+    for (long i = 0; i < decimals; i++)
+        power *= 10;
+    double product = fabs(number) * power, high = (double)digits;
+    double behind = fma(fabs(number), power, -product);
+    uint128 taken = (uint128)high;
+    double low = digits >= taken ? (double)(digits - taken) : -(double)(taken - digits);
+    double rest = ((high - product) + (low - behind)) / power;
+    return number < 0 ? -rest : rest;
+}
 
 int text_append_number(struct buf *out, double number)
 {

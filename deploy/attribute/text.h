@@ -10,6 +10,10 @@
 /* The shortest decimal that reads back as the number, which is finite; never -0. */
 MUST_CHECK int text_append_number(struct buf *out, double number);
 
+/* What `number`, which strtod() made of that decimal text, was rounded by: to as many digits again,
+ * or, of texts of over 31 digits or very small numbers, to those of a long double. */
+double text_decimal_rest(const char *text, double number);
+
 /* A CSV field, quoted where it has to be. Source: RFC 4180. */
 MUST_CHECK int text_append_csv(struct buf *out, struct str text);
 

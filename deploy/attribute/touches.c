@@ -129,9 +129,10 @@ static void weigh_by_rule(
                          options, source_of(options, touches->input->set.channels[channels[i]]))
                          ? PATH_STEP_DIRECT
                          : 0};
-    path_rule_weights((enum path_rule)rule, &options->rules, touches->steps, count, touches->parts);
+    const struct sum_part sum = path_rule_weights(
+        (enum path_rule)rule, &options->rules, touches->steps, count, touches->parts);
     for (size_t i = 0; i < count; i++)
-        touches->weights[i] = (uint64_t)(touches->parts[i] * WEIGHT_UNIT + 0.5);
+        touches->weights[i] = (uint64_t)(touches->parts[i] / sum.whole * WEIGHT_UNIT + 0.5);
 }
 
 int attribute_touches_credit(struct attribute_touches *touches, size_t place,

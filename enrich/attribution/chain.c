@@ -242,7 +242,8 @@ static void add_end(struct chain *chain, uint32_t from, const struct markov_coun
     }
     state->conversions += count->paths;
     chain->conversions += count->paths;
-    add_value(chain, state, &(struct sum){count->value, 0, fabs(count->value)});
+    add_value(chain, state,
+        &(struct sum){count->value, 0, fabs(count->value), SUM_NOISE * fabs(count->value)});
 }
 
 static int add_count(struct chain *chain, const struct markov_count *count)

@@ -3,21 +3,13 @@
 #include <math.h>
 
 /* Parts of the models. Source: ATTRIBUTION, "Rule models". */
-static const double position_parts[3] = {0.4, 0.2, 0.4};
-static const double j_parts[3] = {0.2, 0.2, 0.6};
-static const double inverse_j_parts[3] = {0.6, 0.2, 0.2};
-#define W_MILESTONE 0.3
-#define FULL_PATH_MILESTONE 0.225
-#define MILESTONES_REST 0.1
-
-static void normalise(double *weights, size_t count)
-{
-    double sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += weights[i];
-    for (size_t i = 0; i < count; i++)
-        weights[i] = sum > 0 ? weights[i] / sum : 1.0 / (double)count;
-}
+static const double position_parts[3] = {40, 20, 40};
+static const double j_parts[3] = {20, 20, 60};
+static const double inverse_j_parts[3] = {60, 20, 20};
+/* In tenths of a per cent. */
+#define W_MILESTONE 300
+#define FULL_PATH_MILESTONE 225
+#define MILESTONES_REST 100
 
 static size_t last_non_direct(const struct path_step *touches, size_t count)
 {
@@ -35,20 +27,18 @@ static void decay(const struct path_rule_config *config, const struct path_step 
     for (size_t i = 0; i < count; i++)
         weights[i] =
             exp2(-(double)((uint64_t)newest - (uint64_t)touches[i].at) / config->half_life_micros);
-    normalise(weights, count);
 }
 
+/* The middle is shared by those between, so that the ends weigh as many times as much. */
 static void position(const double parts[3], size_t count, double *weights)
 {
-    if (count == 1) {
-        weights[0] = 1;
-        return;
-    }
-    for (size_t i = 1; i + 1 < count; i++)
-        weights[i] = parts[1] / (double)(count - 2);
-    weights[0] = parts[0];
-    weights[count - 1] = parts[2];
-    normalise(weights, count);
+    double between = count > 2 ? (double)(count - 2) : 1;
+    for (size_t i = 0; i < count; i++)
+        weights[i] = parts[1];
+    weights[0] = parts[0] * between;
+    weights[count - 1] = parts[2] * between;
+    if (count == 1 || (count == 2 && parts[0] + parts[2] == 0))
+        weights[0] = weights[count - 1] = 1;
 }
 
 static size_t first_with(const struct path_step *touches, size_t count, uint32_t flag)
@@ -79,9 +69,7 @@ static void milestones(
     for (size_t i = 0; i < count; i++)
         others += weights[i] == 0;
     for (size_t i = 0; i < count; i++)
-        if (weights[i] == 0)
-            weights[i] = MILESTONES_REST / (double)others;
-    normalise(weights, count);
+        weights[i] = weights[i] == 0 ? MILESTONES_REST : weights[i] * (double)(others ? others : 1);
 }
 
 static void one(double *weights, size_t count, size_t index)
@@ -90,10 +78,9 @@ static void one(double *weights, size_t count, size_t index)
         weights[i] = i == index;
 }
 
-void path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
+static void weigh(enum path_rule rule, const struct path_rule_config *config,
     const struct path_step *touches, size_t count, double *weights)
 {
-    check(count > 0);
     switch (rule) {
     case PATH_RULE_FIRST:
         one(weights, count, 0);
@@ -106,7 +93,7 @@ void path_rule_weights(enum path_rule rule, const struct path_rule_config *confi
         return;
     case PATH_RULE_LINEAR:
         for (size_t i = 0; i < count; i++)
-            weights[i] = 1.0 / (double)count;
+            weights[i] = 1;
         return;
     case PATH_RULE_TIME_DECAY:
         decay(config, touches, count, weights);
@@ -133,4 +120,15 @@ void path_rule_weights(enum path_rule rule, const struct path_rule_config *confi
         break;
     }
     check(false && "a model");
+}
+
+struct sum_part path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
+    const struct path_step *touches, size_t count, double *weights)
+{
+    struct sum sum = {0};
+    check(count > 0);
+    weigh(rule, config, touches, count, weights);
+    for (size_t i = 0; i < count; i++)
+        sum_add(&sum, weights[i], 0);
+    return (struct sum_part){sum.whole, sum.rest};
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "enrich/attribution/sum.h"
 #include "schemas/bytes.h"
 
 enum path_rule {
@@ -37,6 +38,8 @@ struct path_rule_config {
     double custom[3];        /* first, middle (shared), last; not negative, not all 0 */
 };
 
-/* Weights of count > 0 touches in time order, which sum to 1 (but for rounding). Threads: any. */
-void path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
+/* Weights of count > 0 touches in time order, in a unit of their own: whole numbers but for
+ * time_decay, and for custom ones that are none. Returns their sum, over 0, of which they are parts
+ * (sum_part_of()). Threads: any. */
+struct sum_part path_rule_weights(enum path_rule rule, const struct path_rule_config *config,
     const struct path_step *touches, size_t count, double *weights);

@@ -148,12 +148,19 @@ static double size_of(const struct path_count *count)
     return fmax(count->value_size, fabs(count->value));
 }
 
+struct sum path_count_amount(const struct path_count *count)
+{
+    double size = size_of(count);
+    return (struct sum){count->value, count->value_rest, size,
+        count->value_noise > 0 ? count->value_noise : SUM_NOISE * size};
+}
+
 int path_set_add(
     struct path_set *set, const uint32_t *channels, size_t length, const struct path_count *count)
 {
     if (!countable(count->conversions) || !countable(count->nulls) || !isfinite(count->value))
         return ERR_VALUE;
-    if (length > PATH_LENGTH_MAX || !isfinite(set->amount.size + size_of(count)) ||
+    if (length > PATH_LENGTH_MAX || set->amount.size + size_of(count) > PATH_SET_TOTAL_MAX ||
         set->conversions + count->conversions + set->nulls + count->nulls > PATH_SET_TOTAL_MAX)
         return ERR_TOO_LARGE;
     int r = grow_paths(set);
@@ -165,7 +172,7 @@ int path_set_add(
         return r;
     path->conversions += count->conversions;
     path->nulls += count->nulls;
-    const struct sum amount = {count->value, count->value_rest, size_of(count)};
+    const struct sum amount = path_count_amount(count);
     sum_add_sum(&path->amount, &amount);
     path->value = sum_value(&path->amount);
     set->conversions += count->conversions;

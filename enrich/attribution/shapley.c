@@ -37,10 +37,11 @@ int shapley_additive(struct path_set *set, struct coalition_credit *out)
     int r = sums ? transform_paths(set, TRANSFORM_SORTED, &sets) : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < sets.paths_count; i++) {
         const struct path *path = sets.paths[i];
-        double length = path->length;
+        const struct sum conversions = sum_exact(path->conversions, 0);
+        struct sum_part part = sum_part_of(1, (struct sum_part){fmax(path->length, 1), 0});
         for (size_t k = 0; k < path->length; k++) {
-            sum_add(&sums[path->channels[k]], path->conversions / length, 0);
-            sum_add(&values[path->channels[k]], path->value / length, path->amount.size / length);
+            sum_add_part(&sums[path->channels[k]], part, &conversions);
+            sum_add_part(&values[path->channels[k]], part, &path->amount);
         }
     }
     for (size_t i = 0; r == 0 && i < count; i++) {

@@ -49,7 +49,7 @@ int transform_paths(const struct path_set *set, enum transform transform, struct
     for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
         const struct path *path = set->paths[i];
         const struct path_count count = {path->conversions, path->amount.whole, path->nulls,
-            path->amount.rest, path->amount.size};
+            path->amount.rest, path->amount.size, path->amount.noise};
         size_t length = transform == TRANSFORM_FIRST ? first_of_each(path, places, channels)
                                                      : sorted(path, channels);
         r = path_set_add(out, channels, length, &count);
@@ -100,6 +100,7 @@ static void scale_value(struct path_count *count, double factor)
 {
     count->value *= factor;
     count->value_size *= factor;
+    count->value_noise *= factor;
 }
 
 int transform_resample(
@@ -113,6 +114,7 @@ int transform_resample(
             .nulls = poisson(path->nulls, seed, replicate, 4 * i + 2),
             .value = path->value,
             .value_size = path->amount.size,
+            .value_noise = path->amount.noise,
         };
         if (path->conversions > 0)
             scale_value(&count, count.conversions / path->conversions);

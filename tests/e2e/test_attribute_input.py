@@ -132,6 +132,38 @@ def text():
     assert "of paths" in run("--value", "all", text="uid,ts,channel\n1,2,A\n", code=2)[1]
 
 
+def exact():
+    """What cannot be counted exactly is refused where it stands; what is left of large amounts stays, alike in every model."""
+    for count in ("9007199254740992", "9007199254740993", "9007199254740994"):
+        rows, said = run("--model", "first", text=f"{PATHS}A,{count},0,0\nB,1,0,0\n", code=6)
+        assert f'-:2: num_range: conversions "{count}"' in said and ("B", "first") in rows, said
+    most = run("--model", "first", text=PATHS + "A,9007199254740990,0,0\nA,1,0,0\n")[0]["A", "first"]["credited_conversions"]
+    assert most == "9007199254740991.0"
+    for row in ("A,1,0,0", "A,0,0,1", "B,1,0,0"):
+        _, said = run("--model", "first", text=f"{PATHS}A,9007199254740991,0,0\n{row}\n", code=2)
+        assert "-:3: too_large" in said, said
+    for first, second in (("9e15", "8e12"), ("-9e15", "8e12"), ("1e308", "-1e308")):
+        _, said = run("--model", "first", text=f"{PATHS}A,1,{first},0\nB,1,{second},0\n", code=2)
+        assert (f"-:{2 if '308' in first else 3}: too_large") in said, said
+    touches = "customer_id,time,channel,conversion,conversion_value\n1,1,A,1,9e15\n2,2,B,0,\n2,3,B,1,9e15\n"
+    assert "-:4: too_large" in run("--model", "first", text=touches, code=2)[1]
+    models = "first,last,linear,position,j_shape,custom,participation,shapley"
+    left = PATHS + "A > B > C,1,1000000000000000.01,1\nA > B > C,0,-1000000000000000,0\nC > B > A > B,1,777777777777777.77,0\nC > B > A > B,1,-777777777777777.7,0\n"
+    small = PATHS + "A > B > C,1,.01,1\nC > B > A > B,2,.07,0\n"
+    rows, wanted = run("--model", models, text=left)[0], run("--model", models, text=small)[0]
+    assert rows.keys() == wanted.keys()
+    for key in rows:
+        a, b = float(rows[key]["credited_value"]), float(wanted[key]["credited_value"])
+        assert abs(a - b) < 1e-9, (key, a, b)
+    rows, _ = run("--model", "first,linear,markov,shapley", text=left)
+    for model in ("first", "linear", "markov", "shapley"):
+        assert abs(sum(float(r["credited_value"]) for (_, m), r in rows.items() if m == model) - .08) < 1e-9, (model, rows)
+    # across paths: thirds of one take back halves of the other
+    rows, _ = run("--model", "linear,shapley", text=PATHS + "A > B > C,1,3000000000000000.3,0\nA > D,1,-2000000000000000.2,0\n")
+    for model in ("linear", "shapley"):
+        assert rows["A", model]["credited_value"] == "0.0" and rows["B", model]["credited_value"] == "1000000000000000.1", rows
+
+
 def packed():
     """gzip, of one member or several, from a file or standard input; what is no text is named."""
     plain = PATHS + "".join(f"A > c{i % 97} > B,1,{i},0\n" for i in range(60000))
@@ -192,6 +224,7 @@ def main():
     times()
     models()
     text()
+    exact()
     packed()
     transforms()
     print("attribute, input: read")

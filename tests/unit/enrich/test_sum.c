@@ -50,6 +50,21 @@ static void test_sum_value_of_a_small_sum_of_large_terms_is_zero(void **state)
     assert_true(sum_value(&sum) == 1);
 }
 
+/* Terms whose rests are known leave what they leave, however large they were; parts of 1 add up. */
+static void test_sum_value_of_exact_terms_keeps_the_cent(void **state)
+{
+    struct sum sum = {0}, thirds = {0};
+    const struct sum large[] = {sum_exact(1e15, .01), sum_exact(-1e15, 0), sum_exact(.1, 0)};
+    for (int i = 0; i < 3; i++)
+        sum_add_sum(&sum, &large[i]);
+    assert_true(sum_value(&sum) == .11);
+    for (int i = 0; i < 3; i++)
+        sum_add_part(&thirds, sum_part_of(1, (struct sum_part){3, 0}), &sum);
+    const struct sum back = sum_exact(-.11, 0);
+    sum_add_sum(&thirds, &back);
+    assert_true(sum_value(&thirds) == 0);
+}
+
 /* Cents in any order, of which a part cancels. */
 static void test_sum_value_of_random_cents_equals_integers(void **state)
 {
@@ -77,6 +92,7 @@ int main(void)
         cmocka_unit_test(test_sum_value_of_decimals_that_cancel_is_zero),
         cmocka_unit_test(test_sum_value_of_what_is_left_is_kept),
         cmocka_unit_test(test_sum_value_of_a_small_sum_of_large_terms_is_zero),
+        cmocka_unit_test(test_sum_value_of_exact_terms_keeps_the_cent),
         cmocka_unit_test(test_sum_value_of_random_cents_equals_integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
