@@ -108,7 +108,7 @@ int kafka_door_open(
     uint64_t size_max = (uint64_t)config_int(settings->config, OPTION_SPOOL_SIZE_MAX);
     *door = (struct kafka_door){
         .settings = settings, .kafka = *kafka, .timeout_ms = UNSPOOLED_TIMEOUT_MS};
-    int r = metrics_new(&settings->metrics);
+    int r = serve_measure(settings);
     if (r < 0)
         return r;
     if (size_max == 0)

@@ -129,6 +129,7 @@ int schemas_open(struct settings *settings, struct kafka_config *out)
     settings->registry.stopping = is_stopping;
     settings->registry.log = log_registry;
     settings->registry.context = settings;
+    settings->registry.metrics = settings->metrics;
     r = registry_client_new(&settings->registry, &client);
     if (r == 0)
         r = schema_cache_open(&cache, &settings->schemas);

@@ -1,6 +1,7 @@
 /* See the header. */
 #include "deploy/serve.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 
 #include "deploy/schemas.h"
 #include "deploy/verb/lookup.h"
+#include "ingest/metrics/metrics_server.h"
 #include "ingest/spool/spool.h"
 #include "schemas/error.h"
 
@@ -72,7 +74,7 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
 {
     struct collector_config config;
     collector_configure(settings->config, &config);
-    int r = settings->metrics ? 0 : metrics_new(&settings->metrics);
+    int r = serve_measure(settings);
     if (r < 0)
         return r;
     config.door = &settings->door;
@@ -86,16 +88,31 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
         config.condition = spool_condition;
         config.condition_context = settings->spool;
     }
-    r = collector_start(&config, appender, out);
-    if (r < 0 && !settings->spool)
-        metrics_free(&settings->metrics);
-    return r;
+    return collector_start(&config, appender, out);
 }
 
-void serve_collector_end(struct settings *settings, struct collector **collector)
+int serve_measure(struct settings *settings)
 {
-    collector_stop(collector);
-    metrics_free(&settings->metrics);
+    return settings->metrics ? 0 : metrics_new(&settings->metrics);
+}
+
+int serve_metrics(struct settings *settings, const char *(*ready)(void *context), void *context)
+{
+    const char *listen = config_path(settings->config, OPTION_METRICS_LISTEN);
+    if (!listen[0])
+        return 0;
+    int r = serve_measure(settings);
+    if (r == 0)
+        r = metrics_server_start(listen, settings->metrics, ready, context, &settings->server);
+    if (r < 0)
+        (void)fprintf(stderr, "tabiji: [metrics] listen = %s: %s\n", listen,
+            r == ERR_CONFIG ? "not an address and port, as 127.0.0.1:9464"
+            : r == ERR_IO   ? strerror(errno)
+                            : error_text(r));
+    else
+        log_write(&settings->log, LOG_LEVEL_INFO, "metrics_started", LOG_TEXT("address", listen),
+            LOG_INT("port", metrics_server_port(settings->server)));
+    return r;
 }
 
 static int format_text(struct settings *settings, const char **out, const char *format, ...)
@@ -196,6 +213,9 @@ static int configure_kafka(struct settings *settings, const char *suffix, struct
 int serve_kafka(struct settings *settings, const char *suffix, struct kafka_config *out)
 {
     int r = configure_kafka(settings, suffix, out);
+    if (r == 0)
+        r = serve_measure(settings);
+    out->metrics = settings->metrics;
     return r < 0 ? r : schemas_open(settings, out);
 }
 

@@ -22,12 +22,18 @@ int serve_wait(const struct log *log, int (*ask)(void *context), void *context);
  * long asks this. Threads: any. */
 bool serve_stopping(void);
 
-/* A collector over the appender, with the configuration's sources. Errors: those of
- * collector_start(). */
+/* A collector over the appender, with the configuration's sources; collector_stop() ends it.
+ * Errors: those of collector_start(). */
 MUST_CHECK int serve_collector(
     struct settings *settings, struct appender *appender, struct collector **out);
-/* Stops it and frees what serve_collector() made. */
-void serve_collector_end(struct settings *settings, struct collector **collector);
+
+/* Makes the settings' metrics, once. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int serve_measure(struct settings *settings);
+
+/* Listens at [metrics] listen, where that is given, until settings_close(). ready: of
+ * metrics_server_start(). Errors, said on standard error: those of metrics_server_start(). */
+MUST_CHECK int serve_metrics(
+    struct settings *settings, const char *(*ready)(void *context), void *context);
 
 /* Kafka's configuration from [stream] and [kafka...]. Slices live in the settings' arena. suffix
  * names one of several workers of this process ("0"). With a schema registry it waits for that.

@@ -5,6 +5,7 @@
 
 #include "deploy/schemas.h"
 #include "enrich/identity/evidence.h"
+#include "ingest/metrics/metrics_server.h"
 #include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
@@ -255,8 +256,10 @@ int settings_open(struct settings *settings, const struct config *config)
 
 void settings_close(struct settings *settings)
 {
+    metrics_server_stop(&settings->server);
     steps_close(&settings->steps);
     schemas_close(settings);
+    metrics_free(&settings->metrics);
     for (size_t i = 0; i < SETTINGS_STAGES; i++)
         buf_free(&settings->meanings[i]);
     arena_free(&settings->arena);

@@ -11,6 +11,7 @@
 #include "ingest/door.h"
 #include "ingest/registry/registry_http.h"
 
+struct metrics_server;
 struct schema_cache;
 
 #define SETTINGS_STAGES 2
@@ -18,9 +19,10 @@ struct schema_cache;
 struct settings {
     const struct config *config;
     struct log log;
-    struct metrics *metrics; /* of the collector, while it runs */
-    struct appender *spool;  /* likewise; NULL: none */
-    struct arena arena;      /* what the parts below borrow */
+    struct metrics *metrics; /* of serve.h; NULL: nothing is measured */
+    struct metrics_server *server;
+    struct appender *spool; /* of the collector, while it runs; NULL: none */
+    struct arena arena;     /* what the parts below borrow */
     struct door_config door;
     struct steps *steps;
     struct identify_config identify;

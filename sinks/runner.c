@@ -113,9 +113,12 @@ static int commit(struct runner *runner)
     struct sink *sink = runner->config.sink;
     if (!runner->transaction)
         return 0;
+    int64_t begun = now(runner);
     int r = sink->commit(sink);
     if (r < 0)
         return forget_transaction(runner, r);
+    if (runner->config.committed)
+        runner->config.committed(runner->config.context, runner->uncommitted, now(runner) - begun);
     atomic_fetch_add(&runner->results, runner->uncommitted);
     atomic_fetch_add(&runner->commits, 1);
     atomic_store(&runner->set_aside, sink->rejected_count);

@@ -29,6 +29,8 @@ struct runner_config {
     void (*retrying)(void *context, int error, int64_t wait_ms);
     /* So many models could not be solved; they are tried again. May be NULL. */
     void (*unsolved)(void *context, int models);
+    /* A commit of so many results took so long; may be NULL. */
+    void (*committed)(void *context, size_t results, int64_t ms);
     void *context;
 
     int64_t solve_interval_ms;        /* between two calls of the sink's solve(); 0: none */

@@ -43,7 +43,6 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = listen_and_wait(call, settings, &collecting);
     collector_stop(&collecting.collector);
     kafka_door_close(&collecting.door);
-    metrics_free(&settings->metrics);
     return r;
 }
 

@@ -168,7 +168,7 @@ static int run(struct verb_call *call)
     if (r == 0)
         r = settings_open(&demo.settings, call->config);
     r = r < 0 ? verb_fail(call, r, "cannot start") : run_demo(&demo, generator);
-    serve_collector_end(&demo.settings, &demo.collector);
+    collector_stop(&demo.collector);
     embedded_close(&demo.embedded);
     settings_close(&demo.settings);
     return r;

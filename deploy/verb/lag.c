@@ -11,7 +11,7 @@
 #include "schemas/error.h"
 #include "schemas/json.h"
 
-#define KAFKA_TIMEOUT_MS 8000
+#define KAFKA_TIMEOUT_MS 5000
 #define LOOK_MS 2000
 #define NUMBER_MAX INT64_C(1000000000000)
 #define WATCH_MAX 86400

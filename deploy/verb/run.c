@@ -37,7 +37,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = serve_wait(&settings->log, check_parts, &running);
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
-    serve_collector_end(settings, &running.collector);
+    collector_stop(&running.collector);
     embedded_close(&running.embedded);
     return r;
 }

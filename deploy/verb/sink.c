@@ -5,15 +5,18 @@
 
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
+#include "ingest/metrics/metrics_server.h"
 #include "schemas/error.h"
 #include "sinks/runner.h"
 #include "sinks/sqlite/sqlite_sink.h"
 
 #define DATA_DIR_MODE 0700
+#define MICROS_PER_MS 1000
 
 struct sinking {
     struct settings *settings;
     struct kafka_config kafka;
+    struct runner *runner;
 };
 
 static int open_source(void *context, const struct result_position *positions, size_t count,
@@ -28,6 +31,18 @@ static void on_rejected(void *context, const struct result *result, int error)
     struct sinking *sinking = context;
     log_write(&sinking->settings->log, LOG_LEVEL_ERROR, "sink_rejected",
         LOG_TEXT("topic", topic_name(result->topic)), LOG_ERROR(error));
+    metrics_add(sinking->settings->metrics, METRIC_SINK_REJECTED, 0, 0, 1);
+}
+
+static void on_committed(void *context, size_t results, int64_t ms)
+{
+    struct sinking *sinking = context;
+    struct metrics *metrics = sinking->settings->metrics;
+    metrics_add(metrics, METRIC_SINK_RESULTS, 0, 0, (int64_t)results);
+    metrics_observe(metrics, METRIC_SINK_COMMIT_SECONDS, ms * MICROS_PER_MS);
+    /* Also those that the sink itself has set aside. */
+    metrics_set(
+        metrics, METRIC_SINK_REJECTED, 0, 0, (int64_t)runner_stats(sinking->runner).rejected);
 }
 
 static void on_retrying(void *context, int error, int64_t wait_ms)
@@ -35,6 +50,7 @@ static void on_retrying(void *context, int error, int64_t wait_ms)
     struct sinking *sinking = context;
     log_write(&sinking->settings->log, LOG_LEVEL_WARNING, "sink_retries", LOG_ERROR(error),
         LOG_INT("wait_ms", wait_ms));
+    metrics_add(sinking->settings->metrics, METRIC_SINK_RETRIES, 0, 0, 1);
 }
 
 static void on_unsolved(void *context, int models)
@@ -42,6 +58,12 @@ static void on_unsolved(void *context, int models)
     struct sinking *sinking = context;
     log_write(
         &sinking->settings->log, LOG_LEVEL_WARNING, "models_unsolved", LOG_INT("models", models));
+}
+
+static const char *why_not_ready(void *context)
+{
+    const struct sinking *sinking = context;
+    return runner_ended(sinking->runner) ? "it does not run\n" : NULL;
 }
 
 static int check_runner(void *context)
@@ -62,7 +84,6 @@ static int serve(struct verb_call *call, struct settings *settings)
 {
     struct sinking sinking = {.settings = settings};
     struct sink *sink = NULL;
-    struct runner *runner = NULL;
     const char *database = "";
     int r = serve_kafka(settings, "", &sinking.kafka);
     /* Whichever program of a new installation comes first, it makes the topics. */
@@ -88,19 +109,23 @@ static int serve(struct verb_call *call, struct settings *settings)
         .rejected = on_rejected,
         .retrying = on_retrying,
         .unsolved = on_unsolved,
+        .committed = on_committed,
         .context = &sinking,
         .solve_interval_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
         .commit_results_max = (size_t)config_int(call->config, OPTION_SINK_SQLITE_BATCH),
     };
-    r = runner_new(&runner, &config);
+    r = runner_new(&sinking.runner, &config);
     if (r == 0)
-        r = runner_start(runner, NULL, NULL);
+        r = serve_metrics(settings, why_not_ready, &sinking);
+    if (r == 0)
+        r = runner_start(sinking.runner, NULL, NULL);
     if (r == 0) {
         (void)fprintf(stderr, "tabiji sink: tables in %s\n", database);
-        (void)serve_wait(&settings->log, check_runner, runner);
-        r = runner_join(runner);
+        (void)serve_wait(&settings->log, check_runner, sinking.runner);
+        r = runner_join(sinking.runner);
     }
-    runner_free(&runner);
+    metrics_server_stop(&settings->server);
+    runner_free(&sinking.runner);
     sink->close(sink);
     return r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
 }
@@ -120,6 +145,7 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir"},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
+    {"--metrics", "ADDRESS:PORT", "where /metrics, /healthz and /readyz are", "metrics.listen"},
 };
 
 const struct verb verb_sink = {

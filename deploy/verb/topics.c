@@ -8,7 +8,7 @@
 #include "ingest/stream/kafka_topic_report.h"
 #include "schemas/error.h"
 
-#define KAFKA_TIMEOUT_MS 8000
+#define KAFKA_TIMEOUT_MS 5000
 #define CELL_SIZE 128
 #define MS_PER_HOUR 3600000LL
 #define HOURS_PER_DAY 24

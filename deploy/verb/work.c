@@ -160,6 +160,16 @@ static void close_workers(struct working *working)
     kafka_slot_close(&working->slot);
 }
 
+static const char *why_not_ready(void *context)
+{
+    const struct metrics *metrics = context;
+    if (metrics_get(metrics, METRIC_WORKER_REBALANCES, REBALANCE_ASSIGNED, 0) == 0)
+        return "the group has not given it partitions yet\n";
+    if (metrics_get(metrics, METRIC_WORKER_RESTORE_LEFT, 0, 0) > 0)
+        return "its tables are being restored\n";
+    return NULL;
+}
+
 static int serve(struct verb_call *call, struct settings *settings)
 {
     struct working working = {.call = call, .settings = settings};
@@ -172,6 +182,11 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r < 0) {
         close_workers(&working);
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
+    }
+    r = serve_metrics(settings, why_not_ready, settings->metrics);
+    if (r < 0) {
+        close_workers(&working);
+        return verb_fail(call, r, "metrics");
     }
     r = start_threads(&working, &started);
     if (r == 0) {
@@ -202,6 +217,7 @@ static const struct verb_option options[] = {
     {"--slot", "NAME", "stable name of this worker among its peers", "stream.slot"},
     {"--state", "DIR", "directory of its state", "stream.state_dir"},
     {"--threads", "N", "workers in this process", "worker.threads"},
+    {"--metrics", "ADDRESS:PORT", "where /metrics, /healthz and /readyz are", "metrics.listen"},
 };
 
 const struct verb verb_work = {

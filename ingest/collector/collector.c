@@ -2,7 +2,7 @@
 #include "ingest/collector/collector.h"
 
 #include <errno.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "ingest/collector/collector_private.h"
+#include "ingest/config/listen.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
 
@@ -24,9 +25,7 @@
 #define THREADS_MAX 256
 #define DESCRIPTORS_SPARE 256 /* besides connections: logs, threads, databases */
 #define LIBRARY_TIMEOUT_SPARE_S 10u
-#define HOST_SIZE_MAX 256
 #define MESSAGE_SIZE_MAX 256
-#define PORT_MAX 65535
 
 void collector_configure(const struct config *config, struct collector_config *out)
 {
@@ -50,54 +49,6 @@ void collector_configure(const struct config *config, struct collector_config *o
 }
 
 /* ---- address ---- */
-
-/* Splits "host:port" and "[host]:port". Returns the port's text, or NULL. */
-static const char *split_listen(const char *listen, char host[HOST_SIZE_MAX])
-{
-    const char *colon = strrchr(listen, ':');
-    if (!colon || colon == listen || !colon[1])
-        return NULL;
-    const char *begin = listen;
-    const char *end = colon;
-    if (*begin == '[' && end[-1] == ']') {
-        begin++;
-        end--;
-    }
-    size_t size = (size_t)(end - begin);
-    if (size == 0 || size >= HOST_SIZE_MAX)
-        return NULL;
-    memcpy(host, begin, size);
-    host[size] = '\0';
-    return colon + 1;
-}
-
-/* getaddrinfo() lets 99999 pass and cuts it. */
-static bool is_port(const char *text)
-{
-    long port = 0;
-    for (const char *at = text; *at; at++) {
-        if (*at < '0' || *at > '9' || port > PORT_MAX)
-            return false;
-        port = port * 10 + (*at - '0');
-    }
-    return port <= PORT_MAX;
-}
-
-/* Reads a numeric address. Errors: ERR_CONFIG. */
-static int read_listen(const char *listen, struct sockaddr_storage *address)
-{
-    char host[HOST_SIZE_MAX];
-    const char *port = split_listen(listen, host);
-    const struct addrinfo hints = {
-        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    if (!port || !is_port(port) || getaddrinfo(host, port, &hints, &found) != 0)
-        return ERR_CONFIG;
-    memset(address, 0, sizeof *address);
-    memcpy(address, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
-    return 0;
-}
 
 static bool is_loopback(const struct sockaddr_storage *address)
 {
@@ -238,7 +189,7 @@ int collector_start(
     const struct collector_config *config, struct appender *appender, struct collector **out)
 {
     struct sockaddr_storage address;
-    int r = read_listen(config->listen, &address);
+    int r = listen_parse(config->listen, &address);
     if (r < 0) {
         log_write(config->log, LOG_LEVEL_ERROR, "listen_address_bad",
             LOG_TEXT("address", config->listen));

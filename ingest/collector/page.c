@@ -39,6 +39,7 @@ int page_write(struct collector *collector, enum route_page page, struct buf *ou
         *media_type = TEXT_METRICS;
         metrics_set(collector->config.metrics, METRIC_COLLECTOR_BUFFERED_BYTES, 0, 0,
             atomic_load(&collector->buffered_bytes));
+        metrics_set_process(collector->config.metrics);
         return metrics_write(collector->config.metrics, out);
     case PAGE_OPENAPI:
         *media_type = APPLICATION_JSON;

@@ -12,6 +12,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "ingest/metrics/metrics.h"
 #include "schemas/error.h"
 
 #define CONTENT_TYPE "application/vnd.schemaregistry.v1+json"
@@ -346,6 +347,16 @@ static int try_all(struct registry_http *http, const struct request *request, lo
     return r;
 }
 
+static void count(const struct registry_config *config, int r)
+{
+    enum metric_request outcome = r == 0                 ? REQUEST_ANSWERED
+                                  : r == ERR_UNREACHABLE ? REQUEST_UNREACHABLE
+                                  : r == ERR_AUTH        ? REQUEST_REFUSED
+                                                         : REQUEST_FAILED;
+    if (config->metrics)
+        metrics_add(config->metrics, METRIC_REGISTRY_REQUESTS, (int)outcome, 0, 1);
+}
+
 int registry_http_request(struct registry_http *http, const char *method, const char *path,
     struct str body, long *status, struct buf *reply, char *why)
 {
@@ -363,6 +374,7 @@ int registry_http_request(struct registry_http *http, const char *method, const 
             http->at = (http->at + 1) % config->urls_count;
         }
         r = try_all(http, &request, status, reply, why);
+        count(config, r);
     }
     return r;
 }

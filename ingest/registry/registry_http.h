@@ -6,6 +6,8 @@
 
 #include "schemas/bytes.h"
 
+struct metrics;
+
 #define REGISTRY_REPLY_SIZE_MAX ((size_t)1 << 20)
 #define REGISTRY_WHY_SIZE 512
 #define REGISTRY_URLS_MAX 16
@@ -31,6 +33,7 @@ struct registry_config {
     bool (*stopping)(void *context); /* asked while waiting: true ends the request. NULL: never */
     registry_log_fn *log;            /* NULL: silent */
     void *context;                   /* of both */
+    struct metrics *metrics;         /* NULL: nothing is measured */
 };
 
 /* Whether the configuration can work; `problem` gets a sentence. Errors: ERR_CONFIG. Threads: any.

@@ -14,6 +14,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "ingest/metrics/metrics.h"
 #include "schemas/error.h"
 #include "schemas/schema_set.h"
 
@@ -348,6 +349,9 @@ int schema_cache_wait(struct schema_cache *cache, uint32_t id, const struct avro
     until.tv_nsec = nanos % 1000000000;
     pthread_mutex_lock(&cache->mutex);
     int r = look_up(cache, id, type, &entry);
+    if (r == 0 && cache->registry.metrics)
+        metrics_add(cache->registry.metrics, METRIC_REGISTRY_SCHEMAS,
+            entry->state == ENTRY_AWAITED ? CACHE_MISS : CACHE_HIT, 0, 1);
     while (r == 0 && entry->state == ENTRY_AWAITED && timeout_ms > 0 &&
            pthread_cond_timedwait(&cache->replied, &cache->mutex, &until) == 0)
         ;

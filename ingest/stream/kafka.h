@@ -17,6 +17,7 @@
 
 struct schema_cache;
 struct kafka_slot;
+struct metrics;
 
 #define KAFKA_TOPIC_SIZE_MAX 64 /* full name with its NUL; as in struct result_position */
 #define KAFKA_PREFIX_SIZE_MAX 40
@@ -79,6 +80,8 @@ struct kafka_config {
 
     kafka_log_fn *log; /* NULL: silent */
     void *log_context;
+
+    struct metrics *metrics; /* borrowed; outlives what is opened. NULL: nothing is measured */
 };
 
 void kafka_config_default(struct kafka_config *config);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "ingest/stream/kafka_error.h"
 
@@ -271,10 +272,46 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
 }
 
+/* METRIC_CLIENT_COUNT: the role is not measured. */
+static enum metric_client metric_of(enum kafka_role role)
+{
+    switch (role) {
+    case KAFKA_ROLE_DOOR:
+        return METRIC_CLIENT_DOOR;
+    case KAFKA_ROLE_PRODUCER:
+        return METRIC_CLIENT_PRODUCER;
+    case KAFKA_ROLE_CONSUMER:
+        return METRIC_CLIENT_CONSUMER;
+    case KAFKA_ROLE_RESULTS:
+        return METRIC_CLIENT_RESULTS;
+    default:
+        return METRIC_CLIENT_COUNT;
+    }
+}
+
+static int on_statistics(rd_kafka_t *rk, char *text, size_t size, void *opaque)
+{
+    struct kafka_client *client = opaque;
+    kafka_statistics_take(client->config, metric_of(client->role), &client->parser,
+        str_make(text, size), client->end, client->owner);
+    return 0; /* librdkafka frees the text */
+}
+
+static int set_statistics(
+    const struct kafka_config *config, enum kafka_role role, rd_kafka_conf_t *conf, char *problem)
+{
+    if (!config->metrics || metric_of(role) == METRIC_CLIENT_COUNT)
+        return 0;
+    rd_kafka_conf_set_stats_cb(conf, on_statistics);
+    return set(conf, "statistics.interval.ms", KAFKA_STATISTICS_EVERY_MS, problem, TEXT_SIZE);
+}
+
 static int conf_make(
     const struct kafka_config *config, enum kafka_role role, rd_kafka_conf_t *conf, char *problem)
 {
     int r = set_all(conf, defaults, sizeof defaults / sizeof defaults[0], role, problem);
+    if (r == 0)
+        r = set_statistics(config, role, conf, problem);
     if (r == 0)
         r = set_properties(conf, config, ROLE(role), problem, TEXT_SIZE);
     if (r == 0)
@@ -295,7 +332,11 @@ int kafka_client_open(struct kafka_client *client, const struct kafka_config *co
         kafka_log(config, LOG_ERR, "kafka_config", "%s", problem);
         return r;
     }
-    *client = (struct kafka_client){.config = config, .owner = callbacks ? callbacks->owner : NULL};
+    *client = (struct kafka_client){.config = config, .role = role};
+    if (callbacks) {
+        client->owner = callbacks->owner;
+        client->end = callbacks->end;
+    }
     rd_kafka_conf_set_opaque(conf, client);
     rd_kafka_conf_set_log_cb(conf, log_line);
     rd_kafka_conf_set_error_cb(conf, on_error);
@@ -321,6 +362,7 @@ void kafka_client_close(struct kafka_client *client)
     if (!client->rk)
         return;
     rd_kafka_destroy(client->rk);
+    json_parser_free(&client->parser);
     client->rk = NULL;
 }
 
@@ -487,4 +529,18 @@ int kafka_client_ends(
     *low = first;
     *high = end;
     return 0;
+}
+
+void kafka_client_cluster(struct kafka_client *client, char *out, size_t size)
+{
+    char *cluster = rd_kafka_clusterid(client->rk, KAFKA_ANSWER_MS);
+    snprintf(out, size, "%s", cluster ? cluster : "");
+    rd_kafka_mem_free(client->rk, cluster);
+}
+
+int64_t kafka_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

@@ -9,6 +9,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "ingest/stream/kafka.h"
+#include "ingest/stream/kafka_statistics.h"
 
 /* Longest wait for one answer of the broker about metadata, offsets or watermarks. */
 #define KAFKA_ANSWER_MS 10000
@@ -31,6 +32,7 @@ struct kafka_callbacks {
     void (*delivered)(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque);
     void (*rebalance)(rd_kafka_t *rk, rd_kafka_resp_err_t code,
         rd_kafka_topic_partition_list_t *parts, void *opaque);
+    kafka_end_fn *end;
 };
 
 /* Caller's storage; stays where it is while open: librdkafka's callbacks get its address. */
@@ -38,7 +40,10 @@ struct kafka_client {
     rd_kafka_t *rk;
     const struct kafka_config *config;
     void *owner;
-    atomic_bool refused; /* a broker did not accept the credentials, or is not trusted */
+    kafka_end_fn *end;
+    enum kafka_role role;
+    struct json_parser *parser; /* of statistics */
+    atomic_bool refused;        /* a broker did not accept the credentials, or is not trusted */
 };
 
 /* Errors: ERR_CONFIG, ERR_NO_MEMORY, ERR_KAFKA. */
@@ -89,3 +94,9 @@ bool kafka_topic_of_identity(enum topic topic);
  * the client's role is KAFKA_ROLE_END. Errors: ERR_AGAIN, ERR_CONFIG, ERR_KAFKA. */
 MUST_CHECK int kafka_client_ends(
     struct kafka_client *client, const char *topic, int32_t partition, int64_t *low, int64_t *high);
+
+/* The cluster's id, or nothing when it has none. */
+void kafka_client_cluster(struct kafka_client *client, char *out, size_t size);
+
+/* Monotonic milliseconds. */
+int64_t kafka_clock_ms(void);

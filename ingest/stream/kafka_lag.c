@@ -25,13 +25,6 @@ static const enum topic work_topics[] = {TOPIC_EVENTS, TOPIC_IDENTITY, TOPIC_JOU
 static const enum topic result_topics[] = {TOPIC_REJECTED, TOPIC_PERSONS, TOPIC_TOUCHPOINTS,
     TOPIC_SESSIONS, TOPIC_CONVERSIONS, TOPIC_PROFILES, TOPIC_MODELS};
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int kafka_lag_open(const struct kafka_config *config, int timeout_ms, struct kafka_lag_watch **out)
 {
     struct kafka_lag_watch *watch = calloc(1, sizeof *watch);
@@ -297,10 +290,10 @@ static void look(struct kafka_lag_watch *watch, struct kafka_lag *lag, size_t fi
                 parts, lag->names[lag->rows[i].topic], lag->rows[i].partition)
                 ->offset = lag->rows[i].end - lag->rows[i].lag;
     int left = parts->cnt;
-    int64_t until = now_ms() + look_ms;
+    int64_t until = kafka_clock_ms() + look_ms;
     if (left > 0 && rd_kafka_assign(watch->reader.rk, parts))
         left = 0;
-    while (left > 0 && now_ms() < until) {
+    while (left > 0 && kafka_clock_ms() < until) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(watch->reader.rk, POLL_MS);
         if (!message)
             continue;
@@ -355,13 +348,13 @@ static int read_all(
 int kafka_lag_read(
     struct kafka_lag_watch *watch, int timeout_ms, int look_ms, struct kafka_lag *out)
 {
-    int64_t until = now_ms() + timeout_ms;
+    int64_t until = kafka_clock_ms() + timeout_ms;
     const struct timespec pause = {.tv_nsec = (long)PAUSE_MS * 1000000};
     /* Leaders and coordinators of what was just made, or moved, are not known at once. */
     for (;;) {
-        int64_t left = until - now_ms();
+        int64_t left = until - kafka_clock_ms();
         int r = read_all(watch, left > PAUSE_MS ? (int)left : PAUSE_MS, look_ms, out);
-        if (r != ERR_AGAIN || now_ms() >= until)
+        if (r != ERR_AGAIN || kafka_clock_ms() >= until)
             return r;
         (void)nanosleep(&pause, NULL);
     }

@@ -348,6 +348,17 @@ void kafka_restore_counts(const struct kafka_restore *restore, uint64_t *rows, u
     *rebuilt = restore->rebuilt;
 }
 
+int64_t kafka_restore_left(const struct kafka_restore *restore)
+{
+    int64_t left = 0;
+    for (size_t i = 0; i < restore->parts_count; i++) {
+        const struct part *part = &restore->parts[i];
+        if (!part_done(part))
+            left += part->target - part->task->changelogs[part->topic].now.next;
+    }
+    return left;
+}
+
 void kafka_restore_end(struct kafka_restore **restore)
 {
     struct kafka_restore *gone = *restore;

@@ -25,5 +25,8 @@ MUST_CHECK int kafka_restore_step(struct kafka_restore *restore, int timeout_ms)
 /* Rows read, and copies thrown away, so far. */
 void kafka_restore_counts(const struct kafka_restore *restore, uint64_t *rows, uint64_t *rebuilt);
 
+/* Records between where the copies are and the ends. */
+int64_t kafka_restore_left(const struct kafka_restore *restore);
+
 /* Accepts NULL inside, leaves NULL. */
 void kafka_restore_end(struct kafka_restore **restore);

@@ -267,6 +267,16 @@ static void source_close(struct result_source *base)
 
 /* ---- opening ---- */
 
+static void on_end(void *owner, enum topic topic, int32_t partition, int64_t end)
+{
+    const struct kafka_results *results = owner;
+    if (!results->positions || partition >= results->layout.partitions[topic])
+        return;
+    int64_t next = results->positions[results->first[topic] + (size_t)partition].next;
+    metrics_set(results->config.metrics, METRIC_CONSUMER_LAG, (int)topic,
+        metrics_partition(partition), end > next ? end - next : 0);
+}
+
 static int make_positions(struct kafka_results *results)
 {
     size_t count = 0;
@@ -357,7 +367,8 @@ int kafka_results_open(const struct kafka_config *config, const struct result_po
     results->results = calloc(config->batch_records_max, sizeof *results->results);
     int r = results->messages && results->results ? 0 : ERR_NO_MEMORY;
     if (r == 0)
-        r = kafka_client_open(&results->client, &results->config, KAFKA_ROLE_RESULTS, NULL);
+        r = kafka_client_open(&results->client, &results->config, KAFKA_ROLE_RESULTS,
+            &(struct kafka_callbacks){.owner = results, .end = on_end});
     if (r == 0)
         r = kafka_layout_get(&results->client, KAFKA_ANSWER_MS, &results->layout);
     if (r == 0)

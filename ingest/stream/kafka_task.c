@@ -446,6 +446,18 @@ int kafka_task_meaning(struct kafka_task *task, struct buf *difference)
     return r;
 }
 
+int kafka_task_check_meanings(struct kafka_task *const *tasks, size_t count)
+{
+    CLEANUP(buf_free) struct buf difference = {0};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = kafka_task_meaning(tasks[i], &difference);
+    if (r == ERR_MEANING)
+        kafka_log(tasks[0]->config, LOG_ERR, "kafka_meaning", "%.*s", (int)difference.size,
+            difference.data);
+    return r;
+}
+
 /* Keeps it also where it stands without the count. */
 static int keep_meaning(struct kafka_task *task)
 {

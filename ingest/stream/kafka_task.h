@@ -86,6 +86,9 @@ MUST_CHECK int kafka_task_replay(
  * appended; those of the store. */
 MUST_CHECK int kafka_task_meaning(struct kafka_task *task, struct buf *difference);
 
+/* The same of all of a worker; what differs is logged. */
+MUST_CHECK int kafka_task_check_meanings(struct kafka_task *const *tasks, size_t count);
+
 /* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE. */
 MUST_CHECK int kafka_task_process(
     struct kafka_task *task, const struct record *record, struct arena *scratch);

@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "ingest/registry/schema_cache.h"
 #include "ingest/stream/fault.h"
@@ -31,6 +30,7 @@
 #include "ingest/stream/kafka_consumer.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
+#include "ingest/stream/kafka_meter.h"
 #include "ingest/stream/kafka_refuse.h"
 #include "ingest/stream/kafka_restore.h"
 
@@ -80,14 +80,8 @@ struct kafka_worker {
     int failure; /* of the rebalance callback */
     atomic_bool woken;
     struct kafka_worker_counts counts;
+    struct kafka_meter meter;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Calls fn for every assigned input until it returns other than 0. */
 static int each_input(struct kafka_worker *worker,
@@ -170,6 +164,7 @@ static int commit_transaction(struct kafka_worker *worker)
     if (r < 0)
         return r;
     rd_kafka_topic_partition_list_t *offsets = inputs_list(worker, true);
+    kafka_meter_commit(&worker->meter);
     r = kafka_producer_commit(&worker->producer, worker->consumer.rk, offsets);
     rd_kafka_topic_partition_list_destroy(offsets);
     return r;
@@ -182,6 +177,7 @@ static int finish(struct kafka_worker *worker)
     if (r < 0)
         return roll_back(worker, r);
     (void)each_input(worker, mark_committed, NULL);
+    kafka_meter_committed(&worker->meter, worker->batch_records);
     worker->counts.commits++;
     worker->counts.records += worker->batch_records;
     for (size_t i = 0; i < worker->given.tasks_count; i++) {
@@ -211,9 +207,10 @@ static int begin(struct kafka_worker *worker)
     int r = kafka_producer_begin(&worker->producer);
     if (r < 0)
         return roll_back(worker, r);
+    kafka_meter_begin(&worker->meter);
     worker->in_batch = true;
     worker->batch_records = 0;
-    worker->clock = now_ms();
+    worker->clock = kafka_clock_ms();
     worker->batch_end = worker->clock + worker->config.batch_ms;
     return 0;
 }
@@ -247,6 +244,7 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
         return r;
     input->next = message->offset + 1;
     worker->batch_records++;
+    kafka_meter_record(&worker->meter, message->len + message->key_len);
     return 0;
 }
 
@@ -304,6 +302,7 @@ static void on_assign(struct kafka_worker *worker, rd_kafka_topic_partition_list
     if (!code)
         code = rd_kafka_pause_partitions(worker->consumer.rk, parts);
     worker->unsynced = true;
+    kafka_meter_rebalance(&worker->meter, REBALANCE_ASSIGNED);
     if (code)
         worker->failure = kafka_error_of(code);
     kafka_assignment_set(&worker->given, parts);
@@ -323,6 +322,7 @@ static void on_revoke(struct kafka_worker *worker)
     kafka_log(&worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->given.tasks_count,
         lost ? ", lost" : "");
     close_tasks(worker);
+    kafka_meter_rebalance(&worker->meter, lost ? REBALANCE_LOST : REBALANCE_REVOKED);
     rd_kafka_assign(worker->consumer.rk, NULL);
 }
 
@@ -346,6 +346,7 @@ static void rebalance(
 static int restore_tasks(struct kafka_worker *worker)
 {
     uint64_t generation = worker->generation;
+    uint64_t rows = 0, rebuilt = 0;
     struct kafka_restore *restore;
     int r = kafka_restore_begin(
         &restore, worker->given.tasks, worker->given.tasks_count, &worker->ends, &worker->reader);
@@ -353,6 +354,9 @@ static int restore_tasks(struct kafka_worker *worker)
         return r;
     while (r == 0 && !atomic_load(&worker->woken)) {
         r = kafka_restore_step(restore, POLL_MS);
+        kafka_restore_counts(restore, &rows, &rebuilt);
+        kafka_meter_restore(
+            &worker->meter, kafka_restore_left(restore), worker->counts.restored + rows);
         /* All is paused: only callbacks and errors can come of this. */
         rd_kafka_message_t *message =
             r == 0 ? rd_kafka_consumer_poll(worker->consumer.rk, 0) : NULL;
@@ -361,8 +365,6 @@ static int restore_tasks(struct kafka_worker *worker)
         if (generation != worker->generation)
             r = KAFKA_BUSY + 1;
     }
-    uint64_t rows;
-    uint64_t rebuilt;
     kafka_restore_counts(restore, &rows, &rebuilt);
     worker->counts.restored += rows;
     worker->counts.rebuilt += rebuilt;
@@ -412,19 +414,6 @@ static int seek_and_resume(struct kafka_worker *worker)
     return r;
 }
 
-/* Restored rows of another meaning are nothing to go on from. */
-static int check_meaning(struct kafka_worker *worker)
-{
-    CLEANUP(buf_free) struct buf difference = {0};
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < worker->given.tasks_count; i++)
-        r = kafka_task_meaning(worker->given.tasks[i], &difference);
-    if (r == ERR_MEANING)
-        kafka_log(&worker->config, LOG_ERR, "kafka_meaning", "%.*s", (int)difference.size,
-            difference.data);
-    return r;
-}
-
 /* Returns 0, KAFKA_BUSY when it was interrupted, or an error; then the worker stays unsynced. */
 static int sync_tasks(struct kafka_worker *worker)
 {
@@ -441,7 +430,7 @@ static int sync_tasks(struct kafka_worker *worker)
     if (r == 0 && worker->given.tasks_count > 0)
         r = restore_tasks(worker);
     if (r == 0)
-        r = check_meaning(worker);
+        r = kafka_task_check_meanings(worker->given.tasks, worker->given.tasks_count);
     if (r == 0 && worker->given.tasks_count > 0)
         r = seek_and_resume(worker);
     if (r == 0)
@@ -577,7 +566,7 @@ static int prepare(struct kafka_worker *worker)
 static void tick(struct kafka_worker *worker, bool now)
 {
     if (now || !worker->in_batch || ++worker->ticks % CLOCK_EVERY == 0)
-        worker->clock = now_ms();
+        worker->clock = kafka_clock_ms();
 }
 
 static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
@@ -596,6 +585,14 @@ static bool batch_full(struct kafka_worker *worker)
     return worker->batch_records >= worker->config.batch_records_max || worker->awaited == 0 ||
            (worker->drained && worker->clock >= worker->batch_end) ||
            worker->clock >= worker->batch_end + stretched;
+}
+
+static void on_end(void *owner, enum topic topic, int32_t partition, int64_t end)
+{
+    struct kafka_worker *worker = owner;
+    if (worker->inputs[topic] && worker->inputs[topic][partition].task && !worker->unsynced)
+        kafka_meter_lag(
+            &worker->meter, topic, partition, worker->inputs[topic][partition].committed, end);
 }
 
 /* One poll and what follows from it. Returns 0, or an error with no batch open. */
@@ -629,10 +626,10 @@ static int turn(struct kafka_worker *worker, int64_t idle_end)
     return r;
 }
 
-int kafka_worker_run(struct kafka_worker *worker, int timeout_ms)
+static int run(struct kafka_worker *worker, int timeout_ms)
 {
     uint64_t commits = worker->counts.commits;
-    int64_t idle_end = now_ms() + timeout_ms;
+    int64_t idle_end = kafka_clock_ms() + timeout_ms;
     bool woken = false;
     while (!woken) {
         int r = turn(worker, idle_end);
@@ -649,6 +646,17 @@ int kafka_worker_run(struct kafka_worker *worker, int timeout_ms)
             break;
     }
     return commit_idle(worker);
+}
+
+int kafka_worker_run(struct kafka_worker *worker, int timeout_ms)
+{
+    int r = run(worker, timeout_ms);
+    if (worker->producer.client.rk)
+        rd_kafka_poll(worker->producer.client.rk, 0); /* its statistics, when idle */
+    struct kafka_worker_counts counts;
+    kafka_worker_counts(worker, &counts);
+    kafka_meter_counts(&worker->meter, &counts);
+    return r;
 }
 
 void kafka_worker_wake(struct kafka_worker *worker)
@@ -686,7 +694,8 @@ static int allocate(struct kafka_worker *worker)
 
 static int open_clients(struct kafka_worker *worker)
 {
-    const struct kafka_callbacks callbacks = {.owner = worker, .rebalance = rebalance};
+    const struct kafka_callbacks callbacks = {
+        .owner = worker, .rebalance = rebalance, .end = on_end};
     int r = kafka_client_open(&worker->ends, &worker->config, KAFKA_ROLE_END, NULL);
     if (r == 0)
         r = kafka_client_open(&worker->reader, &worker->config, KAFKA_ROLE_RESTORE, NULL);
@@ -698,11 +707,8 @@ static int open_clients(struct kafka_worker *worker)
         r = kafka_task_check_stages(worker->stages, worker->stages_count, &worker->layout);
     if (r == 0)
         r = allocate(worker);
-    if (r == 0) {
-        char *cluster = rd_kafka_clusterid(worker->ends.rk, KAFKA_ANSWER_MS);
-        snprintf(worker->cluster, sizeof worker->cluster, "%s", cluster ? cluster : "");
-        rd_kafka_mem_free(worker->ends.rk, cluster);
-    }
+    if (r == 0)
+        kafka_client_cluster(&worker->ends, worker->cluster, sizeof worker->cluster);
     /* The producer first: an earlier process of this slot writes nothing after this. */
     if (r == 0)
         r = kafka_producer_open(&worker->producer, &worker->config, &worker->layout);
@@ -720,6 +726,7 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
         return ERR_NO_MEMORY;
     worker->config = *config;
     worker->frame.config = &worker->config;
+    worker->meter.metrics = config->metrics;
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
     bool read[TOPIC_COUNT];

@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
-"""What an operator does with the Kafka mode, on a real broker: topics made and checked, a start against wrong counts refused."""
+"""What an operator does with the Kafka mode, on a real broker: topics made and checked, a start against wrong counts refused, lag
+and metrics of running programs."""
 import base64
 import json
 import subprocess
+import urllib.error
+import urllib.request
 import uuid
 
 import kafka_broker
-from harness import PROGRAM, Workspace, skip, tabiji
+import prometheus_text
+from harness import PROGRAM, Workspace, free_port, skip, stop, tabiji, wait_until
 
 PARTITIONS = 3
+EVENTS = 3000
 
 
 def start_broker(directory):
@@ -82,6 +87,108 @@ def check_topics(space, bootstrap):
     print("topics: made, checked, altered, wrong counts refused")
 
 
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as reply:
+        return reply.code, reply.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def scrape(port):
+    status, text = get(port, "/metrics")
+    assert status == 200, (status, text)
+    return prometheus_text.parse(text)
+
+
+class Programs:
+    """collect, work and sink of one prefix, each with a port that is watched."""
+
+    def __init__(self, space, config, name):
+        self.space, self.config, self.name = space, config, name
+        self.ports, self.processes, self.logs = {}, {}, {}
+
+    def start(self, verb, *arguments):
+        self.ports[verb] = free_port()
+        listen = "--listen" if verb == "collect" else "--metrics"
+        self.logs[verb] = self.space.path / f"{self.name}-{verb}.log"
+        with open(self.logs[verb], "a") as log:
+            self.processes[verb] = self.space.start(verb, *self.config, listen, f"127.0.0.1:{self.ports[verb]}", *arguments, stderr=log)
+        wait_until(lambda: get(self.ports[verb], "/readyz")[0] == 200, f"{verb} to be ready")
+
+    def emit(self, lines):
+        said = tabiji("emit", "--url", f"http://127.0.0.1:{self.ports['collect']}", stdin="\n".join(lines).encode())
+        assert f"{len(lines)} accepted" in said, said
+
+    def stop(self, verb):
+        assert stop(self.processes.pop(verb), timeout=30) == 0, self.logs[verb].read_text()[-2000:]
+
+
+def lag(config, *arguments, expect=0):
+    return json.loads(tabiji("lag", *config, "--json", *arguments, expect=expect))
+
+
+def check_lag_and_metrics(space, programs, config, lines):
+    programs.start("collect", "--set", "collector.open_source=dev")
+    programs.emit(lines)
+    found = lag(config)
+    assert found["lag"] == EVENTS and [group["group"] for group in found["groups"]] == ["run"], found
+    rows = found["groups"][0]["partitions"]
+    assert len(rows) == 3 * PARTITIONS and {row["committed"] for row in rows} == {None}
+    assert 0 <= found["groups"][0]["oldest_seconds"] < 120, found
+    assert lag(config, "--max", EVENTS) and lag(config, "--max", EVENTS - 1, expect=1)
+    assert "never" in tabiji("lag", *config) and len(tabiji("lag", *config, "--summary").splitlines()) == 5
+
+    programs.start("work")
+    programs.start("sink")
+    wait_until(lambda: scrape(programs.ports["work"])["tabiji_worker_records_total", ()] >= 2 * EVENTS, "the worker to come to the end")
+    # What was committed is told to the group; the sink tells its own within seconds.
+    wait_until(lambda: {group["group"].split("-")[0]: group["lag"] for group in lag(config)["groups"]} == {"run": 0}, "no lag")
+    wait_until(lambda: len(lag(config)["groups"]) == 2 and lag(config)["lag"] == 0, "the sink at the end")
+    rows = lag(config)["groups"][1]["partitions"]
+    assert len(rows) == 7 * PARTITIONS and {row["open"] for row in rows} == {0} and max(row["committed"] for row in rows) > 0
+
+    wait_until(lambda: ("tabiji_kafka_broker_up", (("client", "producer"), ("broker", bootstrap_of(config)))) in scrape(programs.ports["work"]),
+               "statistics of librdkafka")
+    work, sink, collect = (scrape(programs.ports[verb]) for verb in ("work", "sink", "collect"))
+    for samples, client in ((work, "consumer"), (sink, "results"), (collect, "door")):
+        of = {"client": client, "broker": bootstrap_of(config)}
+        wait_until(lambda: prometheus_text.total(samples, "tabiji_kafka_broker_up", **of) == 1, "a broker", timeout=1)
+        assert prometheus_text.total(samples, "tabiji_kafka_broker_received_bytes_total", **of) > 0
+        assert 0 < prometheus_text.total(samples, "tabiji_kafka_broker_rtt_seconds", **of) < 10
+        assert samples["process_resident_memory_bytes", ()] > 1e6
+    lags = {dict(labels)["topic"] for name, labels in work if name == "tabiji_consumer_lag"}
+    assert lags == {"events", "identity", "journey"} and prometheus_text.total(work, "tabiji_consumer_lag") == 0
+    assert {dict(labels)["topic"] for name, labels in sink if name == "tabiji_consumer_lag"} >= {"touchpoints", "conversions", "profiles"}
+    committed = prometheus_text.total(work, "tabiji_worker_transactions_total", result="committed")
+    assert 0 < work["tabiji_worker_transaction_seconds_count", ()] <= committed
+    assert work["tabiji_worker_transaction_seconds_sum", ()] >= work["tabiji_worker_commit_seconds_sum", ()] > 0
+    assert work["tabiji_worker_batch_records_sum", ()] == work["tabiji_worker_records_total", ()]
+    assert work["tabiji_worker_batch_bytes_sum", ()] > EVENTS * 300
+    assert work["tabiji_worker_tasks", ()] == 2 * PARTITIONS and work["tabiji_worker_restore_left", ()] == 0
+    assert prometheus_text.total(work, "tabiji_worker_rebalances_total", what="assigned") >= 1
+    assert sink["tabiji_sink_results_total", ()] > EVENTS and sink["tabiji_sink_commit_seconds_count", ()] > 0
+    assert ("tabiji_worker_tasks", ()) not in collect and ("tabiji_sink_results_total", ()) not in work
+    assert get(programs.ports["work"], "/healthz") == (200, "ok\n") and get(programs.ports["work"], "/other")[0] == 404
+    print(f"lag and metrics: {len(work)}, {len(sink)} and {len(collect)} samples")
+
+
+def bootstrap_of(config):
+    return next(line.split(" = ")[1] for line in config[1].read_text().splitlines() if line.startswith("bootstrap.servers"))
+
+
+def check_running(space, bootstrap):
+    config = configure(space, bootstrap, "run")
+    programs = Programs(space, config, "run")
+    lines = tabiji("generate", "--events", EVENTS, "--seed", 7).splitlines()
+    tabiji("topics", "create", *config)
+    check_lag_and_metrics(space, programs, config, lines)
+    for verb in list(programs.processes):
+        programs.stop(verb)
+
+
 def main():
     with Workspace() as space:
         directory = space.path / "broker"
@@ -91,6 +198,7 @@ def main():
             skip(f"no Kafka broker: {reason}")
         try:
             check_topics(space, bootstrap)
+            check_running(space, bootstrap)
         finally:
             for process in space.processes:
                 if process.poll() is None:

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "ingest/stream/topic.h"
 #include "schemas/error.h"
 
 static int setup(void **state)
@@ -112,6 +113,66 @@ static void test_metrics_labels_of_codes(void **state)
     assert_line(metrics, "tabiji_collector_rejected_total{reason=\"internal\"} 1\n");
 }
 
+static void assert_no_line(const struct metrics *metrics, const char *line)
+{
+    CLEANUP(buf_free) struct buf out = {0};
+    assert_int_equal(metrics_write(metrics, &out), 0);
+    assert_int_equal(buf_append(&out, "", 1), 0);
+    if (strstr(out.data, line))
+        fail_msg("\"%s\" in:\n%s", line, out.data);
+}
+
+static void test_metrics_gauge_with_labels_shows_what_was_set_also_0(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_set(metrics, METRIC_CONSUMER_LAG, TOPIC_EVENTS, metrics_partition(3), 0);
+    metrics_set(metrics, METRIC_CONSUMER_LAG, TOPIC_JOURNEY, metrics_partition(5000), 7);
+    assert_line(metrics, "\ntabiji_consumer_lag{topic=\"events\",partition=\"3\"} 0\n");
+    assert_line(metrics, "\ntabiji_consumer_lag{topic=\"journey\",partition=\"1023\"} 7\n");
+    assert_no_line(metrics, "partition=\"2\"");
+    metrics_unset(metrics, METRIC_CONSUMER_LAG);
+    assert_no_line(metrics, "tabiji_consumer_lag");
+}
+
+static void test_metrics_histograms_by_unit(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_observe(metrics, METRIC_WORKER_BATCH_RECORDS, 10);
+    metrics_observe(metrics, METRIC_WORKER_BATCH_RECORDS, 11);
+    metrics_observe(metrics, METRIC_WORKER_BATCH_BYTES, 1 << 20);
+    assert_line(metrics, "\ntabiji_worker_batch_records_bucket{le=\"10\"} 1\n");
+    assert_line(metrics, "\ntabiji_worker_batch_records_bucket{le=\"30\"} 2\n");
+    assert_line(metrics, "\ntabiji_worker_batch_records_sum 21\n");
+    assert_line(metrics, "\ntabiji_worker_batch_bytes_bucket{le=\"262144\"} 0\n");
+    assert_line(metrics, "\ntabiji_worker_batch_bytes_bucket{le=\"1048576\"} 1\n");
+    assert_line(metrics, "\ntabiji_worker_batch_bytes_sum 1048576\n");
+}
+
+static void test_metrics_parts_that_never_counted_are_silent(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_set_process(metrics);
+    assert_line(metrics, "\nprocess_resident_memory_bytes ");
+    assert_no_line(metrics, "tabiji_worker_tasks");
+    metrics_set(metrics, METRIC_WORKER_RECORDS, 0, 0, 5); /* a counter of somebody else's */
+    assert_line(metrics, "\ntabiji_worker_records_total 5\n");
+    assert_line(metrics, "\ntabiji_worker_tasks 0\n");
+    assert_no_line(metrics, "tabiji_sink_");
+}
+
+static void test_metrics_broker_beyond_the_limit_shares_other(void **state)
+{
+    struct metrics *metrics = *state;
+    char name[32];
+    for (int i = 0; i < METRIC_BROKERS_MAX + 5; i++) {
+        snprintf(name, sizeof name, "broker-%d:9092", i);
+        int id = metrics_broker(metrics, str_of(name));
+        assert_int_equal(id, i < METRIC_BROKERS_MAX ? i : METRIC_BROKERS_MAX - 1);
+    }
+    metrics_set(metrics, METRIC_KAFKA_BROKER_UP, METRIC_CLIENT_DOOR, METRIC_BROKERS_MAX - 1, 1);
+    assert_line(metrics, "{client=\"door\",broker=\"other\"} 1\n");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -122,6 +183,10 @@ int main(void)
         CASE(test_metrics_write_gauge_moves_both_ways),
         CASE(test_metrics_source_beyond_the_limit_shares_other),
         CASE(test_metrics_labels_of_codes),
+        CASE(test_metrics_gauge_with_labels_shows_what_was_set_also_0),
+        CASE(test_metrics_histograms_by_unit),
+        CASE(test_metrics_parts_that_never_counted_are_silent),
+        CASE(test_metrics_broker_beyond_the_limit_shares_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
