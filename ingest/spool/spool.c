@@ -25,7 +25,7 @@
 #define SEGMENT_SIZE_MIN ((uint64_t)1 << 20)
 #define SEGMENTS_MAX 64 /* of a full spool, about */
 #define PAUSE_MS_FIRST 100
-#define PAUSE_MS_MAX 5000
+#define PAUSE_MS_MAX 1000
 #define NANOS_PER_MS 1000000L
 
 struct spool {

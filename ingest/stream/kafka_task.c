@@ -134,10 +134,23 @@ static int remove_store(const char *dir)
     return 0;
 }
 
+/* One that cannot be read is kept for a look; an earlier one is given up for it. */
+static int set_aside(const char *dir)
+{
+    char path[PATH_SIZE + 16], kept[PATH_SIZE + 16];
+    snprintf(path, sizeof path, "%s/data.mdb", dir);
+    snprintf(kept, sizeof kept, "%s/damaged.mdb", dir);
+    if (rename(path, kept) != 0 && errno != ENOENT)
+        return ERR_IO;
+    return remove_store(dir);
+}
+
 static int open_store(struct kafka_task *task, const char *dir)
 {
-    const struct state_lmdb_options options = {
-        .map_bytes = MAP_BYTES, .format = FORMAT, .fsync_off = task->boot[0] != '\0'};
+    const struct state_lmdb_options options = {.map_bytes = MAP_BYTES,
+        .format = FORMAT,
+        .whole_only = true,
+        .fsync_off = task->boot[0] != '\0'};
     return state_lmdb_open(&task->store, dir, &options);
 }
 
@@ -281,11 +294,14 @@ static int open_copy(struct kafka_task *task, const char *dir, const char *clust
         return 0;
     if (r < 0 && r != ERR_STATE)
         return r;
-    kafka_log(task->config, LOG_NOTICE, "kafka_rebuild", "%s %d: %s", task->stage->name,
-        task->partition, r < 0 ? error_text(r) : "no local copy that can be trusted");
+    bool damaged = r < 0;
+    kafka_log(task->config, damaged ? LOG_WARNING : LOG_NOTICE, "kafka_rebuild", "%s %d: %s",
+        task->stage->name, task->partition,
+        damaged ? "stored state is damaged or of another version, kept as damaged.mdb"
+                : "no local copy that can be trusted");
     state_lmdb_close(&task->store);
     changelogs_restart(task);
-    r = remove_store(dir);
+    r = damaged ? set_aside(dir) : remove_store(dir);
     if (r == 0)
         r = open_store(task, dir);
     if (r == 0)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "ingest/stream/key_filter.h"
 #include "schemas/error.h"
@@ -76,10 +77,52 @@ static bool disk_is_full(MDB_env *env)
            (uint64_t)disk.f_bavail * disk.f_frsize < FULL_DISK_BYTES;
 }
 
+/* The size that the file says it has, and the one that it has. */
+static int file_sizes(MDB_env *env, mdb_filehandle_t *file, off_t *said, off_t *found)
+{
+    MDB_envinfo info;
+    MDB_stat pages;
+    struct stat state;
+    int r = mdb_env_info(env, &info);
+    if (r == 0)
+        r = mdb_env_stat(env, &pages);
+    if (r == 0)
+        r = mdb_env_get_fd(env, file);
+    if (r == 0 && fstat(*file, &state) != 0)
+        r = errno;
+    if (r)
+        return r;
+    *said = (off_t)(info.me_last_pgno + 1) * pages.ms_psize;
+    *found = state.st_size;
+    return 0;
+}
+
+/* LMDB leaves pages out that it took and gave back in one transaction: at the end of the file it is
+ * then shorter than it says. Made up for, so that another short file is one that was cut. */
+static void fill_file(MDB_env *env)
+{
+    mdb_filehandle_t file;
+    off_t said, found;
+    if (file_sizes(env, &file, &said, &found) == 0 && found < said)
+        (void)!ftruncate(file, said);
+}
+
+static int check_whole(MDB_env *env)
+{
+    mdb_filehandle_t file;
+    off_t said, found;
+    int r = file_sizes(env, &file, &said, &found);
+    if (r)
+        return state_lmdb_error(r);
+    return found < said ? ERR_STATE : 0;
+}
+
 int state_lmdb_commit(MDB_txn *txn)
 {
     MDB_env *env = mdb_txn_env(txn);
     int r = mdb_txn_commit(txn);
+    if (r == 0)
+        fill_file(env);
     if (r == EIO && disk_is_full(env))
         return state_lmdb_error(ENOSPC);
     return r ? state_lmdb_error(r) : 0;
@@ -318,7 +361,9 @@ static int open_environment(
         return state_lmdb_error(r);
     int dead = 0;
     (void)mdb_reader_check(store->env, &dead);
-    int error = open_databases(store, options);
+    int error = options->whole_only ? check_whole(store->env) : 0;
+    if (error == 0)
+        error = open_databases(store, options);
     return error < 0 ? error : begin_learning(store, options);
 }
 

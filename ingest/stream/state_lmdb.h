@@ -24,6 +24,8 @@
 struct state_lmdb_options {
     size_t map_bytes; /* address space; 0: STATE_LMDB_MAP_BYTES_DEFAULT */
     bool read_only;   /* of an environment that is there, also one that another process writes */
+    bool whole_only;  /* a file that is shorter than it says is ERR_STATE; else reading it may be
+                         SIGBUS. Of files of state_lmdb_commit() alone */
     bool fsync_off;   /* commits do not wait for the disk; tests, and copies that can be rebuilt */
     const char *const *extra; /* names of more databases of the driver's own */
     size_t extra_count;       /* at most STATE_LMDB_EXTRA_MAX */

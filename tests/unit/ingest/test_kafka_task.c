@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -272,6 +275,43 @@ static void test_rebuild_forgets_rows_and_offsets(void **state)
     assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
 }
 
+static off_t size_of(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_size : -1;
+}
+
+static void test_open_copy_cut_anywhere_or_overwritten_is_set_aside(void **state)
+{
+    struct fixture *fixture = *state;
+    struct str value;
+    char path[512], kept[512];
+    snprintf(path, sizeof path, "%s/test-%d/data.mdb", fixture->mock.directory, PARTITION);
+    snprintf(kept, sizeof kept, "%s/test-%d/damaged.mdb", fixture->mock.directory, PARTITION);
+    assert_true(open_task(fixture, CLUSTER));
+    for (int turn = 0; turn < 5; turn++) {
+        replay(fixture, 77);
+        kafka_task_close(&fixture->task);
+        off_t size = size_of(path);
+        assert_true(size > 16384);
+        const off_t sizes[] = {1000, 8192, 8292, size / 2, size - 1};
+        assert_int_equal(truncate(path, sizes[turn]), 0);
+        assert_true(open_task(fixture, CLUSTER));
+        assert_int_equal(size_of(kept), sizes[turn]);
+        assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+        assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
+    }
+    replay(fixture, 77);
+    kafka_task_close(&fixture->task);
+    FILE *file = fopen(path, "r+b");
+    for (int i = 0; i < 1024; i++)
+        fputs("damaged ", file);
+    assert_int_equal(fclose(file), 0);
+    assert_true(open_task(fixture, CLUSTER));
+    replay(fixture, 77);
+    assert_false(open_task(fixture, CLUSTER));
+}
+
 static void test_commit_keeps_the_batch_drop_forgets_it(void **state)
 {
     struct fixture *fixture = *state;
@@ -341,6 +381,7 @@ int main(void)
         TEST(test_open_copy_that_another_worker_has_waits),
         TEST(test_slot_open_twice_is_locked),
         TEST(test_rebuild_forgets_rows_and_offsets),
+        TEST(test_open_copy_cut_anywhere_or_overwritten_is_set_aside),
         TEST(test_commit_keeps_the_batch_drop_forgets_it),
         TEST(test_settle_row_that_ends_as_it_was_sends_nothing),
         TEST(test_settle_row_of_another_stages_table_is_a_defect),
