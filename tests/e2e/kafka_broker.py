@@ -107,6 +107,8 @@ transaction.state.log.replication.factor={replicas}
 transaction.state.log.min.isr={(replicas + 1) // 2}
 transaction.state.log.num.partitions=4
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 """

@@ -29,8 +29,8 @@ class Ledger:
         self.statuses = collections.Counter()
         self.lock = threading.Lock()
 
-    def send(self, port, lines, timeout=40):
-        """One request. Returns its status, or None when there was no answer."""
+    def send(self, port, lines, timeout=40, ordered=True):
+        """One request. Returns its status, or None when there was no answer. ordered: I5 looks at them."""
         events = {json.loads(line)["id"]: line for line in lines}
         with self.lock:
             fresh = [i for i in events if i not in self.lines]
@@ -45,7 +45,7 @@ class Ledger:
                 self.file.flush()
                 os.fsync(self.file.fileno())
                 self.acknowledged |= set(events)
-                self.first_try += fresh
+                self.first_try += fresh if ordered else []
                 for i in events:
                     self.unknown.pop(i, None)
         return status
@@ -67,6 +67,14 @@ class Ledger:
             verdict = json.loads(text)
             assert verdict["accepted"] + verdict.get("duplicates", 0) + len(verdict.get("rejected", [])) == len(lines), verdict
         return reply.status, [entry["index"] for entry in verdict.get("rejected", [])]
+
+    def send_conflict(self, port, line):
+        """Another body under an id that was acknowledged: the first stands, this one goes to rejected."""
+        assert json.loads(line)["id"] in self.acknowledged
+        status, _ = self._post(port, [line], 40)
+        assert status == 200, status
+        self.conflicting.append(line)
+        self.conflicts.add(json.loads(line)["id"])
 
     def resend(self, port):
         """What is unknown is sent again, once. Returns whether nothing is unknown any more."""

@@ -39,6 +39,7 @@ class Pipeline:
         self.spool = self.path / "spool"
         self.database = self.path / "sink" / "tabiji.db"
         self.workers = {}
+        self.slow = None  # a second sink
 
     # ---- processes ----
 
@@ -48,7 +49,7 @@ class Pipeline:
         log = self.path / f"{self.started}-{verb}.log"
         options = {"data.dir": self.path / "data", "stream.driver": "kafka", "stream.prefix": PREFIX, "stream.group": PREFIX,
                    "stream.partitions": 4, "kafka.bootstrap.servers": self.proxied if through else self.bootstrap,
-                   "worker.batch_records": 200, "kafka.consumer.session.timeout.ms": 2000, "kafka.consumer.heartbeat.interval.ms": 500,
+                   "worker.batch_records": 200, "kafka.consumer.session.timeout.ms": 1500, "kafka.consumer.heartbeat.interval.ms": 300,
                    "kafka.reconnect.backoff.max.ms": 500}
         if verb == "work":
             options |= {"kafka.producer.transaction.timeout.ms": 5000, "kafka.producer.message.timeout.ms": 4000}
@@ -72,6 +73,7 @@ class Pipeline:
 
     def work(self, slot, **more):
         self.workers[slot] = self.start("work", "--slot", slot, "--state", self.state, **more)
+        wait_until(lambda: self.workers[slot].poll() is not None or "joined group" in self.said(self.workers[slot]), f"worker {slot}")
         return self.workers[slot]
 
     def sink(self, name="sink", **more):
@@ -106,13 +108,13 @@ class Pipeline:
             statuses.append(self.ledger.send(self.port, lines))
         return statuses
 
-    def feed_until(self, condition, what, count=20, most=100):
+    def feed_until(self, condition, what, count=5, pause=0.05, most=600):
         """The fault must fire: as long as it has not, there is more to do."""
         for _ in range(most):
             if condition():
                 return
-            self.feed(count)
-            time.sleep(0.02)
+            self.feed(count, batch=count)
+            time.sleep(pause)
         raise AssertionError(f"{what} did not fire")
 
     def quiet(self, seconds):

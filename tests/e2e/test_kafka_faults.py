@@ -3,17 +3,21 @@
 acknowledged is in the sink, once. At the end the tables are those of the embedded program.
 
 The numbers are those of the list of faults. With TABIJI_LONG=1 more of each kind."""
+import concurrent.futures
+import json
 import os
-import pathlib
+import shutil
 import signal
 import sys
 import time
 
 import kafka_broker
 from harness import LONG, Workspace, skip, stop, wait_until
-from kafka_ledger import memory_kib, reset_peak
+from kafka_ledger import check_sets, memory_kib, read_sink, reset_peak
 from kafka_pipeline import Pipeline, numbered
 from kafka_proxy import END_TXN, Proxy
+from test_http import post
+from test_kafka_driver import asleep
 
 SEED = int(os.environ.get("TABIJI_SEED", "20261127"))
 EVENTS = 60000 if LONG else 12000
@@ -62,7 +66,205 @@ def brokers_away(p, proxy, broker):
     p.collect()
 
 
-FAULTS = [collector_killed, brokers_away]
+def worker_killed(p, proxy, broker):
+    """2: killed at places of a batch, the commit's among them."""
+    for point in POINTS if LONG else p.rng.sample(POINTS, 1):
+        for hit in (1, 2, 7) if LONG else (p.rng.randint(1, 3),):
+            assert stop(p.workers["b"]) == 0
+            worker = p.work("b", fault=f"{point}:{hit}:kill")
+            p.feed_until(lambda: worker.poll() is not None, point)
+            assert worker.returncode == -signal.SIGKILL, worker.returncode
+            p.work("b")
+    p.settle("2 worker killed")
+
+
+def broker_restart(p, proxy, broker):
+    """8: the broker is killed and comes back."""
+    p.feed(200)
+    kafka_broker.stop(broker, signal.SIGKILL)
+    spooled = p.metric("tabiji_spool_spooled_total")
+    assert set(p.feed(200)) == {200}
+    assert p.metric("tabiji_spool_spooled_total") > spooled, "the broker was not missed"
+    kafka_broker.launch(broker)
+    p.settle("8 broker restart")
+
+
+def half_open(p, proxy, broker):
+    """15, 33: connections stand, nothing comes through; the worker's transaction outlives it or is begun anew."""
+    proxy.silence()
+    held = proxy.fired["held"]
+    spooled = p.metric("tabiji_spool_spooled_total")
+    p.feed(200)
+    assert proxy.fired["held"] > held and p.metric("tabiji_spool_spooled_total") > spooled
+    time.sleep(30 if LONG else 1)
+    proxy.heal()
+    p.settle("15, 33 half-open")
+
+
+def slow_network(p, proxy, broker):
+    """17: everything takes longer."""
+    proxy.delay, proxy.bytes_per_second = 0.05, 200000
+    p.feed(1000 if LONG else 200)
+    assert proxy.fired["slowed"] > 0
+    proxy.heal()
+    p.settle("17 slow network")
+
+
+def end_unknown(p, proxy, broker):
+    """11: the reply to EndTxn is lost; the transaction has ended all the same."""
+    name = f"swallowed {END_TXN}"
+    for count in (1, 2, 60) if LONG else (2,):
+        wanted = proxy.fired[name] + min(count, 3)
+        proxy.swallow(END_TXN, count)
+        p.feed_until(lambda: proxy.fired[name] >= wanted, "a lost reply to EndTxn")
+        if count > 3:
+            time.sleep(20)  # longer than one commit is waited for
+        proxy.heal()
+        p.settle(f"11 EndTxn unknown, {count} replies lost")
+
+
+def zombie(p, proxy, broker):
+    """12: asleep past its session and its transaction; others have its partitions when it wakes."""
+    asleep = p.workers["a"]
+    assigned = p.said(p.workers["b"]).count("kafka_assigned")
+    p.feed(200)
+    asleep.send_signal(signal.SIGSTOP)
+    p.feed_until(lambda: p.said(p.workers["b"]).count("kafka_assigned") > assigned, "the take-over")
+    time.sleep(6 if LONG else 3.5)
+    p.feed(200)
+    asleep.send_signal(signal.SIGCONT)
+    p.feed(200)
+    p.settle("12 zombie")
+    if asleep.poll() is not None:
+        p.work("a", through=True)
+
+
+def rebalance_storm(p, proxy, broker):
+    """13: a third worker comes and goes."""
+    assigned = p.said(p.workers["b"]).count("kafka_assigned")
+    turns = 20 if LONG else 1
+    for turn in range(turns):
+        guest = p.work(f"guest-{turn % 2}")
+        p.feed_until(lambda: "kafka_assigned" in p.said(guest), "the join")
+        if turn % 2:
+            p.end(guest)
+        else:
+            assert stop(guest) == 0
+        del p.workers[f"guest-{turn % 2}"]
+    assert p.said(p.workers["b"]).count("kafka_assigned") >= assigned + turns
+    p.settle("13 rebalance storm")
+
+
+def slow_sink(p, proxy, broker):
+    """18, 19: one sink asleep, then killed: another is not held up; it follows when it is back."""
+    slow, database = p.sink("slow"), p.path / "slow" / "tabiji.db"
+    wait_until(database.exists, "the second sink")
+    p.arrived(database)
+    slow.send_signal(signal.SIGSTOP)
+    p.feed(500)
+    p.settle("18 slow sink, the other")
+    stored = read_sink(database)[0]
+    assert len(set(stored) | p.ledger.refused) < len(p.ledger.acknowledged), "the sink was not slow"
+    p.end(slow)
+    p.feed(500)
+    p.slow = p.sink("slow")
+    p.arrived(database)
+    check_sets(p.ledger, *read_sink(database), settled=True)
+
+
+def damaged_state(p, proxy, broker):
+    """24, 25, 26: local state cut short, overwritten, or of long ago; and a second process on it."""
+    second = p.start("work", "--slot", "b", "--state", p.state)
+    assert second.wait(30) == 1 and "another process owns" in p.said(second), p.said(second)
+    second = p.start("collect", "--listen", "127.0.0.1:0", "--set", f"spool.dir={p.spool}")
+    assert second.wait(30) == 1 and "another process has it" in p.said(second), p.said(second)
+    stores = p.state / "b"
+    for how in ("overwritten", "cut", "old") if LONG else ("cut",):
+        assert stop(p.workers["b"]) == 0
+        files = sorted(stores.glob("*/data.mdb"))
+        assert len(files) > 3, files
+        if how == "old":
+            shutil.rmtree(stores)
+            shutil.copytree(p.path / "old-state", stores)
+        for file in files if how != "old" else ():
+            if how == "cut":
+                os.truncate(file, 8192 + 100)
+            else:
+                file.write_bytes(b"damaged " * 4096)
+        p.feed(100)
+        p.work("b")
+        p.settle(f"24, 25 state {how}")
+        assert how == "old" or "kafka_rebuild" in p.said(p.workers["b"]), how
+
+
+def duplicates(p, proxy, broker):
+    """28, 29: a tenth comes again, shuffled, some late; and other bodies under known ids."""
+    again = p.rng.sample(p.lines[:p.at], p.at // 10)
+    late = p.lines[p.at:p.at + 200]
+    p.at += 200
+    mixed = again + late[::-1]
+    p.rng.shuffle(mixed)
+    for at in range(0, len(mixed), 50):
+        assert p.ledger.send(p.port, mixed[at:at + 50], ordered=False) == 200
+    for line in p.rng.sample(again, 5):
+        event = json.loads(line)
+        p.ledger.send_conflict(p.port, json.dumps({**event, "properties": {"other": "body"}}))
+    p.settle("28, 29 duplicates, shuffled, late")
+
+
+def sigterm(p, proxy, broker):
+    """37: all end at once under load, with 0 and no open transaction."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        feeding = pool.submit(p.feed, 400)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        everything = (p.collector, *p.workers.values())
+        for process in everything:
+            process.send_signal(signal.SIGTERM)
+        for process in everything:
+            assert process.wait(30) == 0, process.args
+        took = time.monotonic() - begun
+        p.collect()
+        for slot in list(p.workers):
+            p.work(slot, through=slot == "a")
+        feeding.result()
+    assert took < 30
+    p.settle(f"37 SIGTERM under load, {took:.1f} s")
+
+
+def all_killed(p, proxy, broker):
+    """40: every worker in the midst of its transaction."""
+    for slot in list(p.workers):
+        assert stop(p.workers[slot]) == 0
+        p.work(slot, fault=f"kafka_offsets_sent:{p.rng.randint(2, 3)}:stop")
+    p.feed_until(lambda: all(map(asleep, p.workers.values())), "sleep in a transaction")
+    for slot, process in list(p.workers.items()):
+        p.end(process)
+        p.work(slot, through=slot == "a")
+    p.settle("40 all workers killed mid-transaction")
+
+
+def huge(p, proxy, broker):
+    """32: the largest event, one byte less, one more."""
+    def event(n, size):
+        return json.dumps({"id": f"f-{9000000 + n}", "type": "page_viewed", "time": "2026-11-20T10:00:00Z", "ids": {"cookie": "huge"},
+                           "properties": {"text": "x" * size}})
+    low, high = 1000, 100000
+    while high - low > 1:
+        middle = (low + high) // 2
+        status, text = post(p.port, "/v1/events/validate", event(0, middle))
+        low, high = (middle, high) if status == 200 and json.loads(text)["accepted"] == 1 else (low, middle)
+    for n, size in enumerate((low - 1, low, low + 1)):
+        p.ledger.send(p.port, [event(n, size), event(n + 10, 10)])
+    assert p.ledger.refused == {"f-9000002"}, p.ledger.refused
+    p.settle(f"32 huge events, {low} bytes of text at most")
+
+
+FAULTS = [collector_killed, brokers_away, worker_killed, end_unknown, rebalance_storm, slow_sink, damaged_state, duplicates, huge,
+          sigterm, all_killed]
+# Of these test_kafka_driver.py has a slice in the normal run, but for the network's.
+LONG_FAULTS = [broker_restart, half_open, slow_network, zombie]
+POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
 
 def run(space, toy, faulty, broker, bootstrap, proxy):
@@ -70,16 +272,21 @@ def run(space, toy, faulty, broker, bootstrap, proxy):
     p.collect()
     for slot in ("a", "b"):
         p.work(slot, through=slot == "a")
-    sink = p.sink()
+    p.main_sink = p.sink()
     wait_until(p.database.exists, "the tables")
     p.feed(300)
     p.settle("before any fault")
-    for fault in FAULTS:
+    assert stop(p.workers["b"]) == 0
+    shutil.copytree(p.state / "b", p.path / "old-state")
+    p.work("b")
+    chosen = os.environ.get("TABIJI_FAULTS", "").split()
+    for fault in [f for f in FAULTS + LONG_FAULTS if f.__name__ in chosen or not chosen and (LONG or f in FAULTS)]:
         begun = time.monotonic()
         fault(p, proxy, broker)
         print(f"{fault.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
-    p.equal()
-    for process in (p.collector, *p.workers.values(), sink):
+    also = [p.slow] if p.slow else []
+    p.equal([p.path / "slow" / "tabiji.db"] if p.slow else [])
+    for process in (p.collector, *p.workers.values(), p.main_sink, *also):
         assert stop(process) == 0, process.args
 
 
