@@ -4,10 +4,13 @@ acknowledged is in the sink, once. At the end the tables are those of the embedd
 
 The numbers are those of the list of faults. With TABIJI_LONG=1 more of each kind."""
 import concurrent.futures
+import contextlib
 import json
 import os
+import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -64,6 +67,76 @@ def brokers_away(p, proxy, broker):
     assert not list(p.spool.glob("*.spool")) and p.page("/readyz") == (200, "ok\n")
     stop(p.collector)
     p.collect()
+
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    """A tmpfs; None where none can be had."""
+    path.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tabiji-test", path], capture_output=True)
+    if mounted.returncode != 0:
+        print(f"without a full disk: {mounted.stderr.decode().strip()}")
+        yield None
+        return
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def grow(disk):
+    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+
+
+def disk_full(p, proxy, broker):
+    """22: the disk of the spool, then of a worker's state, has no room: 503 and waiting, no end; then it has."""
+    with small_disk(p.path / "small-spool", "300k") as disk:
+        if not disk:
+            return
+        stop(p.collector)
+        p.collect("--set", f"spool.dir={disk}")
+        proxy.cut()
+        full = p.ledger.statuses[503]
+        p.feed_until(lambda: p.ledger.statuses[503] > full, "a full disk", count=50, pause=0)
+        assert p.collector.poll() is None and "the disk has no room" in p.said(p.collector)
+        grow(disk)
+        assert set(p.feed(100)) == {200} and p.page("/readyz")[0] == 200
+        proxy.heal()
+        p.settle("22 disk of the spool full")
+        stop(p.collector)
+    p.collect()
+    for slot in list(p.workers):
+        assert stop(p.workers[slot]) == 0
+    with small_disk(p.path / "small-state", "1400k") as disk:
+        state, p.state = p.state, disk
+        worker = p.work("small")
+        p.feed_until(lambda: '"full"' in p.said(worker), "a full disk", count=50)
+        assert worker.poll() is None, p.said(worker)
+        grow(disk)
+        p.settle("22 disk of the state full")
+        assert stop(worker) == 0
+        p.state = state
+    del p.workers["small"]
+    for slot in p.workers:
+        p.work(slot, through=slot == "a")
+
+
+def sync_fails(p, proxy, broker):
+    """23: fsync of the spool fails: the collector ends, without asking again; what it had acknowledged stays."""
+    trigger = p.path / "fail-sync"
+    stop(p.collector)
+    p.collect(environment={"LD_PRELOAD": p.fail_sync, "TABIJI_FAIL_SYNC": str(trigger)})
+    proxy.cut()
+    assert set(p.feed(100)) == {200}
+    trigger.touch()
+    p.feed_until(lambda: trigger.stat().st_size > 0, "a failing fsync")
+    assert p.collector.wait(30) == 1 and "spool_failed" in p.said(p.collector), p.said(p.collector)
+    assert trigger.stat().st_size == 1, "fsync was asked again"
+    p.durable()
+    trigger.unlink()
+    p.collect()
+    proxy.heal()
+    p.settle("23 fsync fails")
 
 
 def worker_killed(p, proxy, broker):
@@ -260,15 +333,16 @@ def huge(p, proxy, broker):
     p.settle(f"32 huge events, {low} bytes of text at most")
 
 
-FAULTS = [collector_killed, brokers_away, worker_killed, end_unknown, rebalance_storm, slow_sink, damaged_state, duplicates, huge,
+FAULTS = [collector_killed, brokers_away, worker_killed, end_unknown, rebalance_storm, slow_sink, damaged_state, duplicates, huge, disk_full, sync_fails,
           sigterm, all_killed]
 # Of these test_kafka_driver.py has a slice in the normal run, but for the network's.
 LONG_FAULTS = [broker_restart, half_open, slow_network, zombie]
 POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
 
-def run(space, toy, faulty, broker, bootstrap, proxy):
+def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
     p = Pipeline(space, toy, faulty, bootstrap, f"127.0.0.1:{proxy.port}", numbered(EVENTS, 5), SEED)
+    p.fail_sync = str(pathlib.Path(fail_sync).resolve())
     p.collect()
     for slot in ("a", "b"):
         p.work(slot, through=slot == "a")
@@ -291,7 +365,7 @@ def run(space, toy, faulty, broker, bootstrap, proxy):
 
 
 def main():
-    toy, faulty = sys.argv[1:3]
+    toy, faulty, fail_sync = sys.argv[1:4]
     print(f"seed {SEED}")
     with Workspace() as space:
         proxy = Proxy()
@@ -301,7 +375,7 @@ def main():
         except kafka_broker.Unavailable as reason:
             skip(f"no Kafka broker: {reason}")
         try:
-            run(space, toy, faulty, broker, bootstrap, proxy.start(kafka_broker.proxied_port(broker)))
+            run(space, toy, faulty, fail_sync, broker, bootstrap, proxy.start(kafka_broker.proxied_port(broker)))
         finally:
             for process in space.processes:
                 if process.poll() is None:
