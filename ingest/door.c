@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "ingest/malformed.h"
+#include "ingest/rejection.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/nearest.h"
@@ -385,9 +386,13 @@ int door_reject(const struct door_rejection *rejection, const struct event_probl
     }
     CLEANUP(buf_free) struct buf bytes = {0};
     struct append_record record = {.topic = TOPIC_REJECTED};
+    struct rejection_key key = {.attempt = rejection->attempt};
+    uint8_t key_bytes[REJECTION_KEY_SIZE_MAX];
+    memcpy(key.rejected_key, rejected.rejected_key, KEY_SIZE);
     int r = rejected_encode(&rejected, &bytes);
     if (r == 0)
-        r = arena_dup(arena, str_make(rejected.rejected_key, KEY_SIZE), &record.key);
+        r = arena_dup(
+            arena, str_make(key_bytes, rejection_key_write(&key, key_bytes)), &record.key);
     if (r == 0)
         r = arena_dup(arena, buf_str(&bytes), &record.value);
     if (r < 0)

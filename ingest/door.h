@@ -76,10 +76,11 @@ struct door_rejection {
     struct str event_id;
     struct str file;
     int64_t line;
+    uint32_t attempt; /* how often it had been put through the door again (rejection.h) */
 };
 
-/* Makes the record for TOPIC_REJECTED; its key is Rejected's rejected_key. Slices live in the
- * arena. Errors: ERR_NO_MEMORY. Threads: any. */
+/* Makes the record for TOPIC_REJECTED; its key is of rejection.h. Slices live in the arena.
+ * Errors: ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int door_reject(const struct door_rejection *rejection,
     const struct event_problem *problem, int64_t now_micros, struct arena *arena,
     struct append_record *out);

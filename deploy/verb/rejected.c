@@ -1,7 +1,8 @@
-/* `tabiji rejected list|show`: what could not be accepted, with its payload and why. */
+/* `tabiji rejected list|show|replay`: what could not be accepted, with its payload and why. */
 #include <stdio.h>
 
 #include "deploy/render.h"
+#include "deploy/verb/rejected_replay.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
@@ -123,11 +124,17 @@ static int run(struct verb_call *call)
     struct settings settings;
     const char *what = call->arguments[0];
     CLEANUP(reader_close) struct reader *reader = NULL;
-    if (strcmp(what, "list") != 0 && strcmp(what, "show") != 0)
-        return verb_usage(call, "knows \"list\" and \"show\", not \"%s\"", what);
+    bool again = strcmp(what, "replay") == 0;
+    if (!again && strcmp(what, "list") != 0 && strcmp(what, "show") != 0)
+        return verb_usage(call, "knows \"list\", \"show\" and \"replay\", not \"%s\"", what);
     int r = settings_open(&settings, call->config);
-    r = r < 0 ? verb_fail(call, r, "configuration") : tables_open(call, &settings, &reader);
-    if (r == 0)
+    if (r < 0)
+        r = verb_fail(call, r, "configuration");
+    else if (again)
+        r = rejected_replay(call, &settings);
+    else
+        r = tables_open(call, &settings, &reader);
+    if (r == 0 && !again)
         r = what[0] == 'l' ? list(call, reader) : show(call, reader);
     settings_close(&settings);
     return r;
@@ -136,24 +143,50 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir"},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
-    {"--reason", "NAME", "list: only this reason", NULL},
-    {"--source", "NAME", "list: only this source", NULL},
-    {"--stage", "NAME", "list: only this stage", NULL},
-    {"--limit", "N", "list: most rows, the latest first (default 50; 0: all)", NULL},
+    {"--reason", "NAME", "list, replay: only this reason", NULL},
+    {"--source", "NAME", "list, replay: only this source", NULL},
+    {"--stage", "NAME", "list, replay: only this stage", NULL},
+    {"--limit", "N",
+        "list: most rows, the latest first (default 50; 0: all); replay: most, the oldest first",
+        NULL},
+    {"--id", "EVENT-ID", "replay: only of this event id", NULL},
+    {"--from", "TIME", "replay: only what came at or after this time (UTC)", NULL},
+    {"--until", "TIME", "replay: only what came before this time (UTC)", NULL},
+    {"--mapping", "FILE", "replay: also rows of NDJSON files, by this mapping", NULL},
+    {"--rate", "N", "replay: at most so many a second", NULL},
+    {"--dry-run", NULL, "replay: only say what would become of them", NULL},
 };
 
 const struct verb verb_rejected = {
     .name = "rejected",
-    .summary = "list what was rejected, or show one with its payload",
-    .arguments = "list|show [KEY]",
-    .detail = "Nothing that comes in is lost: what cannot be accepted is kept with a typed reason, "
-              "the place that was\n"
-              "wrong, a hint, and the payload as it came. Exit 4 when no rejection has the key.",
+    .summary =
+        "list what was rejected, show one with its payload, or put it through the door again",
+    .arguments = "list|show|replay [KEY...]",
+    .detail =
+        "Nothing that comes in is lost: what cannot be accepted is kept with a typed reason, "
+        "the place that was\n"
+        "wrong, a hint, and the payload as it came. Exit 4 when no rejection has the key.\n\n"
+        "replay, after a fix (of the configuration, of a schema, by a new build), puts what "
+        "the flags select through\n"
+        "the door again, under its own event id, as of when it came. What is accepted leaves "
+        "`rejected`; what is refused\n"
+        "again stays with the reason of now. Twice is as once; cut off, the same command goes "
+        "on. Exit 6 when some stay.\n"
+        "What a door did not take is left: what the stages refuse (they would again), rows of "
+        "CSV files (import the\n"
+        "file again), payloads that were cut. Embedded, nothing else may run in the data "
+        "directory meanwhile; with\n"
+        "[stream] driver = kafka workers and collectors go on, --data or --database names the "
+        "sink's tables, and\n"
+        "events that came in past the door (stage kafka) are put in again where they can be "
+        "read by now.",
     .examples = "  tabiji rejected list --data shop --reason unknown_field\n"
-                "  tabiji rejected show --data shop 0123456789abcdef0123456789abcdef",
+                "  tabiji rejected show --data shop 0123456789abcdef0123456789abcdef\n"
+                "  tabiji rejected replay --data shop --reason unknown_namespace --dry-run\n"
+                "  tabiji rejected replay --config tabiji.ini --data sink --source pos --rate 500",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,
-    .arguments_max = 2,
+    .arguments_max = VERB_ARGUMENTS_MAX,
     .run = run,
 };

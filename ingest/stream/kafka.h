@@ -119,6 +119,17 @@ void kafka_appender_cancel(struct appender *appender);
 /* Ends appends in flight with ERR_AGAIN. Accepts NULL inside, leaves NULL. */
 void kafka_appender_close(struct appender **appender);
 
+/* ---- what workers refused ---- */
+
+/* Reads a framed event as workers do, and gives it its key: what came in past the door, was refused
+ * for its schema and may be readable by now. Waits for a registry's answer. Errors: those of class
+ * REJECT for which a worker refuses; ERR_AGAIN without an answer in time; ERR_NO_MEMORY. Threads:
+ * any. */
+struct namespace_table;
+MUST_CHECK int kafka_event_take(const struct kafka_config *config,
+    const struct namespace_table *namespaces, struct str framed, int timeout_ms,
+    struct arena *arena, struct append_record *out);
+
 /* ---- sinks ---- */
 
 /* Reads the result topics, all partitions, from `positions`; a partition that has none from its

@@ -179,8 +179,38 @@ static void line_check(struct kafka_appender *appender, struct line *line)
 
 /* ---- append ---- */
 
+/* With the attempt as a header. On success the payload is librdkafka's. */
+static int send_again(struct line *line, const struct append_record *record, int32_t partition,
+    struct str payload, struct delivery *delivery)
+{
+    char text[16];
+    int size = snprintf(text, sizeof text, "%u", record->attempt);
+    return kafka_error_of(
+        rd_kafka_producev(line->client.rk, RD_KAFKA_V_RKT(line->topics[record->topic]),
+            RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(record->key.data, record->key.size),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)payload.data, payload.size),
+            RD_KAFKA_V_HEADER(KAFKA_ATTEMPT_HEADER, text, size),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_FREE), RD_KAFKA_V_OPAQUE(delivery), RD_KAFKA_V_END));
+}
+
+/* On success the payload is librdkafka's; of one without data the record has no value. */
+static int send_payload(struct line *line, const struct append_record *record, struct str payload,
+    struct delivery *delivery)
+{
+    int32_t partition = topic_partition(record->key, line->layout.partitions[record->topic]);
+    if (record->attempt)
+        return send_again(line, record, partition, payload, delivery);
+    if (rd_kafka_produce(line->topics[record->topic], partition, RD_KAFKA_MSG_F_FREE,
+            (void *)(uintptr_t)payload.data, payload.size, record->key.data, record->key.size,
+            delivery) == 0)
+        return 0;
+    return kafka_error_of(rd_kafka_last_error());
+}
+
 static int produce(struct line *line, const struct append_record *record, struct delivery *delivery)
 {
+    if (record->topic == TOPIC_REJECTED && record->value.size == 0)
+        return send_payload(line, record, (struct str){NULL, 0}, delivery);
     uint32_t id =
         kafka_frame_id(line->client.config, record->topic, record->key, record->value.size);
     size_t frame = kafka_frame_size(id);
@@ -193,13 +223,10 @@ static int produce(struct line *line, const struct append_record *record, struct
     kafka_frame_put(id, payload);
     if (record->value.size)
         memcpy(payload + frame, record->value.data, record->value.size);
-    int32_t partition = topic_partition(record->key, line->layout.partitions[record->topic]);
-    if (rd_kafka_produce(line->topics[record->topic], partition, RD_KAFKA_MSG_F_FREE, payload, size,
-            record->key.data, record->key.size, delivery) == 0)
-        return 0;
-    rd_kafka_resp_err_t code = rd_kafka_last_error();
-    free(payload);
-    return kafka_error_of(code);
+    int r = send_payload(line, record, str_make(payload, size), delivery);
+    if (r < 0)
+        free(payload);
+    return r;
 }
 
 static int await(struct delivery *delivery)

@@ -11,6 +11,9 @@
 #include "ingest/stream/kafka.h"
 #include "ingest/stream/kafka_statistics.h"
 
+/* Of an event that was put in again: how often, in decimal digits (rejection.h). */
+#define KAFKA_ATTEMPT_HEADER "tabiji-attempt"
+
 /* Longest wait for one answer of the broker about metadata, offsets or watermarks. */
 #define KAFKA_ANSWER_MS 10000
 

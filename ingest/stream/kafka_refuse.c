@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "ingest/door.h"
+#include "ingest/rejection.h"
 #include "schemas/error.h"
 #include "schemas/schema_set.h"
 
@@ -44,6 +45,23 @@ static int leave(const struct kafka_producer *producer, const rd_kafka_message_t
     return r < 0 ? r : ERR_NEWER;
 }
 
+/* What does not say how often it was put in came for the first time. */
+static uint32_t attempt_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const char *value;
+    size_t size;
+    uint32_t attempt = 0;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, KAFKA_ATTEMPT_HEADER, (const void **)&value, &size) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    for (size_t i = 0; i < size && value[i] >= '0' && value[i] <= '9'; i++)
+        if (attempt <= REJECTION_ATTEMPT_MAX)
+            attempt = attempt * 10 + (uint32_t)(value[i] - '0');
+    return attempt < REJECTION_ATTEMPT_MAX ? attempt : REJECTION_ATTEMPT_MAX;
+}
+
 static int reject(struct kafka_producer *producer, const rd_kafka_message_t *message,
     enum topic topic, int why, struct arena *scratch)
 {
@@ -51,7 +69,8 @@ static int reject(struct kafka_producer *producer, const rd_kafka_message_t *mes
     clock_gettime(CLOCK_REALTIME, &now);
     const struct door_rejection rejection = {.source = str_of(topic_name(topic)),
         .stage = STR("kafka"),
-        .payload = str_make(message->payload, message->len)};
+        .payload = str_make(message->payload, message->len),
+        .attempt = attempt_of(message)};
     const struct event_problem problem = {.error = why, .hint = str_of(hint_of(why))};
     struct append_record record;
     int r = door_reject(

@@ -118,7 +118,7 @@ int local_translate(struct local *local, const struct writers *writers, struct r
 {
     const struct schema_entry *version =
         writers_version(writers, row_schema_of_topic(record->topic));
-    if (!version)
+    if (!version || record->value.size == 0) /* a rejection that is settled has no value */
         return 0;
     struct str value = record->value;
     return translator_value(
@@ -185,7 +185,7 @@ static int translate_row(struct upgrade *upgrade, struct str key, const MDB_val 
     struct row_schema row = schema_of(upgrade->part, key, stored->mv_size);
     const struct schema_entry *version = row.id ? writers_version(&upgrade->from, row.id) : NULL;
     struct str value = str_make(stored->mv_data, stored->mv_size);
-    if (!version)
+    if (!version || (upgrade->part == PART_REJECTED && value.size == 0))
         return 0;
     struct state_change *change = &upgrade->changes[upgrade->count];
     int r = 0;

@@ -75,7 +75,10 @@ struct stage {
 struct append_record {
     enum topic topic; /* TOPIC_EVENTS or TOPIC_REJECTED */
     struct str key;
-    struct str value;
+    struct str value; /* of TOPIC_REJECTED: empty where the key says that it is settled */
+    /* Of an event that came in past the door and was refused by a worker: how often it has been put
+     * in again. Only the kafka driver, which has workers that do so, keeps it with the event. */
+    uint32_t attempt;
 };
 
 /* How far a resumable reader has come; committed with the records where the driver can. */

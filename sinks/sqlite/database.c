@@ -203,6 +203,31 @@ int database_describe(sqlite3 *db, const char *table)
     return r < 0 ? r : fill_dictionary(db, table);
 }
 
+/* Came later than version 5: files without it get it when they are opened to be written. */
+#define REJECTION_TABLE                                                                            \
+    "CREATE TABLE sink_rejection (rejected_key BLOB PRIMARY KEY, attempt INTEGER NOT NULL, "       \
+    "settled INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
+
+static int complete(sqlite3 *db)
+{
+    int64_t tables = 0;
+    int r = read_integer(
+        db, "SELECT count(*) FROM sqlite_schema WHERE name = 'sink_rejection'", &tables);
+    if (r < 0 || tables)
+        return r;
+    r = database_run(db, "BEGIN IMMEDIATE");
+    if (r < 0)
+        return r;
+    r = database_run(db, REJECTION_TABLE);
+    if (r == 0)
+        r = database_describe(db, "sink_rejection");
+    if (r == 0)
+        r = database_run(db, "COMMIT");
+    if (r < 0)
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
+}
+
 static int create(sqlite3 *db)
 {
     char identify[PRAGMA_SIZE_MAX];
@@ -214,6 +239,8 @@ static int create(sqlite3 *db)
     if (r < 0)
         return r;
     r = database_run(db, sinks_sqlite_schema);
+    if (r == 0)
+        r = database_run(db, REJECTION_TABLE);
     if (r == 0)
         r = database_run(db, sinks_sqlite_views);
     if (r == 0)
@@ -281,7 +308,9 @@ static int prepare_writer(sqlite3 *db, const struct database_options *options)
     int r = empty ? database_run(db, page_size) : 0;
     if (r == 0)
         r = configure_writer(db, options);
-    return r == 0 && empty ? create(db) : r;
+    if (r < 0)
+        return r;
+    return empty ? create(db) : complete(db);
 }
 
 /* Counting its memory costs SQLite a lock for each allocation, and nobody asks for the count. */

@@ -3,6 +3,8 @@
  * rejected: each result replaces all rows that stand for its key, or takes them away.
  */
 #include "enrich/attribution/credit.h"
+#include "enrich/attribution/rules.h"
+#include "ingest/rejection.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/json.h"
@@ -591,21 +593,87 @@ static int put_rejected(struct writer *writer, const struct rejected *rejected)
     return writer_step(writer, put);
 }
 
-int writer_rejected(struct writer *writer, const struct result *result)
+/* What came of a key so far, other than one rejection of attempt 0. Source: rejection.h. */
+struct again {
+    int64_t attempt; /* the highest that was refused */
+    int64_t settled; /* attempts below this are */
+};
+
+static int get_again(struct writer *writer, struct str key, struct again *out)
 {
-    struct rejected rejected;
+    sqlite3_stmt *get;
+    *out = (struct again){0};
+    int r = writer_statement(writer, STATEMENT_REJECTION_GET, &get);
+    if (r < 0)
+        return r;
+    bind_blob(get, 1, key);
+    int code = sqlite3_step(get);
+    if (code == SQLITE_ROW)
+        *out = (struct again){sqlite3_column_int64(get, 0), sqlite3_column_int64(get, 1)};
+    sqlite3_reset(get);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : database_error(code);
+}
+
+static int put_again(struct writer *writer, struct str key, const struct again *again)
+{
+    sqlite3_stmt *put;
+    int r = writer_statement(writer, STATEMENT_REJECTION_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, key);
+    sqlite3_bind_int64(put, 2, again->attempt);
+    sqlite3_bind_int64(put, 3, again->settled);
+    return writer_step(writer, put);
+}
+
+static int delete_rejected(struct writer *writer, struct str key)
+{
     sqlite3_stmt *delete;
-    if (result->key.size != KEY_SIZE)
-        return ERR_AVRO;
-    if (!result->tombstone) {
-        int r = rejected_decode(&rejected, result->value, &writer->arena);
-        if (r == 0 && memcmp(result->key.data, rejected.rejected_key, KEY_SIZE) != 0)
-            r = ERR_AVRO;
-        return r == 0 ? put_rejected(writer, &rejected) : r;
-    }
     int r = writer_statement(writer, STATEMENT_REJECTED_DELETE, &delete);
     if (r < 0)
         return r;
-    bind_blob(delete, 1, result->key);
+    bind_blob(delete, 1, key);
     return writer_step(writer, delete);
+}
+
+static int settle_rejected(struct writer *writer, struct str key, int64_t attempt)
+{
+    struct again again;
+    int r = get_again(writer, key, &again);
+    if (r < 0 || again.settled > attempt)
+        return r;
+    again.settled = attempt + 1;
+    r = put_again(writer, key, &again);
+    return r == 0 && again.attempt < again.settled ? delete_rejected(writer, key) : r;
+}
+
+static int add_rejected(struct writer *writer, const struct rejected *rejected, int64_t attempt)
+{
+    struct str key = str_make(rejected->rejected_key, KEY_SIZE);
+    struct again again;
+    int r = get_again(writer, key, &again);
+    if (r < 0 || attempt < again.attempt || attempt < again.settled)
+        return r;
+    if (attempt > again.attempt) {
+        again.attempt = attempt;
+        r = put_again(writer, key, &again);
+    }
+    return r < 0 ? r : put_rejected(writer, rejected);
+}
+
+int writer_rejected(struct writer *writer, const struct result *result)
+{
+    struct rejected rejected;
+    struct rejection_key key;
+    if (!rejection_key_read(result->key, &key))
+        return ERR_AVRO;
+    struct str bare = str_make(result->key.data, KEY_SIZE);
+    if (key.settled)
+        return settle_rejected(writer, bare, key.attempt);
+    if (result->tombstone)
+        return delete_rejected(writer, bare);
+    int r = rejected_decode(&rejected, result->value, &writer->arena);
+    if (r == 0 && memcmp(key.rejected_key, rejected.rejected_key, KEY_SIZE) != 0)
+        r = ERR_AVRO;
+    return r == 0 ? add_rejected(writer, &rejected, key.attempt) : r;
 }

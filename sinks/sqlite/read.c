@@ -336,8 +336,11 @@ int reader_rejected(struct reader *reader, const struct reader_rejections *filte
     struct listener listener = {.found.rejection = found, .context = context};
     sqlite3_stmt *select = NULL;
     int r = database_prepare(reader->db,
-        REJECTED_SQL " FROM rejected WHERE (?1 = '' OR reason = ?1) AND (?2 = '' OR source = ?2) "
-                     "AND (?3 = '' OR stage = ?3) ORDER BY received_at DESC, rejected_key LIMIT ?4",
+        REJECTED_SQL
+        " FROM rejected WHERE (?1 = '' OR reason = ?1) AND (?2 = '' OR source = ?2) "
+        "AND (?3 = '' OR stage = ?3) AND (?5 = '' OR event_id = ?5) AND (?6 = 0 OR received_at "
+        ">= ?6) AND (?7 = 0 OR received_at < ?7) ORDER BY received_at DESC, "
+        "rejected_key LIMIT ?4",
         &select);
     if (r < 0)
         return r;
@@ -345,7 +348,36 @@ int reader_rejected(struct reader *reader, const struct reader_rejections *filte
     bind_text(select, 2, filter->source);
     bind_text(select, 3, filter->stage);
     sqlite3_bind_int64(select, 4, filter->limit ? filter->limit : -1);
+    bind_text(select, 5, filter->event_id);
+    sqlite3_bind_int64(select, 6, filter->from);
+    sqlite3_bind_int64(select, 7, filter->until);
     return each(select, rejection_row, &listener, NULL);
+}
+
+int reader_rejection_attempt(struct reader *reader, const uint8_t key[KEY_SIZE], uint32_t *attempt)
+{
+    sqlite3_stmt *select = NULL;
+    int64_t found = 0;
+    /* A file that no program of this build has written has no such table. */
+    int r = database_prepare(
+        reader->db, "SELECT 1 FROM sqlite_schema WHERE name = 'sink_rejection'", &select);
+    int code = r < 0 ? SQLITE_DONE : sqlite3_step(select);
+    sqlite3_finalize(select);
+    if (r < 0 || code != SQLITE_ROW) {
+        *attempt = 0;
+        return r < 0 ? r : code == SQLITE_DONE ? 0 : database_error(code);
+    }
+    r = database_prepare(
+        reader->db, "SELECT attempt FROM sink_rejection WHERE rejected_key = ?1", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, key_str(key));
+    code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        found = sqlite3_column_int64(select, 0);
+    sqlite3_finalize(select);
+    *attempt = (uint32_t)found;
+    return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : database_error(code);
 }
 
 int reader_get_rejection(struct reader *reader, const uint8_t key[KEY_SIZE],

@@ -266,6 +266,9 @@ struct reader_rejections {
     struct str reason;
     struct str source;
     struct str stage;
+    struct str event_id;
+    int64_t from;  /* received at or after this; 0: any */
+    int64_t until; /* received before this; 0: any */
     int64_t limit; /* 0: all */
 };
 
@@ -275,6 +278,11 @@ MUST_CHECK int reader_rejected(struct reader *reader, const struct reader_reject
 
 MUST_CHECK int reader_get_rejection(struct reader *reader, const uint8_t key[KEY_SIZE],
     int (*found)(void *context, const struct reader_rejection *rejection), void *context);
+
+/* How often what stands under the key had been put through the door again; 0 for what never was, or
+ * is not there. */
+MUST_CHECK int reader_rejection_attempt(
+    struct reader *reader, const uint8_t key[KEY_SIZE], uint32_t *attempt);
 
 /* ---- sums ---- */
 

@@ -7,6 +7,7 @@
 
 #include "schemas/person_of.avro.h"
 #include "schemas/profile.avro.h"
+#include "ingest/rejection.h"
 #include "schemas/rejected.avro.h"
 #include "schemas/session.avro.h"
 
@@ -300,20 +301,41 @@ void list_identifier(
     buf_free(&bytes);
 }
 
-void list_rejected(struct list *list, uint8_t key, const char *reason, struct str payload)
+static void put_rejection(
+    struct list *list, const struct rejection_key *key, const char *reason, struct str payload)
 {
     struct rejected rejected;
     struct buf value = {0};
+    uint8_t bytes[REJECTION_KEY_SIZE_MAX];
+    struct str row_key = str_make(bytes, rejection_key_write(key, bytes));
+    if (key->settled) {
+        list_add(list, TOPIC_REJECTED, row_key, &value);
+        return;
+    }
     rejected_init(&rejected);
-    memset(rejected.rejected_key, key, KEY_SIZE);
+    memcpy(rejected.rejected_key, key->rejected_key, KEY_SIZE);
     rejected.source = STR("ec-web");
     rejected.stage = STR("native");
     rejected.reason = str_of(reason);
     rejected.payload = payload;
-    rejected.received_at = 1780000000000000 + key;
+    rejected.received_at = 1780000000000000 + key->rejected_key[0];
     check(rejected_encode(&rejected, &value) == 0);
-    list_add(list, TOPIC_REJECTED, str_make(rejected.rejected_key, KEY_SIZE), &value);
+    list_add(list, TOPIC_REJECTED, row_key, &value);
     buf_free(&value);
+}
+
+void list_rejected(struct list *list, uint8_t key, const char *reason, struct str payload)
+{
+    struct rejection_key whole = {.attempt = 0};
+    memset(whole.rejected_key, key, KEY_SIZE);
+    put_rejection(list, &whole, reason, payload);
+}
+
+void list_again(struct list *list, uint8_t key, const char *reason, uint32_t attempt, bool settled)
+{
+    struct rejection_key whole = {.attempt = attempt, .settled = settled};
+    memset(whole.rejected_key, key, KEY_SIZE);
+    put_rejection(list, &whole, reason, STR("{"));
 }
 
 void apply_list(struct sink *sink, const struct list *list, int64_t next)

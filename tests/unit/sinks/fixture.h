@@ -59,6 +59,8 @@ void list_profile_gone(struct list *list, uint8_t person);
 void list_identifier(
     struct list *list, const char *namespace, const char *value, uint8_t person, int64_t epoch);
 void list_rejected(struct list *list, uint8_t key, const char *reason, struct str payload);
+/* The same of what was put in again, or that it is settled. */
+void list_again(struct list *list, uint8_t key, const char *reason, uint32_t attempt, bool settled);
 
 /* What a partition counts; each letter of from and to is a channel. 0 paths: nothing any more. */
 struct made_count {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "schemas/error.h"
 
@@ -380,6 +381,90 @@ static void test_apply_hostile_text_is_stored_to_the_byte(void **state)
     assert_answer(context, "SELECT lower(hex(payload)) FROM rejected", expected);
 }
 
+/* Which of the numbers 0..count-1 comes at place i of the n-th order of them. */
+static void nth_order(unsigned n, size_t count, size_t *order)
+{
+    size_t left[8];
+    for (size_t i = 0; i < count; i++)
+        left[i] = i;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = n % (count - i);
+        n /= (unsigned)(count - i);
+        order[i] = left[at];
+        left[at] = left[count - i - 1];
+    }
+}
+
+/* Every subset of a rejection's records in every order: what stands is the highest attempt that is
+ * not settled. */
+static void test_apply_rejections_in_any_order_give_the_same_rows(void **state)
+{
+    struct context *context = *state;
+    static const struct {
+        uint32_t attempt;
+        bool settled;
+        const char *reason;
+    } all[] = {
+        {0, false, "zero"}, {0, true, ""}, {1, false, "one"}, {1, true, ""}, {2, false, "two"}};
+    const size_t count = sizeof all / sizeof *all;
+    uint8_t key = 0;
+    for (unsigned set = 1; set < 1u << count; set++) {
+        const char *expected = "-";
+        int settled = set & 8 ? 2 : set & 2 ? 1 : 0;
+        for (size_t i = 0; i < count; i++)
+            if (set & 1u << i && !all[i].settled && (int)all[i].attempt >= settled)
+                expected = all[i].reason;
+        for (unsigned n = 0; n < 120; n += 7) {
+            size_t order[5];
+            char sql[160];
+            nth_order(n, count, order);
+            key++;
+            for (size_t i = 0; i < count; i++)
+                if (set & 1u << order[i])
+                    list_again(&context->list, key, all[order[i]].reason, all[order[i]].attempt,
+                        all[order[i]].settled);
+            flush(context);
+            (void)snprintf(sql, sizeof sql,
+                "SELECT coalesce((SELECT reason FROM rejected WHERE hex(rejected_key) LIKE "
+                "'%02X%02X%%'), '-')",
+                key, key);
+            assert_answer(context, sql, expected);
+            if (key == 255) { /* keys begin again in an empty file */
+                key = 0;
+                context->sink->close(context->sink);
+                scratch_end(&context->scratch);
+                scratch_begin(&context->scratch);
+                assert_int_equal(
+                    sqlite_sink_open(&context->sink, context->scratch.database, NULL), 0);
+            }
+        }
+    }
+}
+
+static void run_sql(struct context *context, const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(context->scratch.database, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void test_open_file_without_the_table_of_attempts_gets_it(void **state)
+{
+    struct context *context = *state;
+    list_rejected(&context->list, 3, "bad_json", STR("{"));
+    flush(context);
+    context->sink->close(context->sink);
+    run_sql(context, "DROP TABLE sink_rejection; DELETE FROM data_dictionary WHERE table_name = "
+                     "'sink_rejection'");
+    assert_int_equal(sqlite_sink_open(&context->sink, context->scratch.database, NULL), 0);
+    list_again(&context->list, 3, "", 0, true);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM rejected", "0");
+    assert_answer(
+        context, "SELECT count(*) FROM data_dictionary WHERE table_name = 'sink_rejection'", "4");
+}
+
 static void test_apply_unreadable_result_is_set_aside_alone(void **state)
 {
     struct context *context = *state;
@@ -605,6 +690,8 @@ int main(void)
         TEST(test_apply_profile_keeps_one_open_path),
         TEST(test_apply_session_and_identifier_follow_their_keys),
         TEST(test_apply_hostile_text_is_stored_to_the_byte),
+        TEST(test_apply_rejections_in_any_order_give_the_same_rows),
+        TEST(test_open_file_without_the_table_of_attempts_gets_it),
         TEST(test_apply_unreadable_result_is_set_aside_alone),
         TEST(test_apply_good_result_takes_back_what_was_set_aside),
         TEST(test_apply_key_and_value_of_two_persons_is_set_aside),
