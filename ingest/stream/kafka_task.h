@@ -66,7 +66,8 @@ MUST_CHECK int kafka_task_check_stages(
 
 /* Opens the local copy; one that is of another cluster, or too old, is thrown away, one that is
  * damaged, or of another format, is kept as damaged.mdb, and *rebuilt set. Errors: ERR_AGAIN
- * while another worker of the slot has the copy; of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
+ * while another worker of the slot has the copy; of the stage's open(), ERR_FULL, ERR_IO,
+ * ERR_NO_MEMORY. */
 MUST_CHECK int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, struct kafka_task **out, bool *rebuilt);
 /* Drops a batch, notes when the copy was good. Accepts NULL inside, leaves NULL. */

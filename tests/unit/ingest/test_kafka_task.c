@@ -285,9 +285,9 @@ static void test_open_copy_cut_anywhere_or_overwritten_is_set_aside(void **state
 {
     struct fixture *fixture = *state;
     struct str value;
-    char path[512], kept[512];
-    snprintf(path, sizeof path, "%s/test-%d/data.mdb", fixture->mock.directory, PARTITION);
-    snprintf(kept, sizeof kept, "%s/test-%d/damaged.mdb", fixture->mock.directory, PARTITION);
+    char path[5000], kept[5000];
+    snprintf(path, sizeof path, "%s/test-%d/data.mdb", fixture->slot->dir, PARTITION);
+    snprintf(kept, sizeof kept, "%s/test-%d/damaged.mdb", fixture->slot->dir, PARTITION);
     assert_true(open_task(fixture, CLUSTER));
     for (int turn = 0; turn < 5; turn++) {
         replay(fixture, 77);

@@ -403,11 +403,16 @@ static void test_order_of_each_sender_is_kept_while_the_cluster_comes_and_goes(v
     struct sender senders[SENDERS];
     fixture->config.size_max = 16 << 20;
     reopen(fixture);
+    set_error(fixture, 0, ERR_AGAIN);
     for (int i = 0; i < SENDERS; i++) {
         senders[i] = (struct sender){.fixture = fixture, .key = i};
         assert_int_equal(pthread_create(&senders[i].id, NULL, send_all, &senders[i]), 0);
     }
     const struct timespec pause = {.tv_nsec = 3000000};
+    for (int waited = 0; metric(fixture, METRIC_SPOOL_SPOOLED) == 0; waited += 3) {
+        assert_true(waited < WAIT_MS);
+        (void)nanosleep(&pause, NULL);
+    }
     for (int turn = 0; turn < 20; turn++) {
         set_error(fixture, 0, turn % 2 ? 0 : ERR_AGAIN);
         (void)nanosleep(&pause, NULL);
@@ -425,7 +430,6 @@ static void test_order_of_each_sender_is_kept_while_the_cluster_comes_and_goes(v
         int number = fixture->cluster.taken[i];
         assert_int_equal(number % SENT, next[number / SENT]++);
     }
-    assert_true(metric(fixture, METRIC_SPOOL_SPOOLED) > 0);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
