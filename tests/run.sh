@@ -22,6 +22,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 export TABIJI_LONG=$long
+# Tests that run beside each other: one more than there are cores, for some mostly wait (for brokers and their timeouts).
+export MESON_TESTTHREADS="${MESON_TESTTHREADS:-$(($(nproc) + 1))}"
 
 install_packages $PACKAGES_BUILD $PACKAGES_TEST
 logs=build-test-logs

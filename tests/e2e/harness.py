@@ -1,6 +1,7 @@
 """What the end-to-end tests share: the program, temporary directories, processes ended by their id, ports chosen free."""
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -67,10 +68,23 @@ def stop(process, sig=signal.SIGTERM, timeout=60):
     return process.wait(timeout)
 
 
+PORTS = range(20000, 30000)  # below those that the system gives to whoever asks for none
+held = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of 127.0.0.1 that no other test gets while this one runs: a name that only one process can have stands for it."""
+    for port in random.sample(PORTS, len(PORTS)):
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0tabiji-test-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            name.close()
+            continue
+        held.append(name)
+        return port
+    raise AssertionError(f"no free port in {PORTS}")
 
 
 def wait_until(condition, what, timeout=60):

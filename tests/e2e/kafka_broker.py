@@ -74,11 +74,7 @@ def install():
 
 
 def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    return [harness.free_port() for _ in range(count)]
 
 
 def write_properties(directory, port, voters, node=1, proxied=None):

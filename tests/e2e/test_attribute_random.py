@@ -73,7 +73,8 @@ def compare(rows_read, paths, found, models, order, ignore, where):
         rows = {c: r for (c, m), r in found.items() if m == model}
         assert set(rows) - {NOBODY} == set(channels), (where, model, set(rows))
         if model == "markov":
-            for c, (effect, value_effect, conversions, amount) in oracle.markov(paths, order, ignore).items():
+            solved = oracle.markov(paths, order, ignore)
+            for c, (effect, value_effect, conversions, amount) in solved.items():
                 # effects on value are parts of what may be little that is left of much
                 met = abs(sum(p[2] for p in paths if p[0] and p[1] + (0 if ignore else p[3])))
                 scale = float(size / met) if met else 1
@@ -81,7 +82,7 @@ def compare(rows_read, paths, found, models, order, ignore, where):
                 near(rows[c]["removal_effect_value"], value_effect, (where, order, ignore, c, "value"), scale)
                 near(rows[c]["credited_conversions"], conversions, (where, order, ignore, c))
                 near(rows[c]["credited_value"], amount, (where, order, ignore, c, "credited value"),
-                     max(size, markov_size(paths, order, ignore, amount)))
+                     max(size, markov_size(solved, amount)))
         elif model in GAMES:
             for c, conversions in GAMES[model](paths).items():
                 near(rows[c]["credited_conversions"], conversions, (where, model, c))
@@ -99,10 +100,9 @@ def compare(rows_read, paths, found, models, order, ignore, where):
                  max([size, *(abs(r["credited_value"]) for r in rows.values())]))
 
 
-def markov_size(paths, order, ignore, amount):
+def markov_size(solved, amount):
     """Shares of effects that nearly cancel are large, and as exact as their sum is."""
-    found = oracle.markov(paths, order, ignore).values()
-    left, size = abs(sum(f[1] for f in found)), sum(abs(f[1]) for f in found)
+    left, size = abs(sum(f[1] for f in solved.values())), sum(abs(f[1]) for f in solved.values())
     return abs(amount) * size / left if left else abs(amount)
 
 

@@ -20,7 +20,8 @@ def start_broker(directory):
     """One broker; returns its bootstrap address."""
     libs = kafka_broker.install()
     directory.mkdir()
-    kafka_broker.write_properties(directory, *kafka_broker.free_ports(2))
+    port, controller = kafka_broker.free_ports(2)
+    kafka_broker.write_properties(directory, port, {1: controller})
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     subprocess.run(kafka_broker.java(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(directory / "server.properties")),
                    check=True, capture_output=True, cwd=directory)
