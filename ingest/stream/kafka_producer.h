@@ -17,6 +17,7 @@ struct kafka_producer {
     bool begun;                 /* a transaction is open */
     bool broken;                /* replace() before anything else */
     rd_kafka_resp_err_t failed; /* first failed delivery of the transaction */
+    struct buf framed;          /* the value being sent */
     size_t sent;                /* since reports were last looked at */
     int64_t begun_ms;           /* when the transaction began */
     int64_t timeout_ms;         /* after which the coordinator ends it by itself */

@@ -432,6 +432,7 @@ static int begin(struct kafka_task *task)
         return r;
     task->begun = true;
     task->mails = 0;
+    task->settled = false;
     task->changes = 0;
     return 0;
 }
@@ -531,14 +532,12 @@ int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
         r = keep_meaning(task);
     if (r < 0)
         return r;
-    const struct state_change *changes;
-    size_t count;
-    r = state_changes(task->state, &changes, &count);
+    r = state_changes(task->state, &task->changed, &task->changes);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = send_change(task, &changes[i]);
-    task->changes = count;
+    for (size_t i = 0; i < task->changes && r == 0; i++)
+        r = send_change(task, &task->changed[i]);
+    task->settled = r == 0;
     return r;
 }
 
@@ -552,11 +551,8 @@ static void end(struct kafka_task *task)
 int kafka_task_commit(struct kafka_task *task)
 {
     check(task->begun);
-    const struct state_change *changes;
-    size_t count;
-    int r = state_changes(task->state, &changes, &count);
-    if (r == 0 && count > 0)
-        r = write_store(task, changes, count, NULL);
+    check(task->settled);
+    int r = task->changes ? write_store(task, task->changed, task->changes, NULL) : 0;
     if (r == 0 && task->boot[0] && wall_ms() - task->synced_ms > SYNC_EVERY_MS)
         r = sync_store(task);
     if (r == 0)

@@ -44,7 +44,9 @@ struct kafka_task {
     bool begun;   /* a batch has touched it */
     bool current; /* restored to the end of its changelog since it was opened */
     uint64_t mails;
-    uint64_t changes; /* of the running batch */
+    bool settled; /* what the batch changed is told: the following */
+    const struct state_change *changed;
+    size_t changes;
 };
 
 /* What is to know to open one. */

@@ -347,6 +347,7 @@ static int restore_tasks(struct kafka_worker *worker)
 {
     uint64_t generation = worker->generation;
     uint64_t rows = 0, rebuilt = 0;
+    int64_t began = now_ms();
     struct kafka_restore *restore;
     int r = kafka_restore_begin(
         &restore, worker->given.tasks, worker->given.tasks_count, &worker->ends, &worker->reader);
@@ -371,7 +372,11 @@ static int restore_tasks(struct kafka_worker *worker)
     kafka_restore_end(&restore);
     if (r < 0)
         return r;
-    return r == KAFKA_RESTORED ? 0 : KAFKA_BUSY;
+    if (r != KAFKA_RESTORED)
+        return KAFKA_BUSY;
+    kafka_log(&worker->config, LOG_INFO, "kafka_restored", "%llu rows in %lld ms",
+        (unsigned long long)rows, (long long)(now_ms() - began));
+    return 0;
 }
 
 static int place_inputs(
