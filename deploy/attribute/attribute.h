@@ -59,8 +59,9 @@ enum attribute_format {
 struct attribute_options {
     int models[ATTRIBUTE_MODELS_MAX];
     size_t models_count;
-    const char *columns[COLUMN_COUNT]; /* names that the user gave; NULL: found by themselves */
-    struct str separator;              /* between the channels of a path */
+    const char *columns[COLUMN_COUNT];  /* names that the user gave; NULL: found by themselves */
+    struct str separator;               /* between the channels of a path */
+    bool separator_given, window_given; /* lookback or reset: told where they have no effect */
     struct path_rule_config rules;
     struct str direct; /* name of the channel that last_non_direct passes over */
     struct str lead;   /* types of touches that are milestones; empty: none */
@@ -163,7 +164,7 @@ struct attribute_touches {
     struct touch_room room;
     struct credits credits; /* the result; its model means nothing */
     uint64_t *weights;
-    double *parts;
+    double *parts; /* by touch: of a path's conversions, unrounded */
     struct path_step *steps;
     size_t length_max;
 };

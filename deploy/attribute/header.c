@@ -12,6 +12,7 @@
 #define RANKS 5
 #define NAME_SIZE_MAX 64
 #define KNOWN_MAX 64
+#define USUAL_MAX 64     /* names of one column */
 #define OPTIONAL_COUNT 6 /* names of columns that a file may lack */
 
 /* As they are told. */
@@ -138,25 +139,6 @@ static size_t find(const struct headings *headings, enum attribute_column column
     return HEADER_NO_FIELD;
 }
 
-/* Says which column is missing, and what is nearest to it. */
-static int missing(const struct headings *headings, enum attribute_column column)
-{
-    const struct attribute_options *options = headings->options;
-    const char *name = options->columns[column] ? options->columns[column] : own_names[column];
-    struct str known[KNOWN_MAX];
-    size_t count = headings->count < KNOWN_MAX ? headings->count : KNOWN_MAX;
-    for (size_t i = 0; i < count; i++)
-        known[i] = trim(headings->names[i]);
-    struct str near = nearest_name(str_of(name), known, count);
-    (void)fprintf(options->messages, "%s:1: no column \"%s\" for %s", options->name, name,
-        attribute_column_name(column));
-    if (near.size)
-        (void)fprintf(options->messages, " (did you mean \"%.*s\"?)", (int)near.size, near.data);
-    (void)fprintf(
-        options->messages, "; --column %s=NAME names another\n", attribute_column_name(column));
-    return ERR_CONFIG;
-}
-
 static bool meant(const struct headings *headings, size_t i)
 {
     for (int column = 0; column < COLUMN_COUNT; column++)
@@ -164,6 +146,51 @@ static bool meant(const struct headings *headings, size_t i)
             if (means(headings, i, (enum attribute_column)column, rank))
                 return true;
     return false;
+}
+
+/* The usual names of a column. */
+static size_t list_usual(enum attribute_column column, struct str out[USUAL_MAX])
+{
+    size_t count = 0;
+    for (size_t rank = 0; rank < RANKS && usual[column][rank]; rank++)
+        for (const char *at = usual[column][rank]; *at && count < USUAL_MAX; at++) {
+            size_t size = strcspn(at, " ");
+            if (size)
+                out[count++] = str_make(at, size);
+            at += size - (size > 0);
+        }
+    return count;
+}
+
+/* The heading that is nearest to a name, or else to any usual name of the column; empty: none. */
+static struct str nearest_heading(
+    const struct headings *headings, enum attribute_column column, struct str name)
+{
+    struct str known[KNOWN_MAX], names[USUAL_MAX];
+    size_t count = headings->count < KNOWN_MAX ? headings->count : KNOWN_MAX;
+    for (size_t i = 0; i < count; i++)
+        known[i] = trim(headings->names[i]);
+    struct str near = nearest_name(name, known, count);
+    size_t usual_count = list_usual(column, names);
+    for (size_t i = 0; i < count && !near.size; i++)
+        if (!meant(headings, i) && nearest_name(known[i], names, usual_count).size)
+            near = known[i];
+    return near;
+}
+
+/* Says which column is missing, and what is nearest to it. */
+static int missing(const struct headings *headings, enum attribute_column column)
+{
+    const struct attribute_options *options = headings->options;
+    const char *name = options->columns[column] ? options->columns[column] : own_names[column];
+    struct str near = nearest_heading(headings, column, str_of(name));
+    (void)fprintf(options->messages, "%s:1: no column \"%s\" for %s", options->name, name,
+        attribute_column_name(column));
+    if (near.size)
+        (void)fprintf(options->messages, " (did you mean \"%.*s\"?)", (int)near.size, near.data);
+    (void)fprintf(
+        options->messages, "; --column %s=NAME names another\n", attribute_column_name(column));
+    return ERR_CONFIG;
 }
 
 /* Whether all but two letters in one place are the same, letter case aside. */

@@ -1,6 +1,6 @@
 /* A row for each touch of each converting path that has credit, by model as asked for, then by path
  * in the order of the input. Weights are parts of 1e9, written with all their digits: those of a
- * path and model sum to exactly 1. */
+ * path and model sum to exactly 1. Conversions and values are not rounded so. */
 #include "deploy/attribute/attribute.h"
 #include "deploy/attribute/text.h"
 #include "deploy/render.h"
@@ -109,7 +109,7 @@ static int line_json(struct writing *writing, const struct row *row)
 static void cell(struct render_table *table, double number, int digits)
 {
     char text[512];
-    (void)snprintf(text, sizeof text, "%.*f", digits, number);
+    text_fixed(text, sizeof text, number, digits);
     render_text(table, str_of(text));
 }
 
@@ -156,7 +156,7 @@ static int write_path(struct writing *writing, size_t place, const struct path *
     for (size_t i = 0; r == 0 && i < credits->count; i++) {
         const struct credit *credit = &credits->items[i];
         bool touched = credit->touch_index >= 0;
-        double part = (double)credit->weight_ppb / (double)CREDIT_WHOLE_PPB;
+        double part = touched ? writing->touches.parts[credit->touch_index] : 1;
         r = write_row(writing,
             &(struct row){
                 .touch = credit->touch_index + 1,

@@ -56,6 +56,32 @@ static bool same_name(struct str field, const char *name)
 
 /* ---- header ---- */
 
+/* Says what of the user's flags such a file cannot have. */
+static void tell_idle(const struct reading *reading)
+{
+    const struct attribute_options *options = reading->input->options;
+    const size_t *fields = reading->header.fields;
+    bool events = reading->header.events;
+    const struct {
+        bool idle;
+        const char *what;
+    } flags[] = {
+        {events && options->separator_given, "--separator has no effect: this has a row a touch"},
+        {!events && options->window_given,
+            "--lookback and --journey have no effect: paths have no times"},
+        {!events && (options->lead.size || options->opportunity.size),
+            "--lead and --opportunity have no effect: paths have channels alone"},
+        {!events && options->unconverted &&
+                (fields[COLUMN_CONVERSIONS] != HEADER_NO_FIELD ||
+                    fields[COLUMN_CONVERTED] == HEADER_NO_FIELD),
+            "--value all has no effect: no column says whether a path converted, so every value "
+            "counts"},
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (flags[i].idle)
+            (void)fprintf(options->messages, "%s:1: %s\n", options->name, flags[i].what);
+}
+
 static int check_models(const struct reading *reading)
 {
     const struct attribute_options *options = reading->input->options;
@@ -64,6 +90,7 @@ static int check_models(const struct reading *reading)
             options->name);
         return ERR_CONFIG;
     }
+    tell_idle(reading);
     for (size_t i = 0; i < options->models_count; i++) {
         if (options->models[i] == PATH_RULE_TIME_DECAY && !reading->header.events) {
             (void)fprintf(options->messages,

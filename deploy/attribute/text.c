@@ -3,9 +3,17 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "schemas/error.h"
 #include "schemas/json.h"
+
+void text_fixed(char *out, size_t size, double number, int digits)
+{
+    (void)snprintf(out, size, "%.*f", digits, number);
+    if (*out == '-' && out[strspn(out, "-0.")] == 0)
+        (void)snprintf(out, size, "%.*f", digits, 0.0);
+}
 
 __extension__ typedef unsigned __int128 uint128;
 

@@ -131,8 +131,19 @@ static void weigh_by_rule(
                          : 0};
     const struct sum_part sum = path_rule_weights(
         (enum path_rule)rule, &options->rules, touches->steps, count, touches->parts);
+    double unit = rule == PATH_RULE_CUSTOM ? WEIGHT_UNIT / sum.whole : 1; /* others are whole */
     for (size_t i = 0; i < count; i++)
-        touches->weights[i] = (uint64_t)(touches->parts[i] / sum.whole * WEIGHT_UNIT + 0.5);
+        touches->weights[i] = (uint64_t)(touches->parts[i] * unit + 0.5);
+}
+
+/* What each weighs of all. */
+static void take_parts(struct attribute_touches *touches, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)touches->weights[i];
+    for (size_t i = 0; i < count; i++)
+        touches->parts[i] = (double)touches->weights[i] / sum;
 }
 
 int attribute_touches_credit(struct attribute_touches *touches, size_t place,
@@ -145,6 +156,8 @@ int attribute_touches_credit(struct attribute_touches *touches, size_t place,
             &touches->fits[place], &touches->room, channels, count, touches->weights);
     else if (r == 0 && count)
         weigh_by_rule(touches, model, channels, count);
+    if (r == 0)
+        take_parts(touches, count);
     return r < 0 ? r
                  : credits_of_weights(
                        &touches->credits, RULE_MODEL_UNKNOWN, touches->weights, count, revenue);

@@ -272,7 +272,7 @@ static void cell(struct render_table *table, double number, int digits)
         render_nothing(table);
         return;
     }
-    (void)snprintf(text, sizeof text, "%.*f", digits, number);
+    text_fixed(text, sizeof text, number, digits);
     render_text(table, str_of(text));
 }
 
@@ -319,6 +319,18 @@ static int write_table(const struct answers *answers, FILE *out)
 
 /* ---- transitions ---- */
 
+/* A channel that is named as a state is not one. */
+static int append_state(struct buf *out, struct str channel)
+{
+    static const struct str states[] = {
+        STR_INIT("(start)"), STR_INIT("(conversion)"), STR_INIT("(null)")};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof states / sizeof *states; i++)
+        if (str_equal(channel, states[i]))
+            r = buf_append(out, "\\", 1);
+    return r < 0 ? r : buf_append_str(out, channel);
+}
+
 static int name_state(const struct attribute_input *input, const uint32_t *channels, int order,
     int64_t state, struct buf *out)
 {
@@ -334,7 +346,7 @@ static int name_state(const struct attribute_input *input, const uint32_t *chann
         if (i)
             r = buf_append_str(out, STR(STATE_SEPARATOR));
         if (r == 0)
-            r = buf_append_str(out, input->set.channels[channel]);
+            r = append_state(out, input->set.channels[channel]);
     }
     return r;
 }
@@ -423,6 +435,21 @@ static int write_transitions(struct attribute_input *input, int order, FILE *out
 
 /* ---- */
 
+/* Says of each order how well it tells journeys apart. */
+static int choose_order(struct attribute_input *input, int *order)
+{
+    FILE *messages = input->options->messages;
+    double scores[MARKOV_ORDER_MAX];
+    int count;
+    int r = markov_choose_order(&input->set, order, scores, &count);
+    if (r < 0)
+        return r;
+    (void)fprintf(messages, "%s: order %d (pAUC by order:", input->options->name, *order);
+    for (int i = 0; i < count; i++)
+        (void)fprintf(messages, " %d %.6f%s", i + 1, scores[i], i + 1 < count ? "," : ")\n");
+    return 0;
+}
+
 /* The order that markov has: given, or chosen and said. */
 static int settle_order(struct attribute_input *input, int *order)
 {
@@ -433,12 +460,8 @@ static int settle_order(struct attribute_input *input, int *order)
     *order = options->order;
     if (!wanted)
         return 0;
-    if (*order == 0) {
-        int r = markov_choose_order(&input->set, order);
-        if (r == 0)
-            (void)fprintf(options->messages, "%s: order %d\n", options->name, *order);
-        return r;
-    }
+    if (*order == 0)
+        return choose_order(input, order);
     if (*order == 1 || (size_t)*order <= input->set.longest)
         return 0;
     (void)fprintf(options->messages, "%s: order %d is beyond the data: the longest path has %zu\n",

@@ -186,6 +186,8 @@ static int read_options(const struct verb_call *call, struct attribute_options *
         .paths = verb_switch(call, "--paths"),
         .lead = str_of(verb_value(call, "--lead")),
         .opportunity = str_of(verb_value(call, "--opportunity")),
+        .separator_given = verb_value(call, "--separator") != NULL,
+        .window_given = verb_value(call, "--lookback") || verb_value(call, "--journey"),
     };
     if (verb_value(call, "--separator"))
         options->separator = str_of(verb_value(call, "--separator"));
@@ -203,6 +205,61 @@ static int read_options(const struct verb_call *call, struct attribute_options *
     if (r == 0)
         r = read_numbers(call, options);
     return r == 0 ? read_words(call, options) : r;
+}
+
+/* What a flag is a parameter of. Those up to --seed tell apart what is kept of stored journeys. */
+static const struct models_flag flags_of_models[] = {
+    {"--order", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV},
+    {"--null", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV},
+    {"--half-life", PATH_RULE_TIME_DECAY, PATH_RULE_TIME_DECAY},
+    {"--weights", PATH_RULE_CUSTOM, PATH_RULE_CUSTOM},
+    {"--samples", ATTRIBUTE_SHAPLEY_RATE, ATTRIBUTE_SHAPLEY_RATE},
+    {"--bootstrap", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
+    {"--seed", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
+    {"--direct", PATH_RULE_LAST_NON_DIRECT, PATH_RULE_LAST_NON_DIRECT},
+    {"--lead", PATH_RULE_W_SHAPE, PATH_RULE_FULL_PATH},
+    {"--opportunity", PATH_RULE_W_SHAPE, PATH_RULE_FULL_PATH},
+};
+#define FLAGS_COUNT (sizeof flags_of_models / sizeof *flags_of_models)
+#define FLAGS_STORED_COUNT 7
+
+static bool asks_for(const struct attribute_options *options, int first, int last)
+{
+    if (options->transitions)
+        return first <= ATTRIBUTE_MARKOV && ATTRIBUTE_MARKOV <= last;
+    for (size_t i = 0; i < options->models_count; i++)
+        if (options->models[i] >= first && options->models[i] <= last)
+            return true;
+    return false;
+}
+
+static void tell_idle(const char *flag, const char *why)
+{
+    (void)fprintf(stderr, "tabiji attribute: %s has no effect: %s\n", flag, why);
+}
+
+/* Says which flags nothing that is asked for has: scripts pass them to all models alike, people
+ * misunderstand them. */
+static void tell_idle_flags(const struct verb_call *call, const struct attribute_options *options)
+{
+    char why[128];
+    for (size_t i = 0; i < FLAGS_COUNT; i++) {
+        const struct models_flag *flag = &flags_of_models[i];
+        if (!verb_value(call, flag->flag) || asks_for(options, flag->first, flag->last))
+            continue;
+        bool several = flag->last > flag->first;
+        (void)snprintf(why, sizeof why, "it is of %s%s%s", attribute_model_name(flag->first),
+            several ? " to " : "", several ? attribute_model_name(flag->last) : "");
+        tell_idle(flag->flag, why);
+    }
+    if (verb_value(call, "--seed") && !options->bootstrap &&
+        asks_for(options, ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI) &&
+        !asks_for(options, ATTRIBUTE_SHAPLEY_RATE, ATTRIBUTE_SHAPLEY_RATE))
+        tell_idle("--seed", "it is of --bootstrap and of shapley_rate beyond 24 channels");
+    if (options->bootstrap && (options->paths || options->transitions))
+        tell_idle("--bootstrap", "it gives intervals of channels");
+    if (options->transitions && verb_value(call, "--model"))
+        tell_idle("--model", "--transitions is of markov");
 }
 
 static int attribute(struct verb_call *call, const struct attribute_options *options, FILE *in)
@@ -343,20 +400,16 @@ static int attribute_database(struct verb_call *call, struct attribute_options *
 static int read_stored_models(
     struct verb_call *call, struct attribute_options *options, struct attribute_stored *stored)
 {
-    static const struct models_flag flags[] = {
-        {"--order", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV},
-        {"--null", ATTRIBUTE_MARKOV, ATTRIBUTE_MARKOV},
-        {"--half-life", PATH_RULE_TIME_DECAY, PATH_RULE_TIME_DECAY},
-        {"--weights", PATH_RULE_CUSTOM, PATH_RULE_CUSTOM},
-        {"--samples", ATTRIBUTE_SHAPLEY_RATE, ATTRIBUTE_SHAPLEY_RATE},
-        {"--bootstrap", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
-        {"--seed", ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI},
-    };
-    if (needs_paths(options))
-        return models_read(
-            call, options, models_default, sizeof models_default / sizeof *models_default);
-    return models_read_stored(call, options, stored, flags, sizeof flags / sizeof *flags,
-        models_default, sizeof models_default / sizeof *models_default);
+    int r = needs_paths(options)
+                ? models_read(
+                      call, options, models_default, sizeof models_default / sizeof *models_default)
+                : models_read_stored(call, options, stored, flags_of_models, FLAGS_STORED_COUNT,
+                      models_default, sizeof models_default / sizeof *models_default);
+    if (r == 0)
+        tell_idle_flags(call, options);
+    if (r == 0 && (options->lead.size || options->opportunity.size))
+        tell_idle("--lead or --opportunity", "of stored touches [journey] says what they are");
+    return r;
 }
 
 static int run_stored(struct verb_call *call, struct attribute_options *options, const char *path)
@@ -408,8 +461,9 @@ static int run(struct verb_call *call)
         return verb_usage(call, "--paths and --transitions are two answers: ask twice");
     if (options.loops && !options.transitions)
         return verb_usage(call, "--loops goes with --transitions");
-    if (stored && options.unconverted)
-        return verb_usage(call, "--value all goes with FILE, of paths");
+    if (stored && (options.unconverted || options.separator_given))
+        return verb_usage(call, "%s goes with FILE, of paths",
+            options.unconverted ? "--value all" : "--separator");
     if (verb_switch(call, "--save") && options.transform != PATH_TRANSFORM_NONE)
         return verb_usage(
             call, "--transform makes reports: what is kept is of the paths as they were");
@@ -420,6 +474,7 @@ static int run(struct verb_call *call)
     r = models_read(call, &options, models_default, sizeof models_default / sizeof *models_default);
     if (r)
         return r;
+    tell_idle_flags(call, &options);
     options.name = piped ? "-" : call->arguments[0];
     if (strcmp(options.name, "-") == 0)
         return attribute(call, &options, stdin);
@@ -449,14 +504,20 @@ static const struct verb_option options[] = {
         NULL, true},
     {"--order", "K|auto", "order of markov, 1 to 6, or the one that tells journeys apart best (1)",
         NULL, false},
-    {"--null", "use|ignore", "journeys that did not convert (use)", NULL, false},
-    {"--lookback", "DAYS|none", "touches count so long before a conversion (90)", NULL, false},
-    {"--journey", "reuse|reset", "reset: a journey ends at each conversion (reuse)", NULL, false},
+    {"--null", "use|ignore", "of markov: journeys that did not convert (use)", NULL, false},
+    {"--lookback", "DAYS|none",
+        "of rows that are touches: they count so long before a conversion (90)", NULL, false},
+    {"--journey", "reuse|reset",
+        "of rows that are touches: with reset a journey ends at each conversion (reuse)", NULL,
+        false},
     {"--transform", "HOW",
         "of each path, before it is credited: none, exposure, unique, first or frequency (none)",
         NULL, false},
     {"--value", "converting|all",
-        "all: the value of paths that did not convert counts too (converting)", NULL, false},
+        "where a row is a path that a column says to have converted or not: all counts the value "
+        "of "
+        "those that did not, too (converting)",
+        NULL, false},
     {"--half-life", "DAYS", "of time_decay (7)", NULL, false},
     {"--weights", "F:M:L", "of custom: first, middle (shared), last (1:1:1)", NULL, false},
     {"--direct", "NAME", "channel that last_non_direct passes over (Direct)", NULL, false},

@@ -450,14 +450,17 @@ int markov_score(struct path_set *set, int order, double *auc, double *corrected
     return 0;
 }
 
-int markov_choose_order(struct path_set *set, int *order)
+int markov_choose_order(
+    struct path_set *set, int *order, double scores[MARKOV_ORDER_MAX], int *count)
 {
     double best = -1;
+    *count = 0;
     for (int k = 1; k <= MARKOV_ORDER_MAX && (k == 1 || (size_t)k <= set->longest); k++) {
         double auc, corrected;
         int r = markov_score(set, k, &auc, &corrected);
         if (r < 0)
             return r;
+        scores[(*count)++] = corrected;
         if (corrected > best) {
             best = corrected;
             *order = k;

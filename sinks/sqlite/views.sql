@@ -268,7 +268,7 @@ WHERE c.run_id = (
 );
 
 -- Transitions of Markov models over all partitions, a matrix a model and currency: paths that convert
--- in it, and those that do not convert.
+-- in it, and those that do not convert. A channel that is named as a state is not one: \(null).
 CREATE VIEW v_model_transition AS
 WITH counted AS (
     SELECT
@@ -307,12 +307,28 @@ SELECT
     currency,
     CASE from_channels
         WHEN '[]' THEN '(start)'
-        ELSE (SELECT group_concat(f.value, ' > ') FROM json_each(from_channels) AS f)
+        ELSE (
+            SELECT group_concat(
+                CASE
+                    WHEN f.value IN ('(start)', '(conversion)', '(null)') THEN '\' || f.value
+                    ELSE f.value
+                END,
+                ' > ')
+            FROM json_each(from_channels) AS f
+        )
     END AS from_state,
     CASE
         WHEN ends = 'converting' THEN '(conversion)'
         WHEN ends = 'open' THEN '(null)'
-        ELSE (SELECT group_concat(t.value, ' > ') FROM json_each(to_channels) AS t)
+        ELSE (
+            SELECT group_concat(
+                CASE
+                    WHEN t.value IN ('(start)', '(conversion)', '(null)') THEN '\' || t.value
+                    ELSE t.value
+                END,
+                ' > ')
+            FROM json_each(to_channels) AS t
+        )
     END AS to_state,
     paths,
     paths * 1.0 / sum(paths) OVER (PARTITION BY model, currency, from_channels) AS probability,
@@ -566,7 +582,7 @@ FROM (
 LEFT JOIN currency AS u ON u.currency = s.currency;
 
 -- Steps of all paths with their ends: sums over step are the counts of a transition matrix in which
--- a channel may follow itself.
+-- a channel may follow itself. One that is named as an end is not one: \(null).
 CREATE VIEW v_journey_flow AS
 WITH stop AS (
     SELECT
@@ -574,7 +590,11 @@ WITH stop AS (
         p.kind,
         p.path_key,
         t.key + 1 AS step,
-        t.value AS channel
+        CASE
+            WHEN t.key BETWEEN 1 AND p.touches AND t.value IN ('(start)', '(conversion)', '(null)')
+                THEN '\' || t.value
+            ELSE t.value
+        END AS channel
     FROM path AS p,
         json_each('["(start)"'
             || CASE channels
@@ -607,8 +627,9 @@ SELECT conversion_id, person_id, kind, type, occurred_at_utc, occurred_at_jst, r
 FROM v_conversion
 WHERE path_length = 0;
 
--- Refunds that take nothing from any order, and why: no row of conversion tells of them. What an
--- amount is worth in the currency of its order nobody said, so such a refund waits for ever.
+-- Refunds that take nothing from any order, or less than they say, and why: no row of conversion
+-- tells of that. What an amount is worth in the currency of its order nobody said, so such a refund
+-- waits for ever; and an order gives back no more than it had, less what was refunded before.
 CREATE VIEW v_refund_waiting AS
 SELECT
     lower(hex(e.event_key)) AS event_key_hex,
@@ -625,7 +646,9 @@ SELECT
     e.revenue_minor * 1.0 / coalesce(u.minor_per_major, 1) AS revenue,
     e.currency,
     o.currency AS order_currency,
+    coalesce(-r.revenue_minor, 0) AS taken_minor,
     CASE
+        WHEN r.event_key IS NOT NULL THEN 'over_order'
         WHEN coalesce(e.order_id, '') = '' THEN 'no_order_id'
         WHEN o.conversion_id IS NULL THEN 'no_order'
         WHEN o.currency <> e.currency THEN 'other_currency'
@@ -637,7 +660,8 @@ LEFT JOIN conversion AS r
 LEFT JOIN conversion AS o
     ON o.person = e.person AND o.order_id = e.order_id AND o.kind = 'conversion'
 LEFT JOIN currency AS u ON u.currency = e.currency
-WHERE e.type IN ('order_cancelled', 'order_refunded', 'item_returned') AND r.event_key IS NULL;
+WHERE e.type IN ('order_cancelled', 'order_refunded', 'item_returned')
+    AND (r.event_key IS NULL OR max(e.revenue_minor, -e.revenue_minor) > -r.revenue_minor);
 
 CREATE VIEW v_identifier AS
 SELECT

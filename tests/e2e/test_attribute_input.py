@@ -164,6 +164,49 @@ def exact():
         assert rows["A", model]["credited_value"] == "0.0" and rows["B", model]["credited_value"] == "1000000000000000.1", rows
 
 
+def idle():
+    """A flag that nothing asked for has is told of."""
+    paths, touches = PATHS + "A > B,3,9,1\nB,1,0,1\n", "customer_id,time,channel,conversion\n1,1,A,0\n1,2,B,1\n"
+    for arguments, flag in ((["--null", "ignore", "--model", "shapley_rate,shao_li,shapley_paths"], "--null"), (["--half-life", "3"], "--half-life"),
+                            (["--order", "2", "--model", "linear"], "--order"), (["--weights", "1:2:1"], "--weights"),
+                            (["--samples", "9"], "--samples"), (["--bootstrap", "9", "--model", "last"], "--bootstrap"), (["--seed", "4"], "--seed"),
+                            (["--direct", "A"], "--direct"), (["--lead", "x"], "--lead"), (["--lookback", "3"], "--lookback and --journey"),
+                            (["--journey", "reset"], "--lookback and --journey"), (["--value", "all"], "--value all")):
+        assert f"{flag} has no effect" in run(*arguments, text=paths)[1] or f"{flag} have no effect" in run(*arguments, text=paths)[1], arguments
+    assert "--separator has no effect" in run("--separator", ";", text=touches)[1]
+    for arguments, text in ((["--null", "ignore", "--model", "markov,shapley_rate"], paths), (["--seed", "1", "--bootstrap", "9"], paths),
+                            (["--weights", "1:1:1", "--half-life", "2", "--model", "custom,time_decay"], touches), (["--separator", ">"], paths),
+                            (["--lookback", "none", "--journey", "reset"], touches), (["--lead", "x", "--model", "full_path"], touches + "\n")):
+        header, rest = text.split("\n", 1)
+        text = header + ",interaction\n" + "".join(f"{row},\n" for row in rest.splitlines() if row) if "--lead" in arguments else text
+        assert "effect" not in run(*arguments, text=text)[1], arguments
+    for arguments, flag in ((["--transitions", "--model", "shapley"], "--model"), (["--paths", "--model", "markov", "--bootstrap", "9"], "--bootstrap")):
+        found = subprocess.run([PROGRAM, "attribute", *arguments, "-"], input=paths, capture_output=True, text=True)
+        assert found.returncode == 0 and f"{flag} has no effect" in found.stderr, found
+
+
+def states():
+    """Channels that are named as states or ends are none of them."""
+    found = subprocess.run([PROGRAM, "attribute", "--transitions", "--format", "csv", "-"], capture_output=True, text=True,
+                           input=PATHS + "(start) > (null) > (conversion) > A,1,0,1\n").stdout
+    assert found.splitlines()[1:] == ["(start),\\(start),1.0", "\\(start),\\(null),1.0", "\\(null),\\(conversion),1.0", "\\(conversion),A,1.0",
+                                      "A,(conversion),0.5", "A,(null),0.5"], found
+    rows, _ = run("--model", "markov", text=PATHS + "(start) > (null),1,0,1\n(conversion),1,0,1\n")
+    assert {c: float(r["credited_conversions"]) for (c, _), r in rows.items()} == {"(start)": 2 / 3, "(null)": 2 / 3, "(conversion)": 2 / 3}, rows
+
+
+def shown():
+    """No -0.0000 in a table; what a path's touches get is not of rounded weights."""
+    text = PATHS + "A > B > C,3,9,1\nC > D,0,-0.000001,1\n"
+    for arguments in ([], ["--paths"]):
+        found = subprocess.run([PROGRAM, "attribute", "--model", "linear", *arguments, "-"], input=text, capture_output=True, text=True).stdout
+        assert "0.0000" in found and "-0.0" not in found, found
+    found = subprocess.run([PROGRAM, "attribute", "--model", "linear,position", "--paths", "--format", "csv", "-"], input=text, capture_output=True, text=True)
+    rows = [r for r in csv.DictReader(io.StringIO(found.stdout)) if r["path"] == "A > B > C"]
+    assert [(r["credited_conversions"], r["credited_value"]) for r in rows[:3]] == [("1.0", "3.0")] * 3, rows
+    assert abs(sum(float(r["credited_conversions"]) for r in rows[3:]) - 3) < 1e-12 and abs(float(rows[3]["credited_conversions"]) - 1.2) < 1e-12, rows
+
+
 def packed():
     """gzip, of one member or several, from a file or standard input; what is no text is named."""
     plain = PATHS + "".join(f"A > c{i % 97} > B,1,{i},0\n" for i in range(60000))
@@ -213,6 +256,8 @@ def misspelled():
                               ("customer_id,time,channel,conversion,conversion_valu", "1,2026-01-01,A,1,2", "conversion_value")):
         _, said = run("--model", "first", text=f"{header}\n{row}\n", code=2)
         assert f'did you mean "{near}"?' in said, said
+    for near in ("tme", "timestmp", "event_tme", "ocurred_at"):
+        assert f'no column "time" for time (did you mean "{near}"?)' in run("--model", "first", text=f"customer_id,{near},channel\n1,1,A\n", code=2)[1]
     rows, _ = run("--model", "first", text="customer_id,time,channel,conversion,conversion_id,conversion_rate\n1,2026-01-01,A,1,2,3\n")
     assert float(rows["A", "first"]["credited_conversions"]) == 1
 
@@ -225,6 +270,9 @@ def main():
     models()
     text()
     exact()
+    idle()
+    states()
+    shown()
     packed()
     transforms()
     print("attribute, input: read")

@@ -268,6 +268,9 @@ def chosen_orders():
         said = run("--model", "markov", "--order", "auto", text=as_csv(paths, rng))[1]
         ours = int(said.rsplit("order ", 1)[1].split()[0])
         assert abs(float(scores[ours] - scores[best])) < 1e-12 and (ours == best or scores[ours] != scores[best]), (seed, ours, best, scores)
+        told = dict(piece.split() for piece in said.rsplit("by order: ", 1)[1].rstrip(")\n").split(", "))
+        assert {int(k): float(v) for k, v in told.items()}.keys() == scores.keys(), (told, scores)
+        assert all(abs(float(told[str(k)]) - float(v)) < 1e-6 for k, v in scores.items()), (told, scores)
         chosen.add(ours)
     assert len(chosen) > 2, chosen
 
