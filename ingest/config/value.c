@@ -157,7 +157,9 @@ static int check_choice(
         at += at[size] ? size + 1 : size;
     }
     struct str near = nearest_name(text, known, count);
-    *why = explain(arena, "is none of %s%s%.*s%s", option->choices,
+    bool list = option->type == OPTION_TYPE_LIST; /* of which the whole is named besides */
+    *why = explain(arena, "%s%.*s%sis none of %s%s%.*s%s", list ? "has \"" : "",
+        list ? (int)text.size : 0, list ? text.data : "", list ? "\", which " : "", option->choices,
         near.size ? ": did you mean \"" : "", (int)near.size, near.size ? near.data : "",
         near.size ? "\"?" : "");
     return ERR_CONFIG;

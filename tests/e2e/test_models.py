@@ -148,6 +148,10 @@ def changed(space, data, config):
     wanted = dump(fresh)
     said = run("import", "--data", data, "--config", fewer, "--mapping", MAPPING, events, code=2).stderr
     assert "is:  model second: markov of order 4, null use" in said and "replay --from timelines" in said, said
+    changes = [tuple(line.split(":  " if i % 2 else ": ", 1)[1].split(":")[0] for i, line in enumerate(pair)) for pair in zip(*[iter(
+        line for line in said.splitlines() if line.startswith(("  was: ", "  is:  ")))] * 2)]
+    assert {pair for pair in changes} == {("model second",) * 2, ("(nothing)", "model new")} | {
+        (f"model {m['name']}", "(nothing)") for m in MODELS if m["name"] not in ("second", "shapley")}, changes
     kills = 0
     for moment in (0.02, 0.05, 0.1, 0.15, 0.2):
         process = space.start("replay", "--from", "timelines", "--data", data, "--config", fewer, stdout=subprocess.DEVNULL)
@@ -219,7 +223,8 @@ def real_file(space):
 
 def refused(space):
     bad = space.path / "bad.ini"
-    for text, wanted in (("[model a]\nkind = shaply\n", 'did you mean "shapley"?'), ("[attribution]\nmodels = markow\n", 'did you mean "markov"?'),
+    for text, wanted in (("[model a]\nkind = shaply\n", 'did you mean "shapley"?'), ("[attribution]\nmodels = markov, markow\n", 'has "markow", which is none of'),
+                         ("[attribution]\nmodels = markow\n", 'did you mean "markov"?'),
                          ("[model a]\nkind = shapley\norder = 2\n", "bad.ini:3: order is of markov"),
                          ("[model a]\nconversion_types = order_complete\n", 'did you mean "order_completed"?'),
                          ("[model linear]\nkind = markov\n", "name of a rule model")):

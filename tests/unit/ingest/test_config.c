@@ -244,7 +244,8 @@ static void test_config_load_bad_value_says_what_was_wanted(void **state)
     assert_complaint(fixture, "[collector]\nidle_timeout = 30\n", "is not a time");
     assert_complaint(fixture, "[collector]\nidle_timeout = 9223372036854775807 d\n", "not a time");
     assert_complaint(fixture, "[journey]\njourney = re\n", "is none of reuse|reset");
-    assert_complaint(fixture, "[source s]\nprotocols = native, x\n", "is none of native|segment");
+    assert_complaint(fixture, "[source s]\nprotocols = native, x\n",
+        "\"native, x\" has \"x\", which is none of native|segment");
     assert_complaint(fixture, "[geo]\ndatabase = a\n  b\n", "one line");
     assert_int_equal(config_int(fixture->config, OPTION_COLLECTOR_THREADS), 0);
 }
