@@ -36,6 +36,26 @@ const struct model *attribute_stored_model(const struct attribute_stored *stored
     return NULL;
 }
 
+static bool has(const struct model *models, size_t count, const struct model *wanted)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_equal(models[i].name, wanted->name))
+            return memcmp(models[i].version, wanted->version, MODEL_VERSION_SIZE) == 0;
+    return false;
+}
+
+struct str attribute_stored_differs(
+    const struct attribute_stored *stored, const struct model *models, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!has(stored->models, stored->models_count, &models[i]))
+            return models[i].name;
+    for (size_t i = 0; i < stored->models_count; i++)
+        if (!has(models, count, &stored->models[i]))
+            return stored->models[i].name;
+    return (struct str){0};
+}
+
 /* ---- answers ---- */
 
 static int read_unit(sqlite3 *db, const char *currency, double *unit)

@@ -32,6 +32,10 @@ void attribute_stored_close(struct attribute_stored *stored);
 /* The model of the configuration with that name, or NULL. */
 const struct model *attribute_stored_model(const struct attribute_stored *stored, struct str name);
 
+/* The first model by which the database's and these differ, by name or version; empty: none. */
+struct str attribute_stored_differs(
+    const struct attribute_stored *stored, const struct model *models, size_t count);
+
 /* Answers what is wanted in that currency; input: its journeys, which outlive the answers, with the
  * models that are wanted by kind. Errors: ERR_CONFIG (named), as database_error(), ERR_NO_MEMORY.
  */

@@ -412,7 +412,28 @@ static int read_stored_models(
     return r;
 }
 
-static int run_stored(struct verb_call *call, struct attribute_options *options, const char *path)
+/* Refuses a configuration whose models are not those that the tables are of; one that says nothing
+ * of models has nothing against them. */
+static int check_configured(const struct verb_call *call, const struct attribute_stored *stored,
+    const struct settings *settings, const char *path)
+{
+    const struct config_model *configured;
+    size_t count = config_models(call->config, &configured);
+    bool said = config_given(call->config, OPTION_ATTRIBUTION_MODELS);
+    for (size_t i = 0; i < count; i++)
+        said |= !str_equal(configured[i].name, configured[i].kind); /* a section */
+    struct str name = attribute_stored_differs(stored, settings->models, count);
+    if (!said || !name.size)
+        return 0;
+    (void)fprintf(stderr,
+        "tabiji attribute: %s is of other models than the configuration: %.*s is not the same in "
+        "both. Make it anew: tabiji replay --from timelines; or leave the configuration out\n",
+        path, (int)name.size, name.data);
+    return EXIT_USAGE;
+}
+
+static int run_stored(struct verb_call *call, struct attribute_options *options,
+    const struct settings *settings, const char *path)
 {
     struct attribute_stored stored;
     bool counted = false;
@@ -423,11 +444,13 @@ static int run_stored(struct verb_call *call, struct attribute_options *options,
             "[model NAME] may see less of them");
     if (r)
         return r;
-    if (counted)
-        return save_counted(call, options, path);
     r = attribute_stored_open(&stored, path);
-    r = r < 0 ? verb_fail(call, r, "%s", path) : read_stored_models(call, options, &stored);
-    if (r == 0)
+    r = r < 0 ? verb_fail(call, r, "%s", path) : check_configured(call, &stored, settings, path);
+    if (r == 0 && !counted)
+        r = read_stored_models(call, options, &stored);
+    if (r == 0 && counted)
+        r = save_counted(call, options, path);
+    else if (r == 0)
         r = attribute_database(call, options, &stored, path);
     attribute_stored_close(&stored);
     return r;
@@ -441,7 +464,7 @@ static int run_database(struct verb_call *call, struct attribute_options *option
     if (r == 0)
         r = settings_database(&settings, &path);
     options->name = path;
-    r = r < 0 ? verb_fail(call, r, "configuration") : run_stored(call, options, path);
+    r = r < 0 ? verb_fail(call, r, "configuration") : run_stored(call, options, &settings, path);
     settings_close(&settings);
     return r;
 }

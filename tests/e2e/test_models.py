@@ -152,6 +152,9 @@ def changed(space, data, config):
         line for line in said.splitlines() if line.startswith(("  was: ", "  is:  ")))] * 2)]
     assert {pair for pair in changes} == {("model second",) * 2, ("(nothing)", "model new")} | {
         (f"model {m['name']}", "(nothing)") for m in MODELS if m["name"] not in ("second", "shapley")}, changes
+    for arguments in (["--save"], ["--model", "second"]):
+        said = run("attribute", "--data", data, "--config", fewer, *arguments, code=2).stderr
+        assert "other models than the configuration: second" in said and "replay --from timelines" in said, said
     kills = 0
     for moment in (0.02, 0.05, 0.1, 0.15, 0.2):
         process = space.start("replay", "--from", "timelines", "--data", data, "--config", fewer, stdout=subprocess.DEVNULL)
