@@ -584,6 +584,8 @@ const struct verb verb_attribute = {
         "shapley_paths_ordered shao_li. Usual other names are known: U, J, W, inverse-j, "
         "last-click "
         "...\n"
+        "shapley_rate and shao_li are games of conversions: they share value as they share "
+        "conversions.\n"
         "--transform: exposure takes touches of one channel in a row for one (the last of them); "
         "unique keeps the last\n"
         "touch of each channel, first the first; frequency the first too, and names the channel "

@@ -198,7 +198,15 @@ def stored_journeys():
         assert db.execute(again).fetchone() == once, "saving again replaces"
         run("--data", data, "paths.csv", code=2)
         run("--save", "-", text="path,total_conversions\nA,1\n", code=2)
-        assert "touch" in run("--data", data, "--model", "time_decay", code=2)[1]
+        decay = table("--data", data, "--model", "time_decay,linear,markov")
+        for channel, *wanted in db.execute("SELECT channel, time_decay_conversions, time_decay_revenue, linear_conversions, linear_revenue, "
+                                           "markov_conversions, markov_revenue FROM v_model_comparison"):
+            found = [decay[channel, m][f"credited_{what}"] for m in ("time_decay", "linear", "markov") for what in ("conversions", "value")]
+            for ours, theirs in zip(found, wanted):
+                near(ours, theirs, (channel, found, wanted), 1e-12)
+        day = table("--data", data, "--model", "time_decay", "--half-life", "1")
+        assert {m for _, m in day} == {"time_decay:half-life=1"} and abs(sum(float(r["credited_conversions"]) for r in day.values()) - 1838) < 1e-9
+        assert all(day[c, "time_decay:half-life=1"]["credited_conversions"] != decay[c, "time_decay"]["credited_conversions"] for c, _ in day)
         db.execute("UPDATE path SET currency = 'JPY' WHERE path_key = (SELECT max(path_key) FROM path WHERE kind = 'converting')")
         db.commit()
         assert "--currency" in run("--data", data, code=2)[1]
