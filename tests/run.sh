@@ -24,6 +24,7 @@ done
 export TABIJI_LONG=$long
 # Tests that run beside each other: one more than there are cores, for some mostly wait (for brokers and their timeouts).
 export MESON_TESTTHREADS="${MESON_TESTTHREADS:-$(($(nproc) + 1))}"
+patience=$((long ? 15 : 3))
 
 install_packages $PACKAGES_BUILD $PACKAGES_TEST
 logs=build-test-logs
@@ -64,7 +65,7 @@ run() {
     [ -n "$suites" ] || return 0
     echo "== testing $name:$suites"
     status=0
-    meson test -C "$dir" --no-rebuild --print-errorlogs --timeout-multiplier 3 --logbase "$name" $suites \
+    meson test -C "$dir" --no-rebuild --print-errorlogs --timeout-multiplier "$patience" --logbase "$name" $suites \
         >"$logs/$name.log" 2>&1 || status=$?
     grep -E '^ *[0-9]+/[0-9]+ ' "$logs/$name.log" | grep -E 'FAIL|ERROR|TIMEOUT|SKIP' || true
     ok=$(count 'Ok' "$logs/$name.log")

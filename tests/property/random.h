@@ -39,6 +39,21 @@ static inline bool random_long(int argc, char **argv, int *at)
     return here || (wanted && strcmp(wanted, "1") == 0);
 }
 
+/* How many cases: `normal`, or `longer` for the long campaign; by --part at *at, which is then
+ * passed over, a part of each: how sanitizers run them, which are there for the code and are slow.
+ */
+#define RANDOM_PART 300
+#define RANDOM_PART_LONG 2000
+static inline unsigned long long random_count(
+    int argc, char **argv, int *at, unsigned long long normal, unsigned long long longer)
+{
+    bool part = argc > *at && strcmp(argv[*at], "--part") == 0;
+    *at += part;
+    unsigned long long most = random_long(argc, argv, at) ? RANDOM_PART_LONG : RANDOM_PART;
+    unsigned long long count = most == RANDOM_PART_LONG ? longer : normal;
+    return part && count > most ? most : count;
+}
+
 /* splitmix64 */
 static inline uint64_t random_next(struct random *random)
 {

@@ -339,8 +339,7 @@ int main(int argc, char **argv)
     unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0, count = CASES_DEFAULT;
     struct tally counts = {0};
     int at = 1, bad = 0;
-    if (random_long(argc, argv, &at))
-        count = CASES_LONG;
+    count = random_count(argc, argv, &at, count, CASES_LONG);
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)printf("P10, TABIJI_SEED=%llu, %llu cases on 1, 3 and 8 partitions\n", seed, count);

@@ -4,7 +4,7 @@
  * all. And who is one by words within a rank is what a union-find over these says. Built with
  * limits that small worlds cross often.
  *
- *     property_evidence all|erased [--long] [SEED [COUNT]]
+ *     property_evidence all|erased [--part] [--long] [SEED [COUNT]]
  *
  * erased: at the end one speaker, and so what it said, is erased; the words keep their places. A
  * failing world is made as small as it fails, and printed. TABIJI_SEED likewise.
@@ -309,8 +309,7 @@ int main(int argc, char **argv)
     uint64_t said = 0;
     int at = 2, bad = 0;
     bool erased = argc > 1 && strcmp(argv[1], "erased") == 0;
-    if (random_long(argc, argv, &at))
-        count = WORLDS_LONG;
+    count = random_count(argc, argv, &at, count, WORLDS_LONG);
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)printf(

@@ -3,8 +3,8 @@
  * random partitions, interleavings, duplicates and crashes, the roots of all identifiers and the
  * place of every event are its answers.
  *
- *     property_identity small|large|journey [--long] [SEED [COUNT]]   cases SEED .. SEED + COUNT -
- * 1 property_identity small|large|journey --case                    one, from standard input
+ *     property_identity small|large|journey [--part] [--long] [SEED [COUNT]]   so many, from SEED
+ * on property_identity small|large|journey --case                 one, from standard input
  *
  * small: the cases of the specification, with the least timeline; large: those of
  * identity_cases.py; journey: small ones with the journey stage. TABIJI_SEED likewise.
@@ -29,11 +29,11 @@
 #include "tests/property/timeline.h"
 #include "tests/sim/sim.h"
 
-#define CASES_DEFAULT_SMALL 2000
-#define CASES_DEFAULT_LARGE 40
-#define CASES_DEFAULT_JOURNEY 2000
-#define CASES_LONG_SMALL 100000
-#define CASES_LONG_LARGE 2000
+#ifndef CASES_DEFAULT
+#define CASES_DEFAULT 2000
+#endif
+#define LARGE_FEWER 10 /* of large cases, which are so much larger */
+#define CASES_LONG 100000
 #define RUNS_A_CASE 2
 #define SKIPPED 77
 
@@ -334,8 +334,6 @@ static bool make_command(
 int main(int argc, char **argv)
 {
     const char *wanted = getenv("TABIJI_SEED");
-    static const unsigned long long counts_default[] = {
-        CASES_DEFAULT_SMALL, CASES_DEFAULT_LARGE, CASES_DEFAULT_JOURNEY};
     unsigned long long seed = wanted ? strtoull(wanted, NULL, 10) : 0;
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
@@ -346,9 +344,8 @@ int main(int argc, char **argv)
     int at = 2;
     if (argc > 2 && strcmp(argv[2], "--case") == 0)
         return run_all(stdin, &counts, &lines) > 0;
-    unsigned long long count = random_long(argc, argv, &at)
-                                   ? mode == MODE_LARGE ? CASES_LONG_LARGE : CASES_LONG_SMALL
-                                   : counts_default[mode];
+    unsigned long long count = random_count(argc, argv, &at, CASES_DEFAULT, CASES_LONG) /
+                               (mode == MODE_LARGE ? LARGE_FEWER : 1);
     if (argc > at)
         seed = strtoull(argv[at], NULL, 10);
     if (argc > at + 1)

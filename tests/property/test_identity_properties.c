@@ -2,7 +2,8 @@
  * Properties of IDENTITY.md over random worlds, by the pipeline's own stages and serialised state,
  * on 1, 3 and 8 partitions, with random interleavings, copies and crashes. judge.h says which.
  *
- *     property_identity_properties PROPERTY [--long] [SEED [COUNT]]     worlds SEED .. SEED + COUNT
+ *     property_identity_properties PROPERTY [--part] [--long] [SEED [COUNT]]     worlds SEED ..
+ * SEED + COUNT
  * - 1
  *
  * A failing world is made as small as it fails, and printed. TABIJI_SEED likewise.
@@ -122,8 +123,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "no such property\n");
         return 2;
     }
-    if (random_long(argc, argv, &at))
-        count = WORLDS_LONG;
+    count = random_count(argc, argv, &at, count, WORLDS_LONG);
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)printf("%s, TABIJI_SEED=%llu, %llu worlds on 1, 3 and 8 partitions\n", property->name,

@@ -252,7 +252,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program")
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--cases", type=int, default=400)
+    parser.add_argument("--cases", type=int, default=4000 if os.environ.get("TABIJI_LONG") == "1" else 400)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     spec = load_spec()

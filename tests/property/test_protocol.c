@@ -3,8 +3,10 @@
  * whatever the partitions, interleavings, duplicates and crashes, with persons erased on the way
  * and with operators who link and unlink, in half of the cases within a rank (web.h).
  *
- *     property_protocol plain|erase|operator|both [--long] [SEED [COUNT]]
+ *     property_protocol plain|erase|operator|both [--part] [--long] [SEED [COUNT]]
  *
+ * Each case goes over 1, 3 and 8 partitions, each under a schedule of its own. Of every REPLAYED-th
+ * case each batch is thrown away at its commit and made again by a new instance, on all of them.
  * plain also compares the meaning used here (meaning.h) with the specification's own answers.
  * A failing case is made as small as it fails, and printed. TABIJI_SEED likewise. Without a seed,
  * cases that failed once come first, each under many schedules: which one it failed under, no
@@ -31,7 +33,9 @@
 #include "tests/property/web.h"
 #include "tests/sim/sim.h"
 
+#ifndef CASES_DEFAULT
 #define CASES_DEFAULT 2000
+#endif
 #define CASES_LONG 100000
 #define SHRINK_SCHEDULES 400 /* tried before a smaller case counts as sound */
 #define SHRINK_RUNS 60000    /* of one failing case, all told */
@@ -39,6 +43,8 @@
 #define SKIPPED 77
 #define FORGOTTEN_MAX 1024
 #define TIMES 9
+#define PARTITIONS 3 /* counts of them; so many schedules in a row have each once */
+#define REPLAYED 4
 #define WEBS 0x77656273 /* another stream of random numbers */
 
 enum mode {
@@ -469,7 +475,7 @@ static int feed(struct run *run, struct sim *sim, struct random *random)
 static const char *run_case(
     struct run *run, const struct identity_case *given, uint64_t seed, struct sim_counts *counts)
 {
-    static const int32_t partitions[] = {1, 3, 8};
+    static const int32_t partitions[PARTITIONS] = {1, 3, 8};
     static const size_t batches[] = {1, 4, 16};
     static const unsigned slow[] = {0, 10, 30, 60};
     struct random random = {seed};
@@ -482,7 +488,8 @@ static const char *run_case(
     hmac_key_init(&run->tenant_key, str_make(tenant_key, sizeof tenant_key));
     run->sim = (struct sim_config){
         .seed = random_next(&random),
-        .partitions = partitions[random_below(&random, 3)],
+        .partitions = partitions[seed % PARTITIONS],
+        .replay = given->seed % REPLAYED == 0,
         .crash_percent = random_once_in(&random, 2) ? 20 : 0,
         .batch_max = batches[random_below(&random, 3)],
         .slow_percent = slow[random_below(&random, 4)],
@@ -499,7 +506,10 @@ static const char *run_case(
     r = feed(run, sim, &random);
     if (r == 0)
         r = compare(run, sim);
+    if (r == 0 && sim_counts(sim)->replays_differ)
+        find(run, "a batch that came again did something else");
     counts->batches += sim_counts(sim)->batches;
+    counts->replays += sim_counts(sim)->replays;
     counts->crashes += sim_counts(sim)->crashes;
     counts->mails[TOPIC_IDENTITY] += sim_counts(sim)->mails[TOPIC_IDENTITY];
     counts->mails[TOPIC_JOURNEY] += sim_counts(sim)->mails[TOPIC_JOURNEY];
@@ -693,7 +703,7 @@ static int run_line(
         r = draw_words(&given, &random, CASE_ERASURE, arena);
     struct random of_webs = {random.state ^ WEBS};
     bool words = mode == MODE_OPERATOR || mode == MODE_BOTH;
-    if (r == 0 && words && schedules == 1 && random_once_in(&of_webs, 2))
+    if (r == 0 && words && schedules == PARTITIONS && random_once_in(&of_webs, 2))
         r = web_add(&given, &of_webs, arena);
     uint64_t seed = random_next(&random);
     if (r < 0)
@@ -762,9 +772,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
             mode = (enum mode)i;
-    if (random_long(argc, argv, &at))
-        count = CASES_LONG;
-    bool again = !wanted && argc <= at;
+    bool part = argc > at && strcmp(argv[at], "--part") == 0;
+    count = random_count(argc, argv, &at, count, CASES_LONG) / (part ? PARTITIONS : 1);
+    bool again = !wanted && !part && argc <= at;
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)snprintf(spec, sizeof spec, "%s/spec/identity_spec.py", shared ? shared : "");
@@ -772,17 +782,18 @@ int main(int argc, char **argv)
         (void)printf("skipped: no specification to compare with (TABIJI_SHARED)\n");
         return SKIPPED;
     }
-    (void)printf("%s, TABIJI_SEED=%llu, %llu cases\n", mode_names[mode], seed, count);
+    (void)printf("%s, TABIJI_SEED=%llu, %llu cases, each on 1, 3 and 8 partitions\n",
+        mode_names[mode], seed, count);
     (void)fflush(stdout);
     int bad = again ? run_again(spec, &counts) : 0;
     if (bad == 0)
-        bad = run_cases(spec, seed, count, 1, &counts);
+        bad = run_cases(spec, seed, count, PARTITIONS, &counts);
     (void)printf("%llu events kept, %llu erased, %llu marks; %llu counts of models; %llu batches, "
-                 "%llu crashes, %llu identity mails, %llu journey mails\n",
+                 "%llu crashes, %llu batches made again, %llu identity mails, %llu journey mails\n",
         (unsigned long long)kept_events, (unsigned long long)erased_events,
         (unsigned long long)vanished_persons, (unsigned long long)counts_compared,
         (unsigned long long)counts.batches, (unsigned long long)counts.crashes,
-        (unsigned long long)counts.mails[TOPIC_IDENTITY],
+        (unsigned long long)counts.replays, (unsigned long long)counts.mails[TOPIC_IDENTITY],
         (unsigned long long)counts.mails[TOPIC_JOURNEY]);
     return bad != 0;
 }

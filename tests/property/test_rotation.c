@@ -3,7 +3,7 @@
  * are pseudonyms, some events under each of up to three keys, pairs told among them; under the
  * simulator they end where the meaning of the same events under the first key alone says.
  *
- *     property_rotation ordered|any|erase [--long] [SEED [COUNT]]
+ *     property_rotation ordered|any|erase [--part] [--long] [SEED [COUNT]]
  *
  * ordered: pairs are told, with events of the older key, before events of the next, as doors do;
  * the case's own limits. any: everything in any order, limits out of reach (what is generic stays
@@ -682,8 +682,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof mode_names / sizeof *mode_names; i++)
         if (strcmp(argv[1], mode_names[i]) == 0)
             mode = (enum mode)i;
-    if (random_long(argc, argv, &at))
-        count = CASES_LONG;
+    count = random_count(argc, argv, &at, count, CASES_LONG);
     seed = argc > at ? strtoull(argv[at++], NULL, 10) : seed;
     count = argc > at ? strtoull(argv[at], NULL, 10) : count;
     (void)snprintf(spec, sizeof spec, "%s/spec/identity_spec.py", shared ? shared : "");
