@@ -113,8 +113,8 @@ static int run_verb(struct command *command)
     if (r == 0)
         r = load_config(command, config, &problem);
     if (r < 0) {
-        (void)fprintf(stderr, "tabiji: %s\n", problem.text[0] ? problem.text : error_text(r));
-        return r == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+        return verb_end(&command->call, r == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED, error_name(r),
+            "%s", problem.text[0] ? problem.text : error_text(r));
     }
     return command->call.verb->run(&command->call);
 }

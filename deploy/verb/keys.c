@@ -363,7 +363,8 @@ const struct verb verb_keys = {
         "new events where an e-mail or phone is their strongest identifier: keep two keys longer "
         "than any producer\n"
         "resends. Retiring the next key ends the rotation without a change.\n"
-        "list shows ids, states and times, never the secrets. Exit 4: no key of that id.",
+        "list shows ids, states and times, never the secrets. Exit 4: no such file, or no key of "
+        "that id.",
     .examples = "  tabiji keys new /etc/tabiji/tenant.key\n"
                 "  tabiji keys rotate /etc/tabiji/tenant.key\n"
                 "  tabiji keys retire /etc/tabiji/tenant.key k1 --confirm",

@@ -484,8 +484,7 @@ static int run(struct verb_call *call)
     struct lookup_match matches[LOOKUP_PERSONS_MAX];
     size_t count = 0;
     int r = settings_open(&settings, call->config);
-    if (r == 0)
-        r = tables_open(call, &settings, &reader);
+    r = r < 0 ? verb_fail(call, r, "configuration") : tables_open(call, &settings, &reader);
     if (r == 0)
         r = lookup_persons(&settings, reader, str_of(call->arguments[0]), matches, &count);
     if (r == 0 && count)

@@ -216,6 +216,10 @@ def refused(space, shop):
     assert "No such file" in run("keys", "list", space.path / "none", code=4).stderr
     absent = Shop(space, "shop", space.path / "none")
     assert "no such" in absent.load([event(70, login="u")], code=2).stderr
+    for path, code in ((cut, "config"), (space.path / "none", "config")):
+        asked = json.loads(Shop(space, "shop", path).tell("lookup", "--json", "login:u-hana", code=2).stdout)
+        assert asked["error"]["code"] == code, asked
+    assert json.loads(run("keys", "list", "--json", space.path / "none", code=4).stdout)["error"]["code"] == "not_found"
     cut.write_bytes(whole)
     cut.chmod(0o640)
     assert "read by others" in run("keys", "rotate", cut, code=2).stderr
