@@ -70,7 +70,8 @@ enum error_class {
     X(ERR_SCHEMA_INCOMPATIBLE, -59, REJECT, "schema_incompatible",                                 \
         "its schema cannot be read as this record")                                                \
     X(ERR_SCHEMA_IN_HEADER, -60, REJECT, "schema_in_header",                                       \
-        "the schema's id is in a header, not before the value")
+        "the schema's id is in a header, not before the value")                                    \
+    X(ERR_CRASHES, -61, REJECT, "crashes", "processing it ended the worker three times")
 
 enum error_code {
 #define X(symbol, number, class, name, text) symbol = (number),

@@ -20,6 +20,8 @@ static const char *hint_of(int why)
         return "the schema of the id before the value cannot be read as this topic's";
     case ERR_SCHEMA_IN_HEADER:
         return "ids in the header " HEADER_NAME " are not read: put it before the value (00, id)";
+    case ERR_CRASHES:
+        return "the worker's messages kafka_suspect say when; send it again when that is mended";
     default:
         return "not a value of this topic's schema in its wire format";
     }

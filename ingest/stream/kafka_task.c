@@ -350,6 +350,7 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
         .meaning_given = stage->meaning,
         .partition = partition,
         .producer = origin->producer,
+        .suspects = origin->suspects,
         .boot = origin->slot->boot,
         .synced_ms = wall_ms()};
     for (int i = 0; i < TABLE_COUNT; i++)
@@ -486,14 +487,20 @@ static int keep_meaning(struct kafka_task *task)
 
 int kafka_task_process(struct kafka_task *task, const struct record *record, struct arena *scratch)
 {
+    if (task->suspects && kafka_suspects_poison(task->suspects, record))
+        return ERR_CRASHES;
     int r = begin(task);
     if (r < 0)
         return r;
+    if (task->suspects)
+        kafka_suspects_enter(task->suspects, record);
     struct task lent = {.state = task->state,
         .outbox = &task->outbox,
         .scratch = scratch,
         .partition = task->partition};
     r = task->stage->process(task->instance, &lent, record);
+    if (task->suspects)
+        kafka_suspects_leave(task->suspects);
     arena_reset(scratch);
     return r;
 }
@@ -526,7 +533,11 @@ int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
         .outbox = &task->outbox,
         .scratch = scratch,
         .partition = task->partition};
+    if (task->suspects)
+        kafka_suspects_settle(task->suspects);
     int r = task->stage->settle ? task->stage->settle(task->instance, &lent) : 0;
+    if (task->suspects)
+        kafka_suspects_leave(task->suspects);
     arena_reset(scratch);
     if (r == 0)
         r = keep_meaning(task);

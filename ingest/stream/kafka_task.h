@@ -9,6 +9,7 @@
 
 #include "ingest/stream/kafka_producer.h"
 #include "ingest/stream/kafka_slot.h"
+#include "ingest/stream/kafka_suspects.h"
 #include "ingest/stream/outbox.h"
 #include "ingest/stream/state_lmdb.h"
 
@@ -33,6 +34,7 @@ struct kafka_task {
     struct buf meaning;        /* of own */
     int32_t partition;
     struct kafka_producer *producer; /* where mail and changes go */
+    struct kafka_suspects *suspects; /* told what is being done; NULL: nobody */
     void *instance;
     struct state_lmdb *store;
     struct state *state;
@@ -55,6 +57,7 @@ struct kafka_task_origin {
     struct kafka_slot *slot; /* the task makes a directory within; outlives it */
     const char *cluster;     /* id */
     struct kafka_producer *producer;
+    struct kafka_suspects *suspects; /* may be NULL */
 };
 
 /* True when the table belongs to a stage of such inputs: the persons' tables to the one that reads
@@ -92,7 +95,8 @@ MUST_CHECK int kafka_task_meaning(struct kafka_task *task, struct buf *differenc
 /* The same of all of a worker; what differs is logged. */
 MUST_CHECK int kafka_task_check_meanings(struct kafka_task *const *tasks, size_t count);
 
-/* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE. */
+/* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE;
+ * ERR_CRASHES: it has ended workers so often that the stage is not given it. */
 MUST_CHECK int kafka_task_process(
     struct kafka_task *task, const struct record *record, struct arena *scratch);
 /* Derived rows, then every changed row to its changelog. Errors: of the stage, of sending. */

@@ -55,6 +55,7 @@ struct kafka_worker {
     size_t stages_count;
     struct kafka_slot *slot; /* own_slot, or one that workers share */
     struct kafka_slot *own_slot;
+    struct kafka_suspects suspects;
     char cluster[CLUSTER_SIZE];
     struct kafka_layout layout;
     struct kafka_client consumer;
@@ -138,6 +139,7 @@ static int roll_back(struct kafka_worker *worker, int error)
     for (size_t i = 0; i < worker->given.tasks_count; i++)
         kafka_task_drop(worker->given.tasks[i]);
     batch_end(worker);
+    kafka_suspects_ended(&worker->suspects, false);
     worker->unsynced = true;
     worker->counts.aborts++;
     kafka_log(&worker->config, LOG_WARNING, "kafka_rolled_back", "%s", error_text(error));
@@ -148,6 +150,7 @@ static int roll_back(struct kafka_worker *worker, int error)
 
 static int mark_committed(void *context, enum topic topic, int32_t partition, struct input *input)
 {
+    kafka_suspects_passed(context, topic, partition, input->next);
     input->committed = input->next;
     return 0;
 }
@@ -176,7 +179,8 @@ static int finish(struct kafka_worker *worker)
     int r = commit_transaction(worker);
     if (r < 0)
         return roll_back(worker, r);
-    (void)each_input(worker, mark_committed, NULL);
+    (void)each_input(worker, mark_committed, &worker->suspects);
+    kafka_suspects_ended(&worker->suspects, true);
     kafka_meter_committed(&worker->meter, worker->batch_records);
     worker->counts.commits++;
     worker->counts.records += worker->batch_records;
@@ -233,11 +237,11 @@ static int take_record(struct kafka_worker *worker, const rd_kafka_message_t *me
 static int process(struct kafka_worker *worker, const rd_kafka_message_t *message,
     struct input *input, const struct record *record, int readable)
 {
-    int r;
-    if (readable == 0) {
+    int r = readable;
+    if (r == 0)
         r = kafka_task_process(input->task, record, &worker->scratch);
-    } else {
-        r = kafka_refuse(&worker->producer, message, record->topic, readable, &worker->scratch);
+    if (readable != 0 || r == ERR_CRASHES) {
+        r = kafka_refuse(&worker->producer, message, record->topic, r, &worker->scratch);
         worker->counts.refused += r == 0;
     }
     if (r < 0)
@@ -271,7 +275,8 @@ static int open_tasks(struct kafka_worker *worker)
     const struct kafka_task_origin origin = {.config = &worker->config,
         .slot = worker->slot,
         .cluster = worker->cluster,
-        .producer = &worker->producer};
+        .producer = &worker->producer,
+        .suspects = &worker->suspects};
     size_t before = worker->given.tasks_count;
     int r = kafka_assignment_open(&worker->given, &origin, worker->stages, worker->stages_count);
     for (size_t i = before; i < worker->given.tasks_count; i++) {
@@ -347,7 +352,7 @@ static int restore_tasks(struct kafka_worker *worker)
 {
     uint64_t generation = worker->generation;
     uint64_t rows = 0, rebuilt = 0;
-    int64_t began = now_ms();
+    int64_t began = kafka_clock_ms();
     struct kafka_restore *restore;
     int r = kafka_restore_begin(
         &restore, worker->given.tasks, worker->given.tasks_count, &worker->ends, &worker->reader);
@@ -375,7 +380,7 @@ static int restore_tasks(struct kafka_worker *worker)
     if (r != KAFKA_RESTORED)
         return KAFKA_BUSY;
     kafka_log(&worker->config, LOG_INFO, "kafka_restored", "%llu rows in %lld ms",
-        (unsigned long long)rows, (long long)(now_ms() - began));
+        (unsigned long long)rows, (long long)(kafka_clock_ms() - began));
     return 0;
 }
 
@@ -587,7 +592,8 @@ static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
 static bool batch_full(struct kafka_worker *worker)
 {
     int64_t stretched = (int64_t)worker->config.batch_ms * (BATCH_STRETCH - 1);
-    return worker->batch_records >= worker->config.batch_records_max || worker->awaited == 0 ||
+    size_t most = kafka_suspects_batch(&worker->suspects, worker->config.batch_records_max);
+    return worker->batch_records >= most || worker->awaited == 0 ||
            (worker->drained && worker->clock >= worker->batch_end) ||
            worker->clock >= worker->batch_end + stretched;
 }
@@ -738,6 +744,8 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     int r = config->shared_slot ? 0 : kafka_slot_open(config, &worker->own_slot);
     worker->slot = config->shared_slot ? config->shared_slot : worker->own_slot;
     if (r == 0)
+        r = kafka_suspects_open(&worker->suspects, &worker->config, worker->slot->dir);
+    if (r == 0)
         r = open_clients(worker);
     for (int t = 0; t < TOPIC_COUNT; t++)
         read[t] = worker->inputs[t] != NULL;
@@ -769,6 +777,7 @@ void kafka_worker_close(struct kafka_worker **worker)
     free(gone->given.tasks);
     arena_free(&gone->scratch);
     kafka_frame_fini(&gone->frame);
+    kafka_suspects_close(&gone->suspects);
     kafka_slot_close(&gone->own_slot);
     free(gone);
     *worker = NULL;

@@ -22,8 +22,8 @@ POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_se
           "kafka_store_committed")
 
 
-def expected(events):
-    """The rows that each distinct event must leave, as `toy dump` prints them."""
+def expected(events, not_kept=()):
+    """The rows that each distinct event must leave, as `toy dump` prints them. not_kept: events whose last word was refused."""
     persons, touchpoints, profiles = collections.Counter(), {}, collections.Counter()
     for event in set(events):
         node = event % NODES
@@ -31,8 +31,9 @@ def expected(events):
         for _ in range(HOPS):
             node = (node * 31 + event * 7 + 1) % NODES
             persons[node] += 1
-        touchpoints[node, event] = 1
-        profiles[node] += 1
+        if event not in not_kept:
+            touchpoints[node, event] = 1
+            profiles[node] += 1
     rows = [f"persons {node} {n}" for node, n in sorted(persons.items())]
     rows += [f"touchpoints {node} {event} {n}" for (node, event), n in sorted(touchpoints.items())]
     rows += [f"profiles {node} {n}" for node, n in sorted(profiles.items())]
@@ -45,6 +46,7 @@ class Toy:
         self.environment = {**os.environ, "TOY_BROKER": bootstrap, "TOY_NODES": str(NODES), "TOY_BATCH": "40",
                             "TOY_PARTITIONS": str(PARTITIONS), "TOY_STATE": str(space.path / "state")}
         self.events = []
+        self.not_kept = []
         self.started = 0
 
     def run(self, *arguments):
@@ -74,7 +76,7 @@ class Toy:
     def check(self, what):
         self.run("wait", 90)
         rows = self.run("dump").split("\n")
-        same(what, "\n".join(row for row in rows if not row.startswith("rejected")), expected(self.events))
+        same(what, "\n".join(row for row in rows if not row.startswith("rejected")), expected(self.events, self.not_kept))
 
 
 def lines(process):
@@ -251,6 +253,35 @@ def check_bad_input(toy, bootstrap):
     assert counts(worker)["refused"] == 1, counts(worker)
 
 
+def check_poison(toy, bootstrap):
+    """An event that ends the worker goes to rejected after three ends, the others go on; so does one of which only a batch is known."""
+    refused = 1  # of check_bad_input()
+    for name, first, most in (("TOY_POISON", 5000000, 3), ("TOY_POISON_SETTLE", 6000000, 6))[:2 if LONG else 1]:
+        bad = first + 17
+        toy.append(first, 60)
+        if name == "TOY_POISON":
+            toy.events.remove(bad)
+        else:
+            toy.not_kept.append(bad)
+        toy.environment[name] = str(bad)
+        begun, ends = time.monotonic(), 0
+        worker = toy.work("a")
+        while not (worker.poll() is None and subprocess.run([toy.program, "wait", "2"], env=toy.environment, capture_output=True).returncode == 0):
+            if worker.poll() is not None:
+                assert worker.returncode == -signal.SIGSEGV, errors(worker)
+                ends += 1
+                worker = toy.work("a")
+            assert ends <= most, f"{name}: {ends} ends"
+        assert 3 <= ends <= most and time.monotonic() - begun < 60, (name, ends, time.monotonic() - begun)
+        del toy.environment[name]
+        toy.append(first + 100, 20)
+        toy.check(f"{name}: after {ends} ends, {time.monotonic() - begun:.0f} s")
+        refused += 1
+        rejected = subprocess.run(["kcat", "-b", bootstrap, "-q", "-C", "-e", "-t", "tabiji.rejected.v1"], check=True, capture_output=True).stdout
+        assert rejected.count(b"crashes") == refused - 1 and bad.to_bytes(8, "big") in rejected, rejected
+        assert stop(worker) == 0
+
+
 def main():
     program = sys.argv[1]
     if not shutil.which("kcat"):
@@ -270,6 +301,7 @@ def main():
         check_broker_gone(toy, broker)
         check_lost_state(toy)
         check_bad_input(toy, bootstrap)
+        check_poison(toy, bootstrap)
 
 
 if __name__ == "__main__":

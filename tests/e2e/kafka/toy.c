@@ -9,7 +9,8 @@
  *     toy dump                            print all result rows, sorted
  *
  * Environment: TOY_BROKER, TOY_STATE, TOY_SLOT, TOY_PARTITIONS, TOY_BATCH, TOY_NODES, TOY_PREFIX,
- * TOY_GROUP.
+ * TOY_GROUP; TOY_POISON, TOY_POISON_SETTLE: an event that ends the worker, where it comes in or
+ * when its person is brought up to date.
  *
  * Event e visits nodes: e mod NODES, then HOPS further ones, each told by the one before. Every
  * visit is counted at its node (persons: node -> visits); the last tells the person of its node,
@@ -84,6 +85,7 @@ static int add_one(struct state *state, enum table table, struct str key)
 
 struct toy {
     uint64_t nodes;
+    bool poisoned;
     uint8_t (*dirty)[GROUP_SIZE];
     size_t dirty_count;
 };
@@ -102,9 +104,17 @@ static int toy_open(const void *config, void **instance)
     return 0;
 }
 
+static bool is_poison(const char *name, uint64_t event)
+{
+    const char *text = getenv(name);
+    return text && strtoull(text, NULL, 10) == event;
+}
+
 static void toy_reset(void *instance)
 {
-    ((struct toy *)instance)->dirty_count = 0;
+    struct toy *toy = instance;
+    toy->dirty_count = 0;
+    toy->poisoned = false;
 }
 
 static void toy_close(void *instance)
@@ -141,6 +151,8 @@ static int walk_process(void *instance, struct task *task, const struct record *
     if (r < 0)
         return r;
     if (record->topic == TOPIC_EVENTS) {
+        if (is_poison("TOY_POISON", message.event))
+            raise(SIGSEGV);
         uint8_t key[GROUP_SIZE + 8];
         struct str known;
         group_of('n', message.node, key);
@@ -165,6 +177,7 @@ static int keep_process(void *instance, struct task *task, const struct record *
         return r;
     group_of('p', message.node, key);
     put_be64(key + GROUP_SIZE, message.event);
+    toy->poisoned |= is_poison("TOY_POISON_SETTLE", message.event);
     if (toy->dirty_count == DIRTY_MAX)
         return ERR_FULL;
     memcpy(toy->dirty[toy->dirty_count++], key, GROUP_SIZE);
@@ -195,6 +208,8 @@ static int keep_settle(void *instance, struct task *task)
 {
     struct toy *toy = instance;
     int r = 0;
+    if (toy->poisoned)
+        raise(SIGSEGV);
     for (size_t i = 0; i < toy->dirty_count && r == 0; i++)
         if (i == 0 || memcmp(toy->dirty[i], toy->dirty[i - 1], GROUP_SIZE) != 0)
             r = count_events(task, toy->dirty[i]);
