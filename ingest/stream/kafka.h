@@ -107,11 +107,11 @@ MUST_CHECK int kafka_topics_create(const struct kafka_config *config, int timeou
 
 /* Opens an idempotent producer. append() waits until every replica in sync has each record.
  * Records go to topic_partition(key) of the count that the broker has.
- * append(): ERR_AGAIN when delivery took too long, ERR_FULL when the producer's queue is, both for
- * a 503; ERR_TOO_LARGE for a record beyond the broker's limit; ERR_KAFKA for all that a retry does
- * not mend. A cursor is a file in the state directory, written after delivery. Errors: ERR_CONFIG,
- * ERR_AGAIN, ERR_KAFKA, ERR_IO, ERR_NO_MEMORY. Threads: the appender is safe for all; not usable
- * after fork(). */
+ * append(): ERR_AGAIN when delivery took too long or a topic is gone, ERR_FULL when the producer's
+ * queue is, both for a 503; ERR_TOO_LARGE for a record beyond the broker's limit; ERR_KAFKA for all
+ * that a retry does not mend. A cursor is a file in the state directory, written after delivery.
+ * Errors: ERR_CONFIG, ERR_AGAIN, ERR_KAFKA, ERR_IO, ERR_NO_MEMORY. Threads: the appender is safe
+ * for all; not usable after fork(). */
 MUST_CHECK int kafka_appender_open(
     const struct kafka_config *config, int timeout_ms, struct appender **out);
 /* Ends appends in flight, and all later ones, with ERR_AGAIN. Threads: any. */

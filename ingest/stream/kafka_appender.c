@@ -179,13 +179,26 @@ static void line_check(struct kafka_appender *appender, struct line *line)
 
 /* ---- append ---- */
 
+/* The topics were there when the line was opened: one that is gone may be back. */
+static int delivery_error(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return ERR_AGAIN;
+    default:
+        return kafka_error_of(code);
+    }
+}
+
 /* With the attempt as a header. On success the payload is librdkafka's. */
 static int send_again(struct line *line, const struct append_record *record, int32_t partition,
     struct str payload, struct delivery *delivery)
 {
     char text[16];
     int size = snprintf(text, sizeof text, "%u", record->attempt);
-    return kafka_error_of(
+    return delivery_error(
         rd_kafka_producev(line->client.rk, RD_KAFKA_V_RKT(line->topics[record->topic]),
             RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(record->key.data, record->key.size),
             RD_KAFKA_V_VALUE((void *)(uintptr_t)payload.data, payload.size),
@@ -204,7 +217,7 @@ static int send_payload(struct line *line, const struct append_record *record, s
             (void *)(uintptr_t)payload.data, payload.size, record->key.data, record->key.size,
             delivery) == 0)
         return 0;
-    return kafka_error_of(rd_kafka_last_error());
+    return delivery_error(rd_kafka_last_error());
 }
 
 static int produce(struct line *line, const struct append_record *record, struct delivery *delivery)
@@ -235,7 +248,7 @@ static int await(struct delivery *delivery)
     while (delivery->left > 0)
         pthread_cond_wait(&delivery->done, &delivery->mutex);
     pthread_mutex_unlock(&delivery->mutex);
-    return kafka_error_of(delivery->code);
+    return delivery_error(delivery->code);
 }
 
 static int produce_all(struct line *line, const struct append_record *records, size_t count)

@@ -18,8 +18,9 @@ void kafka_assignment_set(
     struct kafka_assignment *assignment, const rd_kafka_topic_partition_list_t *parts);
 
 /* Opens the tasks that are not open yet: of each stage and partition of which all inputs came. What
- * has been opened stays so after an error. Errors: ERR_CONFIG when the inputs of one went to
- * different workers, logged; those of kafka_task_open(). */
+ * has been opened stays so after an error. One whose inputs did not all come, as a topic is gone,
+ * waits for the next assignment. Errors: ERR_CONFIG when topics have other counts of partitions
+ * than at the start, logged; those of kafka_task_open(). */
 MUST_CHECK int kafka_assignment_open(struct kafka_assignment *assignment,
     const struct kafka_task_origin *origin, const struct stage *stages, size_t stages_count);
 

@@ -61,12 +61,3 @@ int kafka_consumer_error(struct kafka_client *consumer, const rd_kafka_message_t
         return 0; /* librdkafka goes on by itself */
     }
 }
-
-bool kafka_consumer_has(const struct kafka_client *consumer,
-    const rd_kafka_topic_partition_list_t *parts, enum topic topic, int32_t partition)
-{
-    char name[KAFKA_TOPIC_SIZE_MAX];
-    kafka_topic_name(consumer->config, topic, name);
-    return rd_kafka_topic_partition_list_find(
-               (rd_kafka_topic_partition_list_t *)(uintptr_t)parts, name, partition) != NULL;
-}

@@ -21,7 +21,3 @@ MUST_CHECK int kafka_consumer_pause(
 /* Logs an error that poll() gave. Returns 0 for what librdkafka mends by itself, or ERR_KAFKA. */
 MUST_CHECK int kafka_consumer_error(
     struct kafka_client *consumer, const rd_kafka_message_t *message);
-
-/* Whether a list of partitions has this one. */
-bool kafka_consumer_has(const struct kafka_client *consumer,
-    const rd_kafka_topic_partition_list_t *parts, enum topic topic, int32_t partition);

@@ -16,11 +16,11 @@ BATCH = 20
 QUIET_SECONDS = 120  # I6
 
 
-def numbered(events, seed):
+def numbered(events, seed, first=0):
     """Invented events, their ids in the order of the list."""
     lines = []
     for n, line in enumerate(tabiji("generate", "--events", events, "--seed", seed).splitlines()[:events]):
-        lines.append(json.dumps({**json.loads(line), "id": f"f-{n:07d}"}, ensure_ascii=False))
+        lines.append(json.dumps({**json.loads(line), "id": f"f-{first + n:07d}"}, ensure_ascii=False))
     return lines
 
 
@@ -50,7 +50,7 @@ class Pipeline:
         options = {"data.dir": self.path / "data", "stream.driver": "kafka", "stream.prefix": PREFIX, "stream.group": PREFIX,
                    "stream.partitions": 4, "kafka.bootstrap.servers": self.proxied if through else self.bootstrap,
                    "worker.batch_records": 200, "kafka.consumer.session.timeout.ms": 1500, "kafka.consumer.heartbeat.interval.ms": 300,
-                   "kafka.reconnect.backoff.max.ms": 500}
+                   "kafka.reconnect.backoff.max.ms": 500, "kafka.topic.metadata.refresh.interval.ms": 2000}
         if verb == "work":
             options |= {"kafka.producer.transaction.timeout.ms": 5000, "kafka.producer.message.timeout.ms": 4000}
         words = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
@@ -100,7 +100,8 @@ class Pipeline:
     def feed(self, count, batch=BATCH):
         """Sends the next events, request by request; what gets no 2xx stays unknown. Returns the statuses."""
         end = self.at + count
-        assert end <= len(self.lines), "more events are needed"
+        if end > len(self.lines):
+            self.lines += numbered(len(self.lines), self.rng.randrange(10**6), len(self.lines))
         statuses = []
         while self.at < end:
             lines = self.lines[self.at:min(self.at + batch, end)]

@@ -9,7 +9,7 @@ import struct
 import threading
 
 # Kinds of requests, by Kafka's protocol guide.
-PRODUCE, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 0, 25, 26, 28
+METADATA, END_TXN = 3, 26
 
 
 class Proxy:
@@ -22,6 +22,7 @@ class Proxy:
         self.delay = 0
         self.bytes_per_second = None
         self.closed = False  # connections are refused
+        self.hidden = None  # name of a topic
         self.loop = asyncio.new_event_loop()
         self.writers = set()
         self.flow = None
@@ -50,8 +51,13 @@ class Proxy:
         """Connections stay open, new ones are taken, and nothing comes through: half-open to both sides."""
         self.loop.call_soon_threadsafe(self.flow.clear)
 
+    def hide(self, topic):
+        """The topic is in no metadata; connections end, so that clients ask."""
+        self.hidden = topic.encode()
+        self.loop.call_soon_threadsafe(self._close_all)
+
     def heal(self):
-        self.closed, self.delay, self.bytes_per_second = False, 0, None
+        self.closed, self.delay, self.bytes_per_second, self.hidden = False, 0, None, None
         self.swallowing.clear()
         self.loop.call_soon_threadsafe(self.flow.set)
 
@@ -102,8 +108,13 @@ class Proxy:
                 if requests:
                     kind, _, number = struct.unpack(">hhi", body[:8])
                     kinds[number] = kind
-                elif self._swallows(kinds.pop(struct.unpack(">i", body[:4])[0], None)):
-                    return
+                else:
+                    kind = kinds.pop(struct.unpack(">i", body[:4])[0], None)
+                    if self._swallows(kind):
+                        return
+                    if kind == METADATA and self.hidden and self.hidden in body:
+                        body = body.replace(self.hidden, b"x" * len(self.hidden))
+                        self.fired["hidden"] += 1
                 writer.write(head + body)
                 await writer.drain()
         except (OSError, EOFError, asyncio.IncompleteReadError):

@@ -3,6 +3,7 @@
 acknowledged is in the sink, once. At the end the tables are those of the embedded program.
 
 The numbers are those of the list of faults. With TABIJI_LONG=1 more of each kind."""
+import collections
 import concurrent.futures
 import contextlib
 import json
@@ -10,6 +11,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -86,6 +88,40 @@ def small_disk(path, size):
 
 def grow(disk):
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+
+
+def bad_row(p, proxy, broker):
+    """20: among results one that cannot be read: it alone is set aside, by each sink."""
+    topic = "faults.rejected.v1"
+    frame = subprocess.run(["kcat", "-b", p.bootstrap, "-q", "-C", "-e", "-c", "1", "-t", topic, "-f", "%s"], capture_output=True,
+                           check=True).stdout[:5]
+    assert len(frame) == 5 and frame[:1] == b"\0", frame
+    p.feed(50)
+    subprocess.run(["kcat", "-b", p.bootstrap, "-P", "-t", topic, "-k", "bad"], input=frame + b"\xff\xff no Avro", check=True)
+    p.feed(50)
+
+    def set_aside():
+        db = sqlite3.connect(f"file:{p.database}?mode=ro", uri=True)
+        try:
+            return db.execute("SELECT key, reason FROM sink_rejected").fetchall()
+        finally:
+            db.close()
+    wait_until(lambda: set_aside() == [(b"bad", "bad_avro")], "the bad row to be set aside")
+    p.settle("20 bad row")
+
+
+def topic_vanishes(p, proxy, broker):
+    """14: the events' topic is in no metadata for a while, then it is back: nobody ends for it."""
+    p.feed(50)
+    proxy.hide("faults.events.v1")
+    p.feed_until(lambda: proxy.fired["hidden"] > 2 and "from 4 to 0" in p.said(p.workers["a"]), "a vanished topic")
+    time.sleep(60 if LONG else 1)
+    p.feed(50)
+    assert p.collector.poll() is None, p.said(p.collector)
+    proxy.heal()
+    p.settle("14 topic vanishes")
+    for worker in p.workers.values():
+        assert worker.poll() is None, p.said(worker)
 
 
 def disk_full(p, proxy, broker):
@@ -333,10 +369,23 @@ def huge(p, proxy, broker):
     p.settle(f"32 huge events, {low} bytes of text at most")
 
 
-FAULTS = [collector_killed, brokers_away, worker_killed, end_unknown, rebalance_storm, slow_sink, damaged_state, duplicates, huge, disk_full, sync_fails,
+def rotation(p, proxy, broker):
+    """42: all of the above in random order, for TABIJI_ROTATION_SECONDS."""
+    end = time.monotonic() + int(os.environ.get("TABIJI_ROTATION_SECONDS", "3600"))
+    turns = collections.Counter()
+    while time.monotonic() < end:
+        fault = p.rng.choice([f for f in FAULTS + LONG_FAULTS if f not in ONCE])
+        print(f"turn {turns.total() + 1}: {fault.__name__}", flush=True)
+        fault(p, proxy, broker)
+        turns[fault.__name__] += 1
+    print(f"rotation of {turns.total()} faults, seed {SEED}: {dict(turns)}")
+
+
+FAULTS = [collector_killed, brokers_away, worker_killed, end_unknown, topic_vanishes, rebalance_storm, slow_sink, damaged_state, duplicates, huge, bad_row, disk_full, sync_fails,
           sigterm, all_killed]
 # Of these test_kafka_driver.py has a slice in the normal run, but for the network's.
 LONG_FAULTS = [broker_restart, half_open, slow_network, zombie]
+ONCE = [slow_sink, huge, bad_row]  # their second sink, ids and row are there for good
 POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
 
@@ -358,6 +407,8 @@ def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
         begun = time.monotonic()
         fault(p, proxy, broker)
         print(f"{fault.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
+    if LONG or "rotation" in chosen:
+        rotation(p, proxy, broker)
     also = [p.slow] if p.slow else []
     p.equal([p.path / "slow" / "tabiji.db"] if p.slow else [])
     for process in (p.collector, *p.workers.values(), p.main_sink, *also):

@@ -236,6 +236,22 @@ static void test_append_refused_record_is_typed(void **state)
     assert_int_equal(append_one(fixture, "a", "a"), 0);
 }
 
+static void test_append_topic_gone_is_try_again(void **state)
+{
+    struct fixture *fixture = *state;
+    open_door(fixture);
+    assert_int_equal(append_one(fixture, "a", "a"), 0);
+    for (int i = 0; i < 200; i++) /* librdkafka asks again by itself */
+        rd_kafka_mock_push_request_errors(
+            fixture->mock.cluster, API_PRODUCE, 1, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    assert_int_equal(append_one(fixture, "a", "a"), ERR_AGAIN);
+    rd_kafka_mock_clear_request_errors(fixture->mock.cluster, API_PRODUCE);
+    int r = ERR_AGAIN;
+    for (int turn = 0; turn < 10 && r == ERR_AGAIN; turn++)
+        r = append_one(fixture, "a", "a");
+    assert_int_equal(r, 0);
+}
+
 static void test_append_too_large_is_refused_before_the_wire(void **state)
 {
     struct fixture *fixture = *state;
@@ -383,6 +399,7 @@ int main(void)
         TEST(test_append_broker_away_is_try_again_then_works),
         TEST(test_append_retriable_answer_is_hidden),
         TEST(test_append_refused_record_is_typed),
+        TEST(test_append_topic_gone_is_try_again),
         TEST(test_append_too_large_is_refused_before_the_wire),
         TEST(test_append_queue_full_is_full_and_nothing_hangs),
         TEST(test_append_fatal_producer_is_replaced),
