@@ -39,6 +39,7 @@ static const struct verb *const verbs[] = {
     &verb_sink,
     &verb_topics,
     &verb_lag,
+    &verb_top,
     &verb_keys,
     &verb_schema,
     &verb_doctor,

@@ -28,6 +28,7 @@ extern const struct verb verb_schema;
 extern const struct verb verb_sink;
 extern const struct verb verb_state;
 extern const struct verb verb_timeline;
+extern const struct verb verb_top;
 extern const struct verb verb_topics;
 extern const struct verb verb_unlink;
 extern const struct verb verb_version;

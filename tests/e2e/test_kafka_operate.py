@@ -3,7 +3,11 @@
 and metrics of running programs."""
 import base64
 import json
+import os
+import pty
+import select
 import subprocess
+import termios
 import urllib.error
 import urllib.request
 import uuid
@@ -176,6 +180,33 @@ def check_lag_and_metrics(space, programs, config, lines):
     print(f"lag and metrics: {len(work)}, {len(sink)} and {len(collect)} samples")
 
 
+def check_top(programs, config):
+    ports = ",".join(f"127.0.0.1:{programs.ports[verb]}" for verb in ("work", "sink", "collect"))
+    rows = json.loads(tabiji("top", *config, "--url", ports, "--url", "127.0.0.1:1", "--once", "--every", 1, "--json"))
+    assert [(row["role"], row["state"]) for row in rows] == [("work", "up"), ("sink", "up"), ("collect", "up"), (None, "down")], rows
+    assert rows[0]["lag"] == 0 and rows[0]["memory_mib"] > 1 and rows[0]["wrong"] == 0
+
+    # On a terminal: pictures until q or ctrl-C, then all as it was.
+    for key in (b"q", b"\x03"):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(PROGRAM, [PROGRAM, "top", *map(str, config), "--url", ports, "--every", "1"])
+        before, shown = termios.tcgetattr(fd), b""
+        while shown.count(b"tabiji top") < 2:
+            assert select.select([fd], [], [], 20)[0], shown
+            shown += os.read(fd, 65536)
+        assert termios.tcgetattr(fd) != before and shown.startswith(b"\x1b[?1049h")
+        os.write(fd, key)
+        while not shown.endswith(b"\x1b[?1049l"):
+            assert select.select([fd], [], [], 20)[0], shown
+            shown += os.read(fd, 65536)
+        wait_until(lambda: termios.tcgetattr(fd) == before, "the terminal as it was")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        os.close(fd)
+        assert b"run-results-" in shown and b"collect" in shown
+    print("top: rates, and the terminal given back")
+
+
 def bootstrap_of(config):
     return next(line.split(" = ")[1] for line in config[1].read_text().splitlines() if line.startswith("bootstrap.servers"))
 
@@ -186,6 +217,7 @@ def check_running(space, bootstrap):
     lines = tabiji("generate", "--events", EVENTS, "--seed", 7).splitlines()
     tabiji("topics", "create", *config)
     check_lag_and_metrics(space, programs, config, lines)
+    check_top(programs, config)
     for verb in list(programs.processes):
         programs.stop(verb)
 
