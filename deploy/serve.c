@@ -219,15 +219,17 @@ int serve_kafka(struct settings *settings, const char *suffix, struct kafka_conf
     return r < 0 ? r : schemas_open(settings, out);
 }
 
-/* Keeps the last thing that went wrong: the first of one attempt is the cause, what follows it are
- * its effects. */
+/* Keeps the last thing that went wrong; but a refusal stays: what follows it are its effects. */
 static void keep_reason(void *context, int level, const char *event, const char *text)
 {
     struct serve_ask *ask = context;
+    bool refused = strcmp(event, "kafka_refused") == 0;
     if (level <= LEVEL_WARNING && strcmp(event, "kafka_metadata") != 0 &&
         !strstr(text, "_ALL_BROKERS_DOWN")) {
         (void)pthread_mutex_lock(&ask->lock);
-        (void)snprintf(ask->why, sizeof ask->why, "%s", text);
+        if (!ask->refused)
+            (void)snprintf(ask->why, sizeof ask->why, "%s", text);
+        ask->refused |= refused;
         (void)pthread_mutex_unlock(&ask->lock);
     }
     if (ask->settings.log.level == LOG_LEVEL_DEBUG)

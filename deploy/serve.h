@@ -48,6 +48,7 @@ struct serve_ask {
     struct kafka_config kafka;
     pthread_mutex_t lock;
     char why[SERVE_WHY_SIZE]; /* the last thing that went wrong */
+    bool refused;             /* it is why the brokers refuse us */
 };
 
 /* Errors: ERR_CONFIG (said on standard error), ERR_NO_MEMORY; close it all the same. */

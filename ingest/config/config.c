@@ -208,6 +208,10 @@ static int assign_verbatim(struct config *config, size_t which, const struct ass
     size_t index = pair ? (size_t)(pair - config->pairs[which]) : config->pairs_count[which];
     if (pair && what->load && config->pair_loads[which][index] == what->load && !what->continuation)
         return complain_twice(what, problem);
+    if (!what->load && config_key_secret(what->key)) /* a flag or the environment: others see it */
+        return config_complain(problem,
+            "%.*s: a secret does not belong there, others can list it: %.*s_file = PATH",
+            (int)what->origin.size, what->origin.data, (int)what->key.size, what->key.data);
     if (what->key.size > CONFIG_KEY_SIZE_MAX)
         return config_complain(
             problem, "%.*s: the key is too long", (int)what->origin.size, what->origin.data);
@@ -397,6 +401,14 @@ static size_t environment_name(const char *section, const char *key, char *out, 
     return (size_t)length;
 }
 
+/* TABIJI_KAFKA_SASL_PASSWORD_FILE is sasl.password_file. */
+static void keep_file_suffix(char *key, size_t size)
+{
+    const size_t suffix = sizeof ".file" - 1;
+    if (size > suffix && memcmp(key + size - suffix, ".file", suffix) == 0)
+        key[size - suffix] = '_';
+}
+
 /* TABIJI_KAFKA_...: the longest section that fits; the key in lower case with dots. */
 static bool verbatim_of_environment(struct str name, char *key, struct assignment *what)
 {
@@ -411,6 +423,7 @@ static bool verbatim_of_environment(struct str name, char *key, struct assignmen
                 (char)(name.data[k] == '_' ? '.' : tolower((unsigned char)name.data[k]));
         what->section = config_verbatim_sections[i];
         what->key = str_make(key, name.size - size);
+        keep_file_suffix(key, what->key.size);
         return true;
     }
     return false;

@@ -34,25 +34,13 @@ static int visit_named(const struct named_section *section, const struct named *
     return 0;
 }
 
-/* Keys of librdkafka that hold a secret in place. */
-static bool is_password(struct str key)
-{
-    static const struct str endings[] = {
-        STR_INIT("password"), STR_INIT("secret"), STR_INIT(".pem"), STR_INIT(".config")};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (key.size >= endings[i].size &&
-            memcmp(key.data + key.size - endings[i].size, endings[i].data, endings[i].size) == 0)
-            return true;
-    return false;
-}
-
 static int visit_pair(
     const struct config_pair *pair, struct str section, config_entry_fn visit, void *context)
 {
     struct config_entry entry = {
         .section = section,
         .key = pair->key,
-        .value = is_password(pair->key) ? STR("(hidden)") : pair->value,
+        .value = config_key_secret(pair->key) ? STR("(hidden)") : pair->value,
         .origin = pair->origin,
     };
     char key[FILE_KEY_SIZE_MAX];

@@ -63,19 +63,31 @@ static int read_secret(struct config *config, struct str text, struct str origin
     return value_copy(&config->arena, content, secret);
 }
 
-/* The key that persons are made from is read by its owner alone. (Credentials of systemd are.) */
-static int check_private(const struct setting *setting, struct config_problem *problem)
+bool config_key_secret(struct str key)
+{
+    static const struct str endings[] = {
+        STR_INIT("password"), STR_INIT("secret"), STR_INIT("key.pem"), STR_INIT(".config")};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (key.size >= endings[i].size &&
+            memcmp(key.data + key.size - endings[i].size, endings[i].data, endings[i].size) == 0)
+            return true;
+    return false;
+}
+
+/* The key that persons are made from, and passwords, are read by their owner alone. (Credentials of
+ * systemd are.) */
+static int check_private(struct str text, struct str origin, struct config_problem *problem)
 {
     struct stat status;
     char path[PATH_SIZE_MAX];
-    int r = secret_path(setting->value.text, path, setting->origin, problem);
-    if (r < 0 || str_starts_with(setting->value.text, STR(CREDENTIAL)))
+    int r = secret_path(text, path, origin, problem);
+    if (r < 0 || str_starts_with(text, STR(CREDENTIAL)))
         return r;
     if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) ||
         (status.st_mode & (S_IRWXG | S_IRWXO)) == 0)
         return 0; /* what cannot be read is named when it is */
     return config_complain(problem, "%.*s: %s may be read by others: chmod 600 %s",
-        (int)setting->origin.size, setting->origin.data, path, path);
+        (int)origin.size, origin.data, path, path);
 }
 
 static int read_option_secrets(struct config *config, struct config_problem *problem)
@@ -85,7 +97,9 @@ static int read_option_secrets(struct config *config, struct config_problem *pro
         if (config_option((enum option_id)i)->type != OPTION_TYPE_SECRET ||
             setting->value.text.size == 0)
             continue;
-        int r = i == OPTION_IDENTITY_KEY_FILE ? check_private(setting, problem) : 0;
+        int r = i == OPTION_IDENTITY_KEY_FILE
+                    ? check_private(setting->value.text, setting->origin, problem)
+                    : 0;
         if (r == 0)
             r = read_secret(
                 config, setting->value.text, setting->origin, &setting->secret, problem);
@@ -109,6 +123,8 @@ static int read_verbatim_secrets(struct config *config, struct config_problem *p
             struct str content;
             int r = value_copy(
                 &config->arena, str_make(pair->key.data, pair->key.size - suffix), &name);
+            if (r == 0 && config_key_secret(name))
+                r = check_private(pair->value, pair->origin, problem);
             if (r == 0)
                 r = read_secret(config, pair->value, pair->origin, &content, problem);
             if (r < 0)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What an operator does with the Kafka mode, on a real broker: topics made and checked, a start against wrong counts refused, lag
-and metrics of running programs."""
+and metrics of running programs, SASL over TLS."""
 import base64
 import json
 import os
+import pathlib
 import pty
 import select
 import subprocess
 import termios
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -15,21 +17,35 @@ import uuid
 import kafka_broker
 import prometheus_text
 from harness import PROGRAM, Workspace, free_port, skip, stop, tabiji, wait_until
+from test_schema_tls import certificates
 
 PARTITIONS = 3
 EVENTS = 3000
+PASSWORD = "canary-of-the-broker"
 
 
 def start_broker(directory):
-    """One broker; returns its bootstrap address."""
+    """One broker, with a second listener for SASL over TLS; returns both bootstrap addresses."""
     libs = kafka_broker.install()
     directory.mkdir()
-    port, controller = kafka_broker.free_ports(2)
+    certificates(directory)
+    (directory / "keystore.pem").write_text((directory / "server.key").read_text() + (directory / "server.pem").read_text())
+    port, controller, secure = kafka_broker.free_ports(3)
     kafka_broker.write_properties(directory, port, {1: controller})
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    subprocess.run(kafka_broker.java(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(directory / "server.properties")),
-                   check=True, capture_output=True, cwd=directory)
-    return kafka_broker.launch(directory)[0]
+    properties = directory / "server.properties"
+    text = properties.read_text().replace(",CONTROLLER://", f",SASL_SSL://127.0.0.1:{secure},CONTROLLER://", 1)
+    text = text.replace(f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}", f"advertised.listeners=PLAINTEXT://127.0.0.1:{port} ,SASL_SSL://127.0.0.1:{secure}")
+    text = text.replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL")
+    properties.write_text(text + f"""sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location={directory}/keystore.pem
+""")
+    cluster = kafka_broker.new_cluster()
+    subprocess.run(kafka_broker.java(libs, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), "--add-scram",
+                                     f"SCRAM-SHA-512=[name=shop,password={PASSWORD}]"), check=True, capture_output=True, cwd=directory)
+    kafka_broker.launch(directory)
+    return f"127.0.0.1:{port}", f"127.0.0.1:{secure}"
 
 
 def java_tool(bootstrap, *arguments):
@@ -222,16 +238,67 @@ def check_running(space, bootstrap):
         programs.stop(verb)
 
 
+def secure_config(space, bootstrap, directory, prefix, **change):
+    config = configure(space, bootstrap, prefix)
+    options = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": "shop",
+               "sasl.password_file": space.path / "password", "ssl.ca.location": directory / "authority.pem", **change}
+    config[1].write_text(config[1].read_text() + "".join(f"{key} = {value}\n" for key, value in options.items()))
+    return config
+
+
+def check_secure(space, bootstrap, directory):
+    """All three programs over SASL_SSL; who is refused, or does not trust the broker, is told so, and soon."""
+    for name, text in {"password": PASSWORD, "guess": "guess"}.items():
+        (space.path / name).write_text(text + "\n")
+        (space.path / name).chmod(0o600)
+    config = secure_config(space, bootstrap, directory, "safe")
+    tabiji("topics", "create", *config)
+    programs = Programs(space, config, "safe")
+    programs.start("collect", "--set", "collector.open_source=dev")
+    programs.start("work")
+    programs.start("sink")
+    programs.emit(tabiji("generate", "--events", 300, "--seed", 11).splitlines())
+    wait_until(lambda: scrape(programs.ports["sink"]).get(("tabiji_sink_results_total", ()), 0) > 300, "results over TLS")
+    wait_until(lambda: lag(config)["lag"] == 0, "no lag")
+    for process in programs.processes.values():
+        seen = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes() + pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert PASSWORD.encode() not in seen
+    for verb in list(programs.processes):
+        programs.stop(verb)
+
+    wrong = secure_config(space, bootstrap, directory, "wrong", **{"sasl.password_file": space.path / "guess"})
+    stranger = secure_config(space, bootstrap, directory, "stranger", **{"ssl.ca.location": directory / "stranger.pem"})
+    for verb in (("topics", "check"), ("lag",), ("collect", "--listen", "127.0.0.1:0"), ("work",), ("sink",)):
+        begun = time.monotonic()
+        said = refused(*verb, *wrong, code=5)
+        assert "Authentication failed" in said and "does not accept who asks" in said, said
+        said = refused(*verb, *stranger, code=5)
+        assert "certificate verify failed" in said and "is not trusted" in said, said
+        assert time.monotonic() - begun < 15, verb
+
+    # What may be seen by others: nothing.
+    (space.path / "guess").chmod(0o644)
+    assert "may be read by others: chmod 600" in refused("lag", *wrong, code=2)
+    said = refused("lag", *config, "--set", f"kafka.sasl.password={PASSWORD}", code=2)
+    assert "sasl.password_file" in said and PASSWORD not in said
+    dumped = tabiji("config", "dump", *config, "--origin")
+    assert f"sasl.password_file = {space.path}/password" in dumped and PASSWORD not in dumped
+    logs = "".join(log.read_text() for log in space.path.glob("*.log"))
+    assert "safe" in logs and PASSWORD not in logs
+    print("SASL_SSL: collect, work and sink; wrong password and untrusted certificate refused")
+
+
 def main():
     with Workspace() as space:
         directory = space.path / "broker"
         try:
-            bootstrap = start_broker(directory)
+            bootstrap, secure = start_broker(directory)
         except kafka_broker.Unavailable as reason:
             skip(f"no Kafka broker: {reason}")
         try:
             check_topics(space, bootstrap)
             check_running(space, bootstrap)
+            check_secure(space, secure, directory)
         finally:
             for process in space.processes:
                 if process.poll() is None:

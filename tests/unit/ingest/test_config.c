@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -414,6 +415,42 @@ static void test_config_dump_hides_passwords(void **state)
     free(text);
 }
 
+static void test_config_secrets_of_kafka_are_not_taken_where_others_see_them(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem *problem = &fixture->problem;
+    char secret[] = "TABIJI_KAFKA_SASL_PASSWORD=open sesame";
+    char name[] = "TABIJI_KAFKA_SASL_PASSWORD_FILE=/nonexistent/secret";
+    char *environment[] = {secret, NULL}, *of_file[] = {name, NULL};
+    assert_int_equal(
+        config_set(fixture->config, "kafka.sasl.password", "open sesame", "--set", problem),
+        ERR_CONFIG);
+    assert_non_null(strstr(problem->text, "sasl.password_file"));
+    assert_null(strstr(problem->text, "sesame"));
+    assert_int_equal(config_environment(fixture->config, environment, problem), ERR_CONFIG);
+    assert_null(strstr(problem->text, "sesame"));
+    assert_int_equal(config_environment(fixture->config, of_file, problem), 0);
+    assert_int_equal(config_finish(fixture->config, problem), ERR_CONFIG);
+    assert_non_null(strstr(problem->text, "/nonexistent/secret"));
+}
+
+static void test_config_secret_file_that_others_may_read_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_problem *problem = &fixture->problem;
+    char path[] = "/tmp/tabiji-secret-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "sesame\n", 7), 7);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_int_equal(
+        config_set(fixture->config, "kafka.sasl.password_file", path, "--set", problem), 0);
+    assert_int_equal(config_finish(fixture->config, problem), ERR_CONFIG);
+    assert_non_null(strstr(problem->text, "may be read by others: chmod 600"));
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -437,6 +474,8 @@ int main(void)
         CASE(test_config_dump_reads_back_to_the_same),
         CASE(test_config_dump_of_defaults_shows_how_a_source_is_written),
         CASE(test_config_dump_hides_passwords),
+        CASE(test_config_secrets_of_kafka_are_not_taken_where_others_see_them),
+        CASE(test_config_secret_file_that_others_may_read_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
