@@ -1,7 +1,6 @@
 /* `tabiji doctor`: looks at everything that a run would need, and says what to do about what it
  * finds. */
 #include <errno.h>
-#include <librdkafka/rdkafka.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "deploy/settings.h"
+#include "deploy/verb/doctor.h"
 #include "deploy/verb/verbs.h"
 #include "ingest/config/config.h"
 #include "ingest/normalise/key_file.h"
@@ -22,26 +22,9 @@
 #include "sinks/sqlite/receipt.h"
 
 #define FREE_BYTES_WANTED ((uint64_t)1 << 30)
-#define KAFKA_TIMEOUT_MS 5000
 #define TEXT_SIZE 512
 
-enum verdict {
-    VERDICT_OK,
-    VERDICT_WARNING,
-    VERDICT_FAILURE,
-};
-
-struct doctor {
-    struct verb_call *call;
-    struct buf json;
-    int worst;
-    int count;
-};
-
-/* One finding; `advice` says what to do, NULL when nothing is. */
-static void tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *advice,
-    const char *format, ...) __attribute__((format(printf, 5, 6)));
-static void tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *advice,
+void doctor_tell(struct doctor *doctor, enum verdict verdict, const char *name, const char *advice,
     const char *format, ...)
 {
     static const char *const words[] = {"ok", "warning", "failure"};
@@ -79,13 +62,14 @@ static void check_directory(struct doctor *doctor, const char *dir)
 {
     struct stat status;
     if (stat(dir, &status) != 0) {
-        tell(doctor, VERDICT_OK, "data directory", NULL, "%s does not exist yet; a run makes it",
-            dir);
+        doctor_tell(doctor, VERDICT_OK, "data directory", NULL,
+            "%s does not exist yet; a run makes it", dir);
         return;
     }
     if (!S_ISDIR(status.st_mode) || access(dir, R_OK | W_OK | X_OK) != 0) {
-        tell(doctor, VERDICT_FAILURE, "data directory", "choose another by --data or [data] dir",
-            "%s is no directory that this user may write", dir);
+        doctor_tell(doctor, VERDICT_FAILURE, "data directory",
+            "choose another by --data or [data] dir", "%s is no directory that this user may write",
+            dir);
         return;
     }
     struct local *local = NULL;
@@ -93,19 +77,20 @@ static void check_directory(struct doctor *doctor, const char *dir)
     const struct local_options options = {.keep = true, .why = why};
     int r = local_open(&local, dir, &options);
     if (r == 0)
-        tell(doctor, VERDICT_OK, "data directory", NULL, "%s opens; %lld events in its log", dir,
-            (long long)local_log_end(local));
+        doctor_tell(doctor, VERDICT_OK, "data directory", NULL, "%s opens; %lld events in its log",
+            dir, (long long)local_log_end(local));
     else if (r == ERR_LOCKED)
-        tell(doctor, VERDICT_OK, "data directory", NULL, "%s is in use by a running tabiji", dir);
+        doctor_tell(
+            doctor, VERDICT_OK, "data directory", NULL, "%s is in use by a running tabiji", dir);
     else if (r == ERR_OLDER)
-        tell(doctor, VERDICT_OK, "data directory", NULL,
+        doctor_tell(doctor, VERDICT_OK, "data directory", NULL,
             "%s is of an older build; the next run brings it up to this one", dir);
     else if (r == ERR_NEWER)
-        tell(doctor, VERDICT_FAILURE, "data directory",
+        doctor_tell(doctor, VERDICT_FAILURE, "data directory",
             "use the build that wrote it, or a newer one",
             "%s holds what this build does not know: %s", dir, why);
     else
-        tell(doctor, VERDICT_FAILURE, "data directory",
+        doctor_tell(doctor, VERDICT_FAILURE, "data directory",
             "put the directory back from a copy, or import its events into a new one",
             "%s does not open: %s", dir, error_text(r));
     local_close(&local);
@@ -118,7 +103,7 @@ static void check_space(struct doctor *doctor, const char *dir)
         return;
     uint64_t free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
     bool enough = free_bytes >= FREE_BYTES_WANTED;
-    tell(doctor, enough ? VERDICT_OK : VERDICT_WARNING, "disk space",
+    doctor_tell(doctor, enough ? VERDICT_OK : VERDICT_WARNING, "disk space",
         enough ? NULL : "make room: at its end events are answered 503", "%llu MiB free",
         (unsigned long long)(free_bytes >> 20));
 }
@@ -134,12 +119,14 @@ static void check_key_file(struct doctor *doctor, struct str text)
     struct key_file file;
     int r = key_file_read(text, config_text(doctor->call->config, OPTION_IDENTITY_KEY_ID), &file);
     if (r < 0)
-        tell(doctor, VERDICT_FAILURE, "tenant key", "give the file that tabiji keys new made",
-            "the file is no key file: %s", error_text(r));
+        doctor_tell(doctor, VERDICT_FAILURE, "tenant key",
+            "give the file that tabiji keys new made", "the file is no key file: %s",
+            error_text(r));
     else if (file.keys_count == 1)
-        tell(doctor, VERDICT_OK, "tenant key", NULL, "configured, %s is active", file.keys[0].id);
+        doctor_tell(
+            doctor, VERDICT_OK, "tenant key", NULL, "configured, %s is active", file.keys[0].id);
     else
-        tell(doctor, VERDICT_WARNING, "tenant key",
+        doctor_tell(doctor, VERDICT_WARNING, "tenant key",
             "when customers have been seen: tabiji keys retire FILE KEY --confirm ends it",
             "a rotation is under way: %s is active, %s is to follow", file.keys[0].id,
             file.keys[1].id);
@@ -152,7 +139,7 @@ static void check_key(struct doctor *doctor)
     if (text.size)
         check_key_file(doctor, text);
     else
-        tell(doctor, VERDICT_WARNING, "tenant key",
+        doctor_tell(doctor, VERDICT_WARNING, "tenant key",
             "tabiji keys new tenant.key; set [identity] key_file: before the first event",
             "the public key is in use: pseudonyms of e-mail and phone can be guessed");
 }
@@ -177,18 +164,18 @@ static void check_erasures(struct doctor *doctor)
     if (r == 0)
         r = receipts_settle(path, &settings.arena, open, &count);
     if (r < 0)
-        tell(doctor, VERDICT_FAILURE, "erasures", "see what is wrong with the database",
+        doctor_tell(doctor, VERDICT_FAILURE, "erasures", "see what is wrong with the database",
             "%s cannot be asked: %s", path, error_text(r));
     else if (count == 0)
-        tell(doctor, VERDICT_OK, "erasures", NULL, "none is open");
+        doctor_tell(doctor, VERDICT_OK, "erasures", NULL, "none is open");
     else if (all_asked(open, count))
-        tell(doctor, VERDICT_WARNING, "erasures",
+        doctor_tell(doctor, VERDICT_WARNING, "erasures",
             "look whose it is: tabiji explain; tabiji erase of the login",
             "%zu followed, of which something stands, as what others' events show: receipt %s, "
             "%lld rows",
             count, open[0].receipt.id, (long long)open[0].receipt.left_over);
     else
-        tell(doctor, VERDICT_FAILURE, "erasures",
+        doctor_tell(doctor, VERDICT_FAILURE, "erasures",
             on_kafka(doctor) ? "tabiji erase --confirm again for the same identifier"
                              : "tabiji import or run on this directory finishes it, or the same "
                                "tabiji erase --confirm",
@@ -280,11 +267,11 @@ static void check_file(
 {
     const char *path = config_path(doctor->call->config, option);
     if (!path || !path[0])
-        tell(doctor, VERDICT_OK, name, NULL, "none configured: %s", without);
+        doctor_tell(doctor, VERDICT_OK, name, NULL, "none configured: %s", without);
     else if (access(path, R_OK) == 0)
-        tell(doctor, VERDICT_OK, name, NULL, "%s", path);
+        doctor_tell(doctor, VERDICT_OK, name, NULL, "%s", path);
     else
-        tell(doctor, VERDICT_WARNING, name, "install it, or set the option to nothing",
+        doctor_tell(doctor, VERDICT_WARNING, name, "install it, or set the option to nothing",
             "%s cannot be read: %s", path, without);
 }
 
@@ -294,42 +281,11 @@ static void check_sources(struct doctor *doctor)
     size_t count = config_sources(doctor->call->config, &sources);
     bool open = config_text(doctor->call->config, OPTION_COLLECTOR_OPEN_SOURCE).size > 0;
     if (count)
-        tell(doctor, VERDICT_OK, "write keys", NULL, "%zu sources", count);
+        doctor_tell(doctor, VERDICT_OK, "write keys", NULL, "%zu sources", count);
     else
-        tell(doctor, open ? VERDICT_WARNING : VERDICT_OK, "write keys",
+        doctor_tell(doctor, open ? VERDICT_WARNING : VERDICT_OK, "write keys",
             "add [source NAME] with key_sha256, or collector.open_source on a laptop",
             open ? "no sources; requests without a key are taken on loopback" : "no sources");
-}
-
-static void check_kafka(struct doctor *doctor)
-{
-    struct config *config = doctor->call->config;
-    const struct config_pair *pairs;
-    size_t count = config_pairs(config, CONFIG_KAFKA, &pairs);
-    if (!on_kafka(doctor))
-        return;
-    char problem[TEXT_SIZE];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    for (size_t i = 0; i < count; i++)
-        if (rd_kafka_conf_set(conf, pairs[i].key.data, pairs[i].value.data, problem,
-                sizeof problem) != RD_KAFKA_CONF_OK)
-            tell(doctor, VERDICT_FAILURE, "kafka", "mend [kafka]", "%s", problem);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof problem);
-    if (!client) {
-        rd_kafka_conf_destroy(conf);
-        tell(doctor, VERDICT_FAILURE, "kafka", "mend [kafka]", "%s", problem);
-        return;
-    }
-    const struct rd_kafka_metadata *metadata;
-    rd_kafka_resp_err_t error = rd_kafka_metadata(client, 0, NULL, &metadata, KAFKA_TIMEOUT_MS);
-    if (error)
-        tell(doctor, VERDICT_FAILURE, "kafka", "check bootstrap.servers and the network", "%s",
-            rd_kafka_err2str(error));
-    else
-        tell(doctor, VERDICT_OK, "kafka", NULL, "%d brokers answer", metadata->broker_cnt);
-    if (!error)
-        rd_kafka_metadata_destroy(metadata);
-    rd_kafka_destroy(client);
 }
 
 static int count_subject(void *context, struct str subject)
@@ -350,7 +306,8 @@ static void check_registry(struct doctor *doctor)
     if (r == REGISTRY_NONE)
         return;
     if (r < 0) {
-        tell(doctor, VERDICT_FAILURE, "schema registry", "mend [registry]", "%s", problem.text);
+        doctor_tell(
+            doctor, VERDICT_FAILURE, "schema registry", "mend [registry]", "%s", problem.text);
         return;
     }
     registry.attempts = 1;
@@ -359,11 +316,11 @@ static void check_registry(struct doctor *doctor)
         r = registry_subjects(client, count_subject, &count, why);
     registry_client_free(&client);
     if (r < 0)
-        tell(doctor, VERDICT_FAILURE, "schema registry",
+        doctor_tell(doctor, VERDICT_FAILURE, "schema registry",
             "check [registry] url, credentials and certificates", "%s",
             why[0] ? why : error_text(r));
     else
-        tell(doctor, VERDICT_OK, "schema registry", NULL,
+        doctor_tell(doctor, VERDICT_OK, "schema registry", NULL,
             "answers; %d subjects (tabiji schema check says how they fit)", count);
 }
 
@@ -380,7 +337,8 @@ static int run(struct verb_call *call)
     check_file(&doctor, OPTION_AGENT_RULES, "user agent rules", "devices stay unknown");
     check_file(&doctor, OPTION_GEO_DATABASE, "country database", "countries stay unknown");
     check_file(&doctor, OPTION_CHANNEL_RULES, "channel rules", "the built-in rules are used");
-    check_kafka(&doctor);
+    if (on_kafka(&doctor))
+        doctor_kafka(&doctor);
     check_registry(&doctor);
     if (call->json)
         (void)printf("%.*s]\n", (int)doctor.json.size, doctor.json.data);
@@ -399,8 +357,11 @@ const struct verb verb_doctor = {
     .detail =
         "Checks the data directory, disk, keys (and whether a rotation is under way), "
         "erasures, blocked values that are known, rule files, with the\n"
-        "kafka driver the brokers, and the schema registry where one is configured. Each finding "
-        "that is not ok says\n"
+        "kafka driver the brokers, their versions, topics, what this user may do, lag, "
+        "transactions "
+        "that stay open, the\n"
+        "clock and the worker's state directory, and the schema registry where one is configured. "
+        "Each finding that is not ok says\n"
         "what to do. Exit 1 when something would keep a run from starting, or an erasure is not "
         "finished.",
     .examples = "  tabiji doctor --data shop\n"

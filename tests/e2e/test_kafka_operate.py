@@ -223,6 +223,32 @@ def check_top(programs, config):
     print("top: rates, and the terminal given back")
 
 
+def doctor(config, *arguments, expect=0):
+    """Findings by name: the worst verdict of each, and all that was said."""
+    rows = json.loads(tabiji("doctor", *config, "--json", *arguments, expect=expect))
+    found = {}
+    for row in rows:
+        verdict, text = found.get(row["check"], ("ok", ""))
+        found[row["check"]] = (max(verdict, row["verdict"], key=["ok", "warning", "failure"].index), text + row["text"] + row.get("advice", ""))
+    return found
+
+
+def check_doctor(space, programs, config):
+    found = doctor(config)
+    assert {found[name][0] for name in ("kafka", "kafka topics", "kafka lag", "transactions", "state directory")} == {"ok"}, found
+    assert "1 brokers answer, protocol 3.9" in found["kafka"][1] and "librdkafka 2." in found["kafka"][1], found["kafka"]
+    assert f"in use by process {programs.processes['work'].pid}" in found["state directory"][1], found["state directory"]
+    found = doctor(config, "--set", "stream.prefix=nowhere")
+    assert found["kafka topics"][0] == "warning" and "12 of 12 are missing" in found["kafka topics"][1]
+    found = doctor(configure(space, bootstrap_of(config), "made"), expect=1)
+    assert found["kafka topics"][0] == "failure" and "tabiji topics check" in found["kafka topics"][1]
+    found = doctor(config, "--set", "stream.replication=3", expect=1)
+    assert "3 replicas are wanted of 1 brokers" in found["kafka replicas"][1]
+    found = doctor(config, "--set", "kafka.bootstrap.servers=127.0.0.1:1", expect=1)
+    assert found["kafka"][0] == "failure" and "no broker answers" in found["kafka"][1] and "network" in found["kafka"][1]
+    print("doctor: well, missing, wrong and unreachable told apart")
+
+
 def bootstrap_of(config):
     return next(line.split(" = ")[1] for line in config[1].read_text().splitlines() if line.startswith("bootstrap.servers"))
 
@@ -234,6 +260,7 @@ def check_running(space, bootstrap):
     tabiji("topics", "create", *config)
     check_lag_and_metrics(space, programs, config, lines)
     check_top(programs, config)
+    check_doctor(space, programs, config)
     for verb in list(programs.processes):
         programs.stop(verb)
 
@@ -275,6 +302,9 @@ def check_secure(space, bootstrap, directory):
         said = refused(*verb, *stranger, code=5)
         assert "certificate verify failed" in said and "is not trusted" in said, said
         assert time.monotonic() - begun < 15, verb
+
+    found = doctor(wrong, expect=1)
+    assert found["kafka"][0] == "failure" and "Authentication failed" in found["kafka"][1] and "sasl.password_file" in found["kafka"][1]
 
     # What may be seen by others: nothing.
     (space.path / "guess").chmod(0o644)
