@@ -13,7 +13,7 @@ extern const struct verb_option command_globals[COMMAND_GLOBALS];
 
 /* A parsed line before configuration is loaded. */
 struct command {
-    struct verb_call call;
+    struct verb_call call;                /* first: whoever has it finds the command */
     const char *globals[COMMAND_GLOBALS]; /* by index of command_globals; --set: the last one */
     const char *sets[64];                 /* every --set section.key=value */
     size_t sets_count;

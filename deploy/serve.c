@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/reload.h"
 #include "deploy/schemas.h"
 #include "deploy/verb/lookup.h"
 #include "ingest/metrics/metrics_server.h"
@@ -48,7 +49,8 @@ bool serve_stopping(void)
            sigismember(&pending, SIGINT) == 1;
 }
 
-int serve_wait(const struct log *log, int (*ask)(void *context), void *context)
+int serve_wait(struct verb_call *call, struct settings *settings, struct collector *collector,
+    int (*ask)(void *context), void *context)
 {
     sigset_t set;
     const struct timespec pause = {.tv_nsec = CHECK_EVERY_MS * 1000000L};
@@ -57,9 +59,7 @@ int serve_wait(const struct log *log, int (*ask)(void *context), void *context)
     for (;;) {
         int caught = sigtimedwait(&set, NULL, &pause);
         if (caught == SIGHUP)
-            log_write(log, LOG_LEVEL_WARNING, "reload_needs_restart", LOG_TEXT("signal", "SIGHUP"),
-                LOG_TEXT(
-                    "hint", "the configuration is read at the start only: restart to change it"));
+            reload(call, settings, collector);
         else if (caught > 0) {
             atomic_store(&stop_taken, true);
             return 0;

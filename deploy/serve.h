@@ -13,10 +13,11 @@
  * for. */
 void serve_block_signals(void);
 
-/* Waits for SIGTERM or SIGINT. SIGHUP reloads nothing: the log says so, each time. ask (may be
- * NULL) is asked some times a second; another answer than 0 ends the wait. Returns 0 after a
- * signal, or what ask said. */
-int serve_wait(const struct log *log, int (*ask)(void *context), void *context);
+/* Waits for SIGTERM or SIGINT. SIGHUP reads the configuration again (reload.h); collector may be
+ * NULL. ask (may be NULL) is asked some times a second; another answer than 0 ends the wait.
+ * Returns 0 after a signal, or what ask said. */
+int serve_wait(struct verb_call *call, struct settings *settings, struct collector *collector,
+    int (*ask)(void *context), void *context);
 
 /* Whether a blocked SIGTERM or SIGINT waits to be taken, or serve_wait() has taken it: what takes
  * long asks this. Threads: any. */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "deploy/reload.h"
 #include "deploy/schemas.h"
 #include "enrich/identity/evidence.h"
 #include "ingest/metrics/metrics_server.h"
@@ -260,6 +261,7 @@ void settings_close(struct settings *settings)
     steps_close(&settings->steps);
     schemas_close(settings);
     metrics_free(&settings->metrics);
+    reload_release(&settings->reloaded);
     for (size_t i = 0; i < SETTINGS_STAGES; i++)
         buf_free(&settings->meanings[i]);
     arena_free(&settings->arena);

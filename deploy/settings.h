@@ -12,6 +12,7 @@
 #include "ingest/registry/registry_http.h"
 
 struct metrics_server;
+struct reloaded;
 struct schema_cache;
 
 #define SETTINGS_STAGES 2
@@ -21,8 +22,9 @@ struct settings {
     struct log log;
     struct metrics *metrics; /* of serve.h; NULL: nothing is measured */
     struct metrics_server *server;
-    struct appender *spool; /* of the collector, while it runs; NULL: none */
-    struct arena arena;     /* what the parts below borrow */
+    struct reloaded *reloaded; /* of reload.h: the configuration that was read last */
+    struct appender *spool;    /* of the collector, while it runs; NULL: none */
+    struct arena arena;        /* what the parts below borrow */
     struct door_config door;
     struct steps *steps;
     struct identify_config identify;

@@ -106,6 +106,21 @@ static int load_config(
     return r < 0 ? r : config_finish(config, problem);
 }
 
+/* The call is the first member of its command. */
+static int reconfigure(struct verb_call *call, struct config **out, struct config_problem *problem)
+{
+    struct command *command = (struct command *)call;
+    struct config *running = call->config, *config = NULL;
+    int r = config_new(&config);
+    if (r == 0)
+        r = load_config(command, config, problem);
+    call->config = running;
+    if (r < 0)
+        config_free(&config);
+    *out = config;
+    return r;
+}
+
 static int run_verb(struct command *command)
 {
     CLEANUP(config_free) struct config *config = NULL;
@@ -117,6 +132,7 @@ static int run_verb(struct command *command)
         return verb_end(&command->call, r == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED, error_name(r),
             "%s", problem.text[0] ? problem.text : error_text(r));
     }
+    command->call.reconfigure = reconfigure;
     return command->call.verb->run(&command->call);
 }
 

@@ -25,7 +25,7 @@ static int listen_and_wait(struct verb_call *call, struct settings *settings, st
     if (r < 0)
         return verb_fail(call, r, "the collector");
     (void)fprintf(stderr, "tabiji collect: listening on port %d\n", collector_port(at->collector));
-    r = serve_wait(&settings->log, check_collector, at);
+    r = serve_wait(call, settings, at->collector, check_collector, at);
     return r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
 }
 
@@ -70,8 +70,9 @@ const struct verb verb_collect = {
               "replicas have its\n"
               "events, or, while Kafka does not take them, the spool on the disk has (fsync); from "
               "there they go to\n"
-              "Kafka, first come first. 503 when the spool is full. Makes missing topics. Serves "
-              "until SIGTERM or SIGINT.",
+              "Kafka, first come first. 503 when the spool is full. Makes missing topics. SIGHUP "
+              "reloads sources and the level of messages.\n"
+              "Serves until SIGTERM or SIGINT.",
     .examples = "  tabiji collect --config tabiji.ini --listen 0.0.0.0:8080",
     .options = options,
     .options_count = sizeof options / sizeof *options,

@@ -144,7 +144,7 @@ static int run_demo(struct demo *demo, const struct generator *generator)
     (void)fprintf(aside(demo), "listening on http://127.0.0.1:%d until interrupted\n",
         collector_port(demo->collector));
     (void)fflush(stdout);
-    r = serve_wait(&demo->settings.log, check_parts, demo);
+    r = serve_wait(demo->call, &demo->settings, demo->collector, check_parts, demo);
     return r < 0 ? verb_fail(demo->call, r, "stopped") : EXIT_OK;
 }
 

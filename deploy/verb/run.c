@@ -34,7 +34,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     } else {
         (void)fprintf(stderr, "tabiji run: listening on port %d, tables in %s\n",
             collector_port(running.collector), embedded_database(running.embedded));
-        r = serve_wait(&settings->log, check_parts, &running);
+        r = serve_wait(call, settings, running.collector, check_parts, &running);
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
     collector_stop(&running.collector);

@@ -121,7 +121,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = runner_start(sinking.runner, NULL, NULL);
     if (r == 0) {
         (void)fprintf(stderr, "tabiji sink: tables in %s\n", database);
-        (void)serve_wait(&settings->log, check_runner, sinking.runner);
+        (void)serve_wait(call, settings, NULL, check_runner, sinking.runner);
         r = runner_join(sinking.runner);
     }
     metrics_server_stop(&settings->server);

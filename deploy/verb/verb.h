@@ -45,6 +45,9 @@ struct verb_call {
     size_t arguments_count;
     bool json;
     struct config *config; /* loaded: defaults < file < environment < flags */
+    /* Loads it again, from the same file, environment and flags, beside the one above. Errors: as
+     * config_load(). */
+    int (*reconfigure)(struct verb_call *call, struct config **out, struct config_problem *problem);
 };
 
 struct verb {

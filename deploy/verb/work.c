@@ -192,7 +192,7 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r == 0) {
         (void)fprintf(stderr, "tabiji work: slot %s joined group %s, %d thread%s\n",
             working.kafka.slot, working.kafka.group, started, started == 1 ? "" : "s");
-        (void)serve_wait(&settings->log, check_threads, &working);
+        (void)serve_wait(call, settings, NULL, check_threads, &working);
     }
     int ended = end_threads(&working, started);
     close_workers(&working);

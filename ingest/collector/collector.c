@@ -162,6 +162,7 @@ static void free_collector(struct collector *collector)
     for (size_t i = 0; i < collector->parsers_count; i++)
         json_parser_free(&collector->parsers[i]);
     (void)pthread_mutex_destroy(&collector->parsers_lock);
+    (void)pthread_mutex_destroy(&collector->sources_lock);
     sources_free(&collector->sources);
     writer_free(&collector->writer);
     free(collector);
@@ -206,6 +207,7 @@ int collector_start(
     collector->config = *config;
     collector->appender = appender;
     check(pthread_mutex_init(&collector->parsers_lock, NULL) == 0);
+    check(pthread_mutex_init(&collector->sources_lock, NULL) == 0);
     r = start_parts(collector, &address);
     if (r < 0) {
         free_collector(collector);
@@ -221,6 +223,31 @@ int collector_start(
 int collector_port(const struct collector *collector)
 {
     return collector->port;
+}
+
+struct sources *collector_sources(struct collector *collector)
+{
+    check(pthread_mutex_lock(&collector->sources_lock) == 0);
+    struct sources *sources = sources_ref(collector->sources);
+    check(pthread_mutex_unlock(&collector->sources_lock) == 0);
+    return sources;
+}
+
+int collector_set_sources(struct collector *collector, const struct config_source *sources,
+    size_t count, void (*release)(void *owned), void *owned)
+{
+    struct sources *new = NULL, *old;
+    int r =
+        sources_new(sources, count, collector->config.open_source, collector->config.metrics, &new);
+    if (r < 0)
+        return r;
+    sources_on_free(new, release, owned);
+    check(pthread_mutex_lock(&collector->sources_lock) == 0);
+    old = collector->sources;
+    collector->sources = new;
+    check(pthread_mutex_unlock(&collector->sources_lock) == 0);
+    sources_free(&old);
+    return 0;
 }
 
 int collector_failure(const struct collector *collector)

@@ -74,6 +74,12 @@ int collector_port(const struct collector *collector);
  * Threads: any. */
 int collector_failure(const struct collector *collector);
 
+/* Other sources from now on; requests that have begun keep theirs. What is given is borrowed until
+ * release(owned) is called, from any thread; on an error it is not. open_source stays. Errors:
+ * ERR_NO_MEMORY. Threads: any. */
+MUST_CHECK int collector_set_sources(struct collector *collector,
+    const struct config_source *sources, size_t count, void (*release)(void *owned), void *owned);
+
 /* Stops listening, lets requests in flight finish (at most 10 s), ends. Accepts NULL inside, leaves
  * NULL. */
 void collector_stop(struct collector **collector);

@@ -20,7 +20,7 @@ struct collector {
     struct collector_config config;
     struct appender *appender;
     struct MHD_Daemon *daemon;
-    struct sources *sources;
+    struct sources *sources; /* under sources_lock */
     struct watch *watch;
     struct writer *writer;
     int port;
@@ -29,10 +29,14 @@ struct collector {
     _Atomic int64_t buffered_bytes; /* of requests in memory */
     _Atomic int requests;           /* in flight */
 
+    pthread_mutex_t sources_lock;
     pthread_mutex_t parsers_lock;
     struct json_parser *parsers[PARSERS_MAX];
     size_t parsers_count;
 };
+
+/* The sources as they are now; the caller lets go by sources_free(). */
+struct sources *collector_sources(struct collector *collector);
 
 /* ---- request.c: what MHD calls ---- */
 

@@ -145,6 +145,7 @@ void request_on_end(void *context, struct MHD_Connection *connection, void **sta
     watch_idle(collector->watch, watched(connection));
     (void)atomic_fetch_sub(&collector->requests, 1);
     release(request);
+    sources_free(&request->exchange.sources);
     buf_free(&request->exchange.reply);
     free(request);
 }
@@ -464,7 +465,7 @@ static int judge(struct request *request)
     exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     exchange->events_max = collector->config.batch_events_max;
-    exchange->sources = collector->sources;
+    exchange->sources = collector_sources(collector);
     exchange->door = collector->config.door;
     exchange->arena = &request->arena;
     r = take_parser(collector, &exchange->parser);
@@ -496,7 +497,7 @@ static int look_up(struct request *request)
 {
     const struct collector_config *config = &request->collector->config;
     struct exchange *exchange = &request->exchange;
-    exchange->sources = request->collector->sources;
+    exchange->sources = collector_sources(request->collector);
     exchange->monotonic_micros = request->begun_micros;
     int r = exchange_authorise(exchange, STR(""), SOURCE_PROTOCOL_NATIVE, REPLY_NATIVE);
     if (r == 0 && !exchange->source->config.is_operator)

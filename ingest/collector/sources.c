@@ -2,6 +2,7 @@
 #include "ingest/collector/sources.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "schemas/error.h"
@@ -21,6 +22,9 @@ struct sources {
     struct bucket *buckets;
     size_t count;
     const struct source *open;
+    _Atomic int references;
+    void (*release)(void *owned);
+    void *owned;
 };
 
 static int64_t burst_of(const struct source *source)
@@ -34,6 +38,7 @@ int sources_new(const struct config_source *config, size_t count, struct str ope
     struct sources *sources = calloc(1, sizeof *sources);
     if (!sources)
         return ERR_NO_MEMORY;
+    atomic_store(&sources->references, 1);
     sources->list = calloc(count + 1, sizeof *sources->list);
     sources->buckets = calloc(count + 1, sizeof *sources->buckets);
     if (!sources->list || !sources->buckets) {
@@ -64,16 +69,31 @@ int sources_new(const struct config_source *config, size_t count, struct str ope
     return 0;
 }
 
+struct sources *sources_ref(struct sources *sources)
+{
+    (void)atomic_fetch_add(&sources->references, 1);
+    return sources;
+}
+
+void sources_on_free(struct sources *sources, void (*release)(void *owned), void *owned)
+{
+    sources->release = release;
+    sources->owned = owned;
+}
+
 void sources_free(struct sources **sources)
 {
-    if (!*sources)
-        return;
-    for (size_t i = 0; i < (*sources)->count; i++)
-        (void)pthread_mutex_destroy(&(*sources)->buckets[i].lock);
-    free((*sources)->list);
-    free((*sources)->buckets);
-    free(*sources);
+    struct sources *gone = *sources;
     *sources = NULL;
+    if (!gone || atomic_fetch_sub(&gone->references, 1) > 1)
+        return;
+    for (size_t i = 0; i < gone->count; i++)
+        (void)pthread_mutex_destroy(&gone->buckets[i].lock);
+    free(gone->list);
+    free(gone->buckets);
+    if (gone->release)
+        gone->release(gone->owned);
+    free(gone);
 }
 
 /* Looks at every byte, whatever the first ones say. */

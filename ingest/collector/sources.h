@@ -18,7 +18,14 @@ struct source {
  * Errors: ERR_NO_MEMORY. */
 MUST_CHECK int sources_new(const struct config_source *config, size_t count, struct str open_source,
     struct metrics *metrics, struct sources **out);
+/* One more who lets go by sources_free(). Threads: any. */
+struct sources *sources_ref(struct sources *sources);
+/* Frees them when nobody else has them, then calls what sources_on_free() gave. Accepts NULL
+ * inside, leaves NULL. Threads: any. */
 void sources_free(struct sources **sources);
+/* Called with `owned` after they are freed: the configuration is no longer borrowed. Before threads
+ * have them. */
+void sources_on_free(struct sources *sources, void (*release)(void *owned), void *owned);
 
 /* The source of a write key, or NULL. Every stored hash is looked at, each in constant time, so
  * that time tells nothing of a key. Threads: any. */

@@ -72,8 +72,8 @@ struct config {
 
 extern const struct str config_verbatim_sections[CONFIG_VERBATIM_COUNT];
 
-/* Whether a key of librdkafka holds a secret: a password, a private key, or what may have one in it.
- * Certificates are none. */
+/* Whether a key of librdkafka holds a secret: a password, a private key, or what may have one in
+ * it. Certificates are none. */
 bool config_key_secret(struct str key);
 
 /* Formats the sentence; returns ERR_CONFIG. */

@@ -118,7 +118,7 @@ size_t log_format(char out[LOG_LINE_SIZE_MAX], int64_t now_micros, enum log_leve
 void log_write_fields(const struct log *log, enum log_level level, const char *event,
     const struct log_field *fields, size_t count)
 {
-    if (log->fd <= 0 || level < log->level)
+    if (log->fd <= 0 || level < __atomic_load_n(&log->level, __ATOMIC_RELAXED))
         return;
     int saved = errno;
     struct timespec now;
@@ -130,6 +130,11 @@ void log_write_fields(const struct log *log, enum log_level level, const char *e
     ssize_t written = write(log->fd, line, size);
     (void)written; /* there is nobody to tell */
     errno = saved;
+}
+
+void log_set_level(struct log *log, enum log_level level)
+{
+    __atomic_store_n(&log->level, level, __ATOMIC_RELAXED);
 }
 
 int log_level_of(struct str name)

@@ -64,5 +64,8 @@ void log_write_fields(const struct log *log, enum log_level level, const char *e
 size_t log_format(char out[LOG_LINE_SIZE_MAX], int64_t now_micros, enum log_level level,
     const char *event, const struct log_field *fields, size_t count);
 
+/* Changes what is written, while others write. */
+void log_set_level(struct log *log, enum log_level level);
+
 /* "debug", "info", "warning", "error"; -1 for another name. */
 int log_level_of(struct str name);

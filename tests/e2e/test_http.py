@@ -2,6 +2,7 @@
 """`tabiji run`: events over HTTP into the tables; nothing acknowledged is lost by kill -9; rejected events are found with
 their payload and reason; lookup and timeline answer."""
 import http.client
+import hashlib
 import json
 import signal
 import sqlite3
@@ -120,19 +121,68 @@ def killed_under_load(space, data, port, process):
 
 
 def told_to_reload(space):
-    """SIGHUP reloads nothing, but is not silent, and ends nothing."""
-    port, log = free_port(), space.path / "reload.log"
-    with log.open("wb") as out:
-        process = space.start("run", "--data", space.path / "reload", "--set", f"collector.listen=127.0.0.1:{port}",
-                              "--set", "collector.open_source=dev", stderr=out)
-    wait_until(lambda: ready(port), "the collector")
-    for told in (1, 2):
+    """SIGHUP: other write keys and another level from now on, while requests come; what is read at the start only is named; a file
+    that is not sound changes nothing."""
+    port, log, config = free_port(), space.path / "reload.log", space.path / "reload.ini"
+
+    def write(keys, level="info", more=""):
+        digests = ", ".join(hashlib.sha256(key.encode()).hexdigest() for key in keys)
+        config.write_text(f"[log]\nlevel = {level}\n[source shop]\nkey_sha256 = {digests}\n{more}")
+
+    def lines(event):
+        return [line for line in map(json.loads, (x for x in log.read_text().splitlines() if x.startswith("{"))) if line["event"] == event]
+
+    def reload(event):
+        before = len(lines(event))
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda n=told: log.read_text().count("reload_needs_restart") == n, "a line of the log")
-    line = next(json.loads(x) for x in log.read_text().splitlines() if "reload_needs_restart" in x)
-    assert line["level"] == "warning" and "restart" in line["hint"], line
-    assert post(port, "/v1/events", view(1))[0] == 200
+        wait_until(lambda: len(lines(event)) > before, event)
+        return lines(event)[-1]
+
+    def send(key):
+        return post(port, "/v1/events", view(1), {"Authorization": f"Bearer {key}"})[0]
+
+    write(["first"])
+    with log.open("wb") as out:
+        process = space.start("run", "--data", space.path / "reload", "--config", config, "--set", f"collector.listen=127.0.0.1:{port}",
+                              stderr=out)
+    wait_until(lambda: ready(port), "the collector")
+    assert (send("first"), send("second")) == (200, 401)
+    write(["first", "second"])
+    line = reload("reloaded")
+    assert line["taken"] == "[source shop] key_sha256", line
+    assert (send("first"), send("second")) == (200, 200)
+    assert reload("reloaded")["changed"] is False
+
+    # Under requests: each is answered by the old keys or the new ones.
+    statuses, done = set(), threading.Event()
+
+    def keep_sending():
+        while not done.is_set():
+            statuses.add(send("first"))
+    threads = [threading.Thread(target=keep_sending) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for n in range(20):
+        write(["first", f"other-{n}"])
+        reload("reloaded")
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert statuses == {200} and send("second") == 401 and send("other-19") == 200, statuses
+
+    write(["third"], more="nonsense = 1\n")
+    line = reload("reload_refused")
+    assert line["level"] == "error" and f"{config}:5" in line["why"] and "nonsense" in line["why"], line
+    assert (send("other-19"), send("third")) == (200, 401), "a bad file was taken"
+    write(["third"], "error", "[journey]\nsession_timeout = 10 min\n[source pos]\nrate = 5\n")
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: send("third") == 200, "the third key")
+    assert send("first") == 401
+    write(["third"], "info", "[journey]\nsession_timeout = 10 min\n[agent]\nrules =\n")
+    line = reload("reload_needs_restart")
+    assert line["keys"] == "[journey] session_timeout, [agent] rules" and "restart" in line["hint"], line
     assert stop(process) == 0, "SIGTERM"
+    print("SIGHUP: keys and level taken over, a bad file refused, the rest named")
 
 
 def main():

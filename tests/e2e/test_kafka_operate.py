@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """What an operator does with the Kafka mode, on a real broker: topics made and checked, a start against wrong counts refused, lag
-and metrics of running programs, SASL over TLS."""
+and metrics of running programs, top, doctor, SIGHUP, SIGTERM under
+load, SASL over TLS."""
 import base64
 import json
 import os
 import pathlib
 import pty
 import select
+import signal
 import subprocess
+import tempfile
 import termios
 import time
 import urllib.error
@@ -249,6 +252,58 @@ def check_doctor(space, programs, config):
     print("doctor: well, missing, wrong and unreachable told apart")
 
 
+def check_reload(programs, config):
+    """SIGHUP to each: a level taken over, a file that is not sound refused, what waits named."""
+    sound = config[1].read_text()
+    try:
+        for verb, process in programs.processes.items():
+            def told(event, more):
+                config[1].write_text(sound + more)
+                before = programs.logs[verb].read_text().count(f'"{event}"')
+                process.send_signal(signal.SIGHUP)
+                wait_until(lambda: programs.logs[verb].read_text().count(f'"{event}"') > before, f"{event} of {verb}")
+                return programs.logs[verb].read_text().splitlines()
+            assert any('"taken":"[log] level"' in line for line in told("reloaded", "[log]\nlevel = debug\n"))
+            assert any("reload_refused" in line and "nonsense" in line for line in told("reload_refused", "[log]\nlevel = error\n[worker]\nnonsense = 1\n"))
+            assert any('"keys":"[kafka] linger.ms"' in line for line in told("reload_needs_restart", "linger.ms = 6\n"))
+            assert process.poll() is None
+    finally:
+        config[1].write_text(sound)
+    print("SIGHUP: collect, work and sink")
+
+
+def check_stop_under_load(programs, config, lines):
+    """SIGTERM amid work: exit 0, soon, and no transaction is left open: what readers may see ends where the topics end."""
+    with tempfile.TemporaryFile() as events:
+        events.write("\n".join(lines).encode())
+        events.seek(0)
+        sending = subprocess.Popen([PROGRAM, "emit", "--url", f"http://127.0.0.1:{programs.ports['collect']}"], stdin=events,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    before = scrape(programs.ports["work"])["tabiji_worker_records_total", ()]
+    wait_until(lambda: scrape(programs.ports["work"])["tabiji_worker_records_total", ()] > before, "work under load")
+    begun = time.monotonic()
+    programs.stop("work")
+    assert time.monotonic() - begun < 30
+    group = lag(config)["groups"][0]
+    assert group["open"] == 0, group
+    assert group["lag"] > 0, "the worker had come to the end before it was stopped"
+    programs.stop("sink")
+    programs.stop("collect")
+    sending.kill()
+    sending.wait()
+    print(f"SIGTERM under load: {group['lag']} records left, none in an open transaction")
+
+
+def check_other_count(space, config):
+    """Partitions added to all topics alike: they fit each other, but not the state."""
+    java_tool(bootstrap_of(config), "org.apache.kafka.tools.TopicCommand", "--alter", "--topic", r"run\..*", "--partitions", str(PARTITIONS + 1))
+    rows = states(config, "check", "--partitions", PARTITIONS + 1, expect=0)
+    assert {row["partitions"] for row in rows.values()} == {PARTITIONS + 1}
+    said = refused("work", *config, code=2, timeout=60)
+    assert f"was: partitions {PARTITIONS}" in said and "tabiji repartition" in said, said
+    print("partitions added under the state: refused")
+
+
 def bootstrap_of(config):
     return next(line.split(" = ")[1] for line in config[1].read_text().splitlines() if line.startswith("bootstrap.servers"))
 
@@ -261,8 +316,9 @@ def check_running(space, bootstrap):
     check_lag_and_metrics(space, programs, config, lines)
     check_top(programs, config)
     check_doctor(space, programs, config)
-    for verb in list(programs.processes):
-        programs.stop(verb)
+    check_reload(programs, config)
+    check_stop_under_load(programs, config, tabiji("generate", "--events", 20 * EVENTS, "--seed", 8).splitlines())
+    check_other_count(space, config)
 
 
 def secure_config(space, bootstrap, directory, prefix, **change):
