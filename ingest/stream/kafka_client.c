@@ -361,7 +361,9 @@ void kafka_client_close(struct kafka_client *client)
 {
     if (!client->rk)
         return;
-    rd_kafka_destroy(client->rk);
+    /* Who is no member has no group to leave, and would only wait for brokers that are away. */
+    rd_kafka_destroy_flags(
+        client->rk, client->role == KAFKA_ROLE_CONSUMER ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     json_parser_free(&client->parser);
     client->rk = NULL;
 }

@@ -21,6 +21,7 @@
 #include "ingest/stream/kafka_task.h"
 
 #define SEEN_EVERY_MS ((int64_t)600000)
+#define TOLD_MS 1000
 
 struct kafka_results {
     struct result_source base;
@@ -39,10 +40,12 @@ struct kafka_results {
     rd_kafka_message_t **messages;
     rd_kafka_message_t *held; /* comes before what is polled: its schema is awaited */
     struct result *results;
-    size_t count; /* of messages and results */
-    bool anew;    /* the next batch begins anew */
-    int64_t seen; /* what was told last as the time */
-    int failure;  /* an error that ended this source */
+    size_t count;              /* of messages and results */
+    bool anew;                 /* the next batch begins anew */
+    int64_t seen;              /* what was told last as the time */
+    int failure;               /* an error that ended this source */
+    rd_kafka_queue_t *replies; /* to what brokers are told */
+    bool telling;
 };
 
 static const enum topic topics[] = {TOPIC_REJECTED, TOPIC_PERSONS, TOPIC_TOUCHPOINTS,
@@ -229,6 +232,17 @@ static int next(struct result_source *base, int timeout_ms, struct result_batch 
     return 0;
 }
 
+/* Takes the reply to what was told last. */
+static void wait_told(struct kafka_results *results, int timeout_ms)
+{
+    rd_kafka_event_t *event =
+        results->telling ? rd_kafka_queue_poll(results->replies, timeout_ms) : NULL;
+    if (!event)
+        return;
+    results->telling = false;
+    rd_kafka_event_destroy(event);
+}
+
 /* Tells the brokers where the sink stands, for those who watch: nothing rests on it. */
 static int ack(struct result_source *base)
 {
@@ -240,7 +254,10 @@ static int ack(struct result_source *base)
         rd_kafka_topic_partition_list_add(parts, position->topic, position->partition)->offset =
             position->next;
     }
-    (void)rd_kafka_commit(results->client.rk, parts, 1);
+    wait_told(results, 0);
+    if (!results->telling)
+        results->telling =
+            !rd_kafka_commit_queue(results->client.rk, parts, results->replies, NULL, NULL);
     rd_kafka_topic_partition_list_destroy(parts);
     return 0;
 }
@@ -253,6 +270,9 @@ static void source_close(struct result_source *base)
     release(results);
     if (results->held)
         rd_kafka_message_destroy(results->held);
+    wait_told(results, TOLD_MS); /* no longer: brokers that are away keep nobody */
+    if (results->replies)
+        rd_kafka_queue_destroy(results->replies);
     kafka_client_close(&results->client);
     kafka_client_close(&results->ends);
     kafka_frame_fini(&results->frame);
@@ -369,6 +389,8 @@ int kafka_results_open(const struct kafka_config *config, const struct result_po
     if (r == 0)
         r = kafka_client_open(&results->client, &results->config, KAFKA_ROLE_RESULTS,
             &(struct kafka_callbacks){.owner = results, .end = on_end});
+    if (r == 0)
+        results->replies = rd_kafka_queue_new(results->client.rk);
     if (r == 0)
         r = kafka_layout_get(&results->client, KAFKA_ANSWER_MS, &results->layout);
     if (r == 0)

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """What an operator does with the Kafka mode, on a real broker: topics made and checked, a start against wrong counts refused, lag
-and metrics of running programs, top, doctor, SIGHUP, SIGTERM under
-load, SASL over TLS."""
+and metrics of running programs, top, doctor, SIGHUP, SIGTERM under load, SASL over TLS."""
 import base64
 import json
 import os
@@ -272,7 +271,7 @@ def check_reload(programs, config):
     print("SIGHUP: collect, work and sink")
 
 
-def check_stop_under_load(programs, config, lines):
+def check_stop_under_load(space, programs, config, lines):
     """SIGTERM amid work: exit 0, soon, and no transaction is left open: what readers may see ends where the topics end."""
     with tempfile.TemporaryFile() as events:
         events.write("\n".join(lines).encode())
@@ -287,7 +286,13 @@ def check_stop_under_load(programs, config, lines):
     group = lag(config)["groups"][0]
     assert group["open"] == 0, group
     assert group["lag"] > 0, "the worker had come to the end before it was stopped"
+    # Nor does a broker that is silent keep the sink, which tells it its position at the end.
+    broker = int((space.path / "broker" / "pid").read_text())
+    os.kill(broker, signal.SIGSTOP)
+    begun = time.monotonic()
     programs.stop("sink")
+    os.kill(broker, signal.SIGCONT)
+    assert time.monotonic() - begun < 20
     programs.stop("collect")
     sending.kill()
     sending.wait()
@@ -317,7 +322,7 @@ def check_running(space, bootstrap):
     check_top(programs, config)
     check_doctor(space, programs, config)
     check_reload(programs, config)
-    check_stop_under_load(programs, config, tabiji("generate", "--events", 20 * EVENTS, "--seed", 8).splitlines())
+    check_stop_under_load(space, programs, config, tabiji("generate", "--events", 20 * EVENTS, "--seed", 8).splitlines())
     check_other_count(space, config)
 
 
@@ -355,9 +360,10 @@ def check_secure(space, bootstrap, directory):
         begun = time.monotonic()
         said = refused(*verb, *wrong, code=5)
         assert "Authentication failed" in said and "does not accept who asks" in said, said
+        assert time.monotonic() - begun < 10, verb
+    for verb in (("topics", "check"), ("work",)):
         said = refused(*verb, *stranger, code=5)
         assert "certificate verify failed" in said and "is not trusted" in said, said
-        assert time.monotonic() - begun < 15, verb
 
     found = doctor(wrong, expect=1)
     assert found["kafka"][0] == "failure" and "Authentication failed" in found["kafka"][1] and "sasl.password_file" in found["kafka"][1]
