@@ -251,15 +251,15 @@ static void check_blocked(struct doctor *doctor)
     if (r == ERR_NOT_FOUND || r == ERR_CONFIG)
         return; /* no tables yet; or the key cannot be read, which is told */
     if (r < 0)
-        tell(doctor, VERDICT_FAILURE, "blocked values", "see what is wrong with the database",
-            "the tables cannot be asked: %s", error_text(r));
+        doctor_tell(doctor, VERDICT_FAILURE, "blocked values",
+            "see what is wrong with the database", "the tables cannot be asked: %s", error_text(r));
     else if (known)
-        tell(doctor, VERDICT_WARNING, "blocked values",
+        doctor_tell(doctor, VERDICT_WARNING, "blocked values",
             "tabiji explain and identity show say what they link; tabiji erase takes it away",
             "%zu of [identity] blocked %s known from before: what was seen with %s stays as it is",
             known, known == 1 ? "is" : "are", known == 1 ? "it" : "them");
     else
-        tell(doctor, VERDICT_OK, "blocked values", NULL, "none is known from before");
+        doctor_tell(doctor, VERDICT_OK, "blocked values", NULL, "none is known from before");
 }
 
 static void check_file(

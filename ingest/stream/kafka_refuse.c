@@ -48,7 +48,7 @@ static int leave(const struct kafka_producer *producer, const rd_kafka_message_t
 }
 
 /* What does not say how often it was put in came for the first time. */
-static uint32_t attempt_of(const rd_kafka_message_t *message)
+uint32_t kafka_refuse_attempt(const rd_kafka_message_t *message)
 {
     rd_kafka_headers_t *headers;
     const char *value;
@@ -64,19 +64,25 @@ static uint32_t attempt_of(const rd_kafka_message_t *message)
     return attempt < REJECTION_ATTEMPT_MAX ? attempt : REJECTION_ATTEMPT_MAX;
 }
 
-static int reject(struct kafka_producer *producer, const rd_kafka_message_t *message,
-    enum topic topic, int why, struct arena *scratch)
+int kafka_refuse_make(const rd_kafka_message_t *message, enum topic topic, int why,
+    struct arena *arena, struct append_record *out)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     const struct door_rejection rejection = {.source = str_of(topic_name(topic)),
         .stage = STR("kafka"),
         .payload = str_make(message->payload, message->len),
-        .attempt = attempt_of(message)};
+        .attempt = kafka_refuse_attempt(message)};
     const struct event_problem problem = {.error = why, .hint = str_of(hint_of(why))};
+    return door_reject(
+        &rejection, &problem, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, arena, out);
+}
+
+static int reject(struct kafka_producer *producer, const rd_kafka_message_t *message,
+    enum topic topic, int why, struct arena *scratch)
+{
     struct append_record record;
-    int r = door_reject(
-        &rejection, &problem, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, scratch, &record);
+    int r = kafka_refuse_make(message, topic, why, scratch, &record);
     return r < 0 ? r
                  : kafka_producer_send(producer, TOPIC_REJECTED,
                        topic_partition(record.key, producer->layout.partitions[TOPIC_REJECTED]),

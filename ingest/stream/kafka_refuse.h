@@ -10,6 +10,14 @@
  * message's. */
 bool kafka_refuse_header(const rd_kafka_message_t *message);
 
+/* How often the event was put in again. Threads: the message's. */
+uint32_t kafka_refuse_attempt(const rd_kafka_message_t *message);
+
+/* Makes the rejection of the whole record; slices live in the arena or the message. Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int kafka_refuse_make(const rd_kafka_message_t *message, enum topic topic, int why,
+    struct arena *arena, struct append_record *out);
+
 /* Sends the whole record to TOPIC_REJECTED with `why` (ERR_AVRO, ERR_SCHEMA_UNKNOWN, ...) as its
  * reason; the scratch is reset. But mail of a schema that is unknown or unreadable stays where it
  * is: without it the tables would be others, so this worker ends (ERR_NEWER, logged) and one of the

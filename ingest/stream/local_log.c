@@ -292,7 +292,7 @@ int64_t local_log_wait(struct local *local, int64_t position, int timeout_ms)
 }
 
 /* End of the log: behind the last record of the last segment. */
-static int find_end(struct local *local, MDB_txn *txn, int64_t *end)
+int local_log_find_end(struct local *local, MDB_txn *txn, int64_t *end)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
@@ -326,7 +326,7 @@ static int open_log_databases(struct local *local)
         r = mdb_dbi_open(txn, "cursors", MDB_CREATE, &local->log_cursors);
     if (r == 0)
         r = mdb_dbi_open(txn, "writers", MDB_CREATE, &local->log_writers);
-    int error = r ? state_lmdb_error(r) : find_end(local, txn, &local->log_end);
+    int error = r ? state_lmdb_error(r) : local_log_find_end(local, txn, &local->log_end);
     if (error == 0)
         error = local_eras_open(local, txn);
     if (error < 0) {

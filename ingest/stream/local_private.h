@@ -128,6 +128,8 @@ MUST_CHECK int local_state_open(struct local *local, const char *path, bool read
 /* local_upgrade.c: which build wrote what. why: local_options. */
 /* Reads the log's eras in its opening transaction, and begins this build's where it is new. */
 MUST_CHECK int local_eras_open(struct local *local, MDB_txn *txn);
+/* The same without beginning anything. */
+MUST_CHECK int local_eras_read(struct local *local, MDB_txn *txn);
 /* What a segment at `position` was written with; NULL: this build's schemas. */
 const struct writers *local_era(const struct local *local, int64_t position);
 /* Makes the value of a record of that era this build's; valid until `translated` is reset. Errors:
@@ -147,6 +149,8 @@ void local_forget(struct local *local);
 /* local_log.c */
 MUST_CHECK int local_log_open(struct local *local, const char *dir);
 void local_log_close(struct local *local);
+/* Position behind the last record. */
+MUST_CHECK int local_log_find_end(struct local *local, MDB_txn *txn, int64_t *end);
 int local_append(struct appender *appender, const struct append_record *records, size_t count,
     const struct append_cursor *cursor);
 int local_cursor_get(struct appender *appender, struct str name, struct buf *out);

@@ -85,6 +85,18 @@ static int begin_era(struct local *local, MDB_txn *txn, int64_t from)
     return r ? state_lmdb_error(r) : 0;
 }
 
+int local_eras_read(struct local *local, MDB_txn *txn)
+{
+    int r = read_eras(local, txn);
+    size_t last = local->eras_count;
+    if (r < 0)
+        return r;
+    local->own_from = last ? INT64_MAX : 0;
+    if (last && local->eras[last - 1].writers.own)
+        local->own_from = local->eras[--local->eras_count].from;
+    return 0;
+}
+
 int local_eras_open(struct local *local, MDB_txn *txn)
 {
     int r = read_eras(local, txn);

@@ -43,8 +43,9 @@ _Static_assert(TABLES_COUNT <= DIGEST_TABLES_MAX, "struct digest has room for al
 /* What the values of a row are prefixed with in the hash. */
 enum tag { TAG_NULL = 'n', TAG_INTEGER = 'i', TAG_REAL = 'r', TAG_TEXT = 't', TAG_BLOB = 'b' };
 
-/* SELECT <columns that are no matter of arrival> FROM table ORDER BY its key. */
-static int select_rows(sqlite3 *db, size_t table, sqlite3_stmt **out)
+/* SELECT <columns that are no matter of arrival> FROM table ORDER BY its key; keyed: the key's
+ * before them. */
+static int select_rows(sqlite3 *db, size_t table, bool keyed, sqlite3_stmt **out)
 {
     sqlite3_stmt *columns = NULL;
     CLEANUP(buf_free) struct buf sql = {0};
@@ -56,9 +57,9 @@ static int select_rows(sqlite3 *db, size_t table, sqlite3_stmt **out)
     if (r < 0)
         return r;
     bind_text(columns, 1, str_of(tables[table].name));
-    r = buf_append_str(&sql, STR("SELECT"));
+    r = buf_appendf(&sql, "SELECT %s", keyed ? tables[table].order : "");
     int code;
-    size_t count = 0;
+    size_t count = keyed;
     while (r == 0 && (code = sqlite3_step(columns)) == SQLITE_ROW)
         r = buf_appendf(
             &sql, "%s t.\"%s\"", count++ ? "," : "", (const char *)sqlite3_column_text(columns, 0));
@@ -71,6 +72,26 @@ static int select_rows(sqlite3 *db, size_t table, sqlite3_stmt **out)
             &sql, " FROM %s ORDER BY %s%c", tables[table].from, tables[table].order, '\0');
     sqlite3_finalize(columns);
     return r == 0 ? database_prepare(db, sql.data, out) : r;
+}
+
+size_t digest_tables(void)
+{
+    return TABLES_COUNT;
+}
+
+const char *digest_table_name(size_t table)
+{
+    check(table < TABLES_COUNT);
+    return tables[table].name;
+}
+
+int digest_select(sqlite3 *db, size_t table, sqlite3_stmt **out, int *key_columns)
+{
+    check(table < TABLES_COUNT);
+    *key_columns = 1;
+    for (const char *p = tables[table].order; *p; p++)
+        *key_columns += *p == ',';
+    return select_rows(db, table, true, out);
 }
 
 static void hash_value(struct sha256 *hash, sqlite3_stmt *row, int column)
@@ -112,7 +133,7 @@ static int digest_one(sqlite3 *db, size_t table, struct digest_table *out)
 {
     sqlite3_stmt *rows = NULL;
     struct sha256 hash;
-    int r = select_rows(db, table, &rows);
+    int r = select_rows(db, table, false, &rows);
     if (r < 0)
         return r;
     out->name = tables[table].name;
@@ -230,7 +251,7 @@ static int dump_one(sqlite3 *db, size_t table, FILE *out)
 {
     sqlite3_stmt *rows = NULL;
     CLEANUP(buf_free) struct buf line = {0};
-    int r = select_rows(db, table, &rows);
+    int r = select_rows(db, table, false, &rows);
     int code = SQLITE_DONE;
     while (r == 0 && (code = sqlite3_step(rows)) == SQLITE_ROW) {
         buf_clear(&line);
@@ -258,4 +279,10 @@ int digest_dump(sqlite3 *db, const char *table, FILE *out)
     if (r == 0 && !found)
         r = ERR_NOT_FOUND;
     return r == 0 && fflush(out) != 0 ? ERR_IO : r;
+}
+
+int digest_value_text(struct buf *out, sqlite3_stmt *row, int column)
+{
+    return sqlite3_column_type(row, column) == SQLITE_NULL ? buf_append_str(out, STR("null"))
+                                                           : append_value(out, row, column);
 }
