@@ -284,7 +284,7 @@ void settings_tell_difference(const struct settings *settings, struct str differ
         "Put the old settings back. Or, of [journey] and models: tabiji replay --from timelines; "
         "of "
         "[identity]: "
-        "give --data a\nnew directory and import the events again.\n",
+        "tabiji replay\n--into a new directory, and use that.\n",
         config_path(settings->config, OPTION_DATA_DIR), (int)difference.size, difference.data);
     if (memmem(difference.data, difference.size, "tenant key", sizeof "tenant key" - 1))
         (void)fprintf(stderr, "Of keys: key_id only names one; tabiji keys rotate lets another "

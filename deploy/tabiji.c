@@ -32,6 +32,7 @@ static const struct verb *const verbs[] = {
     &verb_unlink,
     &verb_erase,
     &verb_rejected,
+    &verb_repartition,
     &verb_replay,
     &verb_state,
     &verb_collect,

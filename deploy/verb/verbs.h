@@ -22,6 +22,7 @@ extern const struct verb verb_lag;
 extern const struct verb verb_link;
 extern const struct verb verb_lookup;
 extern const struct verb verb_rejected;
+extern const struct verb verb_repartition;
 extern const struct verb verb_replay;
 extern const struct verb verb_run;
 extern const struct verb verb_schema;

@@ -103,6 +103,10 @@ MUST_CHECK int kafka_make_dir(const char *path);
  * ERR_AGAIN when none answers in time. Threads: any. */
 MUST_CHECK int kafka_topics_create(const struct kafka_config *config, int timeout_ms);
 
+/* Deletes all topics of the prefix that there are; *count: how many. Errors: ERR_KAFKA, ERR_AGAIN.
+ * Threads: any. */
+MUST_CHECK int kafka_topics_delete(const struct kafka_config *config, int timeout_ms, int *count);
+
 /* ---- doors ---- */
 
 /* Opens an idempotent producer. append() waits until every replica in sync has each record.

@@ -536,7 +536,7 @@ int kafka_client_ends(
 void kafka_client_cluster(struct kafka_client *client, char *out, size_t size)
 {
     char *cluster = rd_kafka_clusterid(client->rk, KAFKA_ANSWER_MS);
-    snprintf(out, size, "%s", cluster ? cluster : "");
+    snprintf(out, size, "%s %s", cluster ? cluster : "", client->config->prefix);
     rd_kafka_mem_free(client->rk, cluster);
 }
 

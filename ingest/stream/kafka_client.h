@@ -98,7 +98,8 @@ bool kafka_topic_of_identity(enum topic topic);
 MUST_CHECK int kafka_client_ends(
     struct kafka_client *client, const char *topic, int32_t partition, int64_t *low, int64_t *high);
 
-/* The cluster's id, or nothing when it has none. */
+/* The cluster's id, or nothing when it has none, and the topics' prefix: under one slot, copies of
+ * two generations of topics are two. */
 void kafka_client_cluster(struct kafka_client *client, char *out, size_t size);
 
 /* Monotonic milliseconds. */
