@@ -181,6 +181,9 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = open_workers(&working);
     if (r < 0) {
         close_workers(&working);
+        if (r == ERR_LOCKED)
+            return verb_fail(call, r, "slot %s in %s: give each worker a --slot of its own",
+                working.kafka.slot, working.kafka.state_dir);
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
     }
     r = serve_metrics(settings, why_not_ready, settings->metrics);

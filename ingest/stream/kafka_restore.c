@@ -65,6 +65,9 @@ static int add_parts(struct kafka_restore *restore, size_t owner, struct kafka_c
 {
     struct kafka_task *task = restore->tasks[owner];
     bool lost = false;
+    int remade = task->damaged ? kafka_task_remake(task) : 0;
+    if (remade < 0)
+        return remade;
     for (int i = 0; i < TOPIC_COUNT; i++) {
         if (!task->changelogs[i].used)
             continue;

@@ -11,13 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ingest/door.h"
 #include "ingest/stream/meaning.h"
 #include "ingest/stream/writers.h"
 #include "schemas/error.h"
 
 #define FORMAT "tabiji-kafka-3"
 #define MAP_BYTES ((size_t)64 << 30) /* of one task; hundreds fit into an address space */
-#define PATH_SIZE (KAFKA_SLOT_DIR_SIZE + 256)
+#define PATH_SIZE KAFKA_TASK_DIR_SIZE
 #define KEY_CLUSTER "cluster"
 #define KEY_SEEN "seen"
 #define KEY_BOOT "boot"
@@ -116,9 +117,9 @@ static void next_name(enum topic topic, char out[KAFKA_TOPIC_SIZE_MAX])
 /* ---- the local copy ---- */
 
 static void task_dir(const struct kafka_task_origin *origin, const struct stage *stage,
-    int32_t partition, char out[PATH_SIZE])
+    int32_t partition, char out[KAFKA_TASK_DIR_SIZE])
 {
-    snprintf(out, PATH_SIZE, "%s/%s-%d", origin->slot->dir, stage->name, partition);
+    snprintf(out, KAFKA_TASK_DIR_SIZE, "%s/%s-%d", origin->slot->dir, stage->name, partition);
 }
 
 /* LMDB's two files and nothing else: a wrong path deletes nothing. */
@@ -134,15 +135,17 @@ static int remove_store(const char *dir)
     return 0;
 }
 
-/* One that cannot be read is kept for a look; an earlier one is given up for it. */
-static int set_aside(const char *dir)
+/* Puts a copy aside that somebody may want to look at; there is one a task. */
+static int put_aside(const char *dir)
 {
-    char path[PATH_SIZE + 16], kept[PATH_SIZE + 16];
-    snprintf(path, sizeof path, "%s/data.mdb", dir);
-    snprintf(kept, sizeof kept, "%s/damaged.mdb", dir);
-    if (rename(path, kept) != 0 && errno != ENOENT)
+    char aside[PATH_SIZE + 16];
+    int size = snprintf(aside, sizeof aside, "%s%s", dir, KAFKA_COPY_ASIDE);
+    if (size < 0 || (size_t)size >= PATH_SIZE)
+        return ERR_CONFIG;
+    int r = remove_store(aside);
+    if (r < 0 || (rmdir(aside) != 0 && errno != ENOENT))
         return ERR_IO;
-    return remove_store(dir);
+    return rename(dir, aside) == 0 || errno == ENOENT ? 0 : ERR_IO;
 }
 
 static int open_store(struct kafka_task *task, const char *dir)
@@ -175,8 +178,29 @@ static int put_writers(struct kafka_task *task, MDB_txn *txn)
     return r < 0 ? r : meta_put(task, txn, KEY_WRITERS, buf_str(&text));
 }
 
-/* Reads meta. *sound is false when the copy is not to be trusted. */
-static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster, bool *sound)
+/* What is wrong with a copy that can be read. */
+enum copy_fault {
+    COPY_SOUND,
+    COPY_ABSENT,
+    COPY_FOREIGN,
+    COPY_OLDER_BUILD,
+    COPY_UNSYNCED,
+    COPY_OLD,
+    COPY_DAMAGED,
+};
+static const char *const copy_faults[] = {
+    [COPY_SOUND] = "sound",
+    [COPY_ABSENT] = "there is no local copy",
+    [COPY_FOREIGN] = "the local copy is of another cluster or of topics of another prefix",
+    [COPY_OLDER_BUILD] = "the local copy is of another build's schemas",
+    [COPY_UNSYNCED] = "the machine went down before the local copy was on the disk",
+    [COPY_OLD] = "the local copy is older than tombstones are kept",
+    [COPY_DAMAGED] = "the local copy is damaged",
+};
+
+/* Reads meta. *fault says whether the copy is to be trusted. */
+static int read_meta(
+    struct kafka_task *task, MDB_txn *txn, const char *cluster, enum copy_fault *fault)
 {
     bool own = false;
     struct str whose;
@@ -200,9 +224,14 @@ static int read_meta(struct kafka_task *task, MDB_txn *txn, const char *cluster,
     if (r < 0)
         return r;
     int64_t age = wall_ms() - seen;
-    *sound = own && str_equal(whose, str_of(cluster)) &&
-             (boot.size == 0 || str_equal(boot, str_of(task->boot))) &&
-             age < KAFKA_COPY_AGE_MS_MAX && age > -KAFKA_COPY_AGE_MS_MAX;
+    bool synced = boot.size == 0 || str_equal(boot, str_of(task->boot));
+    bool young = age < KAFKA_COPY_AGE_MS_MAX && age > -KAFKA_COPY_AGE_MS_MAX;
+    *fault = whose.size == 0                      ? COPY_ABSENT
+             : !str_equal(whose, str_of(cluster)) ? COPY_FOREIGN
+             : !own                               ? COPY_OLDER_BUILD
+             : !synced                            ? COPY_UNSYNCED
+             : !young                             ? COPY_OLD
+                                                  : COPY_SOUND;
     return 0;
 }
 
@@ -266,13 +295,13 @@ static int close_copy(struct kafka_task *task)
     return r < 0 ? r : sync_store(task);
 }
 
-static int read_store(struct kafka_task *task, const char *cluster, bool *sound)
+static int read_store(struct kafka_task *task, const char *cluster, enum copy_fault *fault)
 {
     MDB_txn *txn;
     int r = mdb_txn_begin(state_lmdb_env(task->store), NULL, MDB_RDONLY, &txn);
     if (r)
         return state_lmdb_error(r);
-    r = read_meta(task, txn, cluster, sound);
+    r = read_meta(task, txn, cluster, fault);
     mdb_txn_abort(txn);
     return r;
 }
@@ -283,29 +312,40 @@ static void changelogs_restart(struct kafka_task *task)
         task->changelogs[i].next = task->changelogs[i].now.next = 0;
 }
 
-/* Opens the copy that is there, or an empty one in its place. */
-static int open_copy(struct kafka_task *task, const char *dir, const char *cluster, bool *rebuilt)
+/* Another build's, or one that is only old, is nothing that anybody has to look at. */
+static bool worth_a_look(enum copy_fault fault)
 {
-    bool sound = false;
-    int r = open_store(task, dir);
+    return fault == COPY_DAMAGED || fault == COPY_FOREIGN;
+}
+
+/* An empty copy in the place of what is there. */
+static int begin_copy(struct kafka_task *task, enum copy_fault fault)
+{
+    const char *dir = task->dir;
+    bool aside = worth_a_look(fault);
+    kafka_log(task->config, aside ? LOG_ERR : LOG_NOTICE, "kafka_rebuild", "%s %d: %s%s%s",
+        task->stage->name, task->partition, copy_faults[fault],
+        aside ? "; it is kept aside as " : "", aside ? KAFKA_COPY_ASIDE : "");
+    state_lmdb_close(&task->store);
+    changelogs_restart(task);
+    int r = aside ? put_aside(dir) : remove_store(dir);
     if (r == 0)
-        r = read_store(task, cluster, &sound);
-    if (r == 0 && sound)
+        r = open_store(task, dir);
+    return r < 0 ? r : write_store(task, NULL, 0, task->cluster);
+}
+
+/* Opens the copy that is there, or an empty one in its place. */
+static int open_copy(struct kafka_task *task, bool *rebuilt)
+{
+    enum copy_fault fault = COPY_DAMAGED;
+    int r = open_store(task, task->dir);
+    if (r == 0)
+        r = read_store(task, task->cluster, &fault);
+    if (r == 0 && fault == COPY_SOUND)
         return 0;
     if (r < 0 && r != ERR_STATE)
         return r;
-    bool damaged = r < 0;
-    kafka_log(task->config, damaged ? LOG_WARNING : LOG_NOTICE, "kafka_rebuild", "%s %d: %s",
-        task->stage->name, task->partition,
-        damaged ? "stored state is damaged or of another version, kept as damaged.mdb"
-                : "no local copy that can be trusted");
-    state_lmdb_close(&task->store);
-    changelogs_restart(task);
-    r = damaged ? set_aside(dir) : remove_store(dir);
-    if (r == 0)
-        r = open_store(task, dir);
-    if (r == 0)
-        r = write_store(task, NULL, 0, cluster);
+    r = begin_copy(task, r < 0 ? COPY_DAMAGED : fault);
     if (r == 0)
         *rebuilt = true;
     return r;
@@ -339,7 +379,6 @@ static int set_meaning(struct kafka_task *task)
 int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, struct kafka_task **out, bool *rebuilt)
 {
-    char dir[PATH_SIZE];
     struct kafka_task *task = calloc(1, sizeof *task);
     if (!task)
         return ERR_NO_MEMORY;
@@ -352,11 +391,12 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
         .producer = origin->producer,
         .suspects = origin->suspects,
         .boot = origin->slot->boot,
+        .cluster = origin->cluster,
         .synced_ms = wall_ms()};
     for (int i = 0; i < TABLE_COUNT; i++)
         if (kafka_task_owns(stage, (enum table)i))
             task->changelogs[table_topic((enum table)i)].used = true;
-    task_dir(origin, stage, partition, dir);
+    task_dir(origin, stage, partition, task->dir);
     bool fresh = false;
     int r = kafka_slot_claim(origin->slot, stage->name, partition);
     if (r == 0)
@@ -364,7 +404,7 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
     if (r == 0)
         r = set_meaning(task);
     if (r == 0)
-        r = open_copy(task, dir, origin->cluster, &fresh);
+        r = open_copy(task, &fresh);
     if (r == 0)
         r = state_new(state_lmdb_backend(task->store), &task->state);
     if (r == 0)
@@ -416,6 +456,18 @@ int kafka_task_rebuild(struct kafka_task *task)
     return state_lmdb_commit(txn);
 }
 
+int kafka_task_remake(struct kafka_task *task)
+{
+    check(!task->begun && task->damaged);
+    state_free(&task->state);
+    int r = begin_copy(task, COPY_DAMAGED);
+    if (r == 0)
+        r = state_new(state_lmdb_backend(task->store), &task->state);
+    task->damaged = r < 0;
+    task->remade = true;
+    return r;
+}
+
 int kafka_task_replay(struct kafka_task *task, const struct state_change *changes, size_t count)
 {
     check(!task->begun);
@@ -423,6 +475,16 @@ int kafka_task_replay(struct kafka_task *task, const struct state_change *change
 }
 
 /* ---- within a batch ---- */
+
+/* Once: a copy that turns out to be damaged is had anew from the changelog. Twice is a defect. */
+static int judge(struct kafka_task *task, int r)
+{
+    if (r != ERR_STATE || task->remade)
+        return r;
+    task->damaged = true;
+    task->current = false;
+    return ERR_ABORT;
+}
 
 static int begin(struct kafka_task *task)
 {
@@ -461,7 +523,19 @@ int kafka_task_meaning(struct kafka_task *task, struct buf *difference)
         (void)!buf_appendf(difference,
             "  partitions were added to topics in use, and keys lie in others now: tabiji "
             "repartition makes topics of another count from the events\n");
-    return r;
+    return judge(task, r);
+}
+
+/* A stage that answers REJECT has a defect: the record is kept, the rest goes on. */
+static int reject_record(
+    struct kafka_task *task, const struct record *record, int why, struct arena *scratch)
+{
+    const struct door_rejection rejection = {
+        .stage = str_of(task->stage->name), .payload = record->value};
+    const struct event_problem problem = {.error = why};
+    struct append_record made;
+    int r = door_reject(&rejection, &problem, 0, scratch, &made);
+    return r < 0 ? r : outbox_send(&task->outbox, TOPIC_REJECTED, made.key, made.value);
 }
 
 int kafka_task_check_meanings(struct kafka_task *const *tasks, size_t count)
@@ -491,7 +565,7 @@ int kafka_task_process(struct kafka_task *task, const struct record *record, str
         return ERR_CRASHES;
     int r = begin(task);
     if (r < 0)
-        return r;
+        return judge(task, r);
     if (task->suspects)
         kafka_suspects_enter(task->suspects, record);
     struct task lent = {.state = task->state,
@@ -501,8 +575,10 @@ int kafka_task_process(struct kafka_task *task, const struct record *record, str
     r = task->stage->process(task->instance, &lent, record);
     if (task->suspects)
         kafka_suspects_leave(task->suspects);
+    if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
+        r = reject_record(task, record, r, scratch);
     arena_reset(scratch);
-    return r;
+    return judge(task, r);
 }
 
 /* Sends one changed row to its changelog: the state topics' keys begin with the table's number. */
@@ -542,10 +618,10 @@ int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
     if (r == 0)
         r = keep_meaning(task);
     if (r < 0)
-        return r;
+        return judge(task, r);
     r = state_changes(task->state, &task->changed, &task->changes);
     if (r < 0)
-        return r;
+        return judge(task, r);
     for (size_t i = 0; i < task->changes && r == 0; i++)
         r = send_change(task, &task->changed[i]);
     task->settled = r == 0;
@@ -568,7 +644,7 @@ int kafka_task_commit(struct kafka_task *task)
         r = sync_store(task);
     if (r == 0)
         end(task);
-    return r;
+    return judge(task, r);
 }
 
 void kafka_task_drop(struct kafka_task *task)

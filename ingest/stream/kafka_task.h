@@ -18,6 +18,10 @@
 #define KAFKA_TOMBSTONES_KEPT_MS "86400000"
 #define KAFKA_COPY_AGE_MS_MAX ((int64_t)43200000)
 
+#define KAFKA_TASK_DIR_SIZE (KAFKA_SLOT_DIR_SIZE + 256)
+/* What a damaged or foreign copy's directory is called, behind its own name. */
+#define KAFKA_COPY_ASIDE ".aside"
+
 /* One partition of a topic that carries changes of this task's tables. */
 struct kafka_changelog {
     bool used;
@@ -42,7 +46,11 @@ struct kafka_task {
     struct kafka_slot *slot; /* where its copy is claimed; NULL: not yet */
     const char *
         boot; /* id of this boot of the machine; empty: not known, each commit waits for the disk */
+    const char *cluster; /* whose changelogs these are */
+    char dir[KAFKA_TASK_DIR_SIZE];
     int64_t synced_ms;
+    bool damaged; /* the copy: kafka_task_remake() is due */
+    bool remade;  /* it was, once */
     bool begun;   /* a batch has touched it */
     bool current; /* restored to the end of its changelog since it was opened */
     uint64_t mails;
@@ -55,7 +63,7 @@ struct kafka_task {
 struct kafka_task_origin {
     const struct kafka_config *config;
     struct kafka_slot *slot; /* the task makes a directory within; outlives it */
-    const char *cluster;     /* id */
+    const char *cluster;     /* id, and the topics' prefix; outlives the task */
     struct kafka_producer *producer;
     struct kafka_suspects *suspects; /* may be NULL */
 };
@@ -69,14 +77,18 @@ bool kafka_task_owns(const struct stage *stage, enum table table);
 MUST_CHECK int kafka_task_check_stages(
     const struct stage *stages, size_t count, const struct kafka_layout *layout);
 
-/* Opens the local copy; one that is of another cluster, or too old, is thrown away, one that is
- * damaged, or of another format, is kept as damaged.mdb, and *rebuilt set. Errors: ERR_AGAIN
- * while another worker of the slot has the copy; of the stage's open(), ERR_FULL, ERR_IO,
- * ERR_NO_MEMORY. */
+/* Opens the local copy; one that is of another build or too old is thrown away, one that is damaged
+ * or of another cluster put aside; both are logged, and *rebuilt set. Errors: ERR_AGAIN while
+ * another worker of the slot has the copy; of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY.
+ */
 MUST_CHECK int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, struct kafka_task **out, bool *rebuilt);
 /* Drops a batch, notes when the copy was good. Accepts NULL inside, leaves NULL. */
 void kafka_task_close(struct kafka_task **task);
+
+/* Puts a copy that a batch found `damaged` aside, and begins an empty one. Errors as
+ * kafka_task_open(). */
+MUST_CHECK int kafka_task_remake(struct kafka_task *task);
 
 /* Forgets the local copy, so that it is restored from the changelog's beginning. */
 MUST_CHECK int kafka_task_rebuild(struct kafka_task *task);
@@ -95,8 +107,10 @@ MUST_CHECK int kafka_task_meaning(struct kafka_task *task, struct buf *differenc
 /* The same of all of a worker; what differs is logged. */
 MUST_CHECK int kafka_task_check_meanings(struct kafka_task *const *tasks, size_t count);
 
-/* One record. The scratch is reset afterwards. Errors: of the stage; ERR_IO, ERR_STATE;
- * ERR_CRASHES: it has ended workers so often that the stage is not given it. */
+/* One record. The scratch is reset afterwards. What the stage answers REJECT to goes to
+ * TOPIC_REJECTED. Errors: of the stage; ERR_IO; ERR_ABORT where the copy turns out to be `damaged`,
+ * as of the two below, and ERR_STATE where it does again; ERR_CRASHES: it has ended workers so
+ * often that the stage is not given it. */
 MUST_CHECK int kafka_task_process(
     struct kafka_task *task, const struct record *record, struct arena *scratch);
 /* Derived rows, then every changed row to its changelog. Errors: of the stage, of sending. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@
 #define APPEND_BATCH 5000
 #define KEYS 10000
 #define CALL_MS 30000
+#define KEEP "keep" /* the slot and group whose state is restored */
+#define QUIET_RUNS 3
 
 struct bench {
     struct kafka_config config;
@@ -260,6 +263,72 @@ static double run_worker(const struct bench *bench, const char *name, const char
     return rate;
 }
 
+/* ---- restore ---- */
+
+/* Seconds until a worker that has nothing to do has its partitions and their state. */
+static double open_and_sync(const struct bench *bench, struct kafka_worker_counts *counts)
+{
+    static const enum topic inputs[] = {TOPIC_EVENTS};
+    const struct stage stage = {.name = KEEP,
+        .inputs = inputs,
+        .inputs_count = 1,
+        .open = stage_open,
+        .process = forward_and_keep,
+        .reset = stage_nothing,
+        .close = stage_nothing};
+    struct kafka_config config = bench->config;
+    struct kafka_worker *worker;
+    int quiet = 0;
+    config.group = config.slot = KEEP;
+    double began = wall();
+    int r = kafka_worker_open(&config, &stage, 1, &worker);
+    while (r >= 0 && quiet < QUIET_RUNS) {
+        r = kafka_worker_run(worker, 100);
+        kafka_worker_counts(worker, counts);
+        quiet += r == KAFKA_IDLE && counts->tasks == PARTITIONS;
+    }
+    if (r < 0)
+        fail("restore", r);
+    double seconds = wall() - began;
+    kafka_worker_close(&worker);
+    return seconds;
+}
+
+static double state_bytes(const struct bench *bench)
+{
+    double bytes = 0;
+    for (int p = 0; p < PARTITIONS; p++) {
+        char path[4096];
+        struct stat file;
+        snprintf(path, sizeof path, "%s/%s/%s-%d/data.mdb", bench->config.state_dir, KEEP, KEEP, p);
+        if (stat(path, &file) != 0)
+            fail(path, ERR_IO);
+        bytes += (double)file.st_blocks * 512;
+    }
+    return bytes;
+}
+
+/* The same opening with and without its copies: what is more is the restore. */
+static void run_restore(const struct bench *bench)
+{
+    char command[4200];
+    struct kafka_worker_counts counts = {.records = 0};
+    double with = open_and_sync(bench, &counts);
+    if (counts.restored)
+        fail("a copy was not kept", ERR_STATE);
+    double before = state_bytes(bench);
+    snprintf(command, sizeof command, "rm -rf %s/%s", bench->config.state_dir, KEEP);
+    if (system(command) != 0)
+        exit(1);
+    double seconds = open_and_sync(bench, &counts) - with;
+    double bytes = state_bytes(bench);
+    printf("restore of %llu rows: %.2f s, %.0f rows/s, %.1f MB/s, %.1f s/GB; state %.0f bytes "
+           "(%.0f a row; %.0f as it was written), opening with its copies %.2f s\n",
+        (unsigned long long)counts.restored, seconds, (double)counts.restored / seconds,
+        bytes / 1e6 / seconds, seconds / bytes * 1e9, bytes, bytes / (double)counts.restored,
+        before, with);
+}
+
 int main(int count, char **arguments)
 {
     if (count != 4)
@@ -289,10 +358,11 @@ int main(int count, char **arguments)
     (void)run_bare(&bench, "warm"); /* the broker's compiler has not seen transactions yet */
     double bare = run_bare(&bench, "bare");
     double no_state = run_worker(&bench, "worker: copy each record", "plain", forward);
-    double state_rate = run_worker(
-        &bench, "worker: copy, and keep a new row of 100 bytes", "keep", forward_and_keep);
+    double state_rate =
+        run_worker(&bench, "worker: copy, and keep a new row of 100 bytes", KEEP, forward_and_keep);
     printf("worker against bare loop: %.2f, with a row a record %.2f\n", no_state / bare,
         state_rate / bare);
+    run_restore(&bench);
     snprintf(command, sizeof command, "rm -rf %s", state);
     return system(command) == 0 ? 0 : 1;
 }

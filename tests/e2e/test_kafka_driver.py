@@ -233,6 +233,8 @@ def check_lost_state(toy):
     assert stop(worker) == 0
     absent = 2 * PARTITIONS - len(copies)
     assert counts(worker)["restored"] > 0 and counts(worker)["rebuilt"] == absent + 1, (counts(worker), absent)
+    aside = copies[0].parent.with_name(copies[0].parent.name + ".aside") / "data.mdb"
+    assert aside.read_bytes() == b"damaged " * 4096 and "is damaged; it is kept aside" in errors(worker), errors(worker)
 
 
 def check_bad_input(toy, bootstrap):

@@ -116,6 +116,8 @@ def check(space, toy, bootstrap):
     emit(old.port, lines[:2000])
     assert post(old.port, "/v1/events", bad)[0] == 200
     old.options[1] = fixed  # the fix, though the collector still has the old door
+    second = subprocess.run([PROGRAM, "work", "--slot", "a", "--state", old.path / "state", *old.options], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and "slot a in" in second.stderr and "another process owns" in second.stderr, second
     rejected_again(old, some)
     old.run("replay", "--into", space.path / "shadow")
     same("derived anew from the topics", dump(space.path / "shadow"), some)

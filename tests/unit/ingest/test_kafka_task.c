@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -56,6 +57,10 @@ static int stage_process(void *instance, struct task *task, const struct record 
         return state_delete(task->state, TABLE_NODE, group());
     case 'm':
         return outbox_send(task->outbox, TOPIC_JOURNEY, group(), STR("mail"));
+    case 's':
+        return ERR_STATE;
+    case 'r':
+        return ERR_VALUE;
     default:
         return ERR_INTERNAL;
     }
@@ -263,6 +268,115 @@ static void test_slot_open_twice_is_locked(void **state)
     assert_int_equal(kafka_slot_open(&fixture->mock.config, &fixture->slot), 0);
 }
 
+static void replay_many(struct fixture *fixture)
+{
+    char value[1000];
+    memset(value, 'v', sizeof value);
+    for (int i = 0; i < 400; i++) {
+        char key[GROUP_SIZE + 1];
+        (void)snprintf(key, sizeof key, "%016d", i);
+        const struct state_change change = {.table = TABLE_NODE,
+            .key = str_make(key, GROUP_SIZE),
+            .value = str_make(value, sizeof value)};
+        assert_int_equal(kafka_task_replay(fixture->task, &change, 1), 0);
+    }
+    replay(fixture, 77);
+}
+
+/* What happened to the file of a copy. */
+static void overwrite(const char *path)
+{
+    char damage[8192];
+    memset(damage, 0x5a, sizeof damage);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, damage, sizeof damage), sizeof damage);
+    close(fd);
+}
+
+static void cut_short(const char *path)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(truncate(path, status.st_size / 2 + 100), 0);
+}
+
+static void path_of(const struct fixture *fixture, const char *more, char path[5000])
+{
+    (void)snprintf(path, 5000, "%s%s/data.mdb", fixture->task->dir, more);
+}
+
+static void test_open_copy_that_is_damaged_is_put_aside(void **state)
+{
+    struct fixture *fixture = *state;
+    static void (*const damages[])(const char *) = {overwrite, cut_short};
+    struct stat status;
+    for (size_t i = 0; i < 2; i++) {
+        char path[5000], aside[5000];
+        open_task(fixture, CLUSTER);
+        replay_many(fixture);
+        path_of(fixture, "", path);
+        path_of(fixture, KAFKA_COPY_ASIDE, aside);
+        (void)unlink(aside);
+        kafka_task_close(&fixture->task);
+        damages[i](path);
+        assert_true(open_task(fixture, CLUSTER));
+        assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
+        assert_int_equal(stat(aside, &status), 0);
+        assert_true(status.st_size > 0);
+        assert_false(open_task(fixture, CLUSTER));
+    }
+}
+
+static void test_open_copy_of_another_cluster_is_put_aside_whole(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[5000], aside[5000];
+    struct stat before, after;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    path_of(fixture, "", path);
+    path_of(fixture, KAFKA_COPY_ASIDE, aside);
+    kafka_task_close(&fixture->task);
+    assert_int_equal(stat(path, &before), 0);
+    open_task(fixture, "cluster-2");
+    assert_int_equal(stat(aside, &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    open_task(fixture, "cluster-3"); /* one is kept: the last */
+    assert_int_equal(stat(aside, &after), 0);
+    assert_int_not_equal(after.st_ino, before.st_ino);
+}
+
+static void test_process_damaged_copy_is_remade_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct str value;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    assert_int_equal(process(fixture, "s"), ERR_ABORT);
+    assert_true(fixture->task->damaged);
+    kafka_task_drop(fixture->task);
+    assert_int_equal(kafka_task_remake(fixture->task), 0);
+    assert_false(fixture->task->damaged);
+    assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 0);
+    assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+    assert_int_equal(process(fixture, "p"), 0);
+    assert_int_equal(process(fixture, "s"), ERR_STATE); /* a defect: no end of copies */
+    kafka_task_drop(fixture->task);
+}
+
+static void test_process_what_a_stage_refuses_goes_to_rejected(void **state)
+{
+    struct fixture *fixture = *state;
+    open_task(fixture, CLUSTER);
+    assert_int_equal(kafka_producer_begin(&fixture->producer), 0);
+    assert_int_equal(process(fixture, "r"), 0);
+    assert_int_equal(fixture->task->mails, 1);
+    assert_int_equal(process(fixture, "p"), 0);
+    kafka_task_drop(fixture->task);
+    assert_int_equal(kafka_producer_abort(&fixture->producer), 0);
+}
+
 static void test_rebuild_forgets_rows_and_offsets(void **state)
 {
     struct fixture *fixture = *state;
@@ -286,9 +400,9 @@ static void test_open_copy_cut_anywhere_or_overwritten_is_set_aside(void **state
     struct fixture *fixture = *state;
     struct str value;
     char path[5000], kept[5000];
-    snprintf(path, sizeof path, "%s/test-%d/data.mdb", fixture->slot->dir, PARTITION);
-    snprintf(kept, sizeof kept, "%s/test-%d/damaged.mdb", fixture->slot->dir, PARTITION);
     assert_true(open_task(fixture, CLUSTER));
+    path_of(fixture, "", path);
+    path_of(fixture, KAFKA_COPY_ASIDE, kept);
     for (int turn = 0; turn < 5; turn++) {
         replay(fixture, 77);
         kafka_task_close(&fixture->task);
@@ -380,6 +494,10 @@ int main(void)
         TEST(test_open_copy_not_closed_before_the_machine_went_down_is_thrown_away),
         TEST(test_open_copy_that_another_worker_has_waits),
         TEST(test_slot_open_twice_is_locked),
+        TEST(test_open_copy_that_is_damaged_is_put_aside),
+        TEST(test_open_copy_of_another_cluster_is_put_aside_whole),
+        TEST(test_process_damaged_copy_is_remade_once),
+        TEST(test_process_what_a_stage_refuses_goes_to_rejected),
         TEST(test_rebuild_forgets_rows_and_offsets),
         TEST(test_open_copy_cut_anywhere_or_overwritten_is_set_aside),
         TEST(test_commit_keeps_the_batch_drop_forgets_it),
