@@ -6,6 +6,7 @@
 #include "deploy/reload.h"
 #include "deploy/schemas.h"
 #include "enrich/identity/evidence.h"
+#include "enrich/identity/reach.h"
 #include "ingest/metrics/metrics_server.h"
 #include "ingest/normalise/namespace_config.h"
 #include "schemas/error.h"
@@ -187,7 +188,7 @@ static int set_identity_meaning(struct settings *settings)
     if (r == 0 && public && !str_equal(key_id, STR(KEY_ID_DEFAULT)))
         r = buf_appendf(out, " as %.*s", (int)key_id.size, key_id.data);
     if (r == 0)
-        r = buf_appendf(out, "\n%s", EVIDENCE_MEANING);
+        r = buf_appendf(out, "\n%s%s", EVIDENCE_MEANING, REACH_MEANING);
     settings->stages[0].meaning = buf_str(out);
     settings->stages[0].meaning_table = TABLE_IDENTITY_MEANING;
     return r;

@@ -11,6 +11,7 @@
 #include "enrich/identity/erasure.h"
 #include "enrich/identity/evidence.h"
 #include "enrich/identity/group.h"
+#include "enrich/identity/reach.h"
 #include "enrich/identity/rotation.h"
 #include "enrich/identity/settle.h"
 #include "schemas/error.h"
@@ -154,7 +155,7 @@ static int on_unlink(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
     bool is_last = false;
-    int r = erasure_reach(actor, owner, message->person, message->at);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < message->links_count; i++)
         r = unlink_one(actor, owner, message->links[i].node, &is_last);
     if (r < 0 || !is_last)
@@ -455,7 +456,13 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
     case IDENTITY_KIND_RETRACT:
         return on_evidence(actor, owner, message);
     case IDENTITY_KIND_ERASE:
-        return erasure_on_erase(actor, owner, message);
+        return reach_on_erase(actor, owner, message);
+    case IDENTITY_KIND_REACH:
+        return reach_on_reach(actor, owner, message);
+    case IDENTITY_KIND_REACHED:
+        return reach_on_reached(actor, owner, message);
+    case IDENTITY_KIND_GO:
+        return reach_on_go(actor, owner, message);
     case IDENTITY_KIND_FORGET:
         return erasure_on_forget(actor, owner, message);
     case IDENTITY_KIND_SUPPRESS:

@@ -64,37 +64,26 @@ int erasure_request(struct actor *actor, const struct touchpoint *event, const s
     return r;
 }
 
-static int send_suppress(struct actor *actor, const struct owner *owner, const uint8_t to[KEY_SIZE],
-    const uint8_t person[KEY_SIZE], int64_t at)
-{
-    struct identity_message message;
-    identity_message_init(&message);
-    message.kind = IDENTITY_KIND_SUPPRESS;
-    message.has_person = true;
-    memcpy(message.person, person, KEY_SIZE);
-    message.at = at;
-    return actor_send(actor, owner, to, &message);
-}
+/* ---- marks ---- */
 
-static int send_erase(
-    struct actor *actor, const struct owner *owner, const uint8_t root[KEY_SIZE], int64_t at)
+int erasure_erase_person(
+    struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
 {
     struct journey_message erase;
     journey_message_init(&erase);
     erase.kind = JOURNEY_KIND_ERASE;
-    owners_person(actor->owners, root, erase.person);
+    memcpy(erase.person, person, KEY_SIZE);
     memcpy(erase.node, owner->id, KEY_SIZE);
     erase.at = at;
-    erase.for_good = erasure_for_good(actor->namespaces, root);
     return send_journey(actor, &erase);
 }
 
-/* Events that the node has put somewhere, and that its mark would have kept away: the mark follows
- * them. Some may be on a way that does not lead past the erased person. */
-static int send_mark(struct actor *actor, const struct owner *owner)
+int erasure_mark(struct actor *actor, struct owner *owner)
 {
     struct journey_message message;
     struct suppression since;
+    owner->flags &= ~(unsigned)OWNER_ALONE; /* what the mark meets and leaves says so again */
+    owner_lost(actor->owners, owner);
     if ((owner->flags & OWNER_DEAD) || !(owner->flags & OWNER_SEATED))
         return 0;
     int r = owner_suppression(actor->owners, owner, &since);
@@ -111,61 +100,15 @@ static int send_mark(struct actor *actor, const struct owner *owner)
     return send_journey(actor, &message);
 }
 
-/* Those of its group hear of it either way: what one is, all are. */
-static int suppress_group(
-    struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
-{
-    struct edge_list above;
-    int r = edges_kin(actor->owners, owner, true, &above);
-    for (size_t i = 0; r == 0 && i < above.count; i++)
-        r = send_suppress(actor, owner, above.edges[i].node, person, at);
-    return r;
-}
-
-/* Marks the owner; those below hear of its person. The timeline hears it from each of its nodes: so
- * it knows before any of them takes its events away. */
+/* The node by itself, and its value's other pseudonyms: nothing else is reached from here. */
 static int suppress(
     struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
 {
-    struct edge_list below;
-    bool is_its = !(owner->flags & OWNER_DEAD) && memcmp(owner->person, person, KEY_SIZE) == 0;
     int r = owner_suppress(actor->owners, owner, person, at);
     if (r <= 0)
         return r;
-    r = is_its ? send_erase(actor, owner, owner->root, at) : 0;
-    if (r == 0)
-        r = send_mark(actor, owner);
-    if (r < 0)
-        return r;
-    r = edges_below(actor->owners, owner, &below);
-    for (size_t i = 0; r == 0 && i < below.count; i++)
-        if (!node_is_set(below.edges[i].node))
-            r = send_suppress(actor, owner, below.edges[i].node, person, at);
-    if (r == 0)
-        r = suppress_group(actor, owner, person, at);
+    r = erasure_mark(actor, owner);
     return r < 0 ? r : rotation_suppress(actor, owner, person, at);
-}
-
-int erasure_reach(
-    struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
-{
-    if (node_is_set(owner->id) || (owner->flags & OWNER_DEAD) ||
-        memcmp(owner->person, person, KEY_SIZE) != 0)
-        return 0;
-    return suppress(actor, owner, person, at);
-}
-
-int erasure_on_erase(
-    struct actor *actor, struct owner *owner, const struct identity_message *message)
-{
-    uint8_t person[KEY_SIZE];
-    bool itself = (owner->flags & OWNER_DEAD) && !(owner->flags & OWNER_NEWER);
-    const uint8_t *root = itself ? owner->id : owner->root;
-    owners_person(actor->owners, root, person);
-    int r = suppress(actor, owner, person, message->at);
-    if (r == 0 && memcmp(root, owner->id, KEY_SIZE) != 0)
-        r = send_suppress(actor, owner, root, person, message->at);
-    return r < 0 ? r : send_erase(actor, owner, root, message->at);
 }
 
 /* ---- signatures ---- */
@@ -194,14 +137,14 @@ static int follow(struct actor *actor, struct owner *owner, const struct signatu
     return send_journey(actor, &message);
 }
 
-static int take_links_back(struct actor *actor, struct owner *owner,
-    const struct signature *signature, const struct identity_message *forget)
+static int take_links_back(
+    struct actor *actor, struct owner *owner, const struct signature *signature)
 {
     struct signature_node chain[NODES_MAX];
     struct link_end links[EVENT_IDENTIFIERS_MAX];
     struct identity_message message;
     size_t nodes = signature_chain(signature, chain);
-    int r = rotation_unlink(actor, owner, signature, forget);
+    int r = rotation_unlink(actor, owner, signature);
     bool passed = r == 1; /* then only sets are unlinked here */
     if (r < 0)
         return r;
@@ -209,9 +152,6 @@ static int take_links_back(struct actor *actor, struct owner *owner,
     to_links(signature, links);
     identity_message_init(&message);
     message.kind = IDENTITY_KIND_UNLINK;
-    message.has_person = true;
-    memcpy(message.person, forget->person, KEY_SIZE);
-    message.at = forget->at;
     for (size_t i = 0; r == 0 && i < nodes; i++) {
         message.links = links;
         message.links_count = chain[i].first;
@@ -233,8 +173,7 @@ int erasure_on_forget(
     check(signature_of_links(message->links, message->links_count, &signature));
     bool device = !erasure_for_good(actor->namespaces, owner->id);
     bool seat = message->on && !node_is_set(owner->id);
-    int r = seat ? suppress(actor, owner, message->person, message->at)
-                 : erasure_reach(actor, owner, message->person, message->at);
+    int r = seat ? suppress(actor, owner, message->person, message->at) : 0;
     if (r < 0 || (signature.count == 1 && device))
         return r; /* such events are kept away by when they occurred */
     signature_digest(&signature, digest);
@@ -244,7 +183,7 @@ int erasure_on_forget(
     if (signature.count == 1)
         owner->flags &= ~(unsigned)OWNER_ALONE;
     if (r == SIGNATURE_KNOWN)
-        r = take_links_back(actor, owner, &signature, message);
+        r = take_links_back(actor, owner, &signature);
     return r < 0 ? r : follow(actor, owner, &signature, 0);
 }
 
@@ -259,8 +198,7 @@ int erasure_on_suppress(
             return r; /* pseudonyms of one value tell each other: no further than that */
     }
     if (message->links_count == 0)
-        return message->on ? suppress(actor, owner, message->person, message->at)
-                           : erasure_reach(actor, owner, message->person, message->at);
+        return suppress(actor, owner, message->person, message->at);
     check(signature_of_links(message->links, message->links_count, &signature));
     return follow(actor, owner, &signature, message->chain_index);
 }
@@ -269,8 +207,8 @@ int erasure_on_alone(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
     struct suppression since = {.at = message->at};
-    int r = erasure_reach(actor, owner, message->person, message->at);
-    if (r == 0 && !(owner->flags & OWNER_ALONE))
+    int r = 0;
+    if (!(owner->flags & OWNER_ALONE))
         r = owner_suppression(actor->owners, owner, &since);
     if (r < 0 || (owner->flags & OWNER_ALONE) || since.at > message->at)
         return r < 0 ? r : 0; /* of an older mark: the newer one follows the event, too */
@@ -346,10 +284,21 @@ int erasure_take_back(const struct erased *erased, const struct touchpoint *even
     if (r < 0 || !erased->seat || message.on || node_is_set(erased->seat))
         return r;
     message.kind = IDENTITY_KIND_SUPPRESS;
-    message.on = true;
     message.links_count = 0;
     memcpy(message.to, erased->seat, KEY_SIZE);
     memcpy(message.from, erased->seat, KEY_SIZE);
+    return send_identity(outbox, &message);
+}
+
+int erasure_go(const uint8_t node[KEY_SIZE], const uint8_t person[KEY_SIZE], struct outbox *outbox)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_GO;
+    message.has_person = true;
+    memcpy(message.person, person, KEY_SIZE);
+    memcpy(message.to, node, KEY_SIZE);
+    memcpy(message.from, node, KEY_SIZE);
     return send_identity(outbox, &message);
 }
 

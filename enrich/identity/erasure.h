@@ -1,6 +1,6 @@
 /*
- * The part that owners of nodes have in an erasure. Source: IDENTITY, "Erasure"; evidence.h says
- * what an erasure means.
+ * What an erasure takes, and how it follows what is under way. Source: IDENTITY, "Erasure";
+ * evidence.h says how one is asked for, reach.h how the person is found.
  *
  * Suppression reaches all partitions without any that all must read: an event of a forgotten
  * signature is refused by its first node, which is where every event enters. Those that passed it
@@ -10,23 +10,29 @@
  * node's events would rest. So the cost is one row and a few messages a signature, whatever the
  * number of partitions, and no timeline looks for a signature's events elsewhere than at one node.
  *
- * The mark of a suppressed identifier follows its node's events likewise. That the erased person
- * drops what comes to it is not enough: while a node goes back and forth, a chunk of its events
- * that is late at one person is passed on to where the node went from there the last time, and so
- * past persons where it was in between, the erased one among them. The mark rests where the node
- * is, and there every event of it arrives, whatever its way.
+ * The mark of a suppressed identifier follows its node's events likewise: while a node goes back
+ * and forth, a chunk of its events that is late at one person is passed on to where the node went
+ * from there the last time, and so past persons where it was in between. The mark rests where the
+ * node is, and there every event of it arrives, whatever its way.
  *
- * What an erasure takes. Which identifiers are suppressed, and which signatures forgotten, depends
- * on who was the person's when the erasure came (and, while events are under way, on how far they
- * had come): later links cannot be known, and what was taken cannot be asked again. All else is a
- * function of the set of events, of these marks, and of the generic ones. An event vanishes
- *  - when its signature is forgotten; or
- *  - when the first node of its chain is suppressed, if that is no device's, or the event occurred
- *    before the erasure, unless the node is generic: then what came to it before its mark, and
- *    stands with a weaker node, stays there;
- * and no other, but for what a device says alone from the erasure on while it still belongs to an
- * erased person that is no device's. What stands, with its persons, is what it would be had the
- * others never come (tests/property/test_protocol.c checks just this).
+ * The meaning. Let S be the events that stand when person A is erased at the time t, asked for by
+ * the identifier x. What goes is a function of S, A and t:
+ *  - A's events: those of S whose place (IDENTITY, rule 5) is A, but what a device says alone of t
+ *    and later. A's signatures are their sets of two and more identifiers; they are forgotten:
+ *    events that bear one of them go, whenever they come, and say nothing.
+ *  - A's identifiers: those whose root is A's, and x. They are suppressed: an event whose first
+ * node is one of them goes, if it is no device's, or the event occurred before t. So does one that
+ *    comes to it, and it is no device's, since all before it in its chain are generic.
+ *  - A generic identifier is nobody's but its own: erased, it takes what has nothing but generic
+ *    identifiers and stays with it, before and later. Other events that show it are others'.
+ * Nobody else's event goes: what comes to A by a link that goes with A is not of S's place A, and
+ * reach.h says why it is not taken for it. What stands, with its persons, is what it would be had
+ * the rest never come, but for generic marks and epochs, which stay. tests/property/departed.c is
+ * this paragraph, executable.
+ *
+ * Where events are under way when the request comes, S is what has come to A's timeline by then,
+ * and A's identifiers those that had A when they heard of it: later links cannot be known, and what
+ * was taken cannot be asked again. The same holds of two erasures of one person at once.
  */
 #pragma once
 
@@ -50,9 +56,15 @@ bool erasure_keeps_away(const struct namespace_table *namespaces, const uint8_t 
 MUST_CHECK int erasure_request(
     struct actor *actor, const struct touchpoint *event, const struct owner *first);
 
-/* Messages erase, forget, suppress and alone. Errors: as actor_receive(). */
-MUST_CHECK int erasure_on_erase(
-    struct actor *actor, struct owner *owner, const struct identity_message *message);
+/* The person's timeline is to drop what stands there, and to tell the owner when that is done.
+ * Errors: as actor_receive(). */
+MUST_CHECK int erasure_erase_person(
+    struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
+
+/* What a suppressed node has put somewhere, and its mark keeps away: the mark follows it. */
+MUST_CHECK int erasure_mark(struct actor *actor, struct owner *owner);
+
+/* Messages forget, suppress and alone. Errors: as actor_receive(). */
 MUST_CHECK int erasure_on_forget(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
 MUST_CHECK int erasure_on_suppress(
@@ -60,11 +72,6 @@ MUST_CHECK int erasure_on_suppress(
 
 MUST_CHECK int erasure_on_alone(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
-
-/* The person is erased: where it is the owner's, the owner is suppressed, and those below it hear
- * it before they may hear of another root. */
-MUST_CHECK int erasure_reach(
-    struct actor *actor, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
 
 /* What an erased person's event had said is taken back: sends forget to its first node, and
  * retract. at: occurred_at of the erasure. Errors: those of signature_of_event() and outbox_send().
@@ -83,7 +90,12 @@ MUST_CHECK int erasure_take_back(const struct erased *erased, const struct touch
 MUST_CHECK int erasure_retract(const struct namespace_table *namespaces,
     const struct touchpoint *event, struct outbox *outbox);
 
-/* An event of one identifier stands with an erased person all the same: tells its node, which
+/* The person's timeline is erased: tells the owner who asked for it. Errors: as
+ * erasure_take_back(). */
+MUST_CHECK int erasure_go(
+    const uint8_t node[KEY_SIZE], const uint8_t person[KEY_SIZE], struct outbox *outbox);
+
+/* An event of one identifier stands all the same with a suppressed node: tells the node, which
  * might else think that nothing shows it. Errors: as erasure_take_back(). */
 MUST_CHECK int erasure_keep(
     const struct erased *erased, const struct touchpoint *event, struct outbox *outbox);

@@ -46,10 +46,10 @@
  *
  * Erasure (type erasure_requested): every identifier in `ids` is to be erased with its person:
  *     {"id":"…","type":"erasure_requested","time":"…","ids":{"login":"u-1"}}
- * The event itself stands in no timeline. What it does (enrich/identity/erasure.h):
- *  - the events of the person vanish, and those that still come to it; their signatures (sets of
- * two and more identifiers) are forgotten: all that they linked is taken back, events that bear
- * them yield nothing for good;
+ * The event itself stands in no timeline. What it does (enrich/identity/erasure.h has the words of
+ * the meaning):
+ *  - the events of the person vanish; their signatures (sets of two and more identifiers) are
+ *    forgotten: all that they linked is taken back, events that bear them yield nothing for good;
  *  - identifiers that are the person's are suppressed: install, device and cookie for events that
  *    occurred before the erasure, others for good. An event whose first node is suppressed yields
  *    nothing;
@@ -58,8 +58,6 @@
  *    and stands since it is a device's and occurred after the erasure).
  * The result is that of a build without those events, but for generic marks and epochs, which stay.
  * What rotation.h pairs stays too: an erased value is suppressed under every key.
- * Which events are the person's is what belongs to it when the erasure comes to its timeline, and
- * what comes to it later; enrich/identity/erasure.h says what follows from the set of events alone.
  */
 #pragma once
 

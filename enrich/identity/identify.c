@@ -213,9 +213,9 @@ static int learn_signature(struct visit *visit)
 
 /* ---- erasure ---- */
 
-/* Returns 1 when the node is suppressed for the event. One that came from a stronger node, which
- * has learned its signature, is taken back there. */
-static int suppressed(struct visit *visit)
+/* Returns 1 when the node keeps the event away. One whose first node has learned its signature is
+ * taken back there. */
+static int keep_away(struct visit *visit, bool learned)
 {
     struct suppression since;
     struct owners *owners = visit->actor->owners;
@@ -227,11 +227,23 @@ static int suppressed(struct visit *visit)
         return 0;
     since.count++;
     r = owner_suppression_put(owners, visit->owner, &since);
-    if (r < 0 || visit->index == 0)
+    if (r < 0 || !learned)
         return r < 0 ? r : 1;
     const struct erased erased = {visit->actor->namespaces, since.person, since.at, NULL};
     r = erasure_take_back(&erased, &visit->event, owners_scratch(owners), visit->actor->outbox);
     return r < 0 ? r : 1;
+}
+
+/* A generic identifier that was erased names nobody: the event goes on to the next node, and is
+ * kept away where it would stay here. While an erasure has yet to take, it takes no event that
+ * others may have linked; the mark will follow it. */
+static int suppressed(struct visit *visit)
+{
+    unsigned flags = visit->owner->flags;
+    if (!(flags & OWNER_SUPPRESSED) || (flags & OWNER_ERASED_DEAD) ||
+        (visit->index > 0 && (flags & OWNER_REACHED)))
+        return 0;
+    return keep_away(visit, visit->index > 0);
 }
 
 static int send_evidence(struct visit *visit)
@@ -251,7 +263,7 @@ static int send_evidence(struct visit *visit)
 static int on_event(struct visit *visit)
 {
     struct owner *owner = visit->owner;
-    int r = owner->flags & OWNER_SUPPRESSED ? suppressed(visit) : 0;
+    int r = suppressed(visit);
     if (r == 0)
         r = introduce(visit);
     if (r == 0 && visit->index == 0)
@@ -273,6 +285,9 @@ static int on_stay(struct visit *visit)
 {
     struct link_end members[EVENT_IDENTIFIERS_MAX];
     uint8_t person[KEY_SIZE];
+    int r = keep_away(visit, true);
+    if (r)
+        return r < 0 ? r : 0;
     members_of(visit, &visit->chain[0], members);
     owner_stay_person(visit->actor->owners, visit->owner, members[0].node, person);
     return send_put(visit, person, true);

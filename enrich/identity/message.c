@@ -129,8 +129,6 @@ static bool pass_valid(const struct identity_message *message)
         return false;
     if (evidence && (message->links_count != 2 || !message->has_event_key))
         return false;
-    if (message->kind == IDENTITY_KIND_PASS_UNLINK && !message->has_person)
-        return false;
     for (size_t i = 0; i < message->newer.size; i++)
         if ((uint8_t)message->newer.data[i] >= message->links_count)
             return false;
@@ -156,7 +154,12 @@ static bool erasure_valid(const struct identity_message *message)
 {
     switch (message->kind) {
     case IDENTITY_KIND_ERASE:
-        return identifier(message->to);
+        return identifier(message->to) &&
+               (!message->has_person || (message->has_other && identifier(message->other)));
+    case IDENTITY_KIND_REACH:
+    case IDENTITY_KIND_REACHED:
+    case IDENTITY_KIND_GO:
+        return message->has_person && identifier(message->to) && identifier(message->from);
     case IDENTITY_KIND_EVIDENCE: /* to both ends */
         return message->has_event_key && message->has_other && identifier(message->to) &&
                identifier(message->other) && message->links_count <= 1 &&
@@ -185,9 +188,8 @@ static bool kind_valid(
     case IDENTITY_KIND_STAY:
         return true;
     case IDENTITY_KIND_LINK:
-        return link_valid(message);
     case IDENTITY_KIND_UNLINK:
-        return message->has_person && link_valid(message);
+        return link_valid(message);
     case IDENTITY_KIND_ATTACH:
     case IDENTITY_KIND_DETACH:
         return identifier(message->to) && stronger(message->to, message->from);

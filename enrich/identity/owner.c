@@ -440,10 +440,10 @@ int owner_suppress(
         return 0;
     now.at = at > now.at ? at : now.at;
     memcpy(now.person, person, KEY_SIZE);
-    owner->flags |= OWNER_SUPPRESSED | OWNER_LOST;
-    owner->flags &= ~(unsigned)OWNER_ALONE; /* what the mark meets and leaves says so again */
-    owner->person_due = true;
-    owner_changed(owners, owner);
+    if (!(owner->flags & OWNER_SUPPRESSED) && (owner->flags & OWNER_DEAD))
+        owner->flags |= OWNER_ERASED_DEAD;
+    owner->flags |= OWNER_SUPPRESSED;
+    owner_lost(owners, owner);
     r = owner_suppression_put(owners, owner, &now);
     return r < 0 ? r : 1;
 }

@@ -37,6 +37,8 @@ enum owner_flag {
     OWNER_OLDER = 1 << 12,         /* there are newer pseudonyms of its value; rotation.h */
     OWNER_NEWER = 1 << 13,         /* there is an older one, which it follows */
     OWNER_FOLLOWS = 1 << 14,       /* it has the root of an earlier member of its group; group.h */
+    OWNER_REACHED = 1 << 15,       /* by an erasure that has yet to take; reach.h */
+    OWNER_ERASED_DEAD = 1 << 16,   /* was so when it was suppressed: what stays with it goes */
 };
 
 /* A neighbour; edge.h. */

@@ -180,9 +180,6 @@ static int issue_links(
     size_t count = sort_ends(passed, weak), stronger = 0;
     identity_message_init(&message);
     message.kind = takes_back(passed) ? IDENTITY_KIND_UNLINK : IDENTITY_KIND_LINK;
-    message.has_person = passed->has_person;
-    memcpy(message.person, passed->person, KEY_SIZE);
-    message.at = passed->at;
     message.links = strong;
     for (size_t i = 0; i < count; i++) {
         strong[i] = weak[i];
@@ -318,7 +315,6 @@ static int send_anew(struct actor *actor, const struct owner *owner,
     bool evidence = of_evidence(&message);
     struct identity_message back = message;
     back.kind = evidence ? IDENTITY_KIND_PASS_RETRACT : IDENTITY_KIND_PASS_UNLINK;
-    back.has_person = true; /* of nobody: nothing is erased */
     for (int64_t i = 0; r == 0 && i < (evidence ? 1 : count); i++)
         r = send_on(actor, owner, &back, (size_t)message.chain_index + 1);
     if (evidence)
@@ -415,8 +411,7 @@ int rotation_link(struct actor *actor, struct owner *first, const struct rotatio
     return send_on(actor, first, &message, 0);
 }
 
-int rotation_unlink(struct actor *actor, struct owner *first, const struct signature *signature,
-    const struct identity_message *forget)
+int rotation_unlink(struct actor *actor, struct owner *first, const struct signature *signature)
 {
     uint8_t key_bytes[SIGNATURE_ROW_KEY_SIZE], digest[SHA256_SIZE];
     struct link_end links[EVENT_IDENTIFIERS_MAX];
@@ -432,9 +427,6 @@ int rotation_unlink(struct actor *actor, struct owner *first, const struct signa
         return r < 0 ? r : 0;
     identity_message_init(&message);
     message.kind = IDENTITY_KIND_PASS_UNLINK;
-    message.has_person = true;
-    memcpy(message.person, forget->person, KEY_SIZE);
-    message.at = forget->at;
     message.links = links;
     message.links_count = signature->count;
     for (size_t i = 0; i < signature->count; i++) {
@@ -496,6 +488,21 @@ int rotation_tell(struct actor *actor, const struct owner *owner)
     for (size_t i = 0; r == 0 && i < rows.count; i++)
         r = send_rotate(actor, owner, rows.keys[i], rows.values[i]);
     return r;
+}
+
+int rotation_reach(
+    struct actor *actor, const struct owner *owner, struct identity_message *message, int64_t *sent)
+{
+    struct rotation_older older;
+    struct rows rows = {.count = 0};
+    int r = owner->flags & OWNER_OLDER ? read_rows(actor->owners, owner, NEWER_MARK, &rows) : 0;
+    for (size_t i = 0; r == 0 && i < rows.count; i++, ++*sent)
+        r = actor_send(actor, owner, (const uint8_t *)rows.keys[i].data + KEY_SIZE + 1, message);
+    if (r < 0 || !(owner->flags & OWNER_NEWER))
+        return r;
+    r = rotation_older(actor->owners, owner, &older);
+    ++*sent;
+    return r < 0 ? r : actor_send(actor, owner, older.node, message);
 }
 
 int rotation_suppress(

@@ -63,10 +63,10 @@ struct rotation_passage {
 MUST_CHECK int rotation_link(
     struct actor *actor, struct owner *first, const struct rotation_passage *passage);
 
-/* Takes that back; forget: the message that has it forgotten. Returns 1 when the signature's links
+/* Takes that back. Returns 1 when the signature's links
  * were given so, else 0, and nothing was done. */
-MUST_CHECK int rotation_unlink(struct actor *actor, struct owner *first,
-    const struct signature *signature, const struct identity_message *forget);
+MUST_CHECK int rotation_unlink(
+    struct actor *actor, struct owner *first, const struct signature *signature);
 
 /* Messages pass_* and rotate. Errors: as actor_receive(). */
 MUST_CHECK int rotation_on_pass(
@@ -78,6 +78,9 @@ MUST_CHECK int rotation_on_rotate(
  * hear that it is suppressed. */
 #define ROTATION_SUPPRESSES 1 /* `number` of such a message: it counts where it is the later */
 MUST_CHECK int rotation_tell(struct actor *actor, const struct owner *owner);
+/* Sends the message to each pseudonym that its value has beside it; *sent: so many more. */
+MUST_CHECK int rotation_reach(struct actor *actor, const struct owner *owner,
+    struct identity_message *message, int64_t *sent);
 MUST_CHECK int rotation_suppress(
     struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
 

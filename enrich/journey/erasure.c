@@ -11,7 +11,6 @@
 #include "enrich/identity/message.h"
 #include "schemas/error.h"
 
-#define ERASED_SIZE (8 + 8 + 1)
 #define STAY_SIZE 1
 #define MARK_SIZE (8 + KEY_SIZE + 1)
 #define RECENT_MAX 64 /* signatures just taken back; more come again, and change nothing */
@@ -22,31 +21,6 @@ struct node_mark {
     uint8_t person[KEY_SIZE];
     bool told; /* the node knows that an event stands of it alone */
 };
-
-/* ---- erased persons: a row person | marker -> at (8) | count (8) | for good (1) ---- */
-
-bool erasure_load(struct person *person, struct str key, struct str value)
-{
-    if (key.size != GONE_KEY_SIZE || value.size != ERASED_SIZE ||
-        memcmp(key.data + KEY_SIZE, gone_erased, KEY_SIZE) != 0)
-        return false;
-    person->erased = true;
-    person->erased_at = get_be64_signed((const uint8_t *)value.data);
-    person->erased_count = get_be64_signed((const uint8_t *)value.data + 8);
-    person->erased_for_good = value.data[16];
-    return true;
-}
-
-static int put_erased(struct timeline *timeline, const struct person *person)
-{
-    uint8_t key[GONE_KEY_SIZE], value[ERASED_SIZE];
-    gone_key(key, person->id, gone_erased);
-    put_be64_signed(value, person->erased_at);
-    put_be64_signed(value + 8, person->erased_count);
-    value[16] = person->erased_for_good;
-    return state_put(timeline->task->state, TABLE_GONE, str_make(key, sizeof key),
-        str_make(value, sizeof value));
-}
 
 static int send(struct timeline *timeline, const struct journey_message *message)
 {
@@ -76,48 +50,44 @@ static bool told(struct recent *recent, const struct signature *signature)
     return false;
 }
 
-/* What an erasure works with. */
+/* ---- erased persons ---- */
+
 struct erasing {
     struct timeline *timeline;
-    struct person *person;
+    const struct journey_message *erase;
     struct recent recent;
 };
 
 static int drop_erased(void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
 {
     struct erasing *erasing = context;
-    struct person *person = erasing->person;
+    const struct journey_message *erase = erasing->erase;
     struct task *task = erasing->timeline->task;
     const struct namespace_table *namespaces = erasing->timeline->config->namespaces;
     struct signature signature;
     int r = signature_of_event(namespaces, event, task->scratch, &signature);
     if (r < 0)
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
-    bool alone = signature.count == 1 && !person->erased_for_good &&
-                 !erasure_for_good(namespaces, signature.members[0]);
-    const struct erased erased = {namespaces, person->id, person->erased_at, node};
-    if (alone && event->occurred_at >= person->erased_at)
-        return erasure_keep(&erased, event, task->outbox);
-    person->erased_count++;
+    if (signature.count == 1 && !erasure_for_good(namespaces, signature.members[0]) &&
+        event->occurred_at >= erase->at)
+        return 0;
     if (!event->has_evidence && told(&erasing->recent, &signature))
         return 1;
+    const struct erased erased = {namespaces, erase->person, erase->at, node};
     r = erasure_take_back(&erased, event, task->scratch, task->outbox);
     return r < 0 ? r : 1;
 }
 
+/* All at once, before anything is taken back: so what a person loses no other can gain meanwhile,
+ * and nobody else's events are here by a link that goes with the person. */
 int erasure_erase(struct timeline *timeline, const struct journey_message *message)
 {
-    struct erasing erasing = {.timeline = timeline};
-    int r = timeline_person(timeline, message->person, &erasing.person);
-    if (r < 0)
-        return r;
-    struct person *person = erasing.person;
-    person->erased_for_good |= message->for_good;
-    if (!person->erased || message->at > person->erased_at)
-        person->erased_at = message->at;
-    person->erased = true;
-    r = timeline_drop(timeline, person, NULL, drop_erased, &erasing);
-    return r < 0 ? r : put_erased(timeline, person);
+    struct erasing erasing = {.timeline = timeline, .erase = message};
+    struct person *person;
+    int r = timeline_person(timeline, message->person, &person);
+    if (r == 0)
+        r = timeline_drop(timeline, person, NULL, drop_erased, &erasing);
+    return r < 0 ? r : erasure_go(message->node, message->person, timeline->task->outbox);
 }
 
 /* ---- marks of suppressed nodes ---- */
@@ -260,26 +230,13 @@ static void suppressed_key(uint8_t key[SUPPRESSED_KEY_SIZE], const struct person
     memcpy(key + GONE_KEY_SIZE, digest, KEY_SIZE);
 }
 
-static int drop_erased_arrival(struct timeline *timeline, struct person *person,
-    const uint8_t node[KEY_SIZE], const struct touchpoint *event)
-{
-    struct erasing erasing = {.timeline = timeline, .person = person};
-    int r = drop_erased(&erasing, node, event);
-    if (r != 1)
-        return r;
-    r = put_erased(timeline, person);
-    return r < 0 ? r : 1;
-}
-
 int erasure_drops(struct timeline *timeline, struct person *person, const uint8_t node[KEY_SIZE],
     const struct touchpoint *event)
 {
     uint8_t key[SUPPRESSED_KEY_SIZE];
     struct signature signature;
     struct str value;
-    int r = person->erased ? drop_erased_arrival(timeline, person, node, event) : 0;
-    if (r == 0 && person->suppresses)
-        r = drop_marked_arrival(timeline, person, node, event);
+    int r = person->suppresses ? drop_marked_arrival(timeline, person, node, event) : 0;
     if (r || !person->suppresses)
         return r;
     r = signature_of_event(

@@ -1,18 +1,15 @@
 /*
- * The part that timelines have in an erasure: an erased person drops its events and those that
- * still come; signatures that were forgotten, and identifiers that are suppressed, are followed to
- * where their events are. Source:
- * IDENTITY, "Erasure"; enrich/identity/evidence.h (what it means), enrich/identity/erasure.h.
+ * The part that timelines have in an erasure: an erased person drops, at once, what stands there;
+ * signatures that were forgotten, and identifiers that are suppressed, are followed to where their
+ * events are. Source: IDENTITY, "Erasure"; enrich/identity/evidence.h (what it means),
+ * enrich/identity/reach.h and erasure.h.
  *
- * A person whose root is a device's identifier (not for_good) keeps events that bear this alone and
- * occurred at or after the erasure: a device lives on.
+ * Events that bear a device's identifier alone and occurred at or after the erasure are kept: a
+ * device lives on.
  */
 #pragma once
 
 #include "enrich/journey/timeline.h"
-
-/* Returns true for a row of TABLE_GONE that says the person is erased, and takes it in. */
-bool erasure_load(struct person *person, struct str key, struct str value);
 
 /* Returns 1 when an event that comes to the node must not stand: what follows has been sent. */
 MUST_CHECK int erasure_drops(struct timeline *timeline, struct person *person,

@@ -38,10 +38,6 @@ struct person {
      * stand in two seats for a while (timeline.c). */
     bool mixed;
     bool suppresses; /* rows of TABLE_GONE name signatures, or nodes, whose events vanish */
-    bool erased;     /* what came, and still comes, is dropped; erased_for_good: or else what */
-    bool erased_for_good; /* occurred before erased_at, and all of several identifiers */
-    int64_t erased_at;
-    int64_t erased_count; /* events dropped */
 
     bool dirty;
     bool broken; /* rows changed other than by appending: the fold no longer fits them */

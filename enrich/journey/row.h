@@ -23,9 +23,8 @@ void record_key(uint8_t out[RECORD_KEY_SIZE], const uint8_t person[KEY_SIZE],
 void gone_key(
     uint8_t out[GONE_KEY_SIZE], const uint8_t person[KEY_SIZE], const uint8_t node[KEY_SIZE]);
 
-/* The markers of a mixed and of an erased person among its gone nodes: no node has these ids. */
+/* The marker of a mixed person among its gone nodes: no node has this id. */
 extern const uint8_t gone_mixed[KEY_SIZE];
-extern const uint8_t gone_erased[KEY_SIZE];
 
 /* A signature whose events vanish: TABLE_GONE, person | node | 16 bytes of its digest -> stay (1) |
  * its identifiers. It moves with the node's events, or stays with those that stay. With zeros for a

@@ -93,8 +93,6 @@ static int load_gone(struct timeline *timeline, struct person *person)
             person->suppresses = true;
             continue;
         }
-        if (erasure_load(person, key, value))
-            continue;
         r = gone_row_decode(&gone, key, value);
         if (r == 0 && memcmp(gone.node, gone_mixed, KEY_SIZE) == 0)
             person->mixed = true;
@@ -658,12 +656,12 @@ int timeline_gone(struct timeline *timeline, const struct journey_message *messa
 
 /* ---- a message of put ---- */
 
-/* What an erased person, or a suppressed node's mark, would drop is not carried past it. */
+/* What a suppressed signature, or node's mark, would drop is not carried past it. */
 static int drops_passing(struct timeline *timeline, struct person *person,
     const uint8_t node[KEY_SIZE], const struct placed_event *placed)
 {
     struct touchpoint event;
-    if (!person->erased && !person->suppresses)
+    if (!person->suppresses)
         return 0;
     int r = touchpoint_decode(&event, placed->event, timeline->task->scratch);
     if (r < 0) /* whoever seats it rejects it */

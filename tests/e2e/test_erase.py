@@ -138,6 +138,26 @@ def shared(space):
     assert rows(data, "SELECT value FROM identifier WHERE namespace = 'login' ORDER BY 1") >= [("u-1",), ("u-2",)]
 
 
+def others_stay(space):
+    """What is another's, and comes to the erased person only while its links go one after the other, stays."""
+    both = [event(1, "11-01", device="d", login="a"), event(2, "11-01", device="d", email="m1@example.jp"),
+            event(3, "11-01", cookie="c", email="m1@example.jp"), event(4, "11-01", cookie="c", login="a")]
+    other = order(5, "11-01", "B1", "900", device="d", email="m2@example.jp")
+    wanted = space.path / "others-alone"
+    load(wanted, [other])
+    for n, events in enumerate(([*both, other], [other, *reversed(both)])):
+        data = space.path / f"others-{n}"
+        load(data, events)
+        told = json.loads(run("explain", "--json", "--data", data, "login:a", "email:m2@example.jp").stdout)
+        assert not told["same_person"], told
+        receipt = json.loads(run("erase", "--json", "--confirm", "--data", data, "login:a").stdout)
+        assert receipt["events"] == 4 and receipt["conversions"] == 0 and receipt["left_over"] == 0, receipt
+        assert rows(data, "SELECT order_id, revenue_minor FROM conversion") == [("B1", 900)]
+        assert dump(data) == dump(wanted), "as if the erased person had never been"
+        load(data, both)  # late, and known: the subject's
+        assert dump(data) == dump(wanted)
+
+
 def receipt_alone(space, base, wanted):
     """A receipt whose request never reached the log: doctor says so, and who opens the directory next finishes it."""
     done, data = space.path / "done", space.path / "alone"
@@ -287,6 +307,7 @@ def main():
         run("erase", "--confirm", "--data", done, "login:u-hana")
         load(done, MORE)
         wanted = dump(done)
+        others_stay(space)
         shared(space)
         receipt_alone(space, base, wanted)
         by_a_running_process(space, base)

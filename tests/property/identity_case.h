@@ -24,6 +24,7 @@ enum case_kind {
 
 struct case_event {
     enum case_kind kind;
+    size_t phase;                /* each ends at rest */
     struct append_record record; /* for TOPIC_EVENTS; event_key = its index, big-endian */
     uint8_t place[KEY_SIZE];     /* root, node id: the specification's answer */
     uint8_t key[KEY_SIZE];       /* event_key */

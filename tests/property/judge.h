@@ -14,8 +14,13 @@ world_judge_fn judge_p3;
 world_judge_fn judge_p4;
 /* P5: each event in one timeline; events, conversions and revenue conserved whenever all rests. */
 world_judge_fn judge_p5;
-/* P6: after an erasure all tables are those of a build without what it took. */
+/* P6: after an erasure all tables are those of a build without what it took. Where all rested
+ * before each (rest), what that is comes from the meaning of the events alone (departed.h); else,
+ * from what stands: what an erasure takes of events that are under way is a matter of how far they
+ * have come. Generic marks stay: a world in which one is left that the other build has not is not
+ * compared. */
 world_judge_fn judge_p6;
+world_judge_fn judge_p6_rest;
 /* P7: what is published of an identifier never has a lower epoch, of an event at a person never a
  * lower placement; what stands outranks all that others were shown. */
 world_judge_fn judge_p7;

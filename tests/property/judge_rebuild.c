@@ -1,5 +1,8 @@
 /* Judges that compare what stands with another build. */
+#include "enrich/identity/owner.h"
 #include "schemas/error.h"
+#include "schemas/identity_node.avro.h"
+#include "tests/property/departed.h"
 #include "tests/property/judge.h"
 #include "tests/property/snapshot.h"
 
@@ -109,51 +112,95 @@ static int note_standing(void *context, struct str key, struct str value)
     return 0;
 }
 
-/* An identifier of a device that no standing event shows may keep its row where it moved away just
- * when its person was erased: its node cannot know whether an event of its own got away too. */
-static void without_lost_devices(
-    const struct world *world, const bool *keeps, struct snapshot *snapshot)
+struct generic_nodes {
+    uint8_t nodes[CASE_NODES_MAX][KEY_SIZE];
+    size_t count;
+};
+
+static int note_generic(void *context, struct str key, struct str value)
 {
-    static const uint8_t nobody[KEY_SIZE] = {0};
-    uint8_t node[KEY_SIZE];
-    for (size_t i = 0; i < world->count; i++) {
-        for (size_t k = 0; k < world->events[i].ids_count; k++) {
-            struct world_id id = world->events[i].ids[k];
-            bool shown = id.rank != world_rank("device") && id.rank != world_rank("cookie");
-            for (size_t n = 0; !shown && n < world->count; n++)
-                for (size_t m = 0; keeps[n] && m < world->events[n].ids_count; m++)
-                    shown |= memcmp(&world->events[n].ids[m], &id, sizeof id) == 0;
-            world_node(id, node);
-            if (!shown)
-                snapshot_without(snapshot, nobody, node);
-        }
+    struct generic_nodes *generic = context;
+    struct identity_node row;
+    struct arena arena = {0};
+    int r = identity_node_decode(&row, value, &arena);
+    if (r == 0 && (row.flags & OWNER_GENERIC) && generic->count < CASE_NODES_MAX)
+        memcpy(generic->nodes[generic->count++], key.data, KEY_SIZE);
+    arena_free(&arena);
+    return r;
+}
+
+/* Whether the pipeline has a generic mark that the standing events alone do not give. */
+static int mark_is_left(struct world_run *run, const bool *keeps, bool *left)
+{
+    static struct identity_case given;
+    static struct generic_nodes generic;
+    static struct meaning meaning;
+    generic.count = 0;
+    world_case(run, &given);
+    meaning_solve(&meaning, &given, keeps, NULL, 0);
+    int r = sim_table(run->sim, TABLE_NODE, note_generic, &generic);
+    for (size_t i = 0; i < generic.count; i++) {
+        size_t node = meaning_find(&meaning, generic.nodes[i]);
+        *left |= node == SIZE_MAX || !meaning.generic[node];
     }
+    return r;
+}
+
+/* Runs all phases; which events stand then. */
+static int run_erasures(struct world_run *run, struct snapshot *erased, bool *stands)
+{
+    const struct world *world = run->world;
+    bool by_number[WORLD_EVENTS_MAX] = {false};
+    int r = 0;
+    for (size_t phase = 0; r == 0 && phase < world->phases; phase++)
+        r = world_feed(run, phase, NULL);
+    if (r == 0)
+        r = snapshot_take(run->sim, erased);
+    if (r == 0)
+        r = sim_table(run->sim, TABLE_TIMELINE, note_standing, by_number);
+    for (size_t i = 0; i < world->count; i++)
+        stands[i] = by_number[world->events[i].number];
+    return r;
+}
+
+static const char *judge_erasures(
+    const struct world *world, const struct world_schedule *schedule, bool rest)
+{
+    static struct world_run run;
+    static struct snapshot erased, built;
+    static struct departed departed;
+    static struct identity_case given;
+    bool stands[WORLD_EVENTS_MAX], left = false;
+    const char *wrong = NULL;
+    int r = world_begin(&run, world, schedule);
+    if (r == 0)
+        r = run_erasures(&run, &erased, stands);
+    world_case(&run, &given);
+    if (rest)
+        departed_find(&departed, &given);
+    for (size_t i = 0; rest && i < world->count; i++)
+        if (stands[i] != departed.stands[i])
+            wrong = stands[i] ? "an event is left" : "an event too many is gone";
+    if (r == 0)
+        r = mark_is_left(&run, stands, &left);
+    for (size_t i = 0; i < world->count; i++)
+        *schedule->said += !left && !stands[i] && world->events[i].kind == WORLD_EVENT;
+    if (r == 0 && !left)
+        r = from_scratch(world, world->phases, stands, &built);
+    if (r == 0 && !wrong && !left)
+        wrong = snapshot_difference(&erased, &built, schedule->tells);
+    world_end(&run);
+    return judge_error(r, wrong);
 }
 
 const char *judge_p6(const struct world *world, const struct world_schedule *schedule)
 {
-    static struct world_run run;
-    static struct snapshot erased, built;
-    bool stands[WORLD_EVENTS_MAX] = {false}, keeps[WORLD_EVENTS_MAX];
-    const char *wrong = NULL;
-    int r = world_begin(&run, world, schedule);
-    for (size_t phase = 0; r == 0 && phase < world->phases; phase++)
-        r = world_feed(&run, phase, NULL);
-    if (r == 0)
-        r = snapshot_take(run.sim, &erased);
-    if (r == 0)
-        r = sim_table(run.sim, TABLE_TIMELINE, note_standing, stands);
-    for (size_t i = 0; i < world->count; i++) {
-        keeps[i] = stands[world->events[i].number];
-        *schedule->said += !keeps[i] && world->events[i].kind == WORLD_EVENT;
-    }
-    if (r == 0)
-        r = from_scratch(world, world->phases, keeps, &built);
-    without_lost_devices(world, keeps, &erased);
-    if (r == 0)
-        wrong = snapshot_difference(&erased, &built, schedule->tells);
-    world_end(&run);
-    return judge_error(r, wrong);
+    return judge_erasures(world, schedule, false);
+}
+
+const char *judge_p6_rest(const struct world *world, const struct world_schedule *schedule)
+{
+    return judge_erasures(world, schedule, true);
 }
 
 /* ---- P8: split and re-merge ---- */

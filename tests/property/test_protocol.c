@@ -27,7 +27,8 @@
 #include "schemas/person_of.avro.h"
 #include "schemas/rejected.avro.h"
 #include "schemas/stitched.avro.h"
-#include "tests/property/meaning.h"
+#include "tests/property/departed.h"
+#include "tests/property/draw.h"
 #include "tests/property/random.h"
 #include "tests/property/recount.h"
 #include "tests/property/web.h"
@@ -45,7 +46,8 @@
 #define TIMES 9
 #define PARTITIONS 3 /* counts of them; so many schedules in a row have each once */
 #define REPLAYED 4
-#define WEBS 0x77656273 /* another stream of random numbers */
+#define WEBS 0x77656273  /* another stream of random numbers */
+#define RESTS 0x72657374 /* likewise */
 
 enum mode {
     MODE_PLAIN,
@@ -96,6 +98,7 @@ struct run {
     uint8_t place[CASE_EVENTS_MAX][KEY_SIZE]; /* person */
     int64_t position[CASE_EVENTS_MAX];
     int64_t first[CASE_EVENTS_MAX]; /* position of each event's first copy */
+    int64_t positions[64];
     uint8_t generic[CASE_NODES_MAX][KEY_SIZE];
     size_t generic_count;
     uint8_t forgotten[FORGOTTEN_MAX][KEY_SIZE + SIGNATURE_SIZE];
@@ -284,6 +287,21 @@ static bool must_vanish(const struct run *run, const struct case_event *event)
     return false;
 }
 
+/* Where all rested before each erasure, what it takes is known beforehand. */
+static void sort_out_rest(struct run *run)
+{
+    static struct departed departed;
+    departed_find(&departed, run->given);
+    for (size_t i = 0; i < run->given->events_count; i++) {
+        if (departed.stands[i] && !run->seen[i])
+            find(run, "an erasure of what rested took an event too many");
+        if (!departed.stands[i] && run->seen[i])
+            find(run, "an erasure of what rested left an event");
+    }
+    if (run->generic_count != departed.generic_count && !departed.stopped)
+        find(run, "generic marks");
+}
+
 static void sort_out(struct run *run)
 {
     bool reached[CASE_EVENTS_MAX];
@@ -313,6 +331,8 @@ static void sort_out(struct run *run)
         erased_events += run->seen[i] == 0;
         kept_events += run->seen[i] > 0;
     }
+    if (draw_phases_count(run->given) > 1)
+        sort_out_rest(run);
 }
 
 /* ---- what the meaning says, against what stands ---- */
@@ -353,16 +373,6 @@ static void check_person(struct run *run, size_t node, const struct person_of *r
         find(run, "an alias of an alias");
 }
 
-/* A device's identifier may be left in person_of where it moved away just when its person was
- * erased: its node cannot know whether one of its events got away too. */
-static bool is_marked_device(const struct run *run, const uint8_t node[KEY_SIZE])
-{
-    for (size_t i = 0; i < run->marks_count; i++)
-        if (memcmp(run->marks[i].node, node, KEY_SIZE) == 0)
-            return !erasure_for_good(&run->given->namespaces, node);
-    return false;
-}
-
 static int visit_person(void *context, struct str key, struct str value)
 {
     struct run *run = context;
@@ -377,7 +387,7 @@ static int visit_person(void *context, struct str key, struct str value)
         find(run, "a row of person_of");
     else if (node != SIZE_MAX && run->meaning.shown[node])
         check_person(run, node, &row);
-    else if (!generic && !is_marked_device(run, row.node))
+    else if (!generic)
         find(run, "an identifier that no event shows has a row of person_of");
     arena_free(&arena);
     return 0;
@@ -432,12 +442,16 @@ static int compare(struct run *run, struct sim *sim)
 
 /* The case's events, a third of them twice, shuffled; but evidence once where persons are erased:
  * evidence that an erasure took away stays away, though its event may be sent again and stand. */
-static size_t draw_log(const struct identity_case *given, struct random *random, size_t *log)
+static size_t draw_log(
+    const struct identity_case *given, size_t phase, struct random *random, size_t *log)
 {
     size_t count = 0;
     for (size_t i = 0; i < given->events_count; i++) {
         bool once = mode == MODE_BOTH && given->events[i].kind == CASE_EVIDENCE;
-        log[count++] = i;
+        if (given->events[i].phase > phase)
+            continue;
+        if (given->events[i].phase == phase)
+            log[count++] = i;
         if (random_once_in(random, 3) && !once)
             log[count++] = i;
     }
@@ -449,16 +463,13 @@ static size_t draw_log(const struct identity_case *given, struct random *random,
     return count;
 }
 
-static int feed(struct run *run, struct sim *sim, struct random *random)
+static int feed_phase(struct run *run, struct sim *sim, size_t phase, struct random *random)
 {
     size_t log[2 * CASE_EVENTS_MAX];
-    int64_t positions[64] = {0};
-    size_t count = draw_log(run->given, random, log);
-    for (size_t i = 0; i < run->given->events_count; i++)
-        run->first[i] = -1;
+    size_t count = draw_log(run->given, phase, random, log);
     for (size_t i = 0; i < count; i++) {
         const struct append_record *record = &run->given->events[log[i]].record;
-        int64_t *position = &positions[topic_partition(record->key, run->sim.partitions)];
+        int64_t *position = &run->positions[topic_partition(record->key, run->sim.partitions)];
         if (run->first[log[i]] < 0)
             run->first[log[i]] = *position;
         ++*position;
@@ -469,6 +480,16 @@ static int feed(struct run *run, struct sim *sim, struct random *random)
             return r;
     }
     return sim_run(sim, SIZE_MAX);
+}
+
+static int feed(struct run *run, struct sim *sim, struct random *random)
+{
+    int r = 0;
+    for (size_t i = 0; i < run->given->events_count; i++)
+        run->first[i] = -1;
+    for (size_t phase = 0; r == 0 && phase < draw_phases_count(run->given); phase++)
+        r = feed_phase(run, sim, phase, random);
+    return r;
 }
 
 /* Returns what was found wrong, or NULL. */
@@ -528,6 +549,8 @@ static void print_case(const struct identity_case *given)
         const struct case_event *event = &given->events[i];
         (void)fprintf(stderr, "  %s time %lld sign %d authority %d:", kinds[event->kind],
             (long long)event->time, event->sign, event->authority);
+        if (draw_phases_count(given) > 1)
+            (void)fprintf(stderr, " phase %zu", event->phase);
         for (size_t k = 0; k < event->signature.count; k++)
             (void)fprintf(stderr, " %.*s=%.*s", (int)event->identifiers[k].namespace.size,
                 event->identifiers[k].namespace.data, (int)event->identifiers[k].value.size,
@@ -648,28 +671,6 @@ static void shrink(
 
 /* ---- cases ---- */
 
-static int draw_words(
-    struct identity_case *given, struct random *random, enum case_kind kind, struct arena *arena)
-{
-    size_t count = kind == CASE_ERASURE ? 1 + random_below(random, 2) : 1 + random_below(random, 8);
-    for (size_t i = 0; i < count && given->events_count < CASE_EVENTS_MAX; i++) {
-        struct case_word word = {
-            .kind = kind,
-            .a = random_below(random, given->roots_count),
-            .time = (int64_t)random_below(random, TIMES + 1),
-            .sign = random_once_in(random, 2) ? 1 : -1,
-            .authority = random_once_in(random, 2) ? 0 : 100,
-        };
-        word.b = kind == CASE_ERASURE ? word.a : random_below(random, given->roots_count);
-        if (kind == CASE_EVIDENCE && word.a == word.b)
-            continue;
-        int r = identity_case_add(given, &word, arena);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
 /* The specification's answers to the events alone. */
 static bool meaning_agrees(struct run *run, const struct identity_case *given)
 {
@@ -698,13 +699,17 @@ static int run_line(
     if (r == 0 && !meaning_agrees(&run, &given))
         wrong = "the meaning of this test is not the specification's";
     if (r == 0 && (mode == MODE_OPERATOR || mode == MODE_BOTH))
-        r = draw_words(&given, &random, CASE_EVIDENCE, arena);
+        r = draw_case_words(&given, &random, CASE_EVIDENCE, arena);
     if (r == 0 && (mode == MODE_ERASE || mode == MODE_BOTH))
-        r = draw_words(&given, &random, CASE_ERASURE, arena);
+        r = draw_case_words(&given, &random, CASE_ERASURE, arena);
     struct random of_webs = {random.state ^ WEBS};
     bool words = mode == MODE_OPERATOR || mode == MODE_BOTH;
     if (r == 0 && words && schedules == PARTITIONS && random_once_in(&of_webs, 2))
         r = web_add(&given, &of_webs, arena);
+    struct random of_rests = {random.state ^ RESTS};
+    if (r == 0 && mode != MODE_OPERATOR && mode != MODE_PLAIN && schedules == PARTITIONS &&
+        random_once_in(&of_rests, 2))
+        draw_case_phases(&given, &of_rests);
     uint64_t seed = random_next(&random);
     if (r < 0)
         wrong = error_text(r);

@@ -3,6 +3,7 @@
 
 #include "enrich/identity/person.h"
 #include "schemas/error.h"
+#include "tests/property/identity_case.h"
 
 #define EVENTS_MAX_DEFAULT 60
 #define TIMES 9
@@ -133,6 +134,10 @@ void world_draw(uint64_t seed, const struct world_options *options, struct world
         out->events[i].phase = options->phases == SIZE_MAX ? i : random_below(&random, out->phases);
     for (size_t i = events + words; options->erasures_last && i < out->count; i++)
         out->events[i].phase = out->phases++;
+    for (size_t i = 0; options->late && i < events + words; i++)
+        if (random_once_in(&random, 4))
+            out->events[i].phase = out->phases;
+    out->phases += options->late;
 }
 
 void world_add(struct world *world, const struct world_event *event)
@@ -183,6 +188,49 @@ void world_node(struct world_id id, uint8_t node[KEY_SIZE])
 {
     char text[TEXT_SIZE];
     namespace_node_id(namespace_table_default(), id.rank, text_of(id, text), node);
+}
+
+/* Distinct ones in id order. */
+static void to_signature(const struct world_id *ids, size_t count, struct signature *out)
+{
+    uint8_t node[KEY_SIZE];
+    out->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = out->count;
+        world_node(ids[i], node);
+        while (at > 0 && memcmp(out->members[at - 1], node, KEY_SIZE) > 0)
+            at--;
+        if (at > 0 && memcmp(out->members[at - 1], node, KEY_SIZE) == 0)
+            continue;
+        memmove(out->members + at + 1, out->members + at, (out->count - at) * KEY_SIZE);
+        memcpy(out->members[at], node, KEY_SIZE);
+        out->count++;
+    }
+}
+
+void world_case(const struct world_run *run, struct identity_case *out)
+{
+    static const enum case_kind kinds[] = {CASE_EVENT, CASE_EVIDENCE, CASE_ERASURE};
+    const struct world *world = run->world;
+    *out = (struct identity_case){.namespaces = run->namespaces, .events_count = world->count};
+    for (size_t i = 0; i < world->count; i++) {
+        const struct world_event *from = &world->events[i];
+        struct case_event *to = &out->events[i];
+        struct signature ends;
+        bool word = from->kind == WORLD_WORD;
+        to->kind = kinds[from->kind];
+        to->phase = from->phase;
+        to->time = from->time;
+        put_be64(to->key, from->number);
+        to_signature(word ? &from->speaker : from->ids, word ? 1 : from->ids_count, &to->signature);
+        if (!word)
+            continue;
+        to_signature(from->ids, 2, &ends);
+        memcpy(to->strong, ends.members[0], KEY_SIZE);
+        memcpy(to->weak, ends.members[1], KEY_SIZE);
+        to->sign = from->sign;
+        to->authority = from->authority;
+    }
 }
 
 static void say_word(

@@ -57,6 +57,7 @@ struct world_options {
     bool never_generic;
     bool erasures;
     bool erasures_last; /* each in a phase of its own */
+    bool late;          /* a quarter of the events come in a last phase, behind these */
 };
 
 /* Ranks in the default table, by name. */
@@ -106,6 +107,10 @@ void world_end(struct world_run *run);
 MUST_CHECK int world_feed(struct world_run *run, size_t phase, const bool *keeps);
 
 void world_person(struct world_run *run, const uint8_t node[KEY_SIZE], uint8_t person[KEY_SIZE]);
+
+/* The world as a case of the meaning, which knows its limits from the run. */
+struct identity_case;
+void world_case(const struct world_run *run, struct identity_case *out);
 
 /* Says what is wrong, or NULL. */
 typedef const char *world_judge_fn(

@@ -248,6 +248,33 @@ static void test_valid_link_to_set_unordered_false(void **state)
     assert_false(identity_message_valid(namespace_table_default(), &message));
 }
 
+/* Who is reached by an erasure is an identifier, and is told whose. */
+static void test_valid_reach_of_nobody_false(void **state)
+{
+    static const enum identity_kind kinds[] = {
+        IDENTITY_KIND_REACH, IDENTITY_KIND_REACHED, IDENTITY_KIND_GO};
+    struct identity_message message;
+    identity_message_init(&message);
+    message.to[0] = COOKIE;
+    message.from[0] = LOGIN;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        message.kind = kinds[i];
+        message.has_person = true;
+        message.to[0] = COOKIE;
+        assert_true(identity_message_valid(namespace_table_default(), &message));
+        message.to[0] = COOKIES;
+        assert_false(identity_message_valid(namespace_table_default(), &message));
+        message.to[0] = COOKIE;
+        message.has_person = false;
+        assert_false(identity_message_valid(namespace_table_default(), &message));
+    }
+    message.kind = IDENTITY_KIND_ERASE; /* of a person: by whom it was asked for */
+    message.has_person = true;
+    assert_false(identity_message_valid(namespace_table_default(), &message));
+    message.has_other = true;
+    assert_true(identity_message_valid(namespace_table_default(), &message));
+}
+
 /* Messages of erasure name the signature whose node they are for. */
 static void test_valid_signature_of_another_node_false(void **state)
 {
@@ -296,8 +323,6 @@ static void test_valid_rotation_at_another_node_false(void **state)
     const struct namespace_table *table = namespace_table_default();
     assert_true(identity_message_valid(table, &message));
     message.kind = IDENTITY_KIND_PASS_UNLINK;
-    assert_false(identity_message_valid(table, &message)); /* of nobody's erasure */
-    message.has_person = true;
     assert_true(identity_message_valid(table, &message));
     message.kind = IDENTITY_KIND_PASS_EVIDENCE;
     assert_false(identity_message_valid(table, &message)); /* of no event */
@@ -339,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_valid_what_no_owner_sends_false),
         cmocka_unit_test(test_valid_messages_of_a_group),
         cmocka_unit_test(test_valid_link_to_set_unordered_false),
+        cmocka_unit_test(test_valid_reach_of_nobody_false),
         cmocka_unit_test(test_valid_signature_of_another_node_false),
         cmocka_unit_test(test_valid_rotation_at_another_node_false),
     };

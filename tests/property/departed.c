@@ -1,0 +1,204 @@
+/* Nothing is taken from what stands in any pipeline: only from what was said to it. */
+#include "tests/property/departed.h"
+
+#include "enrich/identity/erasure.h"
+
+static bool same(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
+{
+    return memcmp(a, b, KEY_SIZE) == 0;
+}
+
+static struct departed_mark *mark_of(struct departed *departed, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < departed->marks_count; i++)
+        if (same(departed->marks[i].node, node))
+            return &departed->marks[i];
+    return NULL;
+}
+
+static bool is_generic(const struct departed *departed, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < departed->generic_count; i++)
+        if (same(departed->generic[i], node))
+            return true;
+    return false;
+}
+
+static bool same_signature(const struct signature *a, const struct signature *b)
+{
+    return str_equal(signature_bytes(a), signature_bytes(b));
+}
+
+/* ---- the meaning of what stands ---- */
+
+static void add_generic(struct departed *departed, const uint8_t node[KEY_SIZE])
+{
+    size_t at = departed->generic_count;
+    if (is_generic(departed, node))
+        return;
+    check(departed->generic_count < CASE_NODES_MAX);
+    while (at > 0 && memcmp(departed->generic[at - 1], node, KEY_SIZE) > 0)
+        at--;
+    memmove(departed->generic[at + 1], departed->generic[at],
+        (departed->generic_count - at) * KEY_SIZE);
+    memcpy(departed->generic[at], node, KEY_SIZE);
+    departed->generic_count++;
+}
+
+static void solve(struct departed *departed, const struct identity_case *given)
+{
+    meaning_solve(&departed->meaning, given, departed->stands,
+        (const uint8_t(*)[KEY_SIZE])departed->generic, departed->generic_count);
+    for (size_t i = 0; i < departed->meaning.count; i++)
+        if (departed->meaning.generic[i])
+            add_generic(departed, departed->meaning.nodes[i]);
+}
+
+/* The root of an identifier: itself where no event shows it. */
+static void root_of(
+    const struct departed *departed, const uint8_t node[KEY_SIZE], uint8_t root[KEY_SIZE])
+{
+    size_t i = meaning_find(&departed->meaning, node);
+    const struct meaning *m = &departed->meaning;
+    memcpy(root, i == SIZE_MAX ? node : m->nodes[m->root[i]], KEY_SIZE);
+}
+
+/* ---- events that come ---- */
+
+static bool node_is_generic(const struct departed *departed, const struct signature *signature,
+    const struct signature_node *node)
+{
+    for (size_t i = 0; i < node->count; i++)
+        if (!is_generic(departed, signature->members[node->first + i]))
+            return false;
+    return true;
+}
+
+static bool keeps_away(const struct identity_case *given, const struct departed_mark *mark,
+    const struct case_event *event, bool is_first)
+{
+    return erasure_keeps_away(&given->namespaces, mark->node, is_first, event->time < mark->at);
+}
+
+static void forget(struct departed *departed, const struct identity_case *given, size_t event)
+{
+    const struct signature *signature = &given->events[event].signature;
+    departed->stands[event] = false;
+    for (size_t i = 0; signature->count > 1 && i < given->events_count; i++)
+        if (same_signature(&given->events[i].signature, signature))
+            departed->forgotten[i] = true;
+}
+
+/* At the first node: before it says anything. */
+static bool is_refused(struct departed *departed, const struct identity_case *given, size_t index)
+{
+    const struct case_event *event = &given->events[index];
+    struct signature_node chain[NODES_MAX];
+    (void)signature_chain(&event->signature, chain);
+    const struct departed_mark *mark = mark_of(departed, chain[0].id);
+    return departed->forgotten[index] ||
+           (mark && !mark->was_generic && keeps_away(given, mark, event, true));
+}
+
+/* Down its chain, from where it is, as far as nodes are generic. Returns whether a suppressed one
+ * is met. */
+static bool is_stopped(struct departed *departed, const struct identity_case *given, size_t index)
+{
+    const struct case_event *event = &given->events[index];
+    struct signature_node chain[NODES_MAX];
+    size_t count = signature_chain(&event->signature, chain), *seat = &departed->seat[index];
+    const struct departed_mark *mark;
+    while (*seat < count && node_is_generic(departed, &event->signature, &chain[*seat])) {
+        ++*seat;
+        mark = *seat < count ? mark_of(departed, chain[*seat].id) : NULL;
+        if (mark && !mark->was_generic && keeps_away(given, mark, event, false))
+            return true;
+        mark = *seat == count ? mark_of(departed, chain[0].id) : NULL;
+        if (mark && keeps_away(given, mark, event, true))
+            return true;
+    }
+    return false;
+}
+
+static void come(struct departed *departed, const struct identity_case *given, size_t phase)
+{
+    for (size_t i = 0; i < given->events_count; i++)
+        if (given->events[i].phase == phase && given->events[i].kind != CASE_ERASURE)
+            departed->stands[i] = !is_refused(departed, given, i);
+    solve(departed, given);
+    for (size_t i = 0; i < given->events_count; i++)
+        if (departed->stands[i] && is_stopped(departed, given, i)) {
+            departed->stopped = true;
+            forget(departed, given, i);
+        }
+    for (size_t i = 0; i < given->events_count; i++)
+        departed->stands[i] &= !departed->forgotten[i];
+    solve(departed, given);
+}
+
+/* ---- erasures ---- */
+
+static void suppress(struct departed *departed, const uint8_t node[KEY_SIZE],
+    const uint8_t root[KEY_SIZE], int64_t at)
+{
+    struct departed_mark *mark = mark_of(departed, node);
+    if (!mark) {
+        check(departed->marks_count < CASE_NODES_MAX);
+        mark = &departed->marks[departed->marks_count++];
+        *mark = (struct departed_mark){.at = at, .was_generic = is_generic(departed, node)};
+        memcpy(mark->node, node, KEY_SIZE);
+    }
+    mark->at = at > mark->at ? at : mark->at;
+    memcpy(mark->root, root, KEY_SIZE);
+}
+
+/* A device's own event of the erasure and later lives on. */
+static bool is_left(const struct identity_case *given, const struct case_event *event, int64_t at)
+{
+    return event->signature.count == 1 && event->time >= at &&
+           !erasure_for_good(&given->namespaces, event->signature.members[0]);
+}
+
+static void erase(
+    struct departed *departed, const struct identity_case *given, const struct case_event *erasure)
+{
+    const struct meaning *m = &departed->meaning;
+    const uint8_t *asked = erasure->signature.members[0];
+    const struct departed_mark *mark = mark_of(departed, asked);
+    uint8_t root[KEY_SIZE], other[KEY_SIZE];
+    if (mark && mark->at >= erasure->time)
+        return; /* a copy, or as good as one */
+    root_of(departed, asked, root);
+    mark = mark_of(departed, root);
+    bool again = mark && mark->at >= erasure->time && same(mark->root, root);
+    for (size_t i = 0; i < m->count && !again; i++) {
+        root_of(departed, m->nodes[i], other);
+        if (same(other, root) && !m->generic[i])
+            suppress(departed, m->nodes[i], root, erasure->time);
+    }
+    suppress(departed, root, root, erasure->time);
+    suppress(departed, asked, root, erasure->time);
+    for (size_t i = 0; i < given->events_count; i++)
+        if (departed->stands[i] && !again && !is_left(given, &given->events[i], erasure->time) &&
+            same(m->nodes[meaning_place(m, &given->events[i].signature)], root))
+            forget(departed, given, i);
+    /* Where the person was erased before, what the identifier says itself. */
+    for (size_t i = 0; i < given->events_count; i++)
+        if (departed->stands[i] && is_refused(departed, given, i))
+            forget(departed, given, i);
+    solve(departed, given);
+}
+
+void departed_find(struct departed *out, const struct identity_case *given)
+{
+    size_t last = 0;
+    *out = (struct departed){.marks_count = 0};
+    for (size_t i = 0; i < given->events_count; i++)
+        last = given->events[i].phase > last ? given->events[i].phase : last;
+    for (size_t phase = 0; phase <= last; phase++) {
+        come(out, given, phase);
+        for (size_t i = 0; i < given->events_count; i++)
+            if (given->events[i].phase == phase && given->events[i].kind == CASE_ERASURE)
+                erase(out, given, &given->events[i]);
+    }
+}

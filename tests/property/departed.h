@@ -1,0 +1,31 @@
+/*
+ * Which events go by erasures of what rests: a plain computation over the set of events, their
+ * phases and the meaning of identity; enrich/identity/evidence.h and erasure.h say it in words.
+ */
+#pragma once
+
+#include "tests/property/meaning.h"
+
+/* What erasures have left behind at an identifier. */
+struct departed_mark {
+    uint8_t node[KEY_SIZE];
+    uint8_t root[KEY_SIZE]; /* of the person that was erased last */
+    int64_t at;
+    bool was_generic; /* when it was suppressed first */
+};
+
+struct departed {
+    bool stands[CASE_EVENTS_MAX];
+    bool forgotten[CASE_EVENTS_MAX]; /* the event's signature is */
+    struct departed_mark marks[CASE_NODES_MAX];
+    size_t marks_count;
+    uint8_t generic[CASE_NODES_MAX][KEY_SIZE]; /* ascending; once generic, always generic */
+    size_t generic_count;
+    bool stopped; /* one was taken back behind its first node: whether its links were counted
+                   * before, and made something generic, is a matter of order */
+    size_t seat[CASE_EVENTS_MAX]; /* which node of its chain; that behind the last: it stays */
+    struct meaning meaning;
+};
+
+/* Phase by phase: the events come, then its erasures, each when all is quiet. */
+void departed_find(struct departed *out, const struct identity_case *given);
