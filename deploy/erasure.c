@@ -52,7 +52,7 @@ int erasures_resume(
     *asked = 0;
     if (!open)
         return ERR_NO_MEMORY;
-    int r = receipts_settle(database, &arena, open, &count);
+    int r = receipts_settle(database, false, &arena, open, &count);
     for (size_t i = 0; r == 0 && i < count; i++) {
         if (open[i].receipt.asked || must_be_spelled(settings, &open[i].identifier))
             continue;
@@ -70,7 +70,7 @@ int erasures_settle(const char *database, size_t *left)
     struct arena arena = {0};
     if (!open)
         return ERR_NO_MEMORY;
-    int r = receipts_settle(database, &arena, open, left);
+    int r = receipts_settle(database, true, &arena, open, left);
     arena_free(&arena);
     free(open);
     return r;

@@ -20,5 +20,6 @@ MUST_CHECK int erasure_write_request(
 MUST_CHECK int erasures_resume(
     struct settings *settings, const char *database, struct appender *appender, size_t *asked);
 
-/* Brings open receipts to truth. *left: how many are not finished. Errors: as receipts_settle(). */
+/* Brings open receipts to truth, when what is in the log was followed. *left: how many are not
+ * finished. Errors: as receipts_settle(). */
 MUST_CHECK int erasures_settle(const char *database, size_t *left);

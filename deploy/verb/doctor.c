@@ -162,16 +162,15 @@ static void check_erasures(struct doctor *doctor)
     size_t count = 0;
     int r = open ? settings_database(&settings, &path) : ERR_NO_MEMORY;
     if (r == 0)
-        r = receipts_settle(path, &settings.arena, open, &count);
+        r = receipts_settle(path, false, &settings.arena, open, &count);
     if (r < 0)
         doctor_tell(doctor, VERDICT_FAILURE, "erasures", "see what is wrong with the database",
             "%s cannot be asked: %s", path, error_text(r));
     else if (count == 0)
         doctor_tell(doctor, VERDICT_OK, "erasures", NULL, "none is open");
     else if (all_asked(open, count))
-        doctor_tell(doctor, VERDICT_WARNING, "erasures",
-            "look whose it is: tabiji explain; tabiji erase of the login",
-            "%zu followed, of which something stands, as what others' events show: receipt %s, "
+        doctor_tell(doctor, VERDICT_WARNING, "erasures", "the same tabiji erase --confirm again",
+            "%zu followed, of which something stands: receipt %s, "
             "%lld rows",
             count, open[0].receipt.id, (long long)open[0].receipt.left_over);
     else

@@ -170,13 +170,12 @@ static int on_ready(void *context)
 static int count_left(struct erasing *erasing)
 {
     CLEANUP(reader_close) struct reader *reader = NULL;
-    struct reader_counts after = {{0}};
+    struct receipt *receipt = &erasing->receipt;
+    receipt->left_over = receipt->of_others = 0;
     int r = erasing->gone ? 0 : reader_open(&reader, erasing->path);
-    if (r == 0 && !erasing->gone)
-        r = reader_count(reader, erasing->match.person, &after);
-    if (r == 0)
-        erasing->receipt.left_over = sum(&after);
-    return r;
+    return r < 0 || erasing->gone ? r
+                                  : receipt_count_left(reader, erasing->match.person,
+                                        &receipt->left_over, &receipt->of_others);
 }
 
 /* Looks until nothing is left, or the time is over: behind a collector the workers and the sink
@@ -206,12 +205,16 @@ static void print_receipt(const struct erasing *erasing)
         (void)printf("erased by event %s:\n", receipt->id);
         print_counts(&receipt->before);
         (void)printf("  %-12s %lld\n", "left over", (long long)receipt->left_over);
+        if (receipt->of_others)
+            (void)printf("  %-12s %lld (identifiers that events of others show stay theirs)\n",
+                "of others", (long long)receipt->of_others);
         return;
     }
     (void)printf(
         "{\"erased\":%s,\"receipt_id\":\"%s\"", receipt->left_over ? "false" : "true", receipt->id);
     print_counts_json(&receipt->before);
-    (void)printf(",\"left_over\":%lld}\n", (long long)receipt->left_over);
+    (void)printf(",\"of_others\":%lld,\"left_over\":%lld}\n", (long long)receipt->of_others,
+        (long long)receipt->left_over);
 }
 
 static void print_preview(const struct erasing *erasing)
@@ -256,14 +259,14 @@ static int erase(struct erasing *erasing)
         return r;
     r = await_end(erasing, seconds);
     if (r == 0)
-        r = receipt_end(erasing->path, erasing->receipt.id, erasing->receipt.left_over);
+        r = receipt_end(erasing->path, &erasing->receipt);
     if (r < 0)
         return verb_fail(call, r, "the receipt");
     print_receipt(erasing);
     if (erasing->receipt.left_over)
         (void)fprintf(stderr, "tabiji erase: %s\n",
             verb_value(call, "--url") ? "still under way; the same command finishes it"
-                                      : "something is left, which the events of others show too");
+                                      : "something is left; the same command asks again");
     return erasing->receipt.left_over ? EXIT_PARTIAL : EXIT_OK;
 }
 
@@ -317,7 +320,11 @@ const struct verb verb_erase = {
         "the embedded mode by\n"
         "whatever writes to the data directory next; `tabiji doctor` tells of it. A receipt "
         "(table erasure_receipt)\n"
-        "counts what went. [erase] remainder = totals keeps sums of touches, conversions and "
+        "counts what went, and the identifiers that stay since events of others show them (a "
+        "shared "
+        "phone, a kiosk):\n"
+        "theirs, and the person's no more. [erase] remainder = totals keeps sums of touches, "
+        "conversions and "
         "net revenue by UTC month,\n"
         "channel and currency, without an identifier, in table erasure_remainder: a group of "
         "one is still one.\n"

@@ -156,6 +156,12 @@ struct reader_counts {
 MUST_CHECK int reader_count(
     struct reader *reader, const uint8_t person[KEY_SIZE], struct reader_counts *out);
 
+/* Identifiers of the person, on whose timeline nothing stands, that events of others show: they are
+ * in the tables for those alone. 0 while something stands there. Looks at all events where the
+ * person has an identifier. */
+MUST_CHECK int reader_count_of_others(
+    struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *out);
+
 /* A person whose timeline shows much: most channels, with a conversion, most events; by person id
  * where all are equal. For demonstrations. */
 MUST_CHECK int reader_telling_person(struct reader *reader, uint8_t person[KEY_SIZE]);

@@ -429,3 +429,30 @@ int reader_count(struct reader *reader, const uint8_t person[KEY_SIZE], struct r
     sqlite3_finalize(select);
     return code == SQLITE_ROW ? 0 : database_error(code);
 }
+
+/* An event names the identifier i, or its word does. */
+#define NAMES_SQL                                                                                  \
+    "((instr(e.identifiers, json_quote(i.value)) > 0 AND EXISTS (SELECT 1 FROM "                   \
+    "json_each(e.identifiers) AS n WHERE n.key = i.namespace AND (n.value = i.value OR "           \
+    "(n.type = 'array' AND instr(n.value, json_quote(i.value)) > 0)))) OR "                        \
+    "(e.evidence IS NOT NULL AND ((e.detail ->> '$.evidence.a_namespace' = i.namespace AND "       \
+    "e.detail ->> '$.evidence.a_value' = i.value) OR (e.detail ->> '$.evidence.b_namespace' = "    \
+    "i.namespace AND e.detail ->> '$.evidence.b_value' = i.value))))"
+
+int reader_count_of_others(struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *out)
+{
+    static const char question[] =
+        "SELECT count(*) FROM identifier AS i WHERE i.person = ?1 AND NOT EXISTS "
+        "(SELECT 1 FROM timeline WHERE person = ?1) AND EXISTS "
+        "(SELECT 1 FROM event AS e WHERE " NAMES_SQL ")";
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reader->db, question, &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(person, KEY_SIZE));
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        *out = sqlite3_column_int64(select, 0);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}

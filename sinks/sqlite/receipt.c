@@ -28,7 +28,8 @@ static int put(sqlite3 *db, const struct receipt *receipt)
 {
     sqlite3_stmt *insert = NULL;
     int r = database_prepare(db,
-        "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0) "
+        "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, "
+        "0) "
         "ON CONFLICT (receipt_id) DO NOTHING",
         &insert);
     if (r < 0)
@@ -98,36 +99,46 @@ int receipt_begin(
     return r;
 }
 
-/* With the id as ?1, and a number as ?2 where the statement has one. */
-static int change(sqlite3 *db, const char *sql, const char *id, int64_t number)
+/* With the id as ?1. */
+static int change(sqlite3 *db, const char *sql, const char *id)
 {
     sqlite3_stmt *statement = NULL;
     int r = database_prepare(db, sql, &statement);
     if (r < 0)
         return r;
     bind_text(statement, 1, str_of(id));
-    if (sqlite3_bind_parameter_count(statement) > 1)
-        sqlite3_bind_int64(statement, 2, number);
     r = database_error(sqlite3_step(statement));
     sqlite3_finalize(statement);
     return r;
 }
 
-static int write_left(const char *path, const char *sql, const char *id, int64_t left_over)
+static int write_left(const char *path, const struct receipt *receipt)
 {
     sqlite3 *db = NULL;
+    sqlite3_stmt *update = NULL;
     int r = database_open(&db, path, NULL);
     if (r == 0)
-        r = change(db, sql, id, left_over);
+        r = database_prepare(db,
+            "UPDATE erasure_receipt SET left_over = ?2, of_others = ?3, asked = ?4 "
+            "WHERE receipt_id = ?1",
+            &update);
+    if (r == 0) {
+        bind_text(update, 1, str_of(receipt->id));
+        sqlite3_bind_int64(update, 2, receipt->left_over);
+        sqlite3_bind_int64(update, 3, receipt->of_others);
+        sqlite3_bind_int(update, 4, receipt->asked);
+        r = database_error(sqlite3_step(update));
+        sqlite3_finalize(update);
+    }
     database_close(&db);
     return r;
 }
 
-int receipt_end(const char *path, const char *id, int64_t left_over)
+int receipt_end(const char *path, const struct receipt *receipt)
 {
-    return write_left(path,
-        "UPDATE erasure_receipt SET left_over = ?2, asked = 1 WHERE receipt_id = ?1", id,
-        left_over);
+    struct receipt ended = *receipt;
+    ended.asked = true;
+    return write_left(path, &ended);
 }
 
 int receipt_drop(const char *path, const char *id, bool totals)
@@ -137,9 +148,9 @@ int receipt_drop(const char *path, const char *id, bool totals)
     if (r == 0)
         r = database_run(db, "BEGIN IMMEDIATE");
     if (r == 0 && totals)
-        r = change(db, "DELETE FROM erasure_remainder WHERE receipt_id = ?1", id, 0);
+        r = change(db, "DELETE FROM erasure_remainder WHERE receipt_id = ?1", id);
     if (r == 0)
-        r = change(db, "DELETE FROM erasure_receipt WHERE receipt_id = ?1", id, 0);
+        r = change(db, "DELETE FROM erasure_receipt WHERE receipt_id = ?1", id);
     if (r == 0)
         r = database_run(db, "COMMIT");
     database_close(&db);
@@ -268,47 +279,65 @@ static int has_older(sqlite3 *db, const uint8_t person[KEY_SIZE], int64_t at, bo
     return database_error(code);
 }
 
+int receipt_count_left(
+    struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *left_over, int64_t *of_others)
+{
+    struct reader_counts counts;
+    int64_t left = 0, others = 0;
+    int r = reader_count(reader, person, &counts);
+    for (int i = 0; r == 0 && i < READER_COUNTS; i++)
+        left += counts.counts[i];
+    if (r == 0 && left)
+        r = reader_count_of_others(reader, person, &others);
+    if (r < 0)
+        return r;
+    *left_over = left - others;
+    *of_others = others;
+    return 0;
+}
+
 /* What is left over of the one at the index. Of a device, which lives on, an erasure took what
  * occurred before it. */
-static int count_left(sqlite3 *db, const struct settling *settling, size_t index, int64_t *out)
+static int count_left(
+    sqlite3 *db, const struct settling *settling, size_t index, bool followed, struct receipt *out)
 {
     struct reader reader = {.db = db};
-    struct reader_counts counts;
     bool older = settling->found[index];
     int r = 0;
-    *out = 0;
+    out->left_over = out->of_others = 0;
     if (older && erasure_is_device(settling->open[index].identifier.namespace))
         r = has_older(
             db, settling->persons[index], settling->open[index].receipt.requested_at, &older);
     if (r < 0 || !older)
         return r;
-    r = reader_count(&reader, settling->persons[index], &counts);
-    for (int i = 0; r == 0 && i < READER_COUNTS; i++)
-        *out += counts.counts[i];
+    r = receipt_count_left(&reader, settling->persons[index], &out->left_over, &out->of_others);
+    if (r == 0 && !followed && !out->asked) {
+        out->left_over += out->of_others; /* it may not have been asked for at all */
+        out->of_others = 0;
+    }
     return r;
 }
 
 /* Writes what changed; keeps those of which something stands. */
-static int settle(const char *path, sqlite3 *db, struct settling *settling)
+static int settle(const char *path, sqlite3 *db, struct settling *settling, bool followed)
 {
     size_t kept = 0;
     int r = 0;
     for (size_t i = 0; r == 0 && i < settling->count; i++) {
         struct receipt *receipt = &settling->open[i].receipt;
-        int64_t left = 0;
-        r = count_left(db, settling, i, &left);
-        if (r == 0 && left != receipt->left_over)
-            r = write_left(path, "UPDATE erasure_receipt SET left_over = ?2 WHERE receipt_id = ?1",
-                receipt->id, left);
-        receipt->left_over = left;
-        if (r == 0 && left)
+        int64_t before = receipt->left_over;
+        r = count_left(db, settling, i, followed, receipt);
+        if (r == 0 && receipt->left_over != before)
+            r = write_left(path, receipt);
+        if (r == 0 && receipt->left_over)
             settling->open[kept++] = settling->open[i];
     }
     settling->count = kept;
     return r;
 }
 
-int receipts_settle(const char *path, struct arena *arena, struct receipt_open *open, size_t *count)
+int receipts_settle(
+    const char *path, bool followed, struct arena *arena, struct receipt_open *open, size_t *count)
 {
     struct settling settling = {.arena = arena, .open = open};
     sqlite3 *db = NULL;
@@ -321,7 +350,7 @@ int receipts_settle(const char *path, struct arena *arena, struct receipt_open *
     if (r == 0 && settling.count)
         r = find_subjects(db, &settling);
     if (r == 0)
-        r = settle(path, db, &settling);
+        r = settle(path, db, &settling, followed);
     database_close(&db);
     if (r == 0)
         *count = settling.count;

@@ -2,9 +2,9 @@
  * Rows of erasure_receipt. Who asks for an erasure writes the receipt before the request, with all
  * that stands, and again when the rows are gone. An erasure that was cut off in between is found by
  * its receipt, and asked for again under the same event id: by the same command, or by whoever
- * opens the data directory next. One that was followed and left something (what others' events show
- * too) is asked for again by the same command only: what the identifier comes to belong to later is
- * nobody's wish.
+ * opens the data directory next. Identifiers that others' events show stay, for those alone
+ * (enrich/identity/erasure.h): the receipt says how many, and is finished all the same. One that
+ * was followed and left something else is asked for again by the same command only.
  */
 #pragma once
 
@@ -20,7 +20,8 @@ struct receipt {
     int64_t requested_at; /* microseconds */
     struct str reason;
     struct reader_counts before;
-    int64_t left_over; /* rows of the person that stand still; 0: done */
+    int64_t of_others; /* its identifiers that stay, since others' events show them */
+    int64_t left_over; /* other rows of the person that stand still; 0: done */
     bool asked;        /* the request is in the log and was followed: receipt_end() said so */
 };
 
@@ -34,8 +35,13 @@ void receipt_subject(const struct identifier *identifier, char out[RECEIPT_SUBJE
 MUST_CHECK int receipt_begin(
     const char *path, const struct receipt *receipt, const uint8_t person[KEY_SIZE], bool totals);
 
-/* The request was followed; says how much is left over. Errors: as database_open(). */
-MUST_CHECK int receipt_end(const char *path, const char *id, int64_t left_over);
+/* The request was followed; says how much is left over, of_others apart. Errors: as
+ * database_open(). */
+MUST_CHECK int receipt_end(const char *path, const struct receipt *receipt);
+
+/* What stands of a person whose erasure was followed. Errors: as reader_count(). */
+MUST_CHECK int receipt_count_left(
+    struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *left_over, int64_t *of_others);
 
 /* Takes a receipt back, whose request was surely not taken; totals: as it was begun. Errors: as
  * database_open(). */
@@ -56,8 +62,9 @@ struct receipt_open {
 
 /* Brings receipts that are not finished to what the tables say: nothing is left over where no
  * identifier has the subject's hash, or nothing of its person is older than the request (a device
- * that lives on). Gives those of which something stands, the oldest RECEIPTS_OPEN_MAX of them; text
- * lives in the arena. Without a database there is none. Costs one look-up where all are finished,
- * else a look at all identifiers. Errors: as database_open(). */
+ * that lives on), or, once it was followed, nothing but what others' events show. followed: so were
+ * all requests that are in the log. Gives those of which something stands, the oldest
+ * RECEIPTS_OPEN_MAX of them; text lives in the arena. Without a database there is none. Costs one
+ * look-up where all are finished, else a look at all identifiers. Errors: as database_open(). */
 MUST_CHECK int receipts_settle(
-    const char *path, struct arena *arena, struct receipt_open *open, size_t *count);
+    const char *path, bool followed, struct arena *arena, struct receipt_open *open, size_t *count);

@@ -113,6 +113,7 @@ CREATE TABLE erasure_receipt (
     credits INTEGER NOT NULL,
     paths INTEGER NOT NULL,
     identifiers INTEGER NOT NULL,
+    of_others INTEGER NOT NULL,
     left_over INTEGER NOT NULL,
     asked INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;

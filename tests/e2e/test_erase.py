@@ -123,19 +123,46 @@ def killed_anywhere(space, base, wanted):
 
 
 def shared(space):
-    """What others' events show as well is left; nobody asks again for whoever it belongs to later."""
+    """What others' events show as well stays theirs, and that is an end; nobody asks again for whoever it belongs to later."""
     data = space.path / "shared"
     events = [{"id": f"s{n}", "type": kind, "time": f"2026-11-20T1{n}:00:00Z", "ids": ids, **more} for n, (kind, ids, more) in enumerate((
         ("page_viewed", {"phone": "090-1234-5678", "login": "u-1"}, {}),
         ("order_completed", {"phone": "090-1234-5678", "login": "u-2"}, {"order": {"order_id": "O-2", "revenue": "500", "currency": "JPY"}}),
         ("page_viewed", {"phone": "090-1234-5678"}, {})))]
     load(data, events)
-    run("erase", "--confirm", "--data", data, "phone:090-1234-5678", code=6)
-    assert doctor(data, 0)["verdict"] == "warning"
+    told = json.loads(run("erase", "--json", "--confirm", "--data", data, "phone:090-1234-5678").stdout)
+    assert told["erased"] and (told["events"], told["of_others"], told["left_over"]) == (1, 1, 0), told
+    assert rows(data, "SELECT of_others, left_over, asked FROM erasure_receipt") == [(1, 0, 1)]
+    without = space.path / "shared-without"
+    load(without, events[:2])
+    assert dump(data) == dump(without), "as if what it said by itself had never come"
+    assert doctor(data, 0)["verdict"] == "ok"
     run("unlink", "--data", data, "--reason", "not his", "login:u-1", "phone:090-1234-5678")
     load(data, MORE)
     assert rows(data, "SELECT count(*) FROM conversion WHERE order_id = 'O-2'") == [(1,)], "the other's order"
     assert rows(data, "SELECT value FROM identifier WHERE namespace = 'login' ORDER BY 1") >= [("u-1",), ("u-2",)]
+    kiosk_and_word(space)
+
+
+def kiosk_and_word(space):
+    """A generic identifier, and one that a word about another's names: others' events stay, the receipt ends."""
+    data, without = space.path / "kiosk", space.path / "kiosk-without"
+    logins = [order(n, "11-01", f"K{n}", "100", login=f"u-{n}", device="kiosk") for n in range(7)]
+    load(data, [*logins, event(7, "11-01", device="kiosk"), event(8, "11-01", cookie="c-word")])
+    load(without, logins)
+    told = json.loads(run("erase", "--json", "--confirm", "--data", data, "device:kiosk").stdout)
+    assert (told["events"], told["of_others"], told["left_over"]) == (1, 1, 0), told
+    for n in ("link", "unlink"):
+        run(n, "--data", data, "--reason", "a test", "login:u-1", "cookie:c-word")
+    told = json.loads(run("erase", "--json", "--confirm", "--data", data, "cookie:c-word").stdout)
+    assert (told["events"], told["of_others"], told["left_over"]) == (1, 1, 0), told
+    query = "SELECT event_id FROM event WHERE type <> 'identity_linked' AND type <> 'identity_unlinked' ORDER BY 1"
+    assert rows(data, query) == rows(without, query)
+    load(data, [event(9, "11-02", login="u-1", device="kiosk"), event(10, "11-01", device="kiosk")])
+    assert [row for row, in rows(data, query)] == [*(f"e{n}" for n in range(7)), "e9"], "late: the kiosk's own yields nothing, others' stay"
+    run("erase", "--confirm", "--data", data, "login:u-1")
+    assert "of others" in run("erase", "--confirm", "--data", data, "device:kiosk").stdout
+    assert doctor(data, 0)["verdict"] == "ok"
 
 
 def others_stay(space):

@@ -128,7 +128,8 @@ static void test_receipt_unfinished_finds_the_first_that_is_open(void **state)
     assert_true(str_equal(found.reason, STR("asked")));
     assert_int_equal(found.before.counts[0], 3);
     assert_int_equal(found.left_over, 5);
-    assert_int_equal(receipt_end(path, "r1", 0), 0);
+    found.left_over = 0;
+    assert_int_equal(receipt_end(path, &found), 0);
     assert_int_equal(receipt_unfinished(path, receipt.subject, &arena, &found), READER_ABSENT);
     arena_free(&arena);
 }
@@ -137,7 +138,7 @@ static size_t settle(struct receipt_open *open)
 {
     struct arena arena = {0};
     size_t count = 0;
-    assert_int_equal(receipts_settle(path, &arena, open, &count), 0);
+    assert_int_equal(receipts_settle(path, false, &arena, open, &count), 0);
     if (count)
         assert_true(str_equal(open->identifier.value, STR("hana")));
     arena_free(&arena);
@@ -178,12 +179,50 @@ static void test_receipts_settle_device_lives_on(void **state)
     free(open);
 }
 
+#define OTHER(row, identifiers, evidence, detail)                                                  \
+    "INSERT INTO event (event_row, event_key, person, occurred_at, sequence, type, source, "       \
+    "event_id, channel, identifiers, evidence, detail, placement, position, received_at) VALUES "  \
+    "(" #row ", x'0" #row "', x'ff', 1, 0, 't', 's', 'e', NULL, '" identifiers "', " evidence      \
+    ", '" detail "', 0, 0, 0);"
+
+/* What is in the tables for others alone is not left over, once the request was followed. */
+static void test_receipts_settle_of_others_finished_when_followed(void **state)
+{
+    struct receipt_open *open = calloc(RECEIPTS_OPEN_MAX, sizeof *open);
+    struct receipt receipt = receipt_of("r1", "phone", "hana");
+    struct arena arena = {0};
+    size_t count = 7;
+    assert_non_null(open);
+    tell(EVENT(1, 5, "NULL") IDENTIFIER("phone", "hana") IDENTIFIER("cookie", "c")
+            IDENTIFIER("order", "o"));
+    tell(OTHER(2, "{\"phone\":[\"x\",\"hana\"],\"login\":\"u\"}", "NULL", "{}")
+            OTHER(3, "{\"login\":\"u\"}", "-1",
+                "{\"evidence\":{\"a_namespace\":\"login\",\"a_value\":\"u\","
+                "\"b_namespace\":\"cookie\",\"b_value\":\"c\"}}")
+                OTHER(4, "{\"phone\":\"o\"}", "NULL", "{}")); /* another namespace */
+    assert_int_equal(receipt_begin(path, &receipt, person, false), 0);
+    assert_int_equal(receipts_settle(path, true, &arena, open, &count), 0);
+    assert_string_equal(ask("SELECT left_over FROM erasure_receipt"), "4"); /* an event stands */
+    tell("DELETE FROM timeline; DELETE FROM event WHERE event_row = 1");
+    assert_int_equal(settle(open), 1); /* perhaps it was not asked for */
+    assert_int_equal(receipts_settle(path, true, &arena, open, &count), 0);
+    assert_int_equal(count, 1);
+    assert_string_equal(
+        ask("SELECT left_over || ' ' || of_others || ' ' || asked FROM erasure_receipt"), "1 2 0");
+    tell("DELETE FROM identifier WHERE namespace = 'order'");
+    assert_int_equal(receipts_settle(path, true, &arena, open, &count), 0);
+    assert_int_equal(count, 0);
+    assert_string_equal(ask("SELECT left_over || ' ' || of_others FROM erasure_receipt"), "0 2");
+    arena_free(&arena);
+    free(open);
+}
+
 static void test_receipts_settle_no_database_has_none(void **state)
 {
     struct arena arena = {0};
     struct receipt_open open;
     size_t count = 7;
-    assert_int_equal(receipts_settle("/nonexistent/tabiji.db", &arena, &open, &count), 0);
+    assert_int_equal(receipts_settle("/nonexistent/tabiji.db", true, &arena, &open, &count), 0);
     assert_int_equal(count, 0);
 }
 
@@ -196,6 +235,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_receipts_settle_says_what_the_tables_say, make, remove_all),
         cmocka_unit_test_setup_teardown(test_receipts_settle_device_lives_on, make, remove_all),
+        cmocka_unit_test_setup_teardown(
+            test_receipts_settle_of_others_finished_when_followed, make, remove_all),
         cmocka_unit_test(test_receipts_settle_no_database_has_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
