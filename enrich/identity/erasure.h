@@ -30,6 +30,9 @@
  * the rest never come, but for generic marks and epochs, which stay. tests/property/departed.c is
  * this paragraph, executable.
  *
+ * One matter of order remains: an event that is met by a suppressed identifier behind generic ones
+ * had linked already, and what these links made generic before they were taken back stays so.
+ *
  * Where events are under way when the request comes, S is what has come to A's timeline by then,
  * and A's identifiers those that had A when they heard of it: later links cannot be known, and what
  * was taken cannot be asked again. The same holds of two erasures of one person at once.

@@ -21,8 +21,9 @@ struct departed {
     size_t marks_count;
     uint8_t generic[CASE_NODES_MAX][KEY_SIZE]; /* ascending; once generic, always generic */
     size_t generic_count;
-    bool stopped; /* one was taken back behind its first node: whether its links were counted
-                   * before, and made something generic, is a matter of order */
+    bool stopped; /* an event was taken back behind its first node, which had let it link: whether
+                   * these links made anything generic before, and so what came of other events, is
+                   * a matter of order */
     size_t seat[CASE_EVENTS_MAX]; /* which node of its chain; that behind the last: it stays */
     struct meaning meaning;
 };

@@ -178,7 +178,7 @@ static const char *judge_erasures(
     world_case(&run, &given);
     if (rest)
         departed_find(&departed, &given);
-    for (size_t i = 0; rest && i < world->count; i++)
+    for (size_t i = 0; rest && !departed.stopped && i < world->count; i++)
         if (stands[i] != departed.stands[i])
             wrong = stands[i] ? "an event is left" : "an event too many is gone";
     if (r == 0)

@@ -110,7 +110,7 @@ struct run {
 };
 
 static const uint8_t tenant_key[32] = "a key of tests, not of tenants";
-static uint64_t erased_events, kept_events, vanished_persons, counts_compared;
+static uint64_t erased_events, kept_events, vanished_persons, counts_compared, known_beforehand;
 
 static const struct model models[] = {
     {.name = STR_INIT("markov"), .kind = MODEL_KIND_MARKOV, .order = 1},
@@ -292,13 +292,16 @@ static void sort_out_rest(struct run *run)
 {
     static struct departed departed;
     departed_find(&departed, run->given);
+    if (departed.stopped)
+        return;
+    known_beforehand++;
     for (size_t i = 0; i < run->given->events_count; i++) {
         if (departed.stands[i] && !run->seen[i])
             find(run, "an erasure of what rested took an event too many");
         if (!departed.stands[i] && run->seen[i])
             find(run, "an erasure of what rested left an event");
     }
-    if (run->generic_count != departed.generic_count && !departed.stopped)
+    if (run->generic_count != departed.generic_count)
         find(run, "generic marks");
 }
 
@@ -793,6 +796,9 @@ int main(int argc, char **argv)
     int bad = again ? run_again(spec, &counts) : 0;
     if (bad == 0)
         bad = run_cases(spec, seed, count, PARTITIONS, &counts);
+    if (known_beforehand)
+        (void)printf("%llu runs in which what goes is known beforehand\n",
+            (unsigned long long)known_beforehand);
     (void)printf("%llu events kept, %llu erased, %llu marks; %llu counts of models; %llu batches, "
                  "%llu crashes, %llu batches made again, %llu identity mails, %llu journey mails\n",
         (unsigned long long)kept_events, (unsigned long long)erased_events,
