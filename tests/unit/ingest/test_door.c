@@ -293,6 +293,50 @@ static int configure(
     return door_configure(config, &fixture->arena, &fixture->config, problem);
 }
 
+/* The operator's list may be younger than what is known; what never can have been known is dropped.
+ */
+static void test_door_accept_erasure_of_what_the_operator_blocks_is_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct str blocked[] = {STR("c1")};
+    fixture->config.identifiers.blocked = blocked;
+    fixture->config.identifiers.blocked_count = 1;
+    assert_refused(fixture, ERR_NO_IDENTIFIER, "/ids/cookie");
+    fixture->event.type = STR("erasure_requested");
+    assert_int_equal(accept_event(fixture), 0);
+    fixture->ids[0].value = STR("null");
+    fixture->event.identifiers = fixture->ids;
+    assert_refused(fixture, ERR_NO_IDENTIFIER, "/ids/cookie");
+}
+
+static void test_door_accept_value_too_long_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    static char value[IDENTIFIER_VALUE_SIZE_MAX + 1];
+    memset(value, 'x', sizeof value);
+    fixture->ids[0].value = str_make(value, sizeof value);
+    assert_refused(fixture, ERR_VALUE, "/ids/cookie");
+    assert_non_null(memmem(fixture->problem.hint.data, fixture->problem.hint.size, "256", 3));
+    fixture->ids[0].value.size--;
+    assert_int_equal(accept_event(fixture), 0);
+}
+
+static void test_door_accept_malformed_phone_is_marked(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ids[1] = (struct identifier){.namespace = STR("phone"), .value = STR("12")};
+    fixture->event.identifiers_count = 2;
+    fixture->event.properties = STR("{\"a\":1}");
+    assert_int_equal(accept_event(fixture), 0);
+    struct touchpoint out;
+    assert_int_equal(touchpoint_decode(&out, fixture->record.value, &fixture->arena), 0);
+    assert_int_equal(out.identifiers_count, 1);
+    assert_true(str_equal(out.properties, STR("{\"$malformed\":[\"phone\"],\"a\":1}")));
+    struct append_record first = fixture->record;
+    assert_int_equal(accept_event(fixture), 0);
+    assert_true(str_equal(first.value, fixture->record.value));
+}
+
 static void test_door_configure_key_and_blocked_values(void **state)
 {
     struct fixture *fixture = *state;
@@ -567,6 +611,11 @@ int main(void)
             test_door_reject_huge_payload_is_cut_and_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_configure_key_and_blocked_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_erasure_of_what_the_operator_blocks_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_accept_value_too_long_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_malformed_phone_is_marked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_door_configure_bad_key_tells_why, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_spend_that_is_whole_passes, setup, teardown),
