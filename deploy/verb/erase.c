@@ -275,6 +275,7 @@ static int run_with(struct verb_call *call, struct settings *settings)
     struct erasing erasing = {.call = call,
         .settings = settings,
         .totals = str_equal(config_text(settings->config, OPTION_ERASE_REMAINDER), STR("totals"))};
+    settings->door.identifiers.blocked_count = 0; /* what is blocked by now may be known */
     int r = find_person(&erasing);
     if (r)
         return r;
