@@ -131,6 +131,9 @@ MUST_CHECK int attribute_path(struct attribute_input *input, const struct path_s
  * case. */
 bool attribute_is_direct(const struct attribute_options *options, struct str channel);
 
+/* Whether values too stay exact with these, as a file's must: sizes to PATH_SET_TOTAL_MAX in all.
+ */
+bool attribute_fits(const struct attribute_input *input, const struct path_count *counted);
 /* Returns the error of attribute_path(), after naming what the row at `line` is too much for. */
 int attribute_name_total(const struct attribute_input *input, unsigned long long line, int error);
 

@@ -55,7 +55,9 @@ static int convert(struct journey *journey, const struct touch_row *row)
     if (!options->lookback_none)
         while (from < journey->count && age(row, &journey->touches[from]) > lookback)
             from++;
-    int r = attribute_path(journey->input, journey->touches + from, journey->count - from, &one);
+    int r = attribute_fits(journey->input, &one) ? 0 : ERR_TOO_LARGE;
+    if (r == 0)
+        r = attribute_path(journey->input, journey->touches + from, journey->count - from, &one);
     journey->behind = journey->count;
     return attribute_name_total(journey->input, row->number, r);
 }

@@ -309,6 +309,8 @@ static int take_path(struct reading *reading, const struct csv_row *row)
     size_t length;
     count.value_noise = SUM_NOISE_EXACT * fabs(count.value);
     int r = read_path(reading, field_of(reading, row, COLUMN_PATH), &length);
+    if (r == 0 && !attribute_fits(reading->input, &count))
+        r = ERR_TOO_LARGE;
     if (r == 0)
         r = attribute_path(reading->input, reading->input->touches, length, &count);
     return attribute_name_total(reading->input, reading->line, r);

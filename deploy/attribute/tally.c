@@ -1,5 +1,6 @@
 /* Rule models are credited as paths come; the rest is solved from the path set at the end. */
 #include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -126,6 +127,11 @@ void attribute_bad_row(
     (void)fputc('\n', input->options->messages);
     va_end(args);
     input->bad++;
+}
+
+bool attribute_fits(const struct attribute_input *input, const struct path_count *counted)
+{
+    return input->set.amount.size + fabs(counted->value) <= PATH_SET_TOTAL_MAX;
 }
 
 int attribute_name_total(const struct attribute_input *input, unsigned long long line, int error)

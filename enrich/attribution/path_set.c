@@ -160,7 +160,7 @@ int path_set_add(
 {
     if (!countable(count->conversions) || !countable(count->nulls) || !isfinite(count->value))
         return ERR_VALUE;
-    if (length > PATH_LENGTH_MAX || set->amount.size + size_of(count) > PATH_SET_TOTAL_MAX ||
+    if (length > PATH_LENGTH_MAX || !isfinite(set->amount.size + size_of(count)) ||
         set->conversions + count->conversions + set->nulls + count->nulls > PATH_SET_TOTAL_MAX)
         return ERR_TOO_LARGE;
     int r = grow_paths(set);

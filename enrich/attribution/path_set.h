@@ -7,8 +7,8 @@
 #include "enrich/attribution/sum.h"
 #include "schemas/arena.h"
 
-/* Most journeys in all, converting or not, and most value without its signs: 2^53 - 1, up to which
- * a double counts exactly, so that one more is seen. */
+/* Most journeys in all, converting or not: 2^53 - 1, up to which a double counts exactly, so that
+ * one more is seen. */
 #define PATH_SET_TOTAL_MAX 9007199254740991.0
 #define PATH_LENGTH_MAX ((size_t)1 << 20)
 
@@ -58,7 +58,7 @@ struct path_count {
 struct sum path_count_amount(const struct path_count *count);
 
 /* Adds to a path, which may be empty. Errors: ERR_VALUE (a count that is none), ERR_TOO_LARGE
- * (totals or sizes of values over PATH_SET_TOTAL_MAX, or a path over
+ * (totals over PATH_SET_TOTAL_MAX, values over what a double holds, or a path over
  * PATH_LENGTH_MAX), ERR_NO_MEMORY; the set is then as before. */
 MUST_CHECK int path_set_add(
     struct path_set *set, const uint32_t *channels, size_t length, const struct path_count *count);
