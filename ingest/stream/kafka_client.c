@@ -53,6 +53,7 @@ static const struct setting defaults[] = {
     {ROLES_READ, "fetch.error.backoff.ms", "100"},
     {ROLES_READ, "queued.max.messages.kbytes", "32768"},
     {ROLES_READ, "check.crcs", "true"},
+    {ROLE(KAFKA_ROLE_RESULTS), "socket.timeout.ms", "10000"}, /* a sink stops no later than that */
     {ROLE(KAFKA_ROLE_LOOK), "fetch.message.max.bytes", "65536"},
     {ROLE(KAFKA_ROLE_LOOK), "queued.min.messages", "1"},
     {ROLE(KAFKA_ROLE_CONSUMER), "session.timeout.ms", "10000"},
