@@ -75,7 +75,8 @@ struct kafka_config {
     uint32_t schema_ids[TOPIC_COUNT];
 
     /* Asked every second or two while opening something waits for a broker that does not answer:
-     * true ends the wait with ERR_AGAIN. Threads: any. NULL: never. */
+     * true ends the wait with ERR_AGAIN. Also asked by a worker that gives a transaction up: then
+     * it waits less. Threads: any. NULL: never. */
     bool (*stopping)(void);
 
     kafka_log_fn *log; /* NULL: silent */

@@ -11,6 +11,7 @@
 #include "ingest/stream/kafka_frame.h"
 
 #define CALL_MS 15000   /* one call; under transaction.timeout.ms */
+#define LAST_MS 3000    /* an abort of who is to stop: brokers end the transaction anyway */
 #define REPEAT_MS 20000 /* repetitions of one call, all together */
 #define PAUSE_MS 50     /* between repetitions */
 #define REPORTS_EVERY 1024
@@ -67,8 +68,11 @@ static rd_kafka_error_t *send_offsets(rd_kafka_t *rk, const struct wanted *wante
 }
 
 static rd_kafka_error_t *call(
-    rd_kafka_t *rk, enum kafka_operation operation, const struct wanted *wanted)
+    struct kafka_producer *producer, enum kafka_operation operation, const struct wanted *wanted)
 {
+    const struct kafka_config *config = producer->client.config;
+    rd_kafka_t *rk = producer->client.rk;
+    bool stopping = config->stopping && config->stopping();
     switch (operation) {
     case KAFKA_INIT:
         return rd_kafka_init_transactions(rk, CALL_MS);
@@ -81,7 +85,7 @@ static rd_kafka_error_t *call(
     case KAFKA_COMMIT:
         return rd_kafka_commit_transaction(rk, CALL_MS);
     case KAFKA_ABORT:
-        return rd_kafka_abort_transaction(rk, CALL_MS);
+        return rd_kafka_abort_transaction(rk, stopping ? LAST_MS : CALL_MS);
     case KAFKA_PRODUCE:
     case KAFKA_OPERATIONS:
         break;
@@ -131,7 +135,7 @@ static int perform(
         int error;
         char text[256] = "";
         enum kafka_action action = kafka_error_take(
-            operation, call(producer->client.rk, operation, wanted), &error, text, sizeof text);
+            operation, call(producer, operation, wanted), &error, text, sizeof text);
         if (action == KAFKA_GO_ON)
             return 0;
         kafka_log(producer->client.config, action == KAFKA_REPEAT ? LOG_INFO : LOG_WARNING,

@@ -18,7 +18,7 @@ import uuid
 
 import kafka_broker
 import prometheus_text
-from harness import PROGRAM, Workspace, free_port, skip, stop, tabiji, wait_until
+from harness import LONG, PROGRAM, Workspace, free_port, skip, stop, tabiji, wait_until
 from test_schema_tls import certificates
 
 PARTITIONS = 3
@@ -300,6 +300,25 @@ def check_stop_under_load(space, programs, config, lines):
     print(f"SIGTERM under load: {group['lag']} records left, none in an open transaction")
 
 
+def check_stop_without_broker(space, programs, lines):
+    """SIGTERM amid work while the broker is silent: collect and work leave within 30 s all the same."""
+    broker = int((space.path / "broker" / "pid").read_text())
+    programs.start("collect", "--set", "collector.open_source=dev")
+    programs.start("work")
+    programs.emit(lines)
+    os.kill(broker, signal.SIGSTOP)
+    begun = time.monotonic()
+    try:
+        for process in programs.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for verb in list(programs.processes):
+            programs.stop(verb)
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    print(f"SIGTERM before a silent broker: {time.monotonic() - begun:.0f} s")
+    assert time.monotonic() - begun < 30
+
+
 def check_other_count(space, config):
     """Partitions added to all topics alike: they fit each other, but not the state."""
     java_tool(bootstrap_of(config), "org.apache.kafka.tools.TopicCommand", "--alter", "--topic", r"run\..*", "--partitions", str(PARTITIONS + 1))
@@ -324,6 +343,8 @@ def check_running(space, bootstrap):
     check_doctor(space, programs, config)
     check_reload(programs, config)
     check_stop_under_load(space, programs, config, tabiji("generate", "--events", 20 * EVENTS, "--seed", 8).splitlines())
+    if LONG:
+        check_stop_without_broker(space, programs, lines)
     check_other_count(space, config)
 
 
