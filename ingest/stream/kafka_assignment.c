@@ -11,6 +11,7 @@ void kafka_assignment_set(
     check(assignment->tasks_count == 0);
     kafka_assignment_close(assignment);
     assignment->parts = rd_kafka_topic_partition_list_copy(parts);
+    assignment->incomplete = false;
 }
 
 static bool has_part(const struct kafka_assignment *assignment, const struct kafka_config *config,
@@ -30,21 +31,6 @@ static bool is_open(
     return false;
 }
 
-/* A topic that is gone may be back: then all is assigned anew. Other counts are for a person. */
-static int on_incomplete(
-    const struct kafka_task_origin *origin, const struct stage *stage, int32_t partition)
-{
-    kafka_log(origin->config, LOG_ERR, "kafka_rebalance",
-        "%s %d: inputs are missing, a topic gone?", stage->name, partition);
-    const int32_t *partitions = origin->producer->layout.partitions;
-    struct kafka_layout now;
-    int r = kafka_layout_get(&origin->producer->client, KAFKA_ANSWER_MS, &now);
-    for (int t = 0; r == 0 && t < TOPIC_COUNT; t++)
-        if (now.partitions[t] != 0 && now.partitions[t] != partitions[t])
-            return ERR_CONFIG;
-    return 0;
-}
-
 static int open_task(struct kafka_assignment *assignment, const struct kafka_task_origin *origin,
     const struct stage *stage, int32_t partition)
 {
@@ -53,8 +39,12 @@ static int open_task(struct kafka_assignment *assignment, const struct kafka_tas
         found += has_part(assignment, origin->config, stage->inputs[i], partition);
     if (found == 0 || is_open(assignment, stage, partition))
         return 0;
-    if (found < stage->inputs_count)
-        return on_incomplete(origin, stage, partition);
+    if (found < stage->inputs_count) {
+        assignment->incomplete = true;
+        kafka_log(origin->config, LOG_ERR, "kafka_rebalance",
+            "%s %d: inputs are missing, is a topic gone?", stage->name, partition);
+        return 0;
+    }
     struct kafka_task *task;
     bool rebuilt = false;
     int r = kafka_task_open(origin, stage, partition, &task, &rebuilt);

@@ -10,6 +10,7 @@ struct kafka_assignment {
     rd_kafka_topic_partition_list_t *parts; /* NULL: nothing was given */
     struct kafka_task **tasks;              /* room for all that there can be */
     size_t tasks_count;
+    bool incomplete;  /* a stage's partition is without a task, as not all its inputs came */
     uint64_t rebuilt; /* of the tasks ever opened, those whose copy was thrown away or absent */
 };
 
@@ -19,8 +20,7 @@ void kafka_assignment_set(
 
 /* Opens the tasks that are not open yet: of each stage and partition of which all inputs came. What
  * has been opened stays so after an error. One whose inputs did not all come, as a topic is gone,
- * waits for the next assignment. Errors: ERR_CONFIG when topics have other counts of partitions
- * than at the start, logged; those of kafka_task_open(). */
+ * has none, and the assignment is incomplete. Errors: those of kafka_task_open(). */
 MUST_CHECK int kafka_assignment_open(struct kafka_assignment *assignment,
     const struct kafka_task_origin *origin, const struct stage *stages, size_t stages_count);
 

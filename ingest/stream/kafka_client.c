@@ -5,8 +5,10 @@
 #include "ingest/stream/kafka_client.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
@@ -14,6 +16,7 @@
 #include "ingest/stream/kafka_error.h"
 
 #define TEXT_SIZE 512
+#define DESTROY_SECONDS 5
 #define ASK_MS 1000     /* how long one request for metadata waits at first */
 #define ASK_MS_MAX 2000 /* and then */
 #define PATH_SIZE 4096
@@ -358,13 +361,95 @@ int kafka_client_open(struct kafka_client *client, const struct kafka_config *co
     return 0;
 }
 
+/* ---- close ---- */
+
+/* Shared by who waits and the thread that destroys; the last one frees it. */
+struct destroying {
+    rd_kafka_t *rk;
+    int flags;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    int holders;
+};
+
+static void leave_destroying(struct destroying *destroying)
+{
+    bool last = --destroying->holders == 0;
+    (void)pthread_cond_signal(&destroying->done);
+    (void)pthread_mutex_unlock(&destroying->lock);
+    if (!last)
+        return;
+    (void)pthread_cond_destroy(&destroying->done);
+    (void)pthread_mutex_destroy(&destroying->lock);
+    free(destroying);
+}
+
+static void *destroy(void *context)
+{
+    struct destroying *destroying = context;
+    rd_kafka_destroy_flags(destroying->rk, destroying->flags);
+    (void)pthread_mutex_lock(&destroying->lock);
+    leave_destroying(destroying);
+    return NULL;
+}
+
+static struct destroying *begin_destroying(rd_kafka_t *rk, int flags)
+{
+    pthread_t thread;
+    struct destroying *destroying = calloc(1, sizeof *destroying);
+    if (!destroying)
+        return NULL;
+    destroying->rk = rk;
+    destroying->flags = flags;
+    destroying->holders = 2;
+    (void)pthread_mutex_init(&destroying->lock, NULL);
+    (void)pthread_cond_init(&destroying->done, NULL);
+    if (pthread_create(&thread, NULL, destroy, destroying) == 0) {
+        (void)pthread_detach(thread);
+        return destroying;
+    }
+    free(destroying);
+    return NULL;
+}
+
+/* What logs must be gone before its owner is; of a handle that exists there is no other function.
+ */
+static void silence(rd_kafka_t *rk)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    rd_kafka_set_logger(rk, NULL);
+#pragma GCC diagnostic pop
+}
+
+/* rd_kafka_destroy() of 2.0.2 waits for ever when a topic that was assigned had vanished: a thread
+ * of a broker that still has a reference does not end. The handle is then left to the process's
+ * end; it calls nobody. */
 void kafka_client_close(struct kafka_client *client)
 {
     if (!client->rk)
         return;
     /* Who is no member has no group to leave, and would only wait for brokers that are away. */
-    rd_kafka_destroy_flags(
-        client->rk, client->role == KAFKA_ROLE_CONSUMER ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    int flags = client->role == KAFKA_ROLE_CONSUMER ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE;
+    silence(client->rk);
+    struct destroying *destroying = begin_destroying(client->rk, flags);
+    if (!destroying) {
+        rd_kafka_destroy_flags(client->rk, flags);
+        json_parser_free(&client->parser);
+        client->rk = NULL;
+        return;
+    }
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DESTROY_SECONDS;
+    (void)pthread_mutex_lock(&destroying->lock);
+    int r = 0;
+    while (destroying->holders == 2 && r == 0)
+        r = pthread_cond_timedwait(&destroying->done, &destroying->lock, &until);
+    if (destroying->holders == 2)
+        kafka_log(
+            client->config, LOG_WARNING, "kafka_close", "a handle of librdkafka does not end");
+    leave_destroying(destroying);
     json_parser_free(&client->parser);
     client->rk = NULL;
 }
@@ -485,6 +570,19 @@ int kafka_layout_get(struct kafka_client *client, int timeout_ms, struct kafka_l
     rd_kafka_metadata_destroy(metadata);
     *out = layout;
     return 0;
+}
+
+int kafka_layout_same(struct kafka_client *client, const struct kafka_layout *layout)
+{
+    struct kafka_layout now;
+    int r = kafka_layout_get(client, KAFKA_ANSWER_MS, &now);
+    for (int t = 0; r >= 0 && t < TOPIC_COUNT; t++) {
+        if (now.partitions[t] == 0)
+            r = KAFKA_BUSY;
+        else if (now.partitions[t] != layout->partitions[t])
+            r = ERR_CONFIG;
+    }
+    return r;
 }
 
 bool kafka_topic_of_identity(enum topic topic)

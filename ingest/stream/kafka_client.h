@@ -52,7 +52,8 @@ struct kafka_client {
 /* Errors: ERR_CONFIG, ERR_NO_MEMORY, ERR_KAFKA. */
 MUST_CHECK int kafka_client_open(struct kafka_client *client, const struct kafka_config *config,
     enum kafka_role role, const struct kafka_callbacks *callbacks);
-/* Destroys the handle; a member leaves its group. Accepts one never opened. */
+/* Destroys the handle; a member leaves its group. One that librdkafka does not end within 5 s is
+ * left, and logged. Accepts one never opened. */
 void kafka_client_close(struct kafka_client *client);
 
 /* Says one thing to the operator. */
@@ -90,6 +91,9 @@ MUST_CHECK int kafka_layout_get(
  * logged with what mends it. */
 MUST_CHECK int kafka_layout_check(
     const struct kafka_config *config, const struct kafka_layout *layout);
+/* Whether the topics are as they were. Returns 0, or KAFKA_BUSY when one is gone. Errors:
+ * ERR_CONFIG: other partition counts; ERR_AGAIN, ERR_KAFKA. */
+MUST_CHECK int kafka_layout_same(struct kafka_client *client, const struct kafka_layout *layout);
 /* True when the topic is partitioned as identity is; else as journey. */
 bool kafka_topic_of_identity(enum topic topic);
 

@@ -89,15 +89,15 @@ static int add(struct kafka_reader *reader, const struct append_record *record)
 static int read_value(
     struct kafka_reader *reader, const rd_kafka_message_t *message, struct append_record *record)
 {
-    struct str framed = str_make(message->payload, message->len);
+    struct record read;
     int64_t until = now_ms() + SILENCE_MS_MAX;
     int r;
-    if (record->topic == TOPIC_EVENTS && kafka_refuse_header(message))
-        return ERR_SCHEMA_IN_HEADER;
-    while ((r = kafka_frame_take(&reader->frame, record->topic, record->key, framed,
-                &reader->scratch, &record->value)) > 0 &&
+    while ((r = kafka_refuse_read(
+                &reader->frame, message, record->topic, &reader->scratch, &read)) > 0 &&
            now_ms() < until)
         (void)kafka_frame_wait(&reader->frame, POLL_MS);
+    if (r == 0)
+        record->value = read.value;
     return r > 0 ? ERR_AGAIN : r;
 }
 

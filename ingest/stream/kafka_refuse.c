@@ -27,7 +27,7 @@ static const char *hint_of(int why)
     }
 }
 
-bool kafka_refuse_header(const rd_kafka_message_t *message)
+static bool in_header(const rd_kafka_message_t *message)
 {
     rd_kafka_headers_t *headers;
     const void *value;
@@ -35,6 +35,19 @@ bool kafka_refuse_header(const rd_kafka_message_t *message)
     return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
            rd_kafka_header_get_last(headers, HEADER_NAME, &value, &size) ==
                RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+int kafka_refuse_read(struct kafka_frame *frame, const rd_kafka_message_t *message,
+    enum topic topic, struct arena *scratch, struct record *out)
+{
+    *out = (struct record){.topic = topic,
+        .partition = message->partition,
+        .position = message->offset,
+        .key = str_make(message->key, message->key_len)};
+    if (topic == TOPIC_EVENTS && in_header(message))
+        return ERR_SCHEMA_IN_HEADER;
+    return kafka_frame_take(
+        frame, topic, out->key, str_make(message->payload, message->len), scratch, &out->value);
 }
 
 static int leave(const struct kafka_producer *producer, const rd_kafka_message_t *message)

@@ -3,12 +3,14 @@
  */
 #pragma once
 
+#include "ingest/stream/kafka_frame.h"
 #include "ingest/stream/kafka_producer.h"
 
-/* Whether the record is framed in a header, as newer serialisers do: then its value is not what the
- * first bytes say. Source: Confluent Platform 8.1, HeaderSchemaIdSerializer. Threads: the
- * message's. */
-bool kafka_refuse_header(const rd_kafka_message_t *message);
+/* What a stage is given of the message. Returns as kafka_frame_take(); ERR_SCHEMA_IN_HEADER: an
+ * event framed in a header, as newer serialisers do: then its value is not what the first bytes
+ * say. Source: Confluent Platform 8.1, HeaderSchemaIdSerializer. Threads: the message's. */
+MUST_CHECK int kafka_refuse_read(struct kafka_frame *frame, const rd_kafka_message_t *message,
+    enum topic topic, struct arena *scratch, struct record *out);
 
 /* How often the event was put in again. Threads: the message's. */
 uint32_t kafka_refuse_attempt(const rd_kafka_message_t *message);

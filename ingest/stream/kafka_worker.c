@@ -39,7 +39,8 @@
 #define CLUSTER_SIZE 128
 #define BATCH_STRETCH 10 /* times batch_ms that a batch may take while there is more at hand */
 #define CLOCK_EVERY 64   /* records between looks at the clock */
-#define SEEK_TRIES 100   /* of POLL_MS: a partition just assigned cannot be sought at once */
+#define REJOIN_MS 3000
+#define SEEK_TRIES 100 /* of POLL_MS: a partition just assigned cannot be sought at once */
 
 struct input {
     struct kafka_task *task; /* NULL: not assigned */
@@ -72,6 +73,7 @@ struct kafka_worker {
     struct arena scratch;
     uint64_t generation;
     bool unsynced;
+    int64_t rejoin_at; /* then: when to look whether all topics are there */
     bool in_batch;
     size_t batch_records;
     int64_t batch_end; /* so long it waits for records; then it takes what is at hand */
@@ -219,21 +221,7 @@ static int begin(struct kafka_worker *worker)
     return 0;
 }
 
-/* What a stage is given of the message. Returns as kafka_frame_take(). */
-static int take_record(struct kafka_worker *worker, const rd_kafka_message_t *message,
-    enum topic topic, struct record *out)
-{
-    *out = (struct record){.topic = topic,
-        .partition = message->partition,
-        .position = message->offset,
-        .key = str_make(message->key, message->key_len)};
-    if (topic == TOPIC_EVENTS && kafka_refuse_header(message))
-        return ERR_SCHEMA_IN_HEADER;
-    return kafka_frame_take(&worker->frame, topic, out->key,
-        str_make(message->payload, message->len), &worker->scratch, &out->value);
-}
-
-/* One record of the open batch. readable: what take_record() said. */
+/* One record of the open batch. readable: what kafka_refuse_read() said. */
 static int process(struct kafka_worker *worker, const rd_kafka_message_t *message,
     struct input *input, const struct record *record, int readable)
 {
@@ -459,6 +447,27 @@ static int replace_producer(struct kafka_worker *worker)
     return kafka_producer_replace(&worker->producer);
 }
 
+static int subscribe(struct kafka_worker *worker)
+{
+    bool read[TOPIC_COUNT];
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        read[t] = worker->inputs[t] != NULL;
+    return kafka_consumer_subscribe(&worker->consumer, read);
+}
+
+/* librdkafka need not notice that a topic is back that the leader of the group did not see. */
+static int rejoin(struct kafka_worker *worker)
+{
+    if (!worker->given.incomplete || kafka_clock_ms() < worker->rejoin_at)
+        return 0;
+    worker->rejoin_at = kafka_clock_ms() + REJOIN_MS;
+    int r = kafka_layout_same(&worker->ends, &worker->layout);
+    if (r != 0)
+        return r < 0 && error_class(r) == ERROR_CLASS_FATAL ? r : 0;
+    kafka_log(&worker->config, LOG_WARNING, "kafka_rejoin", "all topics are there");
+    return subscribe(worker);
+}
+
 static int hold(struct kafka_worker *worker, rd_kafka_message_t *message, struct input *input)
 {
     kafka_log(&worker->config, LOG_INFO, "kafka_schema_awaited", "%s %d at %lld: schema id %u",
@@ -476,7 +485,7 @@ static int on_record(struct kafka_worker *worker, rd_kafka_message_t *message, e
 {
     struct record record;
     not_at_end(worker, input);
-    int readable = take_record(worker, message, topic, &record);
+    int readable = kafka_refuse_read(&worker->frame, message, topic, &worker->scratch, &record);
     *kept = readable == KAFKA_FRAME_AWAITED;
     int r = 0;
     if (*kept)
@@ -566,7 +575,7 @@ static int commit_idle(struct kafka_worker *worker)
 
 static int prepare(struct kafka_worker *worker)
 {
-    int r = worker->producer.broken ? replace_producer(worker) : 0;
+    int r = worker->producer.broken ? replace_producer(worker) : rejoin(worker);
     if (r == 0 && worker->unsynced)
         r = sync_tasks(worker);
     return r;
@@ -740,17 +749,14 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     worker->meter.metrics = config->metrics;
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
-    bool read[TOPIC_COUNT];
     int r = config->shared_slot ? 0 : kafka_slot_open(config, &worker->own_slot);
     worker->slot = config->shared_slot ? config->shared_slot : worker->own_slot;
     if (r == 0)
         r = kafka_suspects_open(&worker->suspects, &worker->config, worker->slot->dir);
     if (r == 0)
         r = open_clients(worker);
-    for (int t = 0; t < TOPIC_COUNT; t++)
-        read[t] = worker->inputs[t] != NULL;
     if (r == 0)
-        r = kafka_consumer_subscribe(&worker->consumer, read);
+        r = subscribe(worker);
     if (r < 0) {
         kafka_worker_close(&worker);
         return r;

@@ -40,6 +40,7 @@ class Pipeline:
         self.database = self.path / "sink" / "tabiji.db"
         self.workers = {}
         self.slow = None  # a second sink
+        self.options = {}
 
     # ---- processes ----
 
@@ -51,6 +52,7 @@ class Pipeline:
                    "stream.partitions": 4, "kafka.bootstrap.servers": self.proxied if through else self.bootstrap,
                    "worker.batch_records": 200, "kafka.consumer.session.timeout.ms": 1500, "kafka.consumer.heartbeat.interval.ms": 300,
                    "kafka.reconnect.backoff.max.ms": 500, "kafka.topic.metadata.refresh.interval.ms": 2000}
+        options |= self.options
         if verb == "work":
             options |= {"kafka.producer.transaction.timeout.ms": 5000, "kafka.producer.message.timeout.ms": 4000}
         words = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]

@@ -415,9 +415,49 @@ def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
         assert stop(process) == 0, process.args
 
 
+def coordinators_move(toy, faulty):
+    """10: of three brokers one after the other is killed and comes back: leaders and coordinators of groups and transactions move."""
+    with Workspace() as space:
+        try:
+            bootstrap, brokers = kafka_broker.start_three(space.path / "brokers")
+        except kafka_broker.Unavailable as reason:
+            skip(f"no Kafka broker: {reason}")
+        try:
+            p = Pipeline(space, toy, faulty, bootstrap, bootstrap, numbered(4000, 6), SEED)
+            p.options = {"stream.replication": 3}
+            p.collect(through=False)
+            for slot in ("a", "b"):
+                p.work(slot)
+            p.main_sink = p.sink()
+            p.feed(200)
+            p.settle("three brokers, before any fault")
+            for turn, broker in enumerate(brokers * (3 if LONG else 1)):
+                kafka_broker.stop(broker, signal.SIGKILL if turn % 2 == 0 else signal.SIGTERM)
+                p.feed(200)
+                p.settle(f"10 broker {turn % 3 + 1} of three gone")
+                kafka_broker.launch(broker)
+                p.feed(100)
+            moved = [word for word in ("Not coordinator", "NOT_COORDINATOR", "Not leader", "Disconnected") if
+                     any(word in p.said(w) for w in p.workers.values())]
+            assert moved, "no worker has missed its coordinator"
+            print(f"workers have seen: {', '.join(moved)}")
+            p.settle("10 coordinators moved")
+            p.equal()
+            for process in (p.collector, *p.workers.values(), p.main_sink):
+                assert stop(process) == 0, process.args
+        finally:
+            for process in space.processes:
+                if process.poll() is None:
+                    process.kill()
+            for broker in brokers:
+                kafka_broker.stop(broker)
+
+
 def main():
     toy, faulty, fail_sync = sys.argv[1:4]
     print(f"seed {SEED}")
+    if LONG or "coordinators_move" in os.environ.get("TABIJI_FAULTS", ""):
+        coordinators_move(toy, faulty)
     with Workspace() as space:
         proxy = Proxy()
         broker = space.path / "broker"
