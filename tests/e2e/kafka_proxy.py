@@ -9,7 +9,26 @@ import struct
 import threading
 
 # Kinds of requests, by Kafka's protocol guide.
-METADATA, END_TXN = 3, 26
+PRODUCE, METADATA, END_TXN = 0, 3, 26
+NOT_LEADER = 6
+
+
+def not_leader(body):
+    """The reply to a Produce request (version 3 to 7) that refuses all its partitions."""
+    version, number, client = struct.unpack(">hih", body[2:10])
+    at = 10 + max(client, 0)
+    at += 2 + max(struct.unpack(">h", body[at:at + 2])[0], 0) + 6  # transactional id, acks, timeout
+    topics, = struct.unpack(">i", body[at:at + 4])
+    reply, at = struct.pack(">ii", number, topics), at + 4
+    for _ in range(topics):
+        size, = struct.unpack(">h", body[at:at + 2])
+        partitions, = struct.unpack(">i", body[at + 2 + size:at + 6 + size])
+        reply, at = reply + body[at:at + 6 + size], at + 6 + size
+        for _ in range(partitions):
+            partition, records = struct.unpack(">ii", body[at:at + 8])
+            reply, at = reply + struct.pack(">ihqq", partition, NOT_LEADER, -1, -1) + (struct.pack(">q", -1) if version >= 5 else b""), at + 8 + records
+    assert 3 <= version <= 7, version
+    return reply + struct.pack(">i", 0)
 
 
 class Proxy:
@@ -23,6 +42,7 @@ class Proxy:
         self.bytes_per_second = None
         self.closed = False  # connections are refused
         self.hidden = None  # name of a topic
+        self.refusing = 0  # Produce requests that a leader which is not ready refuses
         self.loop = asyncio.new_event_loop()
         self.writers = set()
         self.flow = None
@@ -88,13 +108,13 @@ class Proxy:
         both = {writer, far_writer}
         self.writers |= both
         kinds = {}  # of requests that wait for a reply, by correlation id
-        await asyncio.wait([asyncio.ensure_future(self._pump(reader, far_writer, kinds, True)),
-                            asyncio.ensure_future(self._pump(far_reader, writer, kinds, False))], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([asyncio.ensure_future(self._pump(reader, far_writer, writer, kinds, True)),
+                            asyncio.ensure_future(self._pump(far_reader, writer, far_writer, kinds, False))], return_when=asyncio.FIRST_COMPLETED)
         self.writers -= both
         for each in both:
             each.close()
 
-    async def _pump(self, reader, writer, kinds, requests):
+    async def _pump(self, reader, writer, back, kinds, requests):
         try:
             while True:
                 head = await reader.readexactly(4)
@@ -107,6 +127,12 @@ class Proxy:
                     await asyncio.sleep(self.delay + len(body) / (self.bytes_per_second or 1e12))
                 if requests:
                     kind, _, number = struct.unpack(">hhi", body[:8])
+                    if kind == PRODUCE and self.refusing > 0:
+                        self.refusing -= 1
+                        self.fired["not leader"] += 1
+                        reply = not_leader(body)
+                        self.loop.call_later(0.2, back.write, struct.pack(">i", len(reply)) + reply)  # while others may be on their way
+                        continue
                     kinds[number] = kind
                 else:
                     kind = kinds.pop(struct.unpack(">i", body[:4])[0], None)

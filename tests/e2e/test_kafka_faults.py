@@ -225,6 +225,21 @@ def slow_network(p, proxy, broker):
     p.settle("17 slow network")
 
 
+def leader_not_ready(p, proxy, broker):
+    """10: a leader refuses the first request of a new producer and takes what is behind it: were it in flight, too, the first would
+    be taken for a duplicate, and be lost."""
+    stop(p.collector)
+    p.collect("--set", "collector.body_size_max=8 MiB", "--set", "kafka.batch.num.messages=100")
+    proxy.refusing = 1
+    lines = [json.dumps({"id": f"f-{8000000 + n}", "type": "page_viewed", "time": "2026-11-20T10:00:00Z", "sequence": n, "ids": {"cookie": "one"}})
+             for n in range(2000)]
+    p.ledger.send(p.port, lines)
+    assert proxy.fired["not leader"] > 0
+    p.settle("10 leader not ready")
+    stop(p.collector)
+    p.collect()
+
+
 def end_unknown(p, proxy, broker):
     """11: the reply to EndTxn is lost; the transaction has ended all the same."""
     name = f"swallowed {END_TXN}"
@@ -387,11 +402,11 @@ def rotation(p, proxy, broker):
     print(f"rotation of {turns.total()} faults, seed {SEED}: {dict(turns)}")
 
 
-FAULTS = [collector_killed, brokers_away, worker_killed, end_unknown, topic_vanishes, rebalance_storm, slow_sink, damaged_state, duplicates,
+FAULTS = [collector_killed, brokers_away, worker_killed, leader_not_ready, end_unknown, topic_vanishes, rebalance_storm, slow_sink, damaged_state, duplicates,
           huge, bad_row, disk_full, sync_fails, sigterm, all_killed]
 # Of these test_kafka_driver.py has a slice in the normal run, but for the network's.
 LONG_FAULTS = [broker_restart, half_open, slow_network, zombie]
-ONCE = [slow_sink, huge, bad_row]  # their second sink, ids and row are there for good
+ONCE = [slow_sink, huge, bad_row, leader_not_ready]  # their second sink, ids and row are there for good
 POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
 
