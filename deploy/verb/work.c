@@ -109,6 +109,7 @@ static int open_workers(struct working *working)
         thread->kafka = working->kafka;
         thread->kafka.thread = working->count;
         thread->kafka.shared_slot = working->slot;
+        thread->kafka.batch_bytes_max /= (size_t)count;
         if (count > 1) {
             thread->kafka.log = log_thread;
             thread->kafka.log_context = thread;

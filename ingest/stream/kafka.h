@@ -63,6 +63,7 @@ struct kafka_config {
     int min_insync_replicas; /* of topics that are made; 0: 2 of three replicas and more, else 1 */
 
     size_t batch_records_max; /* of one transaction */
+    size_t batch_bytes_max;   /* a transaction ends when the rows that it touched take so much */
     int batch_ms;             /* so long a transaction waits for more records; ten times at most */
 
     const struct kafka_property *properties; /* "bootstrap.servers" at least */

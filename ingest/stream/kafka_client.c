@@ -94,6 +94,7 @@ void kafka_config_default(struct kafka_config *config)
         .journey_partitions = 4,
         .replication_factor = 1,
         .batch_records_max = 10000,
+        .batch_bytes_max = (size_t)512 << 20,
         .batch_ms = 100,
     };
 }
@@ -130,6 +131,8 @@ static const char *config_problem(const struct kafka_config *config)
         return "min.insync.replicas: more than there are replicas, nothing could be written";
     if (!in_range((int64_t)config->batch_records_max, 1, BATCH_RECORDS_MAX))
         return "batch records: 1 to 1000000";
+    if (config->batch_bytes_max == 0)
+        return "batch bytes: at least 1";
     if (!in_range(config->batch_ms, 1, BATCH_MS_MAX))
         return "batch milliseconds: 1 to 10000";
     return NULL;

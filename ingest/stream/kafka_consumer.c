@@ -6,6 +6,9 @@
 #include "ingest/stream/kafka_error.h"
 #include "schemas/error.h"
 
+#define SEEK_TRIES 100
+#define SEEK_PAUSE_MS 100
+
 int kafka_consumer_subscribe(struct kafka_client *consumer, const bool topics_read[TOPIC_COUNT])
 {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(0);
@@ -20,7 +23,7 @@ int kafka_consumer_subscribe(struct kafka_client *consumer, const bool topics_re
     return r;
 }
 
-int kafka_consumer_seek(struct kafka_client *consumer, rd_kafka_topic_partition_list_t *parts)
+static int seek(struct kafka_client *consumer, rd_kafka_topic_partition_list_t *parts)
 {
     rd_kafka_error_t *failure = rd_kafka_seek_partitions(consumer->rk, parts, KAFKA_ANSWER_MS);
     if (failure) {
@@ -32,6 +35,23 @@ int kafka_consumer_seek(struct kafka_client *consumer, rd_kafka_topic_partition_
         if (parts->elems[i].err)
             return kafka_error_of(parts->elems[i].err);
     return 0;
+}
+
+int kafka_consumer_seek(struct kafka_client *consumer, rd_kafka_topic_partition_list_t *parts,
+    const uint64_t *generation)
+{
+    uint64_t before = *generation;
+    int r = ERR_AGAIN;
+    for (int turn = 0; turn < SEEK_TRIES && r == ERR_AGAIN; turn++) {
+        r = seek(consumer, parts);
+        rd_kafka_message_t *message =
+            r == ERR_AGAIN ? rd_kafka_consumer_poll(consumer->rk, SEEK_PAUSE_MS) : NULL;
+        if (message)
+            rd_kafka_message_destroy(message);
+        if (before != *generation)
+            r = KAFKA_BUSY;
+    }
+    return r;
 }
 
 int kafka_consumer_pause(

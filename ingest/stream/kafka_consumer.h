@@ -9,10 +9,11 @@
 MUST_CHECK int kafka_consumer_subscribe(
     struct kafka_client *consumer, const bool topics[TOPIC_COUNT]);
 
-/* Seeks each partition of the list to its offset. Errors: ERR_AGAIN while a partition that was just
- * assigned cannot be sought; others of kafka_error_of(). */
-MUST_CHECK int kafka_consumer_seek(
-    struct kafka_client *consumer, rd_kafka_topic_partition_list_t *parts);
+/* Seeks each partition of the list to its offset, polling meanwhile: one that was just assigned
+ * cannot be sought at once. Returns 0, or KAFKA_BUSY when the callbacks that polls call have
+ * changed *generation. Errors: those of kafka_error_of(); ERR_AGAIN: not within 10 s. */
+MUST_CHECK int kafka_consumer_seek(struct kafka_client *consumer,
+    rd_kafka_topic_partition_list_t *parts, const uint64_t *generation);
 
 /* Stops reading the partition of a message just polled, or goes on behind that message. */
 MUST_CHECK int kafka_consumer_pause(

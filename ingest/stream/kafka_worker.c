@@ -40,7 +40,6 @@
 #define BATCH_STRETCH 10 /* times batch_ms that a batch may take while there is more at hand */
 #define CLOCK_EVERY 64   /* records between looks at the clock */
 #define REJOIN_MS 3000
-#define SEEK_TRIES 100 /* of POLL_MS: a partition just assigned cannot be sought at once */
 
 struct input {
     struct kafka_task *task; /* NULL: not assigned */
@@ -76,7 +75,10 @@ struct kafka_worker {
     int64_t rejoin_at; /* then: when to look whether all topics are there */
     bool in_batch;
     size_t batch_records;
+    size_t batch_bytes; /* of rows in memory */
+    int64_t batch_begin;
     int64_t batch_end; /* so long it waits for records; then it takes what is at hand */
+    int64_t commit_ms; /* that the last commit took */
     bool drained;      /* the last poll found none */
     int64_t clock;     /* milliseconds, a little old */
     unsigned ticks;
@@ -132,6 +134,7 @@ static void batch_end(struct kafka_worker *worker)
 {
     worker->in_batch = false;
     worker->batch_records = 0;
+    worker->batch_bytes = 0;
 }
 
 /* Undoes the batch; the next thing to happen is sync(). Returns the error given, or a worse one. */
@@ -178,9 +181,11 @@ static int commit_transaction(struct kafka_worker *worker)
 /* Ends the open batch: all its effects stand, or none. */
 static int finish(struct kafka_worker *worker)
 {
+    int64_t began = kafka_clock_ms();
     int r = commit_transaction(worker);
     if (r < 0)
         return roll_back(worker, r);
+    worker->commit_ms = kafka_clock_ms() - began;
     (void)each_input(worker, mark_committed, &worker->suspects);
     kafka_suspects_ended(&worker->suspects, true);
     kafka_meter_committed(&worker->meter, worker->batch_records);
@@ -216,7 +221,7 @@ static int begin(struct kafka_worker *worker)
     kafka_meter_begin(&worker->meter);
     worker->in_batch = true;
     worker->batch_records = 0;
-    worker->clock = kafka_clock_ms();
+    worker->batch_begin = worker->clock = kafka_clock_ms();
     worker->batch_end = worker->clock + worker->config.batch_ms;
     return 0;
 }
@@ -226,8 +231,11 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     struct input *input, const struct record *record, int readable)
 {
     int r = readable;
-    if (r == 0)
+    if (r == 0) {
+        size_t before = state_used(input->task->state);
         r = kafka_task_process(input->task, record, &worker->scratch);
+        worker->batch_bytes += state_used(input->task->state) - before;
+    }
     if (readable != 0 || r == ERR_CRASHES) {
         r = kafka_refuse(&worker->producer, message, record->topic, r, &worker->scratch);
         worker->counts.refused += r == 0;
@@ -394,18 +402,8 @@ static int place_inputs(
 /* Goes to `next` of each input, and on. */
 static int seek_and_resume(struct kafka_worker *worker)
 {
-    uint64_t generation = worker->generation;
     rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
-    int r = ERR_AGAIN;
-    for (int turn = 0; turn < SEEK_TRIES && r == ERR_AGAIN; turn++) {
-        r = kafka_consumer_seek(&worker->consumer, parts);
-        rd_kafka_message_t *message =
-            r == ERR_AGAIN ? rd_kafka_consumer_poll(worker->consumer.rk, POLL_MS) : NULL;
-        if (message)
-            rd_kafka_message_destroy(message);
-        if (generation != worker->generation)
-            r = KAFKA_BUSY;
-    }
+    int r = kafka_consumer_seek(&worker->consumer, parts, &worker->generation);
     if (r == 0)
         r = kafka_error_of(rd_kafka_resume_partitions(worker->consumer.rk, parts));
     rd_kafka_topic_partition_list_destroy(parts);
@@ -588,9 +586,20 @@ static void tick(struct kafka_worker *worker, bool now)
         worker->clock = kafka_clock_ms();
 }
 
+/* Until when an open batch waits for records. At the end of all inputs, so far as it is known, more
+ * may have come to others of them since they were read: as long as the last commit took, so that
+ * commits are half of the time at most. A batch for what came of each input alone would be a
+ * transaction for a few records. */
+static int64_t wait_end(const struct kafka_worker *worker)
+{
+    int64_t linger_end = worker->batch_begin + worker->commit_ms;
+    bool brief = worker->awaited == 0 && linger_end < worker->batch_end;
+    return brief ? linger_end : worker->batch_end;
+}
+
 static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
 {
-    int64_t left = (worker->in_batch ? worker->batch_end : idle_end) - worker->clock;
+    int64_t left = (worker->in_batch ? wait_end(worker) : idle_end) - worker->clock;
     if (left > POLL_MS)
         return POLL_MS;
     return left > 0 ? (int)left : 0;
@@ -602,8 +611,8 @@ static bool batch_full(struct kafka_worker *worker)
 {
     int64_t stretched = (int64_t)worker->config.batch_ms * (BATCH_STRETCH - 1);
     size_t most = kafka_suspects_batch(&worker->suspects, worker->config.batch_records_max);
-    return worker->batch_records >= most || worker->awaited == 0 ||
-           (worker->drained && worker->clock >= worker->batch_end) ||
+    return worker->batch_records >= most || worker->batch_bytes >= worker->config.batch_bytes_max ||
+           (worker->drained && worker->clock >= wait_end(worker)) ||
            worker->clock >= worker->batch_end + stretched;
 }
 

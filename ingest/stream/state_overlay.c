@@ -488,6 +488,11 @@ size_t state_size(const struct state *state)
     return state->arena.size;
 }
 
+size_t state_used(const struct state *state)
+{
+    return state->arena.size - (size_t)(state->arena.end - state->arena.next);
+}
+
 /* Empties a table; after a large batch small ones get small tables back. */
 static void slots_clear(struct slots *slots)
 {

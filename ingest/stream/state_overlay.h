@@ -45,5 +45,8 @@ MUST_CHECK int state_changes(
 /* Bytes that the overlay holds, for limits on a batch. */
 size_t state_size(const struct state *state);
 
+/* Those of them that the batch has filled; what is kept for the next one is not counted. */
+size_t state_used(const struct state *state);
+
 /* Forgets the batch. Scans must have ended. */
 void state_reset(struct state *state);

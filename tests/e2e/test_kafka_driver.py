@@ -237,8 +237,27 @@ def check_lost_state(toy):
     assert aside.read_bytes() == b"damaged " * 4096 and "is damaged; it is kept aside" in errors(worker), errors(worker)
 
 
+def check_few_commits(program, space, bootstrap):
+    """Events that trickle into many partitions are gathered: transactions are as many as there is time for, not as many as
+    there are partitions that something came to."""
+    toy = Toy(program, space, bootstrap)
+    toy.environment |= {"TOY_PREFIX": "trickle", "TOY_GROUP": "trickle", "TOY_PARTITIONS": "16", "TOY_BATCH": "100000"}
+    toy.run("topics")
+    toy.append(0, 100)
+    worker = toy.work("trickle")
+    toy.check("before a trickle")
+    for turn in range(20):
+        toy.append(1000 + 20 * turn, 20)
+    toy.check("after a trickle")
+    assert stop(worker) == 0
+    done = counts(worker)
+    print(f"a trickle: {done['records']} records in {done['commits']} transactions")
+    assert done["commits"] < done["records"] / 30, done
+
+
 def check_bad_input(toy, bootstrap):
     """What is no event goes to `rejected`, and the work goes on; one slot has one process."""
+    toy.environment |= {"TOY_BATCH": "100000", "TOY_BYTES": "1"}  # so each batch ends with the first record that touches a row
     worker = toy.work("a")
     subprocess.run(["kcat", "-b", bootstrap, "-q", "-P", "-t", "tabiji.events.v1"], input=b"not a frame\n", check=True)
     toy.append(4000000, 100)
@@ -253,6 +272,7 @@ def check_bad_input(toy, bootstrap):
     assert b"not a frame" in rejected and b"bad_avro" in rejected, rejected
     assert stop(worker) == 0
     assert counts(worker)["refused"] == 1, counts(worker)
+    assert counts(worker)["commits"] > counts(worker)["records"] / 2 > 100, counts(worker)
 
 
 def check_poison(toy, bootstrap):
@@ -302,6 +322,7 @@ def main():
         check_zombie(toy)
         check_broker_gone(toy, broker)
         check_lost_state(toy)
+        check_few_commits(program, space, bootstrap)
         check_bad_input(toy, bootstrap)
         check_poison(toy, bootstrap)
 

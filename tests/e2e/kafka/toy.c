@@ -8,9 +8,9 @@
  *     toy wait SECONDS                    wait until the workers are quiet
  *     toy dump                            print all result rows, sorted
  *
- * Environment: TOY_BROKER, TOY_STATE, TOY_SLOT, TOY_PARTITIONS, TOY_BATCH, TOY_NODES, TOY_PREFIX,
- * TOY_GROUP; TOY_POISON, TOY_POISON_SETTLE: an event that ends the worker, where it comes in or
- * when its person is brought up to date.
+ * Environment: TOY_BROKER, TOY_STATE, TOY_SLOT, TOY_PARTITIONS, TOY_BATCH, TOY_BYTES, TOY_NODES,
+ * TOY_PREFIX, TOY_GROUP; TOY_POISON, TOY_POISON_SETTLE: an event that ends the worker, where it
+ * comes in or when its person is brought up to date.
  *
  * Event e visits nodes: e mod NODES, then HOPS further ones, each told by the one before. Every
  * visit is counted at its node (persons: node -> visits); the last tells the person of its node,
@@ -513,6 +513,7 @@ int main(int count, char **arguments)
     config.events_partitions = (int32_t)number(setting("TOY_PARTITIONS", "4"));
     config.journey_partitions = config.events_partitions;
     config.batch_records_max = number(setting("TOY_BATCH", "500"));
+    config.batch_bytes_max = number(setting("TOY_BYTES", "1000000"));
     config.log = say;
     const struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
