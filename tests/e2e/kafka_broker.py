@@ -5,6 +5,7 @@ usage: kafka_broker.py install          fetch the broker's jars by Maven, once, 
        kafka_broker.py start DIR        format DIR, start, wait until ready; prints "<bootstrap address> <pid>"
        kafka_broker.py stop DIR         end the broker of DIR by its process id
 
+KAFKA_TEST_VERSION chooses another version than the usual one.
 The jars are kept in $XDG_CACHE_HOME/tabiji/kafka-<version> (~/.cache), outside the source tree.
 """
 import argparse
@@ -40,7 +41,8 @@ class Unavailable(Exception):
 
 
 def version():
-    return xml.etree.ElementTree.parse(POM).findtext(".//{*}kafka.version")
+    """Of the broker: KAFKA_TEST_VERSION, else that of pom.xml."""
+    return os.environ.get("KAFKA_TEST_VERSION") or xml.etree.ElementTree.parse(POM).findtext(".//{*}kafka.version")
 
 
 def cache():
@@ -64,7 +66,7 @@ def install():
         print(f"fetching Kafka {version()} by Maven into {cache()}", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=cache()) as work:
             shutil.copy(POM, work)
-            run = subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime",
+            run = subprocess.run(["mvn", "-q", "-B", f"-Dkafka.version={version()}", "dependency:copy-dependencies", "-DincludeScope=runtime",
                                   f"-DoutputDirectory={work}/libs"], cwd=work, stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if run.returncode != 0:
