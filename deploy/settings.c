@@ -79,6 +79,7 @@ static void set_journey(struct settings *settings)
     journey->impressions_earn_credit = config_bool(config, OPTION_JOURNEY_IMPRESSIONS_EARN_CREDIT);
     journey->rules.half_life_micros = config_int(config, OPTION_JOURNEY_HALF_LIFE_DAYS) * day;
     journey->path_touches_max = (size_t)config_int(config, OPTION_JOURNEY_PATH_TOUCHES_MAX);
+    journey->cache_bytes_max = (size_t)config_int(config, OPTION_WORKER_CACHE_BYTES);
     journey->timeline_events_max = config_int(config, OPTION_JOURNEY_TIMELINE_EVENTS_MAX);
     journey->conversion_types_count =
         config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &journey->conversion_types);

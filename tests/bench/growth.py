@@ -25,8 +25,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTITIONS = 4
 TENTHS = 10
 # A worker that is to be small: what it holds besides the map of its state.
-SMALL = ("worker.batch_bytes=16 MiB", "kafka.consumer.queued.max.messages.kbytes=4096", "kafka.producer.queue.buffering.max.kbytes=16384",
-         "kafka.consumer.fetch.max.bytes=4194304")
+SMALL = ("worker.batch_bytes=8 MiB", "worker.cache_bytes=1 MiB", "kafka.producer.queue.buffering.max.kbytes=8192",
+         "kafka.producer.queue.buffering.max.messages=10000", "kafka.consumer.queued.max.messages.kbytes=1024",
+         "kafka.consumer.fetch.max.bytes=2097152", "kafka.consumer.fetch.message.max.bytes=262144")
+ARENAS = {"MALLOC_ARENA_MAX": "2"}  # memory that one thread takes and another gives back lies about in each of them
 
 
 @contextlib.contextmanager
@@ -87,7 +89,7 @@ def run(arguments, path, group):
                                   "stream.group=growth", f"stream.partitions={PARTITIONS}", *SMALL) for word in ("--set", value)]
     files = parts(path, arguments.events)
     state = path / "state"
-    worker = subprocess.Popen([harness.PROGRAM, "work", "--slot", "grown", "--state", state, *options], stderr=open(path / "work.log", "w"),
+    worker = subprocess.Popen([harness.PROGRAM, "work", "--slot", "grown", "--state", state, *options], stderr=open(path / "work.log", "w"), env={**os.environ, **ARENAS},
                               preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
     environment = {**os.environ, "TOY_BROKER": bootstrap, "TOY_GROUP": "growth", "TOY_PREFIX": "growth"}
     rates = []
@@ -96,9 +98,9 @@ def run(arguments, path, group):
             began, cpu = time.monotonic(), fields(worker.pid)
             subprocess.run([harness.PROGRAM, "import", "--data", path / f"import-{number}", "--mapping", ROOT / "deploy/mappings/native.ini", file,
                             *options], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            subprocess.run([arguments.toy, "wait", "1800"], env=environment, check=True, capture_output=True)
-            if worker.poll() is not None:
-                raise SystemExit(f"the worker ended with {worker.returncode}")
+            while subprocess.run([arguments.toy, "wait", "10"], env=environment, capture_output=True).returncode != 0:
+                if worker.poll() is not None:
+                    raise SystemExit(f"the worker ended with {worker.returncode}: too little memory?")
             seconds = time.monotonic() - began
             size = sum(copy.stat().st_blocks * 512 for copy in state.rglob("data.mdb")) / (1 << 20)
             rates.append(arguments.events / TENTHS / seconds)
@@ -119,8 +121,8 @@ def run(arguments, path, group):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("toy")
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--limit-mib", type=int, default=160)
+    parser.add_argument("--events", type=int, default=640_000)
+    parser.add_argument("--limit-mib", type=int, default=150)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tabiji-growth-") as directory, limited(arguments.limit_mib) as group:
         print(f"{arguments.events} events, {arguments.limit_mib} MiB for the worker with its page cache", flush=True)
