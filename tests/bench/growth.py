@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`tabiji work` while its state grows to many times the memory it has: events a second, CPU seconds a million events and state size
-for each tenth of the events. A rate that falls slowly is what a tree on a disk costs; one that collapses is a defect.
+for each tenth of the events. A rate that falls slowly is what a tree on a disk costs; one that collapses is a defect, and so is a worker that the kernel ends.
 
 usage: growth.py KAFKA_TOY [--events N] [--limit-mib N]
 
@@ -100,7 +100,8 @@ def run(arguments, path, group):
                             *options], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             while subprocess.run([arguments.toy, "wait", "10"], env=environment, capture_output=True).returncode != 0:
                 if worker.poll() is not None:
-                    raise SystemExit(f"the worker ended with {worker.returncode}: too little memory?")
+                    print(f"tenth {number + 1:2}: the worker ended with {worker.returncode}, -9 being the kernel's for want of memory", flush=True)
+                    return
             seconds = time.monotonic() - began
             size = sum(copy.stat().st_blocks * 512 for copy in state.rglob("data.mdb")) / (1 << 20)
             rates.append(arguments.events / TENTHS / seconds)
@@ -121,8 +122,8 @@ def run(arguments, path, group):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("toy")
-    parser.add_argument("--events", type=int, default=640_000)
-    parser.add_argument("--limit-mib", type=int, default=150)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--limit-mib", type=int, default=512)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tabiji-growth-") as directory, limited(arguments.limit_mib) as group:
         print(f"{arguments.events} events, {arguments.limit_mib} MiB for the worker with its page cache", flush=True)
