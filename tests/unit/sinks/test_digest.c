@@ -121,6 +121,7 @@ static void test_make_any_fact_changes_its_table_and_the_whole(void **state)
         {"session", "UPDATE session SET events = 9"},
         {"conversion", "UPDATE conversion SET revenue_minor = 1"},
         {"attribution_credit", "UPDATE attribution_credit SET weight_ppb = weight_ppb + 1"},
+        {"attribution_credit", "UPDATE attribution_credit SET revenue_rest = revenue_rest + 0.25"},
         {"model_transition", "UPDATE model_transition SET paths = paths + 1"},
         {"path", "UPDATE path SET channels = channels || ' '"},
         {"rejected", "UPDATE rejected SET payload = x'00'"},
