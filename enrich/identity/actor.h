@@ -10,6 +10,9 @@
  *  - what a generic node links later is counted by the stronger end: it attaches, and detaches,
  * with each signature;
  *  - a suppressed signature follows its events (erasure.h) instead of being told to all timelines;
+ *  - an erasure finds all identifiers of the person before it takes anything, and the person drops
+ *    nothing that comes later (reach.h): there, links taken back one after the other can bring
+ *    another's events to the erased person, which drops them;
  *  - of the bridges that derive a link, their number is kept.
  */
 #pragma once
