@@ -190,6 +190,7 @@ static int configure_kafka(struct settings *settings, const char *suffix, struct
     out->min_insync_replicas = (int)config_int(config, OPTION_STREAM_MIN_INSYNC);
     out->batch_records_max = (size_t)config_int(config, OPTION_WORKER_BATCH_RECORDS);
     out->batch_bytes_max = (size_t)config_int(config, OPTION_WORKER_BATCH_BYTES);
+    out->filter_bytes_max = 2 * (size_t)config_int(config, OPTION_WORKER_CACHE_BYTES);
     out->stopping = serve_stopping;
     out->log = log_kafka;
     out->log_context = settings;

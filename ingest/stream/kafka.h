@@ -63,6 +63,7 @@ struct kafka_config {
     int min_insync_replicas; /* of topics that are made; 0: 2 of three replicas and more, else 1 */
 
     size_t batch_records_max; /* of one transaction */
+    size_t filter_bytes_max;  /* of a task's filter of absent keys; 0: 85 MiB */
     size_t batch_bytes_max;   /* a transaction ends when the rows that it touched take so much */
     int batch_ms;             /* so long a transaction waits for more records; ten times at most */
 

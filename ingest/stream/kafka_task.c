@@ -153,6 +153,7 @@ static int open_store(struct kafka_task *task, const char *dir)
     const struct state_lmdb_options options = {.map_bytes = MAP_BYTES,
         .format = FORMAT,
         .whole_only = true,
+        .filter_bytes_max = task->config->filter_bytes_max,
         .fsync_off = task->boot[0] != '\0'};
     return state_lmdb_open(&task->store, dir, &options);
 }

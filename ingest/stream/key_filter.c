@@ -23,11 +23,20 @@ static size_t block_of(uint64_t hash, size_t layer)
     return (size_t)(hash & (layer_blocks(layer) - 1)) * BLOCK_WORDS;
 }
 
+/* Whether one more layer is allowed. */
+static bool layer_fits(const struct key_filter *filter)
+{
+    size_t bytes = 0;
+    for (size_t layer = 0; layer <= filter->layers_count; layer++)
+        bytes += layer_blocks(layer) * BLOCK_BYTES;
+    return filter->layers_count < KEY_FILTER_LAYERS_MAX &&
+           (filter->bytes_max == 0 || bytes <= filter->bytes_max);
+}
+
 static bool add_layer(struct key_filter *filter)
 {
     size_t layer = filter->layers_count;
-    uint64_t *words =
-        layer < KEY_FILTER_LAYERS_MAX ? calloc(layer_blocks(layer), BLOCK_BYTES) : NULL;
+    uint64_t *words = layer_fits(filter) ? calloc(layer_blocks(layer), BLOCK_BYTES) : NULL;
     if (!words) {
         key_filter_clear(filter);
         filter->given_up = true;
@@ -79,5 +88,5 @@ void key_filter_clear(struct key_filter *filter)
 {
     for (size_t i = 0; i < filter->layers_count; i++)
         free(filter->layers[i]);
-    *filter = (struct key_filter){.layers_count = 0};
+    *filter = (struct key_filter){.bytes_max = filter->bytes_max};
 }

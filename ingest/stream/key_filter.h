@@ -15,8 +15,9 @@
 struct key_filter {
     uint64_t *layers[KEY_FILTER_LAYERS_MAX];
     size_t layers_count;
-    size_t room;   /* keys that the last layer still takes */
-    bool given_up; /* too many keys, or no memory */
+    size_t room;      /* keys that the last layer still takes */
+    bool given_up;    /* too many keys, or no memory */
+    size_t bytes_max; /* of all layers; one more gives up. 0: no other limit than their number */
 };
 
 /* Makes the first layer now instead of with the first key. */
@@ -28,5 +29,5 @@ void key_filter_add(struct key_filter *filter, uint64_t hash);
 /* False: no such key was added. True: one was, or (less than one in a hundred) was not. */
 bool key_filter_may_have(const struct key_filter *filter, uint64_t hash);
 
-/* Forgets all and frees; then as when it was made (all zero). */
+/* Forgets all and frees; then as when it was made (all zero), but for bytes_max. */
 void key_filter_clear(struct key_filter *filter);

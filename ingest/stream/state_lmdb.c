@@ -328,6 +328,7 @@ static int begin_learning(struct state_lmdb *store, const struct state_lmdb_opti
     store->filter.given_up = options->read_only;
     if (options->read_only)
         return 0;
+    store->filter.bytes_max = options->filter_bytes_max;
     key_filter_begin(&store->filter);
     int r = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
     if (r)

@@ -27,6 +27,7 @@ struct state_lmdb_options {
     bool whole_only;  /* a file that is shorter than it says is ERR_STATE; else reading it may be
                          SIGBUS. Of files of state_lmdb_commit() alone */
     bool fsync_off;   /* commits do not wait for the disk; tests, and copies that can be rebuilt */
+    size_t filter_bytes_max;  /* of the filter of absent keys (key_filter.h); 0: its own limit */
     const char *const *extra; /* names of more databases of the driver's own */
     size_t extra_count;       /* at most STATE_LMDB_EXTRA_MAX */
     const char *format;       /* what `meta` must say of its version; written when new */

@@ -70,6 +70,24 @@ static void test_add_more_than_all_layers_take_gives_up(void **state)
     key_filter_clear(&filter);
 }
 
+static void test_add_more_bytes_than_allowed_gives_up(void **state)
+{
+    (void)state;
+    struct key_filter filter = {.bytes_max = (size_t)5 << 20}; /* two layers, of 1 and 4 MiB */
+    size_t most = 0;
+    key_filter_begin(&filter);
+    for (uint64_t i = 0; i < KEYS_TOO_MANY && !filter.given_up; i++) {
+        key_filter_add(&filter, i * 0x9e3779b97f4a7c15u);
+        most = filter.layers_count > most ? filter.layers_count : most;
+    }
+    assert_int_equal(most, 2);
+    assert_true(filter.given_up);
+    assert_int_equal(filter.layers_count, 0);
+    assert_true(key_filter_may_have(&filter, hash_of(KEYS)));
+    key_filter_clear(&filter);
+    assert_int_equal(filter.bytes_max, (size_t)5 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -77,6 +95,7 @@ int main(void)
         cmocka_unit_test(test_may_have_many_keys_never_denied_seldom_claimed),
         cmocka_unit_test(test_add_known_key_takes_no_room),
         cmocka_unit_test(test_add_more_than_all_layers_take_gives_up),
+        cmocka_unit_test(test_add_more_bytes_than_allowed_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
