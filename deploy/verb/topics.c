@@ -79,7 +79,8 @@ static void add_setting(struct render_table *table, bool json,
     if (json) {
         report->is[setting][0] ? render_text(table, str_of(report->is[setting]))
                                : render_nothing(table);
-        render_text(table, str_of(report->wanted[setting]));
+        report->wanted[setting][0] ? render_text(table, str_of(report->wanted[setting]))
+                                   : render_nothing(table);
         return;
     }
     write_setting(setting, report->partitions ? report->is[setting] : report->wanted[setting], is);

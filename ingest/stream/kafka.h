@@ -60,7 +60,8 @@ struct kafka_config {
     int32_t events_partitions;
     int32_t journey_partitions;
     int replication_factor;
-    int min_insync_replicas; /* of topics that are made; 0: 2 of three replicas and more, else 1 */
+    int min_insync_replicas; /* of topics that are made; 0: 2 of three replicas and more, else the
+                                brokers' default */
 
     size_t batch_records_max; /* of one transaction */
     size_t filter_bytes_max;  /* of a task's filter of absent keys; 0: 85 MiB */

@@ -58,7 +58,7 @@ const char *kafka_topic_setting_name(enum kafka_topic_setting setting)
 void kafka_topic_wanted(const struct kafka_config *config, enum topic topic,
     enum kafka_topic_setting setting, char out[KAFKA_SETTING_SIZE_MAX])
 {
-    int usual = config->replication_factor >= REPLICAS_FOR_USUAL ? IN_SYNC_USUAL : 1;
+    int in_sync = config->min_insync_replicas;
     switch (setting) {
     case KAFKA_TOPIC_CLEANUP:
         snprintf(out, KAFKA_SETTING_SIZE_MAX, "%s", retention[topic].cleanup);
@@ -73,8 +73,11 @@ void kafka_topic_wanted(const struct kafka_config *config, enum topic topic,
         snprintf(out, KAFKA_SETTING_SIZE_MAX, "%zu", KAFKA_VALUE_SIZE_MAX);
         break;
     case KAFKA_TOPIC_IN_SYNC:
-        snprintf(out, KAFKA_SETTING_SIZE_MAX, "%d",
-            config->min_insync_replicas ? config->min_insync_replicas : usual);
+        if (in_sync == 0 && config->replication_factor >= REPLICAS_FOR_USUAL)
+            in_sync = IN_SYNC_USUAL;
+        out[0] = '\0';
+        if (in_sync > 0) /* else what the brokers have as their default, which may be stricter */
+            snprintf(out, KAFKA_SETTING_SIZE_MAX, "%d", in_sync);
         break;
     case KAFKA_TOPIC_SETTINGS:
         check(false);
@@ -113,6 +116,8 @@ static bool at_least(const char *is, const char *wanted)
 
 static bool setting_fits(enum kafka_topic_setting setting, const char *is, const char *wanted)
 {
+    if (!wanted[0])
+        return true;
     if (settings[setting].kind == LEAST)
         return at_least(is, wanted);
     return has_words(is, wanted) && has_words(wanted, is);

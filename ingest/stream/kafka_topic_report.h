@@ -27,7 +27,7 @@ enum kafka_topic_setting {
 /* Name as brokers have it. Threads: any. */
 const char *kafka_topic_setting_name(enum kafka_topic_setting setting);
 
-/* What a topic is made with. Threads: any. */
+/* What a topic is made with; empty: whatever is the brokers' default. Threads: any. */
 void kafka_topic_wanted(const struct kafka_config *config, enum topic topic,
     enum kafka_topic_setting setting, char out[KAFKA_SETTING_SIZE_MAX]);
 int32_t kafka_topic_partitions_wanted(const struct kafka_config *config, enum topic topic);

@@ -30,7 +30,8 @@ static rd_kafka_NewTopic_t *topic_wanted(const struct kafka_config *config, enum
         char value[KAFKA_SETTING_SIZE_MAX];
         enum kafka_topic_setting setting = (enum kafka_topic_setting)s;
         kafka_topic_wanted(config, topic, setting, value);
-        if (rd_kafka_NewTopic_set_config(wanted, kafka_topic_setting_name(setting), value)) {
+        if (value[0] &&
+            rd_kafka_NewTopic_set_config(wanted, kafka_topic_setting_name(setting), value)) {
             rd_kafka_NewTopic_destroy(wanted);
             return NULL;
         }
