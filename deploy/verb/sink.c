@@ -145,6 +145,7 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir"},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
+    {"--slot", "NAME", "its name among sinks, by which tabiji lag tells them apart", "stream.slot"},
     {"--metrics", "ADDRESS:PORT", "where /metrics, /healthz and /readyz are", "metrics.listen"},
 };
 
