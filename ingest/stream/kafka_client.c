@@ -63,8 +63,13 @@ static const struct setting defaults[] = {
     {ROLE(KAFKA_ROLE_CONSUMER), "heartbeat.interval.ms", "2000"},
 };
 
+/* One request at a time: a broker that knows nothing of a producer yet (or no more) takes any first
+ * sequence. Were it to refuse the first request, as it is not the leader yet, and to take the
+ * second, the first would be taken for a duplicate when it comes again, told as delivered, and be
+ * nowhere (seen with librdkafka 2.0.2 and Kafka 3.9.1). */
 static const struct setting forced[] = {
     {ROLES_PRODUCE, "enable.idempotence", "true"},
+    {ROLES_PRODUCE, "max.in.flight.requests.per.connection", "1"},
     {ROLES_PRODUCE, "acks", "all"},
     {ROLES_CONSUMER_TYPE, "enable.auto.commit", "false"},
     {ROLES_CONSUMER_TYPE, "enable.auto.offset.store", "false"},
@@ -77,7 +82,8 @@ static const struct setting forced[] = {
 };
 
 /* Names that would undo the above, their aliases among them, or that this driver sets itself. */
-static const char *const reserved[] = {"enable.idempotence", "acks", "request.required.acks",
+static const char *const reserved[] = {"enable.idempotence",
+    "max.in.flight.requests.per.connection", "max.in.flight", "acks", "request.required.acks",
     "enable.auto.commit", "enable.auto.offset.store", "allow.auto.create.topics", "isolation.level",
     "enable.partition.eof", "auto.offset.reset", "partition.assignment.strategy",
     "transactional.id", "group.id", "client.id", "group.protocol", "group.instance.id",

@@ -229,10 +229,10 @@ def leader_not_ready(p, proxy, broker):
     """10: a leader refuses the first request of a new producer and takes what is behind it: were it in flight, too, the first would
     be taken for a duplicate, and be lost."""
     stop(p.collector)
-    p.collect("--set", "collector.body_size_max=8 MiB", "--set", "kafka.batch.num.messages=100")
+    p.collect("--set", "collector.body_size_max=8 MiB", "--set", "kafka.batch.num.messages=1")
     proxy.refusing = 1
     lines = [json.dumps({"id": f"f-{8000000 + n}", "type": "page_viewed", "time": "2026-11-20T10:00:00Z", "sequence": n, "ids": {"cookie": "one"}})
-             for n in range(2000)]
+             for n in range(40)]
     p.ledger.send(p.port, lines)
     assert proxy.fired["not leader"] > 0
     p.settle("10 leader not ready")
