@@ -179,13 +179,16 @@ static void line_check(struct kafka_appender *appender, struct line *line)
 
 /* ---- append ---- */
 
-/* The topics were there when the line was opened: one that is gone may be back. */
+/* The topics were there when the line was opened: one that is gone may be back. A producer whose
+ * sequence is lost is replaced. */
 static int delivery_error(rd_kafka_resp_err_t code)
 {
     switch (code) {
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID:
         return ERR_AGAIN;
     default:
         return kafka_error_of(code);

@@ -236,6 +236,17 @@ static void test_append_refused_record_is_typed(void **state)
     assert_int_equal(append_one(fixture, "a", "a"), 0);
 }
 
+static void test_append_lost_sequence_is_try_again_with_another_producer(void **state)
+{
+    struct fixture *fixture = *state;
+    open_door(fixture);
+    assert_int_equal(append_one(fixture, "a", "a"), 0);
+    rd_kafka_mock_push_request_errors(
+        fixture->mock.cluster, API_PRODUCE, 1, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_int_equal(append_one(fixture, "a", "a"), ERR_AGAIN);
+    assert_int_equal(append_one(fixture, "a", "a"), 0);
+}
+
 static void test_append_topic_gone_is_try_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -400,6 +411,7 @@ int main(void)
         TEST(test_append_retriable_answer_is_hidden),
         TEST(test_append_refused_record_is_typed),
         TEST(test_append_topic_gone_is_try_again),
+        TEST(test_append_lost_sequence_is_try_again_with_another_producer),
         TEST(test_append_too_large_is_refused_before_the_wire),
         TEST(test_append_queue_full_is_full_and_nothing_hangs),
         TEST(test_append_fatal_producer_is_replaced),
