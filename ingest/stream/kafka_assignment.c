@@ -1,6 +1,7 @@
 /* See the header. */
 #include "ingest/stream/kafka_assignment.h"
 
+#include <string.h>
 #include <syslog.h>
 
 #include "schemas/error.h"
@@ -26,7 +27,8 @@ static bool is_open(
     const struct kafka_assignment *assignment, const struct stage *stage, int32_t partition)
 {
     for (size_t i = 0; i < assignment->tasks_count; i++)
-        if (assignment->tasks[i]->stage == stage && assignment->tasks[i]->partition == partition)
+        if (strcmp(assignment->tasks[i]->stage->name, stage->name) == 0 &&
+            assignment->tasks[i]->partition == partition)
             return true;
     return false;
 }

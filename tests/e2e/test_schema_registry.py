@@ -26,8 +26,11 @@ OTHER["fields"] = [{"name": "number", "type": "long", "default": 7} if f["name"]
 
 
 def schema(*arguments, expect=0):
-    text = tabiji("schema", *arguments, "--json", expect=expect)
-    return {row.get("subject", row.get("record")): row for row in json.loads(text)} if text else {}
+    answer = json.loads(tabiji("schema", *arguments, "--json", expect=expect))
+    if isinstance(answer, dict):
+        assert set(answer) == {"error"} and expect != 0, answer
+        return {}
+    return {row.get("subject", row.get("record")): row for row in answer}
 
 
 def check_verb(registry):
