@@ -113,8 +113,9 @@ static int keep_person(void *context, const struct reader_node *node)
     return 0;
 }
 
-/* What is linked to an erased person is erased like it, and what that person's identifiers say is
- * dropped: neither is what the word is said for. Returns 0, or an exit_code after saying so. */
+/* What an erased person's identifier says is dropped, so nothing comes of a word that begins with
+ * one; as the second of a word it would be known again. Neither is said by mistake. Returns 0, or
+ * an exit_code after saying so. */
 static int check_erased(
     struct verb_call *call, struct settings *settings, const struct identifier ends[2], bool link)
 {
@@ -129,6 +130,15 @@ static int check_erased(
             "%s is of a person who was erased, and stays forgotten: nothing would come of the "
             "word, and it was not said",
             call->arguments[0]);
+    const struct identifier turned[2] = {ends[1], ends[0]};
+    struct preview_outcome other;
+    bool back = link && preview_foresee(settings, turned, link, &other) == 0 && !other.stands &&
+                !other.lost;
+    if (back && !verb_switch(call, "--confirm"))
+        return verb_end(call, EXIT_USAGE, "erased",
+            "%s is of a person who was erased: this would make it known again; nothing was said: "
+            "--confirm does it",
+            call->arguments[1]);
     if (outcome.lost && !verb_switch(call, "--confirm"))
         return verb_end(call, EXIT_USAGE, "erased",
             "this would erase %zu event%s for ever: one of the two is of an erased person, and "
@@ -261,10 +271,10 @@ const struct verb verb_link = {
               "unlink` takes it back. It is above what clients say. Words within a kind add up: of "
               "logins a and b, b and c\n"
               "linked, all three are one person. An identifier that nobody was seen with yet is "
-              "linked when it is. Of a person\n"
-              "who was erased nothing is linked: what is linked to it would be erased too, which "
-              "takes --confirm (behind a\n"
-              "collector, --url, nobody looks first).",
+              "linked when it is. What\n"
+              "begins with an erased identifier comes to nothing and is refused; to make one known "
+              "again as B takes --confirm\n"
+              "(behind a collector, --url, nobody looks first).",
     .examples = "  tabiji link --data shop --reason 'called, gave both' login:u-1 login:u-2",
     .options = options,
     .options_count = sizeof options / sizeof *options,

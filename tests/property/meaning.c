@@ -245,3 +245,19 @@ size_t meaning_place(const struct meaning *m, const struct signature *signature)
     }
     return best.several ? m->root[first] : best.root;
 }
+
+bool meaning_agrees(struct meaning *meaning, const struct identity_case *given)
+{
+    static bool kept[CASE_EVENTS_MAX];
+    memset(kept, true, sizeof kept);
+    meaning_solve(meaning, given, kept, NULL, 0);
+    bool agrees = meaning->count == given->roots_count;
+    for (size_t i = 0; agrees && i < given->roots_count; i++) {
+        size_t node = meaning_find(meaning, given->roots[i].node);
+        agrees = memcmp(meaning->nodes[meaning->root[node]], given->roots[i].root, KEY_SIZE) == 0;
+    }
+    for (size_t i = 0; agrees && i < given->events_count; i++)
+        agrees = memcmp(meaning->nodes[meaning_place(meaning, &given->events[i].signature)],
+                     given->events[i].place, KEY_SIZE) == 0;
+    return agrees;
+}

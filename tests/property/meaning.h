@@ -28,3 +28,6 @@ size_t meaning_find(const struct meaning *meaning, const uint8_t node[KEY_SIZE])
 
 /* The root that an event belongs to: index of a node. */
 size_t meaning_place(const struct meaning *meaning, const struct signature *signature);
+
+/* Whether it is what the specification says of the case's events alone. Solves it. Threads: one. */
+bool meaning_agrees(struct meaning *meaning, const struct identity_case *given);

@@ -674,23 +674,6 @@ static void shrink(
 
 /* ---- cases ---- */
 
-/* The specification's answers to the events alone. */
-static bool meaning_agrees(struct run *run, const struct identity_case *given)
-{
-    struct meaning *meaning = &run->meaning;
-    memset(run->kept, true, sizeof run->kept);
-    meaning_solve(meaning, given, run->kept, NULL, 0);
-    bool agrees = meaning->count == given->roots_count;
-    for (size_t i = 0; agrees && i < given->roots_count; i++) {
-        size_t node = meaning_find(meaning, given->roots[i].node);
-        agrees = memcmp(meaning->nodes[meaning->root[node]], given->roots[i].root, KEY_SIZE) == 0;
-    }
-    for (size_t i = 0; agrees && i < given->events_count; i++)
-        agrees = memcmp(meaning->nodes[meaning_place(meaning, &given->events[i].signature)],
-                     given->events[i].place, KEY_SIZE) == 0;
-    return agrees;
-}
-
 static int run_line(
     struct str line, size_t schedules, struct arena *arena, struct sim_counts *counts)
 {
@@ -699,7 +682,7 @@ static int run_line(
     int r = identity_case_read(line, arena, &given);
     struct random random = {(uint64_t)given.seed * 4 + (uint64_t)mode};
     const char *wrong = NULL;
-    if (r == 0 && !meaning_agrees(&run, &given))
+    if (r == 0 && !meaning_agrees(&run.meaning, &given))
         wrong = "the meaning of this test is not the specification's";
     if (r == 0 && (mode == MODE_OPERATOR || mode == MODE_BOTH))
         r = draw_case_words(&given, &random, CASE_EVIDENCE, arena);
