@@ -46,6 +46,7 @@ enum attribute_column {
     COLUMN_TIME,
     COLUMN_CHANNEL,
     COLUMN_TYPE,
+    COLUMN_CURRENCY,
     COLUMN_COUNT,
 };
 const char *attribute_column_name(enum attribute_column column);

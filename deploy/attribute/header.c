@@ -26,6 +26,7 @@ static const char *const own_names[COLUMN_COUNT] = {
     [COLUMN_TIME] = "time",
     [COLUMN_CHANNEL] = "channel",
     [COLUMN_TYPE] = "interaction",
+    [COLUMN_CURRENCY] = "currency",
 };
 
 /* Ranks of usual names, each between blanks. Source: the exports of ChannelAttribution, GA4 and
@@ -70,6 +71,7 @@ static const char *const usual[COLUMN_COUNT][RANKS] = {
         "contextcampaignmedium "},
     [COLUMN_TYPE] = {" interaction interactiontype ", " type eventtype eventname touchtype ",
         " event kind "},
+    [COLUMN_CURRENCY] = {" currency currencycode "},
 };
 
 /* One reading. */
@@ -289,17 +291,19 @@ static int judge_kind(const struct headings *headings, bool *events)
 
 static int read_touches(const struct headings *headings, struct attribute_header *out)
 {
-    static const enum attribute_column columns[] = {
-        COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL, COLUMN_CONVERTED, COLUMN_VALUE, COLUMN_TYPE};
+    static const enum attribute_column columns[] = {COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL,
+        COLUMN_CONVERTED, COLUMN_VALUE, COLUMN_CURRENCY, COLUMN_TYPE};
     const struct attribute_options *options = headings->options;
     bool typed = options->columns[COLUMN_TYPE] || options->lead.size || options->opportunity.size;
-    int r = settle_all(headings, columns, typed ? 6 : 5, out);
+    int r = settle_all(headings, columns, typed ? 7 : 6, out);
     bool any = false;
     for (size_t i = 0; i < 3; i++)
         any |= out->fields[columns[i]] != HEADER_NO_FIELD;
     for (size_t i = 0; r == 0 && i < 3; i++)
         if (out->fields[columns[i]] == HEADER_NO_FIELD)
             r = missing(headings, any ? columns[i] : COLUMN_PATH);
+    if (r == 0 && out->fields[COLUMN_CONVERTED] == HEADER_NO_FIELD)
+        r = missing(headings, COLUMN_CONVERTED); /* all would be 0 */
     if (r < 0)
         return r;
     struct str time = trim(headings->names[out->fields[COLUMN_TIME]]);
@@ -307,13 +311,47 @@ static int read_touches(const struct headings *headings, struct attribute_header
     return 0;
 }
 
+static bool has_unread(const struct headings *headings)
+{
+    for (size_t i = 0; i < headings->count; i++)
+        if (!meant(headings, i))
+            return true;
+    return false;
+}
+
+/* A column of values or nulls under a name that nobody knows would be left out in silence. */
+static int tell_unread(const struct headings *headings, const struct attribute_header *header)
+{
+    FILE *messages = headings->options->messages;
+    bool value = header->fields[COLUMN_VALUE] != HEADER_NO_FIELD;
+    bool nulls = header->fields[COLUMN_NULL] != HEADER_NO_FIELD ||
+                 header->fields[COLUMN_CONVERSIONS] == HEADER_NO_FIELD;
+    if ((value && nulls) || !has_unread(headings))
+        return 0;
+    (void)fprintf(messages, "%s:1: no column for %s; not read:", headings->options->name,
+        value   ? "nulls"
+        : nulls ? "values"
+                : "values, none for nulls");
+    for (size_t i = 0; i < headings->count; i++)
+        if (!meant(headings, i))
+            (void)fprintf(messages, " \"%.*s\"", (int)trim(headings->names[i]).size,
+                trim(headings->names[i]).data);
+    (void)fprintf(messages, "; --column value=NAME, --column null=NAME take one\n");
+    return 0;
+}
+
 static int read_paths(const struct headings *headings, struct attribute_header *out)
 {
-    static const enum attribute_column columns[] = {
-        COLUMN_PATH, COLUMN_CONVERSIONS, COLUMN_VALUE, COLUMN_NULL, COLUMN_CONVERTED};
-    int r = settle_all(headings, columns, 4, out);
-    bool counted = out->fields[COLUMN_CONVERSIONS] != HEADER_NO_FIELD;
-    return r == 0 && !counted ? settle_all(headings, columns + 4, 1, out) : r;
+    static const enum attribute_column columns[] = {COLUMN_PATH, COLUMN_CONVERSIONS, COLUMN_VALUE,
+        COLUMN_NULL, COLUMN_CURRENCY, COLUMN_CONVERTED};
+    int r = settle_all(headings, columns, 5, out);
+    if (r < 0 || out->fields[COLUMN_CONVERSIONS] != HEADER_NO_FIELD)
+        return r < 0 ? r : tell_unread(headings, out);
+    r = settle_all(headings, columns + 5, 1, out);
+    if (r == 0 && out->fields[COLUMN_CONVERTED] == HEADER_NO_FIELD &&
+        (out->fields[COLUMN_NULL] != HEADER_NO_FIELD || has_unread(headings)))
+        return missing(headings, COLUMN_CONVERSIONS);
+    return r < 0 ? r : tell_unread(headings, out);
 }
 
 int attribute_header_read(const struct attribute_options *options, const struct str *names,

@@ -17,6 +17,7 @@
 #include "schemas/error.h"
 #include "schemas/time.h"
 
+#define CURRENCY_SIZE_MAX 16
 #define CHUNK_SIZE ((size_t)4 << 20)
 #define NUMBER_SIZE_MAX 64
 #define SECONDS_LIMIT INT64_C(100000000000) /* larger integers are milliseconds: the year 5138 */
@@ -37,7 +38,8 @@ struct reading {
     unsigned long long line;
     struct attribute_header header;
     struct touch_rows rows;
-    struct path_set customers; /* their names */
+    struct path_set customers;        /* their names */
+    char currency[CURRENCY_SIZE_MAX]; /* of the rows so far; empty: none had one */
 };
 
 static struct str trim(struct str text)
@@ -288,6 +290,23 @@ static int read_path(struct reading *reading, struct str text, size_t *count)
     return r;
 }
 
+/* Sums of yen and dollars mean nothing. Returns false after naming the row. */
+static bool check_currency(struct reading *reading, const struct csv_row *row)
+{
+    struct str currency = field_of(reading, row, COLUMN_CURRENCY);
+    struct str seen = str_of(reading->currency);
+    if (currency.size == 0 || (seen.size && str_equal(currency, seen)))
+        return true;
+    if (seen.size || currency.size >= sizeof reading->currency) {
+        attribute_bad_row(reading->input, reading->line, ERR_VALUE,
+            "currency \"%.*s\" beside \"%s\": one at a time", (int)currency.size, currency.data,
+            reading->currency);
+        return false;
+    }
+    memcpy(reading->currency, currency.data, currency.size);
+    return true;
+}
+
 static int take_path(struct reading *reading, const struct csv_row *row)
 {
     struct path_count count = {0};
@@ -374,6 +393,8 @@ static int take_row(struct reading *reading, const struct csv_row *row)
             row->fields_count, reading->header.count);
         return 0;
     }
+    if (!check_currency(reading, row))
+        return 0;
     return reading->header.events ? take_event(reading, row) : take_path(reading, row);
 }
 

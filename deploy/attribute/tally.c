@@ -40,6 +40,7 @@ static const char *const column_names[COLUMN_COUNT] = {
     [COLUMN_TIME] = "time",
     [COLUMN_CHANNEL] = "channel",
     [COLUMN_TYPE] = "type",
+    [COLUMN_CURRENCY] = "currency",
 };
 
 const char *attribute_model_name(int model)

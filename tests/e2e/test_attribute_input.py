@@ -62,8 +62,8 @@ def ranks():
     assert rows["A", "first"]["credited_conversions"] == "1.0"
     assert "revenue" in run("--model", "first", text="path,conversions,revenue,value\nA,1,2,3\n", code=2)[1]
     # what the models do not ask for may be ambiguous
-    run("--model", "first", text="uid,ts,channel,event_type,event_name\n1,1,A,x,y\n")
-    assert "event_name" in run("--model", "w_shape", "--lead", "x", text="uid,ts,channel,event_type,event_name\n1,1,A,x,y\n", code=2)[1]
+    run("--model", "first", text="uid,ts,channel,conversion,event_type,event_name\n1,1,A,1,x,y\n")
+    assert "event_name" in run("--model", "w_shape", "--lead", "x", text="uid,ts,channel,conversion,event_type,event_name\n1,1,A,1,x,y\n", code=2)[1]
     both = "path,customer_id,time,channel,conversion\n/shoes,1,2026-01-01,A,1\n"
     assert "may be a path" in run("--model", "first", text=both, code=2)[1]
     assert ("A", "first") in run("--model", "first", "--column", "channel=channel", text=both)[0]
@@ -83,7 +83,7 @@ def times():
     rows, _ = run("--model", "first", text="uid,event_date,channel,conversion\n1,20260102,B,1\n1,20260101,A,0\n1,19691231,C,0\n")
     assert float(rows["A", "first"]["credited_conversions"]) == 1, "C is beyond 90 days"
     for bad in ("20261301", "1.2.3", "100000000000.5", "1e9"):
-        assert "-:2: bad_time" in run("--model", "first", text=f"uid,event_date,channel\n1,{bad},A\n", code=6)[1]
+        assert "-:2: bad_time" in run("--model", "first", text=f"uid,event_date,channel,conversion\n1,{bad},A,1\n", code=6)[1]
     # as far apart as time goes
     run("--model", "time_decay", text="uid,time,channel,conversion\n1,-290000-01-01T00:00:00Z,A,0\n1,+290000-01-01T00:00:00Z,B,1\n")
 
@@ -129,7 +129,7 @@ def text():
     assert rows["B", "last"]["credited_value"] == "5.0"
     rows, _ = run("--model", "last", "--value", "all", text="channels,converted,revenue\nA > B,1,5\nA > B,0,7\n")
     assert rows["B", "last"]["credited_value"] == "12.0"
-    assert "of paths" in run("--value", "all", text="uid,ts,channel\n1,2,A\n", code=2)[1]
+    assert "of paths" in run("--value", "all", text="uid,ts,channel,conversion\n1,2,A,1\n", code=2)[1]
 
 
 def exact():
@@ -262,8 +262,20 @@ def misspelled():
     assert float(rows["A", "first"]["credited_conversions"]) == 1
 
 
+def unread():
+    """Conversions, values and nulls under names that nobody knows are not left out in silence; yen are not added to dollars."""
+    for header, row in (("path,conv_total,total_null", "A,3,1"), ("path,total_null", "A,1"), ("path,sum_of_orders", "A,3")):
+        assert 'no column "total_conversions"' in run("--model", "first", text=f"{header}\n{row}\n", code=2)[1], header
+    assert 'no column "conversion"' in run("--model", "first", text="user_id,timestamp,channel,revenue\n1,2026-01-01,A,5\n", code=2)[1]
+    assert 'not read: "conv_value" "dropped"' in run("--model", "first", text="path,total_conversions,conv_value,dropped\nA,3,7,5\n")[1]
+    assert float(run("--model", "first", text="path\nA\nA > B\n")[0]["A", "first"]["credited_conversions"]) == 2
+    rows, said = run("--model", "first", text="path,conversions,value,nulls,currency\nA,1,5,0,JPY\nB,0,0,3,\nA,1,4,0,USD\n", code=6)
+    assert float(rows["A", "first"]["credited_value"]) == 5 and '-:4: bad_value: currency "USD" beside "JPY"' in said, said
+
+
 def main():
     headers()
+    unread()
     misspelled()
     ranks()
     times()
