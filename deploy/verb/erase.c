@@ -15,6 +15,7 @@
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
+#include "schemas/time.h"
 
 #define WAIT_S_DEFAULT 30
 #define WAIT_S_MAX 86400
@@ -66,6 +67,23 @@ static int find_gone(struct erasing *erasing, struct reader *reader)
     return tables_nobody(call, erasing->settings, reader, call->arguments[0]);
 }
 
+/* An identifier that was erased and is known now is somebody else's, or has come back: who repeats
+ * a command does not mean that person. Returns 0, or an exit_code after saying so. */
+static int find_finished(struct erasing *erasing)
+{
+    char subject[RECEIPT_SUBJECT_SIZE], time[TIME_TEXT_SIZE_MAX];
+    struct receipt receipt;
+    receipt_subject(&erasing->identifier, subject);
+    int r = receipt_finished(erasing->path, subject, &erasing->settings->arena, &receipt);
+    if (r != 0 || verb_switch(erasing->call, "--again"))
+        return r < 0 ? r : 0;
+    (void)time_format(receipt.requested_at, time);
+    return verb_end(erasing->call, EXIT_USAGE, "erased",
+        "%s was erased on %s (receipt %s); what is known by it now is of others, or came since: "
+        "--again erases that, tabiji lookup shows whose it is",
+        erasing->call->arguments[0], time, receipt.id);
+}
+
 /* Finds the one person. */
 static int find_person(struct erasing *erasing)
 {
@@ -96,7 +114,9 @@ static int find_person(struct erasing *erasing)
     erasing->identifier =
         (struct identifier){.namespace = matches[0].namespace, .value = matches[0].value};
     r = find_unfinished(erasing);
-    return r < 0 ? verb_fail(call, r, "%s", call->arguments[0]) : 0;
+    if (r == READER_ABSENT)
+        r = find_finished(erasing);
+    return r < 0 ? verb_fail(call, r, "%s", call->arguments[0]) : r;
 }
 
 static void print_counts(const struct reader_counts *counts)
@@ -301,6 +321,7 @@ static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir", false},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
     {"--confirm", NULL, "do it; without it only says what would go", NULL, false},
+    {"--again", NULL, "also where the identifier was erased before: whose it is now", NULL, false},
     {"--reason", "TEXT", "why; stands on the receipt", NULL, false},
     {"--url", "URL", "a collector, where one runs", NULL, false},
     {"--key-file", "FILE", "file whose first line is the key of a source with operator = yes", NULL,
@@ -329,6 +350,9 @@ const struct verb verb_erase = {
         "net revenue by UTC month,\n"
         "channel and currency, without an identifier, in table erasure_remainder: a group of "
         "one is still one.\n"
+        "An identifier that was erased before is asked for with --again: by then it is of others, "
+        "or "
+        "came since.\n"
         "Cannot be undone.",
     .examples =
         "  tabiji erase --data shop email:hana@example.jp\n"

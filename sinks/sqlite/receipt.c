@@ -159,9 +159,10 @@ int receipt_drop(const char *path, const char *id, bool totals)
 
 /* ---- reading ---- */
 
-#define UNFINISHED_SQL                                                                             \
+#define RECEIPT_SQL                                                                                \
     "SELECT receipt_id, requested_at, left_over, identifier, reason, events, touches, sessions, "  \
-    "conversions, credits, paths, identifiers, asked FROM erasure_receipt WHERE left_over > 0 "
+    "conversions, credits, paths, identifiers, asked FROM erasure_receipt "
+#define UNFINISHED_SQL RECEIPT_SQL "WHERE left_over > 0 "
 
 static int read_receipt(sqlite3_stmt *row, struct arena *arena, struct receipt *out)
 {
@@ -175,11 +176,11 @@ static int read_receipt(sqlite3_stmt *row, struct arena *arena, struct receipt *
     return arena_dup(arena, column_text(row, 4), &out->reason);
 }
 
-static int find(sqlite3 *db, const char *subject, struct arena *arena, struct receipt *out)
+static int find(
+    sqlite3 *db, const char *sql, const char *subject, struct arena *arena, struct receipt *out)
 {
     sqlite3_stmt *select = NULL;
-    int r = database_prepare(
-        db, UNFINISHED_SQL "AND identifier = ?1 ORDER BY requested_at LIMIT 1", &select);
+    int r = database_prepare(db, sql, &select);
     if (r < 0)
         return r;
     bind_text(select, 1, str_of(subject));
@@ -192,15 +193,30 @@ static int find(sqlite3 *db, const char *subject, struct arena *arena, struct re
     return r;
 }
 
-int receipt_unfinished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
+static int look(const char *path, const char *sql, const char subject[RECEIPT_SUBJECT_SIZE],
     struct arena *arena, struct receipt *out)
 {
     sqlite3 *db = NULL;
     int r = database_open_reader(&db, path);
     if (r == 0)
-        r = find(db, subject, arena, out);
+        r = find(db, sql, subject, arena, out);
     database_close(&db);
     return r;
+}
+
+int receipt_unfinished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
+    struct arena *arena, struct receipt *out)
+{
+    return look(path, UNFINISHED_SQL "AND identifier = ?1 ORDER BY requested_at LIMIT 1", subject,
+        arena, out);
+}
+
+int receipt_finished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
+    struct arena *arena, struct receipt *out)
+{
+    return look(path,
+        RECEIPT_SQL "WHERE left_over = 0 AND identifier = ?1 ORDER BY requested_at DESC LIMIT 1",
+        subject, arena, out);
 }
 
 /* ---- bringing to truth ---- */

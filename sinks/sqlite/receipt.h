@@ -52,6 +52,10 @@ MUST_CHECK int receipt_drop(const char *path, const char *id, bool totals);
 MUST_CHECK int receipt_unfinished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
     struct arena *arena, struct receipt *out);
 
+/* Likewise the last one that is finished. */
+MUST_CHECK int receipt_finished(const char *path, const char subject[RECEIPT_SUBJECT_SIZE],
+    struct arena *arena, struct receipt *out);
+
 /* A receipt of which something stands still. */
 struct receipt_open {
     struct receipt receipt;

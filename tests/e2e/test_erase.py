@@ -161,7 +161,8 @@ def kiosk_and_word(space):
     load(data, [event(9, "11-02", login="u-1", device="kiosk"), event(10, "11-01", device="kiosk")])
     assert [row for row, in rows(data, query)] == [*(f"e{n}" for n in range(7)), "e9"], "late: the kiosk's own yields nothing, others' stay"
     run("erase", "--confirm", "--data", data, "login:u-1")
-    assert "of others" in run("erase", "--confirm", "--data", data, "device:kiosk").stdout
+    assert "was erased on" in run("erase", "--confirm", "--data", data, "device:kiosk", code=2).stderr
+    assert "of others" in run("erase", "--confirm", "--again", "--data", data, "device:kiosk").stdout
     assert doctor(data, 0)["verdict"] == "ok"
 
 
@@ -183,6 +184,21 @@ def others_stay(space):
         assert dump(data) == dump(wanted), "as if the erased person had never been"
         load(data, both)  # late, and known: the subject's
         assert dump(data) == dump(wanted)
+
+
+def repeated(space):
+    """The same command again does not take who the identifier belongs to now."""
+    data = space.path / "repeated"
+    load(data, [event(1, "11-01", loyalty="card-a", login="a"), event(2, "11-01", email="family@example.jp", login="a"),
+                order(3, "11-01", "O1", "6300", email="family@example.jp", loyalty="card-b")])
+    ask = ["erase", "--json", "--confirm", "--data", data, "email:family@example.jp"]
+    assert json.loads(run(*ask).stdout)["events"] == 2
+    stands = dump(data)
+    again = run(*ask, code=2)
+    assert json.loads(again.stdout)["error"]["code"] == "erased" and "--again" in again.stderr, again
+    assert dump(data) == stands and rows(data, "SELECT order_id FROM conversion") == [("O1",)]
+    assert json.loads(run(*ask, "--again").stdout)["conversions"] == 1
+    assert rows(data, "SELECT order_id FROM conversion") == []
 
 
 def receipt_alone(space, base, wanted):
@@ -335,6 +351,7 @@ def main():
         load(done, MORE)
         wanted = dump(done)
         others_stay(space)
+        repeated(space)
         shared(space)
         receipt_alone(space, base, wanted)
         by_a_running_process(space, base)
