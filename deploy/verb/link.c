@@ -141,8 +141,9 @@ static int check_erased(
             call->arguments[1]);
     if (outcome.lost && !verb_switch(call, "--confirm"))
         return verb_end(call, EXIT_USAGE, "erased",
-            "this would erase %zu event%s for ever: one of the two is of an erased person, and "
-            "what is linked to it is erased too; nothing was said: --confirm does it",
+            "this would erase %zu event%s for ever, which would come to an identifier that was "
+            "erased; "
+            "nothing was said: --confirm does it",
             outcome.lost, outcome.lost == 1 ? "" : "s");
     return 0;
 }
@@ -248,7 +249,7 @@ static int run(struct verb_call *call)
         {"--reason", "TEXT", "why; kept with the evidence", NULL, false},                          \
         {"--url", "URL", "a collector, where one runs", NULL, false},                              \
         {"--confirm", NULL,                                                                        \
-            "say it though it erases events (of what is linked to an erased person)", NULL,        \
+            "say it though it erases events, or makes an erased identifier known again", NULL,     \
             false},                                                                                \
     {                                                                                              \
         "--key-file", "FILE", "file whose first line is the key of a source with operator = yes",  \

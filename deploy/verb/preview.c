@@ -277,8 +277,8 @@ static int write_text(const struct verb_call *call, const struct sums *sums,
     const char *what = strcmp(call->arguments[0], "preview-link") == 0 ? "linking" : "unlinking";
     int r = 0;
     if (sums->erased)
-        (void)printf("%s %s and %s would ERASE %zu event%s: one of the two is of an erased person, "
-                     "and what is linked to it is erased too\n",
+        (void)printf("%s %s and %s would ERASE %zu event%s, which would come to an identifier that "
+                     "was erased\n",
             what, call->arguments[1], call->arguments[2], sums->erased,
             sums->erased == 1 ? "" : "s");
     if (preview->turned_count == 0 && moved == 0 && sums->erased)

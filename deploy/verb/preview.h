@@ -15,7 +15,7 @@ int preview_run(struct verb_call *call, bool link);
 struct preview_outcome {
     bool
         stands; /* the word; else what it names first is of an erased person: nothing comes of it */
-    size_t lost; /* events that would vanish: what is linked to an erased person is erased too */
+    size_t lost; /* events that would vanish, as they come to an erased identifier */
 };
 
 /* Errors: ERR_NOT_FOUND (there is no state yet), ERR_MEANING, and others of local_preview(). */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "ingest/stream/kafka_client.h"
 #include "ingest/stream/kafka_error.h"
@@ -47,13 +46,6 @@ struct kafka_reader {
 static const enum topic topics[] = {TOPIC_EVENTS, TOPIC_REJECTED};
 #define TOPICS (sizeof topics / sizeof *topics)
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static struct part *part_of(struct kafka_reader *reader, const rd_kafka_message_t *message)
 {
     int topic = kafka_topic_cached(&reader->cache, &reader->config, message->rkt);
@@ -76,11 +68,7 @@ static bool at_end(const struct kafka_reader *reader)
 
 static int add(struct kafka_reader *reader, const struct append_record *record)
 {
-    struct append_record *kept = &reader->records[reader->count];
-    *kept = (struct append_record){.topic = record->topic, .attempt = record->attempt};
-    int r = arena_dup(&reader->arena, record->key, &kept->key);
-    if (r == 0)
-        r = arena_dup(&reader->arena, record->value, &kept->value);
+    int r = replay_keep(&reader->arena, record, &reader->records[reader->count]);
     reader->count += r == 0;
     reader->bytes += record->key.size + record->value.size;
     return r;
@@ -90,11 +78,11 @@ static int read_value(
     struct kafka_reader *reader, const rd_kafka_message_t *message, struct append_record *record)
 {
     struct record read;
-    int64_t until = now_ms() + SILENCE_MS_MAX;
+    int64_t until = kafka_clock_ms() + SILENCE_MS_MAX;
     int r;
     while ((r = kafka_refuse_read(
                 &reader->frame, message, record->topic, &reader->scratch, &read)) > 0 &&
-           now_ms() < until)
+           kafka_clock_ms() < until)
         (void)kafka_frame_wait(&reader->frame, POLL_MS);
     if (r == 0)
         record->value = read.value;
@@ -154,7 +142,7 @@ static int next(struct replay_source *source, size_t records_max,
     const struct append_record **records, size_t *count)
 {
     struct kafka_reader *reader = (struct kafka_reader *)source;
-    int64_t heard = now_ms();
+    int64_t heard = kafka_clock_ms();
     int r = grow(reader, records_max);
     reader->count = reader->bytes = 0;
     arena_reset(&reader->arena);
@@ -164,10 +152,10 @@ static int next(struct replay_source *source, size_t records_max,
         if (!message && reader->count)
             break;
         if (!message) {
-            r = now_ms() - heard > SILENCE_MS_MAX ? ERR_AGAIN : 0;
+            r = kafka_clock_ms() - heard > SILENCE_MS_MAX ? ERR_AGAIN : 0;
             continue;
         }
-        heard = now_ms();
+        heard = kafka_clock_ms();
         r = take(reader, message);
         rd_kafka_message_destroy(message);
     }

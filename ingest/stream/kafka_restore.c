@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
@@ -50,13 +49,6 @@ struct kafka_restore {
     uint64_t rows;
     uint64_t rebuilt;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- begin ---- */
 
@@ -320,11 +312,11 @@ static bool all_done(const struct kafka_restore *restore)
 
 int kafka_restore_step(struct kafka_restore *restore, int timeout_ms)
 {
-    int64_t end = now_ms() + timeout_ms;
+    int64_t end = kafka_clock_ms() + timeout_ms;
     size_t bytes = 0;
     int r = 0;
     while (r == 0 && !all_done(restore) && restore->count < STEP_RECORDS && bytes < STEP_BYTES) {
-        int64_t left = end - now_ms();
+        int64_t left = end - kafka_clock_ms();
         if (left <= 0)
             break;
         rd_kafka_message_t *message = poll_next(restore, (int)left);

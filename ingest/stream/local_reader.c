@@ -32,11 +32,7 @@ struct local_reader {
 
 static int add(struct local_reader *reader, const struct append_record *record)
 {
-    struct append_record *kept = &reader->records[reader->count];
-    *kept = (struct append_record){.topic = record->topic};
-    int r = arena_dup(&reader->arena, record->key, &kept->key);
-    if (r == 0)
-        r = arena_dup(&reader->arena, record->value, &kept->value);
+    int r = replay_keep(&reader->arena, record, &reader->records[reader->count]);
     reader->count += r == 0;
     reader->bytes += record->key.size + record->value.size;
     return r;

@@ -4,6 +4,13 @@
 #include "schemas/event.h"
 #include "schemas/rejected.avro.h"
 
+int replay_keep(struct arena *arena, const struct append_record *record, struct append_record *out)
+{
+    *out = (struct append_record){.topic = record->topic, .attempt = record->attempt};
+    int r = arena_dup(arena, record->key, &out->key);
+    return r < 0 ? r : arena_dup(arena, record->value, &out->value);
+}
+
 bool replay_received_before(
     enum topic topic, struct str value, int64_t time_micros, struct arena *scratch)
 {

@@ -42,7 +42,12 @@ MUST_CHECK int local_reader_open(
 MUST_CHECK int kafka_reader_open(const struct kafka_config *config, const struct replay_from *from,
     struct str place, int timeout_ms, bool *lost, struct replay_source **out);
 
-/* Shared by both: whether a value of that topic was received before the time, so that it is passed
+/* Shared by both: a copy of the record, whose key and value live in the arena. Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int replay_keep(
+    struct arena *arena, const struct append_record *record, struct append_record *out);
+
+/* Likewise: whether a value of that topic was received before the time, so that it is passed
  * over. What cannot be decoded was not. */
 bool replay_received_before(
     enum topic topic, struct str value, int64_t time_micros, struct arena *scratch);
