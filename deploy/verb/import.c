@@ -247,16 +247,21 @@ const struct verb verb_import = {
     .name = "import",
     .summary = "import CSV or NDJSON files by a mapping",
     .arguments = "FILE...",
-    .detail = "Rows become events as the mapping says; in the embedded mode the command ends when "
-              "the tables hold\n"
-              "them. A bad row goes to rejected with file, line, column and reason, the rest goes "
-              "on (exit 6).\n"
-              "Identifiers that mean nobody or are malformed are dropped from their events; the "
-              "summary counts them by\n"
-              "field and reason, with where the first stands.\n"
-              "Importing a file twice, in parts or shuffled adds nothing; after a crash the same "
-              "command goes on\n"
-              "where it was. - is standard input.",
+    .detail =
+        "Rows become events as the mapping says; in the embedded mode the command ends when "
+        "the tables hold\n"
+        "them. A bad row goes to rejected with file, line, column and reason, the rest goes "
+        "on (exit 6).\n"
+        "Identifiers that mean nobody or are malformed are dropped from their events; the "
+        "summary counts them by\n"
+        "field and reason, with where the first stands.\n"
+        "A row that links or unlinks identifiers is an operator's word: it wants operator = yes "
+        "in the mapping's [file],\n"
+        "and a reason (else: tabiji link, tabiji unlink). An erasure is asked for by tabiji "
+        "erase alone, which leaves a receipt.\n"
+        "Importing a file twice, in parts or shuffled adds nothing; after a crash the same "
+        "command goes on\n"
+        "where it was. - is standard input.",
     .examples =
         "  tabiji import --data journeys --mapping deploy/mappings/touch-log.ini touches.csv\n"
         "  tabiji import --data shop --mapping deploy/mappings/native.ini events-*.ndjson",

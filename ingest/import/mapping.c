@@ -64,6 +64,7 @@ static const struct choice_name times[] = {{STR_INIT("text"), MAPPING_TIME_TEXT}
     {STR_INIT("epoch_s"), MAPPING_TIME_EPOCH_S}, {STR_INIT("epoch_ms"), MAPPING_TIME_EPOCH_MS}};
 static const struct choice_name delimiters[] = {{STR_INIT(","), ','}, {STR_INIT(";"), ';'},
     {STR_INIT("tab"), '\t'}, {STR_INIT("|"), '|'}, {STR_INIT("\\t"), '\t'}};
+static const struct choice_name answers[] = {{STR_INIT("no"), 0}, {STR_INIT("yes"), 1}};
 #define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
 
 static int choose(struct mapping_parser *parser, struct str text, const struct choice_name *list,
@@ -145,7 +146,7 @@ static int file_entry(struct mapping_parser *parser, struct str key, struct str 
     struct mapping *mapping = parser->mapping;
     static const struct str keys[] = {STR_INIT("name"), STR_INIT("source"), STR_INIT("format"),
         STR_INIT("encoding"), STR_INIT("time_format"), STR_INIT("delimiter"), STR_INIT("time_zone"),
-        STR_INIT("grouping"), STR_INIT("columns"), STR_INIT("currency")};
+        STR_INIT("grouping"), STR_INIT("columns"), STR_INIT("currency"), STR_INIT("operator")};
     const size_t keys_count = sizeof(keys) / sizeof(keys[0]);
     size_t which = 0;
     while (which < keys_count && !str_equal(keys[which], key))
@@ -186,6 +187,10 @@ static int file_entry(struct mapping_parser *parser, struct str key, struct str 
         if (money_exponent(text) < 0)
             return mapping_fail(parser, "a code of ISO 4217 in capitals is wanted, not", text);
         return arena_dup(&parser->owner->arena, text, &mapping->currency);
+    case 10:
+        r = choose(parser, text, CHOICES(answers), &chosen);
+        mapping->is_operator = chosen != 0;
+        return r;
     default:
         return mapping_fail_near(parser, "unknown key", key, keys, keys_count);
     }

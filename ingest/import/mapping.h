@@ -9,6 +9,7 @@
  * without offset: UTC, Asia/Tokyo, or an offset time_format = text        text (RFC 3339 and
  * looser) | epoch_s | epoch_ms grouping = ,              a character to leave out of numbers and
  * amounts columns = id, at, total   where the file has no header row
+ *     operator = no             yes: rows may link and unlink identifiers, each with its reason
  *
  *     [event order_completed]   one or more; each may give an event of each row
  *     when = conversion = 1     column (= != < > <= >=) value, column empty, column notempty; all
@@ -143,7 +144,8 @@ struct mapping {
     enum mapping_time time;
     struct str currency; /* of Segment's amounts that name none */
     char delimiter;
-    char grouping; /* 0: none */
+    char grouping;    /* 0: none */
+    bool is_operator; /* rows may link and unlink identifiers */
     int32_t zone_seconds;
     const struct str *header; /* of `columns`; NULL: the first row says it */
     size_t header_count;

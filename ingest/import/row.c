@@ -14,7 +14,6 @@
 #define UTF8_EXPANSION 3 /* bytes that a byte of Shift_JIS becomes at most */
 #define STAGE_NAME STR("import")
 
-/* What is known of the row that is being taken. */
 /* An identifier that the door left out of an event. */
 struct row_drop {
     struct row_drop *next;
@@ -22,6 +21,7 @@ struct row_drop {
     enum identifier_fate why;
 };
 
+/* What is known of the row that is being taken. */
 struct row {
     const struct csv_row *csv;
     int64_t line;
@@ -313,6 +313,31 @@ static void count_drops(const struct row *row, struct row_output *output)
     }
 }
 
+/* What only an operator may say of identifiers (event_is_operators(); spend is of nobody). A file
+ * says it where the mapping grants the right, as the verbs do: with their authority, and a reason.
+ * An erasure has its receipt from who asks, so no file asks for one. */
+static int judge_word(
+    const struct mapping *mapping, struct touchpoint *event, struct event_problem *problem)
+{
+    bool against = event->has_evidence && event->evidence.sign < 0;
+    bool spend = event_type_class(event->type) == EVENT_CLASS_LEDGER;
+    if (str_equal(event->type, STR("erasure_requested")))
+        return fail(problem, ERR_VALUE, STR("/type"),
+            STR("not by a file: tabiji erase ID --confirm, which leaves a receipt"));
+    if (event->has_evidence)
+        event->evidence.authority = mapping->is_operator ? EVENT_AUTHORITY_OPERATOR : 0;
+    if (!event_is_operators(event) || (spend && !against))
+        return 0;
+    if (!mapping->is_operator)
+        return fail(problem, ERR_VALUE, STR("/type"),
+            STR("an operator's word: tabiji link A B --reason TEXT, tabiji unlink, or a mapping "
+                "with operator = yes"));
+    if (!event->has_evidence || event->evidence.reason.size == 0)
+        return fail(problem, ERR_MISSING_FIELD, STR("/evidence/reason"),
+            STR("an operator's word says why"));
+    return 0;
+}
+
 static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint *event,
     struct row_output *output, struct event_problem *problem)
 {
@@ -326,8 +351,10 @@ static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint 
     size_t pairs_before = output->pairs.count;
     row->event_id = event->event_id;
     event->adapter_version = ADAPTER_VERSION;
-    int r = door_take(
-        mapper->options->door, event, mapper->options->now_micros, &output->arena, &out, problem);
+    int r = judge_word(mapper->options->mapping, event, problem);
+    if (r == 0)
+        r = door_take(mapper->options->door, event, mapper->options->now_micros, &output->arena,
+            &out, problem);
     if (r == 0)
         r = rotation_add_list(&output->pairs, &out.pairs, &output->arena);
     for (size_t i = pairs_before; r == 0 && i < output->pairs.count; i++)
