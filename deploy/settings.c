@@ -164,6 +164,21 @@ static int set_models_meaning(struct settings *settings, struct buf *out)
     return r;
 }
 
+int settings_identity_text(const struct namespace_table *namespaces,
+    const uint8_t person_key[TENANT_KEY_SIZE], struct buf *out)
+{
+    uint8_t digest[SHA256_SIZE];
+    char hex[2 * SHA256_SIZE];
+    struct sha256 hash;
+    sha256_init(&hash);
+    sha256_update_sized(&hash, STR("tenant key"));
+    sha256_update_sized(&hash, str_make(person_key, TENANT_KEY_SIZE));
+    sha256_final(&hash, digest);
+    hex_encode(digest, sizeof digest, hex);
+    int r = namespace_table_text(namespaces, out);
+    return r < 0 ? r : buf_appendf(out, "tenant key %.*s", KEY_HINT_DIGITS, hex);
+}
+
 /* What persons follow from: the table of namespaces, the key of person ids, told by its hash, and
  * the rules, where they were others.
  * That key is one for all files that rotations made of one: so those are accepted, others not. The
@@ -171,19 +186,9 @@ static int set_models_meaning(struct settings *settings, struct buf *out)
  * be another one. */
 static int set_identity_meaning(struct settings *settings)
 {
-    uint8_t digest[SHA256_SIZE];
-    char hex[2 * SHA256_SIZE];
-    struct sha256 hash;
-    sha256_init(&hash);
-    sha256_update_sized(&hash, STR("tenant key"));
-    sha256_update_sized(
-        &hash, str_make(settings->identify.tenant_key, sizeof settings->identify.tenant_key));
-    sha256_final(&hash, digest);
-    hex_encode(digest, sizeof digest, hex);
     struct buf *out = &settings->meanings[0];
-    int r = namespace_table_text(settings->identify.namespaces, out);
-    if (r == 0)
-        r = buf_appendf(out, "tenant key %.*s", KEY_HINT_DIGITS, hex);
+    int r =
+        settings_identity_text(settings->identify.namespaces, settings->identify.tenant_key, out);
     struct str key_id = settings->door.identifiers.key_id;
     bool public = config_secret(settings->config, OPTION_IDENTITY_KEY_FILE).size == 0;
     if (r == 0 && public && !str_equal(key_id, STR(KEY_ID_DEFAULT)))

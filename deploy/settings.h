@@ -44,6 +44,11 @@ struct settings {
 MUST_CHECK int settings_open(struct settings *settings, const struct config *config);
 void settings_close(struct settings *settings);
 
+/* Appends what the meaning of stored identity state begins with: the table of namespaces, and the
+ * hash that the key of person ids is told by. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int settings_identity_text(const struct namespace_table *namespaces,
+    const uint8_t person_key[TENANT_KEY_SIZE], struct buf *out);
+
 /* Says on standard error what to do about a data directory whose state is damaged, or older than
  * its tables (ERR_STATE). */
 void settings_tell_damage(const struct settings *settings);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "deploy/render.h"
+#include "deploy/verb/keys_retire.h"
 #include "deploy/verb/verbs.h"
 #include "ingest/config/config.h"
 #include "ingest/normalise/key_file.h"
@@ -280,11 +281,60 @@ static int run_rotate(struct opened *opened)
     return EXIT_OK;
 }
 
+/* A key takes along what is suppressed under it alone: nobody is to lose that unawares. Of the next
+ * key there is nothing such. Returns 0, or an exit_code after refusing. */
+static int judge_suppressions(const struct opened *opened, struct retirement *retirement)
+{
+    const struct verb_call *call = opened->call;
+    const char *id = call->arguments[2];
+    *retirement = (struct retirement){.counted = true};
+    if (strcmp(id, opened->file.keys[0].id) != 0)
+        return 0;
+    int r = retirement_count(call, &opened->file, retirement);
+    if (r < 0)
+        return verb_fail(call, r, "%s", opened->path);
+    if (verb_switch(call, "--forget-suppressions") || (retirement->counted && !retirement->alone))
+        return 0;
+    if (retirement->counted)
+        return verb_end(call, EXIT_USAGE, "suppressed",
+            "%llu erased e-mail%s or phone%s suppressed under %s alone: when it is gone, an event "
+            "that shows such a value is taken, as of somebody new. Nothing was done. An event of "
+            "the value now, while both keys live, is dropped and carries its suppression over; "
+            "--forget-suppressions lets them go",
+            (unsigned long long)retirement->alone, retirement->alone == 1 ? "" : "s",
+            retirement->alone == 1 ? " is" : "s are", id);
+    return verb_end(call, EXIT_USAGE, "suppressed",
+        "what was erased may be suppressed under %s alone, and cannot be counted in %s: %s. "
+        "Nothing was done. --data DIR says where the state is; --forget-suppressions retires the "
+        "key without knowing",
+        id, config_path(call->config, OPTION_DATA_DIR), retirement->why);
+}
+
+static void print_retired(
+    const struct opened *opened, const char *active, const struct retirement *retirement)
+{
+    const struct verb_call *call = opened->call;
+    const char *id = call->arguments[2];
+    if (!call->json)
+        (void)printf("%s is removed, %s is active\n", id, active);
+    else
+        (void)printf(
+            "{\"retired\":\"%s\",\"active\":\"%s\",\"suppressions_forgotten\":", id, active);
+    if (call->json && retirement->counted)
+        (void)printf("%llu}\n", (unsigned long long)retirement->alone);
+    else if (call->json)
+        (void)printf("null}\n");
+    else if (retirement->counted && retirement->alone)
+        (void)printf("suppressed no longer: %llu erased e-mails or phones\n",
+            (unsigned long long)retirement->alone);
+}
+
 static int run_retire(struct opened *opened)
 {
     const struct verb_call *call = opened->call;
     const char *id = call->arguments[2];
     struct key_file changed = opened->file;
+    struct retirement retirement;
     int r = key_file_retire(&changed, str_of(id));
     if (r == ERR_NOT_FOUND) {
         r = verb_not_found(call, "%s has no key \"%s\"", opened->path, id);
@@ -294,11 +344,11 @@ static int run_retire(struct opened *opened)
         r = verb_end(call, EXIT_USAGE, "unconfirmed",
             "%s would be removed for ever; nothing was done: --confirm does it", id);
     } else {
-        r = save(call, &changed, opened->path, replace);
+        r = judge_suppressions(opened, &retirement);
         if (r == EXIT_OK)
-            (void)printf(call->json ? "{\"retired\":\"%s\",\"active\":\"%s\"}\n"
-                                    : "%s is removed, %s is active\n",
-                id, changed.keys[0].id);
+            r = save(call, &changed, opened->path, replace);
+        if (r == EXIT_OK)
+            print_retired(opened, changed.keys[0].id, &retirement);
     }
     explicit_bzero(&changed, sizeof changed);
     return r;
@@ -340,6 +390,10 @@ static int run(struct verb_call *call)
 
 static const struct verb_option options[] = {
     {"--confirm", NULL, "retire: do it; without it nothing is done", NULL, false},
+    {"--forget-suppressions", NULL,
+        "retire: though erased values that stand under this key alone are suppressed no longer",
+        NULL, false},
+    {"--data", "DIR", "retire: data directory, in which those are counted", "data.dir", false},
 };
 
 const struct verb verb_keys = {
@@ -362,12 +416,17 @@ const struct verb verb_keys = {
         "first sent before are\n"
         "new events where an e-mail or phone is their strongest identifier: keep two keys longer "
         "than any producer\n"
-        "resends. Retiring the next key ends the rotation without a change.\n"
+        "resends. An erased value that is not seen while both live is suppressed under the old key "
+        "alone: retire counts such\n"
+        "values in the data directory and refuses while there are any, or where it cannot count "
+        "(behind Kafka), unless\n"
+        "--forget-suppressions is given. Retiring the next key ends the rotation without a "
+        "change.\n"
         "list shows ids, states and times, never the secrets. Exit 4: no such file, or no key of "
         "that id.",
     .examples = "  tabiji keys new /etc/tabiji/tenant.key\n"
                 "  tabiji keys rotate /etc/tabiji/tenant.key\n"
-                "  tabiji keys retire /etc/tabiji/tenant.key k1 --confirm",
+                "  tabiji keys retire /etc/tabiji/tenant.key k1 --data shop --confirm",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,

@@ -10,6 +10,11 @@ static int stored(struct state *state, const struct stage *stage, struct str *ou
     return state_get(state, stage->meaning_table, str_make(group, sizeof group), out);
 }
 
+int meaning_stored(struct state_backend *rows, enum table table, struct str *text)
+{
+    return rows->get(rows, table, str_make(group, sizeof group), text);
+}
+
 static struct str take_line(struct str *text)
 {
     const char *end = text->size ? memchr(text->data, '\n', text->size) : NULL;

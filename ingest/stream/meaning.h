@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "ingest/stream/state_overlay.h"
 #include "ingest/stream/stream.h"
 
 /* 0 when the state has the stage's meaning, or none yet. Errors: ERR_MEANING, and then what differs
@@ -11,6 +12,9 @@
  * state_get(). */
 MUST_CHECK int meaning_check(
     struct state *state, const struct stage *stage, struct buf *difference);
+
+/* The text itself, for who only looks; STATE_ABSENT: there is none yet. Errors: those of get(). */
+MUST_CHECK int meaning_stored(struct state_backend *rows, enum table table, struct str *text);
 
 /* Puts the stage's meaning, whatever stood there. Errors: those of state_put(). */
 MUST_CHECK int meaning_put(struct state *state, const struct stage *stage);

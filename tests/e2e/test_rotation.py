@@ -109,7 +109,9 @@ def rotated(space):
     assert shop.lookup(f"email:{HANA}")[0]["person"] == plain.lookup(f"email:{HANA}")[0]["person"]
     run("keys", "retire", key, "k1", code=2)
     run("keys", "retire", key, "k9", "--confirm", code=4)
-    run("keys", "retire", key, "k1", "--confirm")
+    unknown = run("keys", "retire", key, "k1", "--confirm", "--data", space.path / "nowhere", code=2).stderr
+    assert "cannot be counted" in unknown and len(json.loads(run("keys", "list", "--json", key).stdout)) == 2, unknown
+    run("keys", "retire", key, "k1", "--confirm", "--data", shop.data)
     assert "only" in run("keys", "retire", key, "k2", "--confirm", code=2).stderr
     # Known at once by the new key, before any event bears it.
     before = shop.persons()["e1"]
@@ -197,9 +199,35 @@ def erased_before_the_pair(space):
     keys(code=1)
     shop.tell("erase", "--confirm", f"email:{HANA}")
     assert shop.rows("SELECT receipt_id, left_over FROM erasure_receipt") == [(receipt[0], 0)]
-    run("keys", "retire", key, "k1", "--confirm")
+    run("keys", "retire", key, "k1", "--confirm", "--data", shop.data)
     shop.load([event(3, email=HANA), event(4, email=HANA, cookie="c-1")])
     assert set(shop.persons()) == {"e2", "e5"}, shop.persons()
+
+
+def stranded(space):
+    """Erased, and not seen while two keys lived: retire counts what would be suppressed no longer, and goes on only when told to."""
+    key = space.path / "stranded.key"
+    run("keys", "new", key)
+    shop = Shop(space, "stranded", key)
+    shop.load([event(1, login="u-hana", email=HANA, phone="090-1234-5678"), event(2, login="u-ken", email=KEN), event(3, login="u-yuki", email=YUKI)])
+    shop.tell("erase", "--confirm", "login:u-hana")
+    shop.tell("erase", "--confirm", "login:u-ken")
+    run("keys", "rotate", key)
+    retire = lambda *flags, **more: run("keys", "retire", key, "k1", "--confirm", "--data", shop.data, *flags, **more)
+    assert "3 erased e-mails or phones are suppressed under k1 alone" in retire(code=2).stderr
+    # An event of such a value now yields nothing, and carries its suppression over.
+    shop.load([event(4, email=HANA, cookie="c-late"), event(5, cookie="c-later", email=KEN)])
+    told = json.loads(retire("--json", code=2).stdout)["error"]
+    assert told["code"] == "suppressed" and told["message"].startswith("1 erased e-mail or phone is suppressed under k1 alone"), told
+    # Another directory's state says nothing of this key.
+    foreign = space.path / "stranded.foreign.key"
+    run("keys", "new", foreign)
+    Shop(space, "elsewhere", foreign).load([event(9, login="u")])
+    assert "another key file" in run("keys", "retire", key, "k1", "--confirm", "--data", space.path / "elsewhere", code=2).stderr
+    assert len(json.loads(run("keys", "list", "--json", key).stdout)) == 2
+    assert json.loads(retire("--json", "--forget-suppressions").stdout) == {"retired": "k1", "active": "k2", "suppressions_forgotten": 1}
+    shop.load([event(6, email=HANA), event(7, email=KEN), event(8, phone="090-1234-5678", case="CA1")])
+    assert set(shop.persons()) == {"e3", "e8"}, shop.persons()  # as was said: of the phone that was let go
 
 
 def refused(space, shop):
@@ -264,6 +292,7 @@ def main():
         asked(shop, plain)
         erased(shop)
         erased_before_the_pair(space)
+        stranded(space)
         refused(space, shop)
         killed(space)
     print("the tenant key rotated: the same persons, found, explained, erased")

@@ -290,6 +290,14 @@ int solo_row(struct solo *solo, enum table table, struct str key, struct str *va
     return r < 0 ? r : store->get(store, table, key, value);
 }
 
+int solo_rows(struct solo *solo, struct state_backend **out)
+{
+    int r = begin(solo);
+    if (r == 0)
+        *out = state_lmdb_backend(solo->store);
+    return r;
+}
+
 int solo_table_size(struct solo *solo, enum table table, size_t *rows, size_t *bytes)
 {
     struct state_backend *store = state_lmdb_backend(solo->store);

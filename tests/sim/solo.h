@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "ingest/stream/state_overlay.h"
 #include "ingest/stream/stream.h"
 
 struct solo_counts {
@@ -45,6 +46,9 @@ const struct solo_sent *solo_sent(const struct solo *solo, enum topic topic, siz
 
 /* A committed row, or STATE_ABSENT; valid until the next call. */
 MUST_CHECK int solo_row(struct solo *solo, enum table table, struct str key, struct str *value);
+
+/* Committed rows, valid until the next call. Errors: of the store. */
+MUST_CHECK int solo_rows(struct solo *solo, struct state_backend **out);
 
 /* Rows of a table and the bytes of their keys and values, as committed. */
 MUST_CHECK int solo_table_size(struct solo *solo, enum table table, size_t *rows, size_t *bytes);
