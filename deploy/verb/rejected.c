@@ -1,4 +1,5 @@
-/* `tabiji rejected list|show|replay`: what could not be accepted, with its payload and why. */
+/* `tabiji rejected list|show|replay|forget`: what could not be accepted, with its payload and why.
+ */
 #include <stdio.h>
 
 #include "deploy/render.h"
@@ -124,14 +125,16 @@ static int run(struct verb_call *call)
     struct settings settings;
     const char *what = call->arguments[0];
     CLEANUP(reader_close) struct reader *reader = NULL;
-    bool again = strcmp(what, "replay") == 0;
+    bool forget = strcmp(what, "forget") == 0;
+    bool again = forget || strcmp(what, "replay") == 0;
     if (!again && strcmp(what, "list") != 0 && strcmp(what, "show") != 0)
-        return verb_usage(call, "knows \"list\", \"show\" and \"replay\", not \"%s\"", what);
+        return verb_usage(
+            call, "knows \"list\", \"show\", \"replay\" and \"forget\", not \"%s\"", what);
     int r = settings_open(&settings, call->config);
     if (r < 0)
         r = verb_fail(call, r, "configuration");
     else if (again)
-        r = rejected_replay(call, &settings);
+        r = rejected_replay(call, &settings, forget);
     else
         r = tables_open(call, &settings, &reader);
     if (r == 0 && !again)
@@ -143,25 +146,28 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir"},
     {"--database", "FILE", "SQLite file", "sink.sqlite.path"},
-    {"--reason", "NAME", "list, replay: only this reason", NULL},
-    {"--source", "NAME", "list, replay: only this source", NULL},
-    {"--stage", "NAME", "list, replay: only this stage", NULL},
+    {"--reason", "NAME", "list, replay, forget: only this reason", NULL},
+    {"--source", "NAME", "list, replay, forget: only this source", NULL},
+    {"--stage", "NAME", "list, replay, forget: only this stage", NULL},
     {"--limit", "N",
         "list: most rows, the latest first (default 50; 0: all); replay: most, the oldest first",
         NULL},
-    {"--id", "EVENT-ID", "replay: only of this event id", NULL},
-    {"--from", "TIME", "replay: only what came at or after this time (UTC)", NULL},
-    {"--until", "TIME", "replay: only what came before this time (UTC)", NULL},
+    {"--id", "EVENT-ID", "replay, forget: only of this event id", NULL},
+    {"--from", "TIME", "replay, forget: only what came at or after this time (UTC)", NULL},
+    {"--until", "TIME", "replay, forget: only what came before this time (UTC)", NULL},
     {"--mapping", "FILE", "replay: also rows of NDJSON files, by this mapping", NULL},
-    {"--rate", "N", "replay: at most so many a second", NULL},
-    {"--dry-run", NULL, "replay: only say what would become of them", NULL},
+    {"--rate", "N", "replay, forget: at most so many a second", NULL},
+    {"--dry-run", NULL, "replay, forget: only say what would become of them", NULL},
+    {"--shows", "ID", "forget: only payloads that show this identifier, in any spelling", NULL},
+    {"--confirm", NULL, "forget: do it; without it nothing is done", NULL},
 };
 
 const struct verb verb_rejected = {
     .name = "rejected",
     .summary =
-        "list what was rejected, show one with its payload, or put it through the door again",
-    .arguments = "list|show|replay [KEY...]",
+        "list what was rejected, show one with its payload, put it through the door again, or "
+        "forget it",
+    .arguments = "list|show|replay|forget [KEY...]",
     .detail =
         "Nothing that comes in is lost: what cannot be accepted is kept with a typed reason, "
         "the place that was\n"
@@ -179,10 +185,20 @@ const struct verb verb_rejected = {
         "[stream] driver = kafka workers and collectors go on, --data or --database names the "
         "sink's tables, and\n"
         "events that came in past the door (stage kafka) are put in again where they can be "
-        "read by now.",
+        "read by now.\n\n"
+        "forget takes what the flags select out of `rejected`, payload and all, and keeps it away "
+        "when tables are made anew\n"
+        "or the same comes once more. After `tabiji erase ID`, forget --shows ID: payloads are "
+        "kept as they came, whatever\n"
+        "they are, so an erasure cannot find them. A payload shows ID where a field of it, alone, "
+        "is the value; one that\n"
+        "was cut, or has it within a longer text, is found by none but you. The log keeps it: "
+        "topics for their retention,\n"
+        "the embedded log for good.",
     .examples = "  tabiji rejected list --data shop --reason unknown_field\n"
                 "  tabiji rejected show --data shop 0123456789abcdef0123456789abcdef\n"
                 "  tabiji rejected replay --data shop --reason unknown_namespace --dry-run\n"
+                "  tabiji rejected forget --data shop --shows email:hana@example.jp --confirm\n"
                 "  tabiji rejected replay --config tabiji.ini --data sink --source pos --rate 500",
     .options = options,
     .options_count = sizeof options / sizeof *options,

@@ -15,9 +15,11 @@
 #include "deploy/pace.h"
 #include "deploy/progress.h"
 #include "deploy/render.h"
+#include "deploy/say.h"
 #include "deploy/serve.h"
 #include "deploy/verb/tables.h"
 #include "ingest/collector/again.h"
+#include "ingest/normalise/mention.h"
 #include "schemas/error.h"
 #include "schemas/time.h"
 
@@ -47,6 +49,10 @@ struct replaying {
     struct again *again;
     struct mapping *mapping;
     bool dry_run;
+    bool forget;             /* mark them settled, whatever a door would say */
+    const char *shows;       /* of those that show this alone; NULL: all that are selected */
+    struct identifier shown; /* as it is read */
+    int64_t forgotten;
     uint8_t (*keys)[KEY_SIZE];
     size_t keys_count;
     size_t keys_room;
@@ -202,6 +208,22 @@ static int count_outcome(struct replaying *replaying, const struct again_taken *
     return r < 0 ? r : arena_dup(arena, now, &outcome->now);
 }
 
+/* Settles one that shows the identifier. Its value is appended by the caller. */
+static int take_forgotten(struct replaying *replaying, struct again_taken *taken)
+{
+    CLEANUP(arena_free) struct arena scratch = {0};
+    bool found = true;
+    int r = replaying->shows
+                ? mention_find(&replaying->settings->door.identifiers, &replaying->shown,
+                      replaying->rejection.payload, &scratch, &found)
+                : 0;
+    *taken = (struct again_taken){.fate = AGAIN_ACCEPTED};
+    if (r < 0 || !found)
+        return r;
+    replaying->forgotten++;
+    return again_mark(&replaying->rejection, NULL, &replaying->arena, taken);
+}
+
 /* Judges one and keeps what is to be appended. Returns READER_ABSENT for a key that is not there.
  */
 static int take_one(struct replaying *replaying, const uint8_t key[KEY_SIZE])
@@ -215,9 +237,13 @@ static int take_one(struct replaying *replaying, const uint8_t key[KEY_SIZE])
         return r;
     bool past_door = replaying->kafka && str_equal(replaying->rejection.stage, STR("kafka")) &&
                      str_equal(replaying->rejection.source, str_of(topic_name(TOPIC_EVENTS)));
-    r = past_door ? take_kafka(replaying, &taken)
-                  : again_take(replaying->again, &replaying->rejection, &replaying->arena, &taken);
-    if (r == 0)
+    if (replaying->forget)
+        r = take_forgotten(replaying, &taken);
+    else if (past_door)
+        r = take_kafka(replaying, &taken);
+    else
+        r = again_take(replaying->again, &replaying->rejection, &replaying->arena, &taken);
+    if (r == 0 && !replaying->forget)
         r = count_outcome(replaying, &taken);
     if (r < 0)
         return r;
@@ -346,6 +372,21 @@ static int print_text(const struct replaying *replaying)
     return r;
 }
 
+static int print_forgotten(const struct replaying *replaying)
+{
+    const char *shows = replaying->shows ? " that show it" : "";
+    if (replaying->call->json)
+        (void)printf("{\"dry_run\":%s,\"forgotten\":%lld}\n", replaying->dry_run ? "true" : "false",
+            (long long)replaying->forgotten);
+    else if (replaying->dry_run)
+        (void)printf("nothing was changed; %lld rejections%s would leave `rejected`\n",
+            (long long)replaying->forgotten, shows);
+    else
+        (void)printf(
+            "%lld rejections%s have left `rejected`\n", (long long)replaying->forgotten, shows);
+    return EXIT_OK;
+}
+
 static int open_log(struct replaying *replaying)
 {
     struct verb_call *call = replaying->call;
@@ -390,7 +431,7 @@ static int replay(struct replaying *replaying)
         r = open_log(replaying);
     if (r == 0)
         r = tables_open(call, replaying->settings, &replaying->reader);
-    if (r == 0)
+    if (r == 0 && !replaying->forget)
         r = open_again(replaying);
     if (r == 0)
         r = select_keys(replaying);
@@ -401,6 +442,8 @@ static int replay(struct replaying *replaying)
         r = embedded_to_quiet(replaying->embedded, NULL, NULL);
     if (r < 0)
         return verb_fail(call, r, "cut off: the same command goes on");
+    if (replaying->forget)
+        return print_forgotten(replaying);
     r = call->json ? print_json(replaying) : print_text(replaying);
     if (r < 0)
         return verb_fail(call, r, "rejected");
@@ -412,7 +455,31 @@ static int replay(struct replaying *replaying)
                : EXIT_OK;
 }
 
-int rejected_replay(struct verb_call *call, struct settings *settings)
+/* Reads what is to be forgotten. Returns 0, or an exit_code after saying what is wrong. */
+static int read_forget(struct replaying *replaying)
+{
+    static const char *const selecting[] = {"--reason", "--source", "--stage", "--id", "--until"};
+    struct verb_call *call = replaying->call;
+    bool any = call->arguments_count > 1;
+    replaying->shows = verb_value(call, "--shows");
+    for (size_t i = 0; i < sizeof selecting / sizeof *selecting; i++)
+        any |= verb_value(call, selecting[i]) != NULL;
+    if (!any && !replaying->shows)
+        return verb_usage(call, "forget needs --shows ID, keys, or flags that select");
+    struct settings *settings = replaying->settings;
+    settings->door.identifiers.blocked_count = 0; /* the list may be younger than a payload */
+    int r = replaying->shows ? say_identifier(settings, str_of(replaying->shows), &replaying->shown)
+                             : 0;
+    if (r < 0)
+        return say_bad_identifier(call, settings, replaying->shows, r);
+    if (!replaying->dry_run && !verb_switch(call, "--confirm"))
+        return verb_end(call, EXIT_USAGE, "unconfirmed",
+            "rejections would be forgotten, with their payloads; nothing was done: --confirm does "
+            "it, --dry-run counts");
+    return 0;
+}
+
+int rejected_replay(struct verb_call *call, struct settings *settings, bool forget)
 {
     struct replaying *replaying = calloc(1, sizeof *replaying);
     if (!replaying)
@@ -420,7 +487,10 @@ int rejected_replay(struct verb_call *call, struct settings *settings)
     replaying->call = call;
     replaying->settings = settings;
     replaying->dry_run = verb_switch(call, "--dry-run");
-    int r = replay(replaying);
+    replaying->forget = forget;
+    int r = forget ? read_forget(replaying) : 0;
+    if (r == 0)
+        r = replay(replaying);
     reader_close(&replaying->reader);
     again_free(&replaying->again);
     mapping_free(&replaying->mapping);

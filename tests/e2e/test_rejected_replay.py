@@ -140,6 +140,7 @@ def main():
         assert again(data, fixed, "--id", "e-2002")["accepted"] == 1
         assert rows(data, "SELECT occurred_at FROM event_link WHERE occurred_at = ?", received), "occurred when it came"
         rows_of_files(space, fixed)
+        forgotten(space, plain)
 
 
 def rows_of_files(space, config):
@@ -155,6 +156,44 @@ def rows_of_files(space, config):
     assert again(data, config, code=6)["left"] == 5
     assert again(data, config, "--mapping", str(mended))["accepted"] == 5
     assert reasons(data) == {} and rows(data, "SELECT count(*) FROM event") == [(5,)]
+
+
+def forget(data, config, *flags, code=0):
+    found = subprocess.run([PROGRAM, "rejected", "forget", "--json", "--config", str(config), "--data", str(data), *flags],
+                           capture_output=True, text=True, timeout=120)
+    assert found.returncode == code, (found.returncode, found.stdout, found.stderr)
+    return json.loads(found.stdout)
+
+
+def forgotten(space, config):
+    """Payloads that show who is erased leave the table, whatever they are, stay away from all that is made anew, and do not come back."""
+    data, file = space.path / "forget", space.path / "forget.ndjson"
+    lines = [json.dumps(event(1, "page_viewed", ids={"email": "Hana@Example.JP"}, pagee={})), '{"email": "hana\\u0040example.jp", broken',
+             json.dumps(event(3, "page_viewed", ids={"email": "ken@example.jp"}, pagee={})),
+             json.dumps(event(4, "identity_linked", ids={"email": "hana@example.jp"}))]
+    load = lambda code: tabiji("import", "--config", config, "--data", data, "--mapping", MAPPING, file, expect=code)
+    file.write_text("\n".join(lines) + "\n")
+    load(6)
+    assert sum(reasons(data).values()) == 4
+    before = dump(data)
+    assert forget(data, config, "--shows", "email:hana@example.jp", code=2)["error"]["code"] == "unconfirmed"
+    assert forget(data, config, "--confirm", code=2)["error"]["code"] == "usage"
+    assert forget(data, config, "--shows", "emial:x", "--confirm", code=2)["error"]["code"] == "usage"
+    assert forget(data, config, "--shows", "email:hana@example.jp", "--dry-run") == {"dry_run": True, "forgotten": 3}
+    same("nothing changed", dump(data), before)
+    assert forget(data, config, "--shows", "email:hana@example.jp", "--confirm") == {"dry_run": False, "forgotten": 3}
+    left = rows(data, "SELECT CAST(payload AS TEXT) FROM rejected")
+    assert left == [(lines[2],)], left
+    wanted = dump(data)
+    file.write_text("\n".join(reversed(lines)) + "\n")
+    load(6)
+    same("the same once more", dump(data), wanted)
+    for state in (False, True):
+        shutil.rmtree(space.path / f"rebuilt{state}", ignore_errors=True)
+        other = rebuilt(data, state)
+        again(other, config, "--reason", "none")
+        same("made anew", dump(other), wanted)
+    assert forget(data, config, "--reason", "unknown_field", "--confirm")["forgotten"] == 1 and reasons(data) == {}
 
 
 if __name__ == "__main__":
