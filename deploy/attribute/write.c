@@ -105,22 +105,27 @@ static int replicate(const struct attribute_options *options, int model, int ord
     return r < 0 ? r : 0;
 }
 
+/* From paths in one order, so that rounding too does not depend on that of the rows. */
 static int bootstrap(const struct attribute_options *options, int model, int order,
     const struct path_set *set, struct attribute_answer *out)
 {
     size_t count = options->bootstrap;
     if (count == 0)
         return 0;
+    struct path_set ordered = {0};
     double *drawn = malloc((set->channels_count + 1) * count * sizeof *drawn);
-    int r = drawn ? 0 : ERR_NO_MEMORY;
+    uint32_t *numbers = malloc((set->channels_count + 1) * sizeof *numbers);
+    int r = drawn && numbers ? transform_order(set, &ordered, numbers) : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < count; i++)
-        r = replicate(options, model, order, set, i, drawn);
+        r = replicate(options, model, order, &ordered, i, drawn);
     for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
-        double *own = drawn + i * count;
+        double *own = drawn + numbers[i] * count;
         qsort(own, count, sizeof *own, compare_doubles);
         out[i].low = quantile(own, count, INTERVAL_LOW);
         out[i].high = quantile(own, count, INTERVAL_HIGH);
     }
+    path_set_free(&ordered);
+    free(numbers);
     free(drawn);
     return r;
 }

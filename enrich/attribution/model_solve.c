@@ -32,7 +32,9 @@ static void take_markov(
 static int call_coalition(const struct model_options *options, struct path_set *set,
     struct coalition_credit *credits, double *rest)
 {
-    const struct shapley_options how = {.seed = options->seed, .samples = options->samples};
+    const struct shapley_options how = {.seed = options->seed,
+        .samples = options->samples,
+        .names = options->names ? options->names : set->channels};
     switch (options->kind) {
     case MODEL_KIND_SHAPLEY:
     case MODEL_KIND_SHAPLEY_ORDERED:

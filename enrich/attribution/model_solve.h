@@ -21,6 +21,8 @@ struct model_options {
     bool ignore_nulls; /* of markov */
     uint64_t seed;     /* of sampled values */
     size_t samples;
+    const struct str
+        *names; /* of channels, for shapley.h; NULL: a path set's own, if it has them */
 };
 
 /* out: an element a channel of the set; *unattributed gets what paths without a touch earned, and

@@ -68,17 +68,46 @@ static double scale(
 
 /* ---- the rate game ---- */
 
-/* Channels that occur get places 0, 1, ...; others UINT32_MAX. Returns how many. */
-static size_t place_channels(const struct path_set *sets, size_t channels, uint32_t *places)
+struct place {
+    struct str name;
+    uint32_t channel;
+};
+
+static int compare_places(const void *a, const void *b)
 {
-    size_t count = 0;
+    const struct place *x = a, *y = b;
+    size_t size = x->name.size < y->name.size ? x->name.size : y->name.size;
+    int order = size ? memcmp(x->name.data, y->name.data, size) : 0;
+    if (order == 0)
+        order = (x->name.size > y->name.size) - (x->name.size < y->name.size);
+    return order ? order : (x->channel > y->channel) - (x->channel < y->channel);
+}
+
+/* Channels that occur get places 0, 1, ... in the order of their names, without names of their
+ * numbers; others UINT32_MAX. *count of them. */
+static int place_channels(const struct path_set *sets, size_t channels, const struct str *names,
+    uint32_t *places, size_t *count)
+{
+    struct place *list = malloc((channels + 1) * sizeof *list);
+    if (!list)
+        return ERR_NO_MEMORY;
     for (size_t i = 0; i < channels; i++)
         places[i] = UINT32_MAX;
+    *count = 0;
     for (size_t i = 0; i < sets->paths_count; i++)
-        for (size_t k = 0; k < sets->paths[i]->length; k++)
-            if (places[sets->paths[i]->channels[k]] == UINT32_MAX)
-                places[sets->paths[i]->channels[k]] = (uint32_t)count++;
-    return count;
+        for (size_t k = 0; k < sets->paths[i]->length; k++) {
+            uint32_t channel = sets->paths[i]->channels[k];
+            if (places[channel] == UINT32_MAX)
+                list[(*count)++] =
+                    (struct place){names ? names[channel] : (struct str){0}, channel};
+            places[channel] = 0;
+        }
+    if (*count)
+        qsort(list, *count, sizeof *list, compare_places);
+    for (size_t i = 0; i < *count; i++)
+        places[list[i].channel] = (uint32_t)i;
+    free(list);
+    return 0;
 }
 
 static double rate(double conversions, double all)
@@ -295,11 +324,12 @@ static int rate_game(const struct path_set *sets, size_t channels,
     uint32_t *places = malloc((channels + 1) * sizeof *places);
     double *worth = calloc(2 * (channels + 1), sizeof *worth), *errors = worth + channels + 1;
     int r = places && worth ? 0 : ERR_NO_MEMORY;
-    if (r == 0) {
-        size_t n = place_channels(sets, channels, places);
+    size_t n = 0;
+    if (r == 0)
+        r = place_channels(sets, channels, options->names, places, &n);
+    if (r == 0)
         r = n <= SHAPLEY_EXACT_CHANNELS_MAX ? rate_exact(sets, places, n, worth)
                                             : rate_sampled(sets, places, n, options, worth, errors);
-    }
     for (size_t i = 0; r == 0 && i < channels; i++) {
         if (places[i] == UINT32_MAX)
             continue;

@@ -24,6 +24,8 @@ MUST_CHECK int shapley_additive(struct path_set *set, struct coalition_credit *o
 struct shapley_options {
     uint64_t seed;  /* of permutations, where there are more channels than can be enumerated */
     size_t samples; /* so many */
+    const struct str
+        *names; /* of channels; sampled values then depend on these and not on numbers */
 };
 /* The game over all channels whose worth is the conversion rate of the journeys that met no others:
  * exact to SHAPLEY_EXACT_CHANNELS_MAX channels, sampled beyond. May be negative. Scaled to the

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "schemas/error.h"
+#include "schemas/hash.h"
 
 #define POISSON_INVERSION_MAX 30.0 /* larger means are drawn as rounded normal numbers */
 
@@ -59,6 +60,72 @@ int transform_paths(const struct path_set *set, enum transform transform, struct
     return r;
 }
 
+/* ---- one order ---- */
+
+struct named {
+    struct str name;
+    uint32_t number;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+    size_t size = x->name.size < y->name.size ? x->name.size : y->name.size;
+    int order = size ? memcmp(x->name.data, y->name.data, size) : 0;
+    return order ? order : (x->name.size > y->name.size) - (x->name.size < y->name.size);
+}
+
+static int name_channels(const struct path_set *set, struct path_set *out, uint32_t *numbers)
+{
+    struct named *named = malloc((set->channels_count + 1) * sizeof *named);
+    int r = named ? 0 : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < set->channels_count; i++)
+        named[i] = (struct named){set->channels[i], (uint32_t)i};
+    if (r == 0 && set->channels_count)
+        qsort(named, set->channels_count, sizeof *named, compare_names);
+    for (size_t i = 0; r == 0 && i < set->channels_count; i++)
+        r = path_set_channel(out, named[i].name, &numbers[named[i].number]);
+    free(named);
+    return r;
+}
+
+/* By channels, of paths that are distinct. */
+static int compare_paths(const void *a, const void *b)
+{
+    const struct path *x = *(struct path *const *)a, *y = *(struct path *const *)b;
+    size_t least = x->length < y->length ? x->length : y->length;
+    for (size_t i = 0; i < least; i++)
+        if (x->channels[i] != y->channels[i])
+            return x->channels[i] < y->channels[i] ? -1 : 1;
+    return (x->length > y->length) - (x->length < y->length);
+}
+
+static int add_numbered(const struct path_set *set, const uint32_t *numbers, struct path_set *out)
+{
+    uint32_t *channels = malloc((set->longest + 1) * sizeof *channels);
+    int r = channels ? 0 : ERR_NO_MEMORY;
+    for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
+        const struct path *path = set->paths[i];
+        const struct path_count count = {path->conversions, path->amount.whole, path->nulls,
+            path->amount.rest, path->amount.size, path->amount.noise};
+        for (size_t k = 0; k < path->length; k++)
+            channels[k] = numbers[path->channels[k]];
+        r = path_set_add(out, channels, path->length, &count);
+    }
+    free(channels);
+    return r;
+}
+
+int transform_order(const struct path_set *set, struct path_set *out, uint32_t *numbers)
+{
+    int r = name_channels(set, out, numbers);
+    if (r == 0)
+        r = add_numbered(set, numbers, out);
+    if (r == 0 && out->paths_count)
+        qsort(out->paths, out->paths_count, sizeof(struct path *), compare_paths);
+    return r;
+}
+
 /* ---- bootstrap ---- */
 
 /* Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied to a counter. */
@@ -103,15 +170,38 @@ static void scale_value(struct path_count *count, double factor)
     count->value_noise *= factor;
 }
 
+/* Of each channel's name. */
+static int hash_names(const struct path_set *set, uint64_t **out)
+{
+    uint64_t *hashes = malloc((set->channels_count + 1) * sizeof *hashes);
+    if (!hashes)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < set->channels_count; i++)
+        hashes[i] = hash64(set->channels[i]);
+    *out = hashes;
+    return 0;
+}
+
+/* Tells a path by its channels' names, wherever it stands; four counters follow it. */
+static uint64_t path_counter(const struct path *path, const uint64_t *names)
+{
+    uint64_t hash = path->length;
+    for (size_t i = 0; i < path->length; i++)
+        hash = mix(hash + UINT64_C(0x9e3779b97f4a7c15)) ^ names[path->channels[i]];
+    return mix(hash) & ~UINT64_C(3);
+}
+
 int transform_resample(
     const struct path_set *set, uint64_t seed, uint64_t replicate, struct path_set *out)
 {
-    int r = 0;
+    uint64_t *names = NULL;
+    int r = hash_names(set, &names);
     for (size_t i = 0; r == 0 && i < set->paths_count; i++) {
         const struct path *path = set->paths[i];
+        uint64_t counter = path_counter(path, names);
         struct path_count count = {
-            .conversions = poisson(path->conversions, seed, replicate, 4 * i),
-            .nulls = poisson(path->nulls, seed, replicate, 4 * i + 2),
+            .conversions = poisson(path->conversions, seed, replicate, counter),
+            .nulls = poisson(path->nulls, seed, replicate, counter + 2),
             .value = path->value,
             .value_size = path->amount.size,
             .value_noise = path->amount.noise,
@@ -120,5 +210,6 @@ int transform_resample(
             scale_value(&count, count.conversions / path->conversions);
         r = path_set_add(out, path->channels, path->length, &count);
     }
+    free(names);
     return r;
 }

@@ -269,8 +269,10 @@ static int solve(
     struct reading *reading, const struct row *row, size_t counts, int64_t revenue_minor)
 {
     size_t channels = reading->channels.channels_count;
-    const struct model_options options = {
-        .kind = row->kind, .order = row->order, .samples = SAMPLES};
+    const struct model_options options = {.kind = row->kind,
+        .order = row->order,
+        .samples = SAMPLES,
+        .names = reading->channels.channels};
     if (reading->credits_room < channels + 1) {
         struct model_credit *more =
             realloc(reading->credits, (channels + 1) * sizeof *reading->credits);

@@ -453,6 +453,25 @@ def intervals():
     for row in csv.DictReader(io.StringIO(one[0])):
         low, high, value = float(row["low"]), float(row["high"]), float(row["credited_conversions"])
         assert low <= high and low - 3 * (high - low) - 1 <= value <= high + 3 * (high - low) + 1, row
+    head, *rows = open(data).read().splitlines()
+    random.Random(3).shuffle(rows)
+    again = run("--model", "markov", "--bootstrap", "40", "--seed", "7", "--format", "csv", "-", text="\n".join([head, *rows]) + "\n")
+    assert bounds(one[0]) == bounds(again[0]), "the order of rows tells nothing"
+    # what is drawn follows the journeys, however rows tell them: sampled permutations of channels, too
+    rng = random.Random(4)
+    names = [f"c{i}" for i in range(40)]
+    rows = [f"{' > '.join(rng.choice(names) for _ in range(rng.randrange(1, 5)))},{rng.randrange(3)},{rng.randrange(4)}" for _ in range(400)]
+    split = [piece for row in rows for path, c, n in [row.split(",")] for piece in ([f"{path},{c},0", f"{path},0,{n}"] if rng.random() < .5 else [row])]
+    rng.shuffle(split)
+    flags = ["--model", "markov,shapley_rate,shapley_paths", "--samples", "60", "--bootstrap", "30", "--format", "csv", "-"]
+    found = [run(*flags, text="\n".join(["path,total_conversions,total_null", *some]) + "\n")[0] for some in (rows, split)]
+    assert bounds(found[0]) == bounds(found[1]) and len(bounds(found[0])) == 120, "rows that say the same"
+    rates = [{r["channel"]: r["credited_conversions"] for r in csv.DictReader(io.StringIO(out)) if r["model"] == "shapley_rate"} for out in found]
+    assert rates[0] == rates[1] and len(rates[0]) == 40
+
+
+def bounds(text):
+    return {(r["channel"], r["model"]): (r["low"], r["high"]) for r in csv.DictReader(io.StringIO(text))}
 
 
 def formats():
