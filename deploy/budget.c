@@ -61,7 +61,7 @@ struct series {
 
 static void say(const struct budget_options *options, const char *what, const char *which)
 {
-    (void)fprintf(stderr, "%s: %s%s\n", options->name, what, which);
+    (void)snprintf(options->reason, BUDGET_REASON_SIZE, "%s%s", what, which);
 }
 
 static int ask_tally(sqlite3 *db, const char *sql, const char *first, struct tally *out)
@@ -144,7 +144,8 @@ static const struct budget_wish *wish_of(const struct budget_wishes *wishes, str
 }
 
 /* Every wish is about a channel that has spend. */
-static int check_wishes(const struct budget *budget, const struct budget_wishes *wishes)
+static int check_wishes(
+    const struct budget *budget, const struct budget_wishes *wishes, char *reason)
 {
     struct str names[BUDGET_CHANNELS_MAX];
     for (size_t i = 0; i < budget->count; i++)
@@ -157,9 +158,9 @@ static int check_wishes(const struct budget *budget, const struct budget_wishes 
         if (known)
             continue;
         struct str near = nearest_name(name, names, budget->count);
-        (void)fprintf(stderr, "no spend for channel \"%.*s\"%s%.*s%s\n", (int)name.size, name.data,
-            near.size ? "; did you mean \"" : "", (int)near.size, near.data,
-            near.size ? "\"?" : "");
+        (void)snprintf(reason, BUDGET_REASON_SIZE, "no spend for channel \"%.*s\"%s%.*s%s",
+            (int)name.size, name.data, near.size ? "; did you mean \"" : "", (int)near.size,
+            near.data, near.size ? "\"?" : "");
         return ERR_CONFIG;
     }
     return 0;
@@ -342,7 +343,7 @@ int budget_make(struct budget *budget, const char *database, const struct budget
     const struct budget_wishes *const wishes[] = {
         &options->low, &options->high, &options->experiments};
     for (size_t i = 0; r == 0 && i < 3; i++)
-        r = check_wishes(budget, wishes[i]);
+        r = check_wishes(budget, wishes[i], options->reason);
     if (r == 0)
         r = share(budget, options);
     free(series.x);

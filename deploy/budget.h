@@ -25,13 +25,15 @@ struct budget_wishes {
     size_t count;
 };
 
+#define BUDGET_REASON_SIZE 512
+
 struct budget_options {
-    const char *name; /* of the database, for messages */
     const char *model;
     const char *period;   /* "day", "week", "month" */
     const char *currency; /* "": that of all spend */
     double total;         /* a period; negative: what is spent now */
     struct budget_wishes low, high, experiments;
+    char *reason; /* room for BUDGET_REASON_SIZE; gets what cannot be, and why */
 };
 
 struct budget_row {
@@ -57,7 +59,8 @@ struct budget {
 };
 
 /*
- * Reads, calibrates, fits and shares out. What cannot be is said on standard error.
+ * Reads, calibrates, fits and shares out. What cannot be is said in options->reason, where
+ * the error alone does not say it.
  * Errors: ERR_EMPTY (no spend), ERR_TOO_FEW (no channel has periods enough for a curve),
  * ERR_CURRENCY (spend in several currencies and none chosen, or none in the one that is credited),
  * ERR_VALUE (an experiment in whose days nothing is attributed), ERR_NUMBER_RANGE (total outside

@@ -228,10 +228,12 @@ static void warn_of_guesses(const struct budget *budget)
 
 /* ---- the verb ---- */
 
-static int exit_of(struct verb_call *call, int error, const char *path)
+static int exit_of(struct verb_call *call, int error, const char *path, const char *reason)
 {
     bool of_usage = error == ERR_CONFIG || error == ERR_CURRENCY || error == ERR_NUMBER_RANGE ||
                     error == ERR_VALUE || error == ERR_EMPTY || error == ERR_TOO_FEW;
+    if (of_usage && *reason)
+        return verb_end(call, EXIT_USAGE, error_name(error), "%s: %s", path, reason);
     int r = verb_fail(call, error, "%s", path);
     return of_usage ? EXIT_USAGE : r;
 }
@@ -239,7 +241,8 @@ static int exit_of(struct verb_call *call, int error, const char *path)
 static int make(struct verb_call *call, struct budget_options *options, const char *path)
 {
     struct budget budget;
-    options->name = path;
+    char reason[BUDGET_REASON_SIZE] = "";
+    options->reason = reason;
     int r = budget_make(&budget, path, options);
     if (r == 0)
         r = call->json ? print_json(&budget, options) : print_table(&budget, options);
@@ -248,7 +251,7 @@ static int make(struct verb_call *call, struct budget_options *options, const ch
     if (r == 0 && verb_switch(call, "--save"))
         r = budget_save(&budget, path, options);
     budget_free(&budget);
-    return r < 0 ? exit_of(call, r, path) : EXIT_OK;
+    return r < 0 ? exit_of(call, r, path, reason) : EXIT_OK;
 }
 
 static int run(struct verb_call *call)

@@ -54,6 +54,8 @@ def refuse(data, wanted, *flags, code=2):
     run = subprocess.run([PROGRAM, "budget", "--data", str(data), *flags], capture_output=True, text=True, timeout=60)
     assert run.returncode == code and wanted in run.stderr, (flags, run.returncode, run.stderr)
     assert "nan" not in run.stdout.lower()
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("try: ")]
+    assert len(lines) == 1 and lines[0].startswith("tabiji budget: "), ("one line says it", run.stderr)
 
 
 def check_curves(answer):
