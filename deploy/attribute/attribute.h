@@ -149,7 +149,7 @@ struct attribute_answer {
     double conversions, value;
     double effect, value_effect;
     double low, high;
-    bool unattributed; /* of no channel */
+    bool unattributed; /* of no channel; else shown by attribute_channel_shown() */
 };
 
 /* Solves; the rows stand by model as asked for, then by channel in the order of the input, then
@@ -197,6 +197,15 @@ MUST_CHECK int attribute_write_paths(struct attribute_input *input, FILE *out);
 #define ATTRIBUTE_CURRENCY_SIZE 8
 MUST_CHECK int attribute_read_database(
     struct attribute_input *input, const char *path, char currency[ATTRIBUTE_CURRENCY_SIZE]);
+
+/* Refuses a currency that no conversion has where others have some. Errors: ERR_CONFIG (named on
+ * options->messages), and the database's. */
+MUST_CHECK int attribute_check_currency(
+    const struct attribute_options *options, const char *path, const char *currency);
+
+/* A channel's name in answers: one that is called as what is unattributed gets a backslash before
+ * it. */
+struct str attribute_channel_shown(struct str channel);
 
 /* Writes rows. Errors: ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int attribute_write_answers(

@@ -74,6 +74,14 @@ static const char *const usual[COLUMN_COUNT][RANKS] = {
     [COLUMN_CURRENCY] = {" currency currencycode "},
 };
 
+/* Names of columns of events, first those that tell most, and events that convert. Source: GA4
+ * ("purchase", "in_app_purchase", "ecommerce_purchase"), Segment's e-commerce specification ("Order
+ * Completed"), Snowplow ("transaction"), Shopify ("checkout_completed"), EVENT. */
+static const char *const event_names[] = {" eventname ", " event ", " eventtype "};
+#define EVENT_NAMES_COUNT (sizeof event_names / sizeof *event_names)
+static const char converting[] = " purchase ordercompleted storepurchase transaction inapppurchase "
+                                 "ecommercepurchase checkoutcompleted conversion ";
+
 /* One reading. */
 struct headings {
     const struct attribute_options *options;
@@ -117,6 +125,12 @@ static bool means(
     if (wanted)
         return name.size == strlen(wanted) && strncasecmp(name.data, wanted, name.size) == 0;
     return usual[column][rank] && squash(name, text) && strstr(usual[column][rank], text);
+}
+
+bool attribute_event_converts(struct str event)
+{
+    char text[NAME_SIZE_MAX];
+    return squash(event, text) && strstr(converting, text);
 }
 
 /* The column's field. second: another of the same rank, or HEADER_NO_FIELD. */
@@ -289,6 +303,37 @@ static int judge_kind(const struct headings *headings, bool *events)
     return ERR_CONFIG;
 }
 
+/* The user's column of types, else a usual one of events. */
+static size_t find_events(const struct headings *headings)
+{
+    char text[NAME_SIZE_MAX];
+    size_t second;
+    if (headings->options->columns[COLUMN_TYPE])
+        return find(headings, COLUMN_TYPE, &second);
+    for (size_t k = 0; k < EVENT_NAMES_COUNT; k++)
+        for (size_t i = 0; i < headings->count; i++)
+            if (squash(trim(headings->names[i]), text) && strcmp(text, event_names[k]) == 0)
+                return i;
+    return HEADER_NO_FIELD;
+}
+
+/* Without a column that tells conversions all would be 0. */
+static int find_conversions(const struct headings *headings, struct attribute_header *out)
+{
+    if (out->fields[COLUMN_CONVERTED] != HEADER_NO_FIELD)
+        return 0;
+    out->event = find_events(headings);
+    if (out->event == HEADER_NO_FIELD)
+        return missing(headings, COLUMN_CONVERTED);
+    struct str name = trim(headings->names[out->event]);
+    (void)fprintf(headings->options->messages,
+        "%s:1: no column \"conversion\": rows convert whose \"%.*s\" is a purchase (purchase, "
+        "Order "
+        "Completed, transaction ...)\n",
+        headings->options->name, (int)name.size, name.data);
+    return 0;
+}
+
 static int read_touches(const struct headings *headings, struct attribute_header *out)
 {
     static const enum attribute_column columns[] = {COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL,
@@ -302,8 +347,8 @@ static int read_touches(const struct headings *headings, struct attribute_header
     for (size_t i = 0; r == 0 && i < 3; i++)
         if (out->fields[columns[i]] == HEADER_NO_FIELD)
             r = missing(headings, any ? columns[i] : COLUMN_PATH);
-    if (r == 0 && out->fields[COLUMN_CONVERTED] == HEADER_NO_FIELD)
-        r = missing(headings, COLUMN_CONVERTED); /* all would be 0 */
+    if (r == 0)
+        r = find_conversions(headings, out);
     if (r < 0)
         return r;
     struct str time = trim(headings->names[out->fields[COLUMN_TIME]]);
@@ -358,7 +403,7 @@ int attribute_header_read(const struct attribute_options *options, const struct 
     size_t count, struct attribute_header *out)
 {
     const struct headings headings = {options, names, count};
-    *out = (struct attribute_header){.count = count};
+    *out = (struct attribute_header){.count = count, .event = HEADER_NO_FIELD};
     for (int i = 0; i < COLUMN_COUNT; i++)
         out->fields[i] = HEADER_NO_FIELD;
     for (int i = 0; i < COLUMN_COUNT; i++) {

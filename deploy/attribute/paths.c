@@ -160,9 +160,10 @@ static int write_path(struct writing *writing, size_t place, const struct path *
         r = write_row(writing,
             &(struct row){
                 .touch = credit->touch_index + 1,
-                .channel = touched
-                               ? writing->input->set.channels[path->channels[credit->touch_index]]
-                               : str_of(ATTRIBUTE_UNATTRIBUTED),
+                .channel =
+                    touched ? attribute_channel_shown(
+                                  writing->input->set.channels[path->channels[credit->touch_index]])
+                            : str_of(ATTRIBUTE_UNATTRIBUTED),
                 .model = attribute_model_name(options->models[place]),
                 .weight_ppb = credit->weight_ppb,
                 .conversions = part * path->conversions,

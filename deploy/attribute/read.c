@@ -15,6 +15,7 @@
 #include "deploy/attribute/text.h"
 #include "ingest/import/csv.h"
 #include "schemas/error.h"
+#include "schemas/json.h"
 #include "schemas/time.h"
 
 #define CURRENCY_SIZE_MAX 16
@@ -40,6 +41,7 @@ struct reading {
     struct touch_rows rows;
     struct path_set customers;        /* their names */
     char currency[CURRENCY_SIZE_MAX]; /* of the rows so far; empty: none had one */
+    bool converted;                   /* a row of touches did */
 };
 
 static struct str trim(struct str text)
@@ -177,6 +179,16 @@ static bool read_number(struct reading *reading, const struct csv_row *row,
     if (rest)
         *rest = text_decimal_rest(copy, number);
     return true;
+}
+
+/* Names are of UTF-8, as answers are. Returns false after naming the row. */
+static bool check_name(struct reading *reading, enum attribute_column column, struct str text)
+{
+    if (json_utf8_valid(text))
+        return true;
+    attribute_bad_row(reading->input, reading->line, ERR_UTF8, "%s is not UTF-8: convert the file",
+        attribute_column_name(column));
+    return false;
 }
 
 static bool read_bool(struct reading *reading, const struct csv_row *row, bool *out)
@@ -326,8 +338,11 @@ static int take_path(struct reading *reading, const struct csv_row *row)
             count.value = count.value_rest = 0;
     }
     size_t length;
+    struct str path = field_of(reading, row, COLUMN_PATH);
+    if (!check_name(reading, COLUMN_PATH, path))
+        return 0;
     count.value_noise = SUM_NOISE_EXACT * fabs(count.value);
-    int r = read_path(reading, field_of(reading, row, COLUMN_PATH), &length);
+    int r = read_path(reading, path, &length);
     if (r == 0 && !attribute_fits(reading->input, &count))
         r = ERR_TOO_LARGE;
     if (r == 0)
@@ -348,6 +363,15 @@ static uint32_t flags_of(const struct reading *reading, struct str channel, stru
     return flags;
 }
 
+static bool read_converted(struct reading *reading, const struct csv_row *row, bool *out)
+{
+    size_t event = reading->header.event;
+    if (event == HEADER_NO_FIELD)
+        return read_bool(reading, row, out);
+    *out = attribute_event_converts(trim(row->fields[event]));
+    return true;
+}
+
 static int take_event(struct reading *reading, const struct csv_row *row)
 {
     struct str customer = field_of(reading, row, COLUMN_CUSTOMER);
@@ -363,9 +387,11 @@ static int take_event(struct reading *reading, const struct csv_row *row)
             time.size < 40 ? (int)time.size : 40, time.data);
         return 0;
     }
-    if (!read_bool(reading, row, &touch.converted) ||
-        !read_number(reading, row, COLUMN_VALUE, &touch.value, &touch.value_rest))
+    if (!read_converted(reading, row, &touch.converted) ||
+        !read_number(reading, row, COLUMN_VALUE, &touch.value, &touch.value_rest) ||
+        !check_name(reading, COLUMN_CHANNEL, channel))
         return 0;
+    reading->converted |= touch.converted;
     if (channel.size == 0 && !touch.converted) {
         attribute_bad_row(reading->input, reading->line, ERR_EMPTY, "channel is empty");
         return 0;
@@ -481,6 +507,10 @@ int attribute_read(struct attribute_input *input, FILE *in)
         (void)fprintf(input->options->messages, "%s: no header line\n", input->options->name);
         r = ERR_CONFIG;
     }
+    if (r == 0 && reading.header.event != HEADER_NO_FIELD && !reading.converted)
+        (void)fprintf(input->options->messages,
+            "%s: no row converts: --column converted=NAME names a column that tells\n",
+            input->options->name);
     if (r == 0)
         r = touch_rows_credit(&reading.rows, input);
     source_close(&reading.source);

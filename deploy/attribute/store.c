@@ -85,6 +85,33 @@ static int find_currency(struct attribute_input *input, sqlite3 *db, char *curre
     return r;
 }
 
+int attribute_check_currency(
+    const struct attribute_options *options, const char *path, const char *currency)
+{
+    CLEANUP(database_close) sqlite3 *db = NULL;
+    sqlite3_stmt *select = NULL;
+    int r = database_open_reader(&db, path);
+    if (r == 0)
+        r = database_prepare(db,
+            "SELECT sum(coalesce(currency, '') = ?1), "
+            "group_concat(DISTINCT coalesce(currency, 'none')) FROM path WHERE kind = 'converting'",
+            &select);
+    if (r < 0)
+        return r;
+    bind_text(select, 1, str_of(currency));
+    int code = sqlite3_step(select);
+    if (code != SQLITE_ROW) {
+        r = database_error(code);
+    } else if (sqlite3_column_type(select, 1) != SQLITE_NULL &&
+               sqlite3_column_int64(select, 0) == 0) {
+        (void)fprintf(options->messages, "%s: no conversion is in %s, only in: %s\n", options->name,
+            currency, (const char *)sqlite3_column_text(select, 1));
+        r = ERR_CONFIG;
+    }
+    sqlite3_finalize(select);
+    return r;
+}
+
 #define NET_MINOR DATABASE_SUM_MINOR("p.net_revenue_minor")
 
 /* A value of so many minor units; larger ones than a double counts are near it. */

@@ -118,7 +118,7 @@ static int answer_counted(
     return r;
 }
 
-/* One that was solved by kind: `count` rows, which sum to the revenue of all paths. */
+/* One that was solved by kind: its rows among all, which sum to the revenue of all paths. */
 static int answer_kind(struct attribute_stored *stored, const struct attribute_input *input,
     const struct attribute_wanted *wanted, const struct attribute_answer *rows, size_t count,
     const char *currency, double unit)
@@ -133,7 +133,9 @@ static int answer_kind(struct attribute_stored *stored, const struct attribute_i
         .ignore_nulls = options->ignore_nulls,
     };
     int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++)
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (rows[i].model != attribute_model_name(model))
+            continue;
         r = model_answers_add(
             &stored->answers, &(struct model_answer){
                                   .model = made.name,
@@ -143,6 +145,7 @@ static int answer_kind(struct attribute_stored *stored, const struct attribute_i
                                   .credit = {rows[i].conversions, rows[i].value, rows[i].effect,
                                       rows[i].value_effect, rows[i].low, rows[i].high},
                               });
+    }
     if (r == 0)
         r = model_answers_round(&stored->answers, from, unit, llround(input->set.value * unit));
     if (r == 0 && !model_is_rule(&made))
@@ -151,15 +154,14 @@ static int answer_kind(struct attribute_stored *stored, const struct attribute_i
 }
 
 static int answer_all(struct attribute_stored *stored, sqlite3 *db, struct attribute_input *input,
-    const struct attribute_answer *rows, size_t block, const char *currency)
+    const struct attribute_answer *rows, size_t count, const char *currency)
 {
     double unit = 1;
     int r = read_unit(db, currency, &unit);
     for (size_t i = 0; r == 0 && i < stored->wanted_count; i++) {
         const struct attribute_wanted *wanted = &stored->wanted[i];
         if (!wanted->model)
-            r = answer_kind(
-                stored, input, wanted, rows + wanted->place * block, block, currency, unit);
+            r = answer_kind(stored, input, wanted, rows, count, currency, unit);
         else if (model_is_rule(wanted->model))
             r = answer_rule(stored, db, wanted, currency);
         else
@@ -186,7 +188,7 @@ int attribute_stored_answer(struct attribute_stored *stored, struct attribute_in
     if (r == 0 && kinds)
         r = attribute_solve(input, &rows, &count);
     if (r == 0)
-        r = answer_all(stored, db, input, rows, kinds ? count / kinds : 0, currency);
+        r = answer_all(stored, db, input, rows, count, currency);
     free(rows);
     return r;
 }

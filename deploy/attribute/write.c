@@ -208,6 +208,17 @@ static int answer_model(
 static const char *const columns[COLUMNS] = {"channel", "model", "credited_conversions",
     "credited_value", "removal_effect_conversions", "removal_effect_value", "low", "high"};
 
+struct str attribute_channel_shown(struct str channel)
+{
+    return str_equal(channel, str_of(ATTRIBUTE_UNATTRIBUTED)) ? STR("\\" ATTRIBUTE_UNATTRIBUTED)
+                                                              : channel;
+}
+
+static struct str name_of(const struct attribute_answer *answer)
+{
+    return answer->unattributed ? answer->channel : attribute_channel_shown(answer->channel);
+}
+
 static void numbers_of(const struct attribute_answer *answer, double out[COLUMNS - 2])
 {
     const double all[COLUMNS - 2] = {answer->conversions, answer->value, answer->effect,
@@ -219,7 +230,7 @@ static int line_csv(struct buf *out, const struct attribute_answer *answer)
 {
     double numbers[COLUMNS - 2];
     numbers_of(answer, numbers);
-    int r = text_append_csv(out, answer->channel);
+    int r = text_append_csv(out, name_of(answer));
     if (r == 0)
         r = buf_appendf(out, ",%s", answer->model);
     for (size_t i = 0; r == 0 && i < COLUMNS - 2; i++) {
@@ -236,7 +247,7 @@ static int line_json(struct buf *out, const struct attribute_answer *answer)
     numbers_of(answer, numbers);
     int r = buf_append_str(out, STR("{\"channel\":"));
     if (r == 0)
-        r = json_write_text(out, answer->channel);
+        r = json_write_text(out, name_of(answer));
     if (r == 0)
         r = buf_appendf(out, ",\"model\":\"%s\"", answer->model);
     for (size_t i = 0; r == 0 && i < COLUMNS - 2; i++) {
@@ -304,7 +315,7 @@ static int write_table(const struct answers *answers, FILE *out)
         return r;
     for (size_t i = 0; i < answers->count; i++) {
         const struct attribute_answer *answer = &answers->items[i];
-        render_text(table, answer->channel);
+        render_text(table, name_of(answer));
         render_text(table, str_of(answer->model));
         cell(table, answer->conversions, 4);
         cell(table, answer->value, 4);

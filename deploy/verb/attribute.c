@@ -322,7 +322,8 @@ static int write_answers(struct verb_call *call, const struct attribute_options 
             continue;
         rows[count++] = (struct attribute_answer){answer->channel, name, answer->credit.conversions,
             answer->credit.value, answer->credit.effect, answer->credit.value_effect,
-            answer->credit.low, answer->credit.high};
+            answer->credit.low, answer->credit.high,
+            str_equal(answer->channel, str_of(ATTRIBUTE_UNATTRIBUTED))};
     }
     int r = attribute_write_answers(options->format, rows, count, stdout);
     for (size_t i = 0; i < count; i++)
@@ -432,6 +433,16 @@ static int check_configured(const struct verb_call *call, const struct attribute
     return EXIT_USAGE;
 }
 
+static int check_currency(
+    struct verb_call *call, const struct attribute_options *options, const char *path)
+{
+    const char *currency = verb_value(call, "--currency");
+    int r = currency ? attribute_check_currency(options, path, currency) : 0;
+    if (r == ERR_CONFIG)
+        return EXIT_USAGE; /* named already */
+    return r < 0 ? verb_fail(call, r, "%s", path) : 0;
+}
+
 static int run_stored(struct verb_call *call, struct attribute_options *options,
     const struct settings *settings, const char *path)
 {
@@ -446,6 +457,8 @@ static int run_stored(struct verb_call *call, struct attribute_options *options,
         return r;
     r = attribute_stored_open(&stored, path);
     r = r < 0 ? verb_fail(call, r, "%s", path) : check_configured(call, &stored, settings, path);
+    if (r == 0)
+        r = check_currency(call, options, path);
     if (r == 0 && !counted)
         r = read_stored_models(call, options, &stored);
     if (r == 0 && counted)

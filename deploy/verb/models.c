@@ -25,6 +25,14 @@ int models_unknown(const struct verb_call *call, const char *what, struct str na
     return verb_usage(call, "unknown %s \"%.*s\"", what, (int)name.size, name.data);
 }
 
+static bool has_kind(const struct attribute_options *options, int kind)
+{
+    for (size_t i = 0; i < options->models_count; i++)
+        if (options->models[i] == kind)
+            return true;
+    return false;
+}
+
 int models_read(const struct verb_call *call, struct attribute_options *options, const int *usual,
     size_t usual_count)
 {
@@ -38,6 +46,8 @@ int models_read(const struct verb_call *call, struct attribute_options *options,
         int model = attribute_model_from_name(name);
         if (model < 0)
             return models_unknown(call, "model", name, known, ATTRIBUTE_MODEL_COUNT);
+        if (has_kind(options, model))
+            continue;
         if (options->models_count == ATTRIBUTE_MODELS_MAX)
             return verb_usage(call, "too many models");
         options->models[options->models_count++] = model;
@@ -89,6 +99,9 @@ static int name_configured(
 static int want_configured(
     const struct verb_call *call, struct attribute_stored *stored, const struct model *model)
 {
+    for (size_t i = 0; i < stored->wanted_count; i++)
+        if (stored->wanted[i].model == model)
+            return 0;
     if (stored->wanted_count == ATTRIBUTE_MODELS_MAX)
         return verb_usage(call, "too many models");
     struct attribute_wanted *wanted = &stored->wanted[stored->wanted_count];
@@ -118,6 +131,8 @@ static int want(const struct verb_call *call, struct attribute_options *options,
             known[count++] = stored->models[i].name;
         return models_unknown(call, "model", name, known, count);
     }
+    if (has_kind(options, kind))
+        return 0;
     if (stored->wanted_count == ATTRIBUTE_MODELS_MAX ||
         options->models_count == ATTRIBUTE_MODELS_MAX)
         return verb_usage(call, "too many models");

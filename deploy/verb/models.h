@@ -13,8 +13,8 @@ bool models_piece(struct str *rest, struct str *out);
 int models_unknown(const struct verb_call *call, const char *what, struct str name,
     const struct str *known, size_t count);
 
-/* Adds the models of --model, else the usual ones. Returns 0, or EXIT_USAGE after saying what is
- * wrong. */
+/* Adds the models of --model, each once, else the usual ones. Returns 0, or EXIT_USAGE after saying
+ * what is wrong. */
 MUST_CHECK int models_read(const struct verb_call *call, struct attribute_options *options,
     const int *usual, size_t usual_count);
 

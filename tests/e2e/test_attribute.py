@@ -211,6 +211,9 @@ def stored_journeys():
         db.commit()
         assert "--currency" in run("--data", data, code=2)[1]
         assert table("--data", data, "--currency", "JPY", "--model", "first")
+        for flags in (["--model", "first"], ["--save"], ["--model", "markov", "--transitions"]):
+            said = run("--data", data, "--currency", "EUR", *flags, code=2)[1]
+            assert "no conversion is in EUR, only in: " in said and "JPY" in said, said
         db.close()
         run("--data", space.path / "none", code=4)
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import csv
+import json
 import os
 import subprocess
 
@@ -100,6 +101,63 @@ def models():
     for name, nearest in (("markof", "markov"), ("shapely", "shapley"), ("inverse_k", "inverse_j"), ("positon", "position"), ("shao_ly", "shao_li"),
                           ("tme-decay", "time_decay")):
         assert f'did you mean "{nearest}"' in run("--model", name, text=text, code=2)[1], name
+
+
+def once():
+    """A model that is named twice answers once."""
+    for flags in (["--model", "first,first"], ["--model", "first", "--model", "first-click"]):
+        found = subprocess.run([PROGRAM, "attribute", *flags, "--format", "csv", "-"], input=PATHS + "A,1,1,0\n", capture_output=True, text=True, check=True)
+        assert found.stdout.splitlines()[1:] == ["A,first,1.0,1.0,,,,"], found
+
+
+def events():
+    """Where no column tells conversions, names of events do: those of purchases, as GA4, Segment and others call them."""
+    rows = [("1", "page_view", "A", ""), ("1", "add_to_cart", "B", "99"), ("2", "session_start", "C", "")]
+    for column in ("event", "event_name", "Event Type"):
+        for name in ("purchase", "Order Completed", "order_completed", "transaction", "in_app_purchase", "checkout_completed", "store_purchase"):
+            text = f"user_pseudo_id,event_timestamp,{column},source,value\n" + "".join(
+                f"{user},{i},{kind},{channel},{value}\n" for i, (user, kind, channel, value) in enumerate([*rows, ("1", name, "D", "40"), ("2", name, "", "2")]))
+            found, said = run("--model", "first,last", text=text)
+            assert found["A", "first"]["credited_value"] == "40.0" and found["D", "last"]["credited_value"] == "40.0", (text, found)
+            assert found["C", "first"]["credited_value"] == "2.0" and found["B", "last"]["credited_conversions"] == "0.0", (text, found)
+            assert f'-:1: no column "conversion": rows convert whose "{column}" is a purchase' in said, said
+    segment = "anonymous_id,original_timestamp,type,event,context_campaign_source,revenue\n1,2026-01-01,track,Product Viewed,A,\n1,2026-01-02,track,Order Completed,B,7\n"
+    assert run("--model", "first", text=segment)[0]["A", "first"]["credited_value"] == "7.0"
+    # a column of conversions is asked first, and the user's before all
+    both = "user_id,ts,event_name,channel,conversion,goal\n1,1,purchase,A,0,x\n1,2,page_view,B,1,order completed\n"
+    assert run("--model", "last", text=both)[0]["B", "last"]["credited_conversions"] == "1.0"
+    goals = both.replace(",conversion,", ",other,")
+    assert run("--model", "first", text=goals)[0]["A", "first"]["credited_conversions"] == "1.0"
+    assert run("--model", "last", "--column", "type=goal", text=goals)[0]["B", "last"]["credited_conversions"] == "1.0"
+    assert "no row converts" in run("--model", "last", text="user_id,ts,event_name,channel\n1,1,page_view,A\n")[1]
+    assert 'no column "conversion"' in run("--model", "last", text="user_id,ts,kind,channel\n1,1,purchase,A\n", code=2)[1]
+
+
+def names():
+    """Names that are no text are refused with their line; a channel that is called as what is unattributed is told from it."""
+    bad = PATHS.encode() + b"A\xff > B,1,2,0\nB,1,5,0\n"
+    rows, said = run("--model", "first", text=bad, code=6)
+    assert "-:2: bad_utf8: path is not UTF-8" in said and list(rows) == [("B", "first")], (rows, said)
+    touches = b"uid,ts,channel,conversion\n1,1,\x82\xa0,0\n1,2,B,1\n"
+    assert "-:2: bad_utf8: channel is not UTF-8" in run("--model", "first", text=touches, code=6)[1]
+    for flags in ([], ["--paths"], ["--transitions"]):
+        for text, code in ((bad, 6), ((PATHS + '"a""\\\x01\u3042 > \U0001f600",1,2,0\n').encode(), 0)):
+            found = subprocess.run([PROGRAM, "attribute", *flags, "--format", "json", "-"], input=text, capture_output=True)
+            assert found.returncode == code and json.loads(found.stdout.decode()), found
+    rows, _ = run("--model", "first,markov", text=PATHS + "(unattributed) > A,1,2,0\n,3,5,0\n")
+    for model in ("first", "markov"):
+        assert rows["\\(unattributed)", model]["credited_conversions"] != "3.0" and rows["(unattributed)", model]["credited_conversions"] == "3.0", rows
+    out = subprocess.run([PROGRAM, "attribute", "--paths", "--model", "first", "--format", "csv", "-"], input=PATHS + "(unattributed),1,2,0\n,3,5,0\n",
+                         capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[1:] == ["(unattributed),1,\\(unattributed),first,1.000000000,1.0,2.0", ",,(unattributed),first,1.000000000,3.0,5.0"], out
+
+
+def orders():
+    """An order that no journey is as long as is an error, for whoever asks for markov."""
+    for flags in (["--order", "3"], ["--order", "6", "--model", "first,markov"], ["--order", "3", "--transitions"], ["--order", "2", "--transform", "unique"]):
+        assert "is beyond the data: the longest path has" in run(*flags, text=PATHS + "A > A,1,2,3\n", code=2)[1], flags
+    for order in ("7", "9", "0", "-1", "2.5", "two", ""):
+        assert "--order must be an integer from 1 to 6" in run("--order", order, text=PATHS + "A > B,1,2,3\n", code=2)[1], order
 
 
 def text():
@@ -280,6 +338,10 @@ def main():
     ranks()
     times()
     models()
+    once()
+    events()
+    names()
+    orders()
     text()
     exact()
     idle()
