@@ -2,7 +2,8 @@
 """Faults strike a running pipeline on a real broker, one after the other: each is seen to have fired, and after each all that was
 acknowledged is in the sink, once. At the end the tables are those of the embedded program.
 
-The numbers are those of the list of faults. With TABIJI_LONG=1 more of each kind."""
+The numbers are those of the list of faults. With TABIJI_LONG=1 more of each kind, and a rotation of an hour.
+TABIJI_FAULTS="NAME ..." runs those alone (functions of this file, coordinators_move and rotation among them)."""
 import collections
 import concurrent.futures
 import contextlib
@@ -27,6 +28,7 @@ from test_kafka_driver import asleep
 SEED = int(os.environ.get("TABIJI_SEED", "20261127"))
 EVENTS = 60000 if LONG else 12000
 AWAY_EVENTS = 20000 if LONG else 1000
+CHOSEN = os.environ.get("TABIJI_FAULTS", "").split()
 MEMORY_KIB = 24 << 10  # more than before, while Kafka is away
 
 
@@ -410,6 +412,10 @@ ONCE = [slow_sink, huge, bad_row, leader_not_ready]  # their second sink, ids an
 POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
 
+def wanted(fault, always=False):
+    return fault.__name__ in CHOSEN if CHOSEN else LONG or always
+
+
 def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
     p = Pipeline(space, toy, faulty, bootstrap, f"127.0.0.1:{proxy.port}", numbered(EVENTS, 5), SEED)
     p.fail_sync = str(pathlib.Path(fail_sync).resolve())
@@ -423,12 +429,11 @@ def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
     assert stop(p.workers["b"]) == 0
     shutil.copytree(p.state / "b", p.path / "old-state")
     p.work("b")
-    chosen = os.environ.get("TABIJI_FAULTS", "").split()
-    for fault in [f for f in FAULTS + LONG_FAULTS if f.__name__ in chosen or not chosen and (LONG or f in FAULTS)]:
+    for fault in [f for f in FAULTS + LONG_FAULTS if wanted(f, f in FAULTS)]:
         begun = time.monotonic()
         fault(p, proxy, broker)
         print(f"{fault.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
-    if LONG or "rotation" in chosen:
+    if wanted(rotation):
         rotation(p, proxy, broker)
     also = [p.slow] if p.slow else []
     p.equal([p.path / "slow" / "tabiji.db"] if p.slow else [])
@@ -477,8 +482,10 @@ def coordinators_move(toy, faulty):
 def main():
     toy, faulty, fail_sync = sys.argv[1:4]
     print(f"seed {SEED}")
-    if LONG or "coordinators_move" in os.environ.get("TABIJI_FAULTS", ""):
+    if wanted(coordinators_move):
         coordinators_move(toy, faulty)
+    if CHOSEN == ["coordinators_move"]:
+        return
     with Workspace() as space:
         proxy = Proxy()
         broker = space.path / "broker"
