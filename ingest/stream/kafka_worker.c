@@ -30,6 +30,7 @@
 #include "ingest/stream/kafka_consumer.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
+#include "ingest/stream/kafka_inputs.h"
 #include "ingest/stream/kafka_meter.h"
 #include "ingest/stream/kafka_refuse.h"
 #include "ingest/stream/kafka_restore.h"
@@ -40,14 +41,6 @@
 #define BATCH_STRETCH 10 /* times batch_ms that a batch may take while there is more at hand */
 #define CLOCK_EVERY 64   /* records between looks at the clock */
 #define REJOIN_MS 3000
-
-struct input {
-    struct kafka_task *task; /* NULL: not assigned */
-    int64_t next;
-    int64_t committed;
-    bool at_end;
-    rd_kafka_message_t *held; /* the record at `next`, while its schema is awaited; paused then */
-};
 
 struct kafka_worker {
     struct kafka_config config;
@@ -63,11 +56,9 @@ struct kafka_worker {
     struct kafka_client reader;
     struct kafka_producer producer;
     struct kafka_topic_cache cache;
-    struct kafka_frame frame;          /* of what the consumer reads */
-    struct input *inputs[TOPIC_COUNT]; /* by partition, of topics that stages read */
+    struct kafka_frame frame;   /* of what the consumer reads */
+    struct kafka_inputs inputs; /* of topics that stages read */
     struct kafka_assignment given;
-    size_t awaited;   /* inputs that are not known to be at their end */
-    size_t held;      /* inputs that hold a record */
     uint64_t replies; /* of the schema registry, when held records were last looked at */
     struct arena scratch;
     uint64_t generation;
@@ -87,46 +78,6 @@ struct kafka_worker {
     struct kafka_worker_counts counts;
     struct kafka_meter meter;
 };
-
-/* Calls fn for every assigned input until it returns other than 0. */
-static int each_input(struct kafka_worker *worker,
-    int (*fn)(void *context, enum topic topic, int32_t partition, struct input *input),
-    void *context)
-{
-    for (int t = 0; t < TOPIC_COUNT; t++)
-        for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++) {
-            struct input *input = &worker->inputs[t][p];
-            int r = input->task ? fn(context, (enum topic)t, p, input) : 0;
-            if (r != 0)
-                return r;
-        }
-    return 0;
-}
-
-struct listing {
-    const struct kafka_config *config;
-    rd_kafka_topic_partition_list_t *list;
-    bool moved_only;
-};
-
-static int list_input(void *context, enum topic topic, int32_t partition, struct input *input)
-{
-    struct listing *listing = context;
-    char name[KAFKA_TOPIC_SIZE_MAX];
-    if (listing->moved_only && input->next == input->committed)
-        return 0;
-    kafka_topic_name(listing->config, topic, name);
-    rd_kafka_topic_partition_list_add(listing->list, name, partition)->offset = input->next;
-    return 0;
-}
-
-/* Assigned inputs with `next` as their offset; the caller destroys the list. */
-static rd_kafka_topic_partition_list_t *inputs_list(struct kafka_worker *worker, bool moved_only)
-{
-    struct listing listing = {&worker->config, rd_kafka_topic_partition_list_new(0), moved_only};
-    (void)each_input(worker, list_input, &listing);
-    return listing.list;
-}
 
 /* ---- batches ---- */
 
@@ -153,7 +104,8 @@ static int roll_back(struct kafka_worker *worker, int error)
     return error;
 }
 
-static int mark_committed(void *context, enum topic topic, int32_t partition, struct input *input)
+static int mark_committed(
+    void *context, enum topic topic, int32_t partition, struct kafka_input *input)
 {
     kafka_suspects_passed(context, topic, partition, input->next);
     input->committed = input->next;
@@ -171,7 +123,7 @@ static int commit_transaction(struct kafka_worker *worker)
         r = FAULT_POINT("kafka_produced");
     if (r < 0)
         return r;
-    rd_kafka_topic_partition_list_t *offsets = inputs_list(worker, true);
+    rd_kafka_topic_partition_list_t *offsets = kafka_inputs_list(&worker->inputs, true);
     kafka_meter_commit(&worker->meter);
     r = kafka_producer_commit(&worker->producer, worker->consumer.rk, offsets);
     rd_kafka_topic_partition_list_destroy(offsets);
@@ -186,7 +138,7 @@ static int finish(struct kafka_worker *worker)
     if (r < 0)
         return roll_back(worker, r);
     worker->commit_ms = kafka_clock_ms() - began;
-    (void)each_input(worker, mark_committed, &worker->suspects);
+    (void)kafka_inputs_each(&worker->inputs, mark_committed, &worker->suspects);
     kafka_suspects_ended(&worker->suspects, true);
     kafka_meter_committed(&worker->meter, worker->batch_records);
     worker->counts.commits++;
@@ -228,7 +180,7 @@ static int begin(struct kafka_worker *worker)
 
 /* One record of the open batch. readable: what kafka_refuse_read() said. */
 static int process(struct kafka_worker *worker, const rd_kafka_message_t *message,
-    struct input *input, const struct record *record, int readable)
+    struct kafka_input *input, const struct record *record, int readable)
 {
     int r = readable;
     if (r == 0) {
@@ -248,21 +200,6 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     return 0;
 }
 
-static void not_at_end(struct kafka_worker *worker, struct input *input)
-{
-    worker->awaited += input->at_end;
-    input->at_end = false;
-}
-
-static void drop_held(struct kafka_worker *worker, struct input *input)
-{
-    if (!input->held)
-        return;
-    rd_kafka_message_destroy(input->held);
-    input->held = NULL;
-    worker->held--;
-}
-
 /* ---- rebalance ---- */
 
 /* A task for each stage and partition that was given and has none. */
@@ -278,7 +215,8 @@ static int open_tasks(struct kafka_worker *worker)
     for (size_t i = before; i < worker->given.tasks_count; i++) {
         struct kafka_task *task = worker->given.tasks[i];
         for (size_t k = 0; k < task->stage->inputs_count; k++)
-            worker->inputs[task->stage->inputs[k]][task->partition] = (struct input){.task = task};
+            *kafka_inputs_find(&worker->inputs, (int)task->stage->inputs[k], task->partition) =
+                (struct kafka_input){.task = task};
     }
     return r;
 }
@@ -286,12 +224,7 @@ static int open_tasks(struct kafka_worker *worker)
 static void close_tasks(struct kafka_worker *worker)
 {
     kafka_assignment_close(&worker->given);
-    for (int t = 0; t < TOPIC_COUNT; t++)
-        for (int32_t p = 0; worker->inputs[t] && p < worker->layout.partitions[t]; p++) {
-            drop_held(worker, &worker->inputs[t][p]);
-            worker->inputs[t][p] = (struct input){.task = NULL};
-        }
-    worker->awaited = 0;
+    kafka_inputs_clear(&worker->inputs);
 }
 
 static void on_assign(struct kafka_worker *worker, rd_kafka_topic_partition_list_t *parts)
@@ -380,29 +313,10 @@ static int restore_tasks(struct kafka_worker *worker)
     return 0;
 }
 
-static int place_inputs(
-    struct kafka_worker *worker, const rd_kafka_topic_partition_list_t *committed)
-{
-    worker->awaited = (size_t)committed->cnt;
-    for (int i = 0; i < committed->cnt; i++) {
-        const rd_kafka_topic_partition_t *part = &committed->elems[i];
-        if (part->err)
-            return kafka_error_of(part->err);
-        int topic = kafka_topic_of(&worker->config, part->topic);
-        check(topic >= 0 && worker->inputs[topic]);
-        struct input *input = &worker->inputs[topic][part->partition];
-        drop_held(worker, input);
-        *input = (struct input){.task = input->task,
-            .next = part->offset < 0 ? 0 : part->offset,
-            .committed = part->offset < 0 ? 0 : part->offset};
-    }
-    return 0;
-}
-
 /* Goes to `next` of each input, and on. */
 static int seek_and_resume(struct kafka_worker *worker)
 {
-    rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
+    rd_kafka_topic_partition_list_t *parts = kafka_inputs_list(&worker->inputs, false);
     int r = kafka_consumer_seek(&worker->consumer, parts, &worker->generation);
     if (r == 0)
         r = kafka_error_of(rd_kafka_resume_partitions(worker->consumer.rk, parts));
@@ -414,14 +328,14 @@ static int seek_and_resume(struct kafka_worker *worker)
 static int sync_tasks(struct kafka_worker *worker)
 {
     int r = open_tasks(worker);
-    rd_kafka_topic_partition_list_t *parts = inputs_list(worker, false);
+    rd_kafka_topic_partition_list_t *parts = kafka_inputs_list(&worker->inputs, false);
     if (r == 0)
         r = kafka_error_of(rd_kafka_pause_partitions(worker->consumer.rk, parts));
     /* Stable offsets: an earlier owner's transaction is decided before this answers. */
     if (r == 0 && parts->cnt > 0)
         r = kafka_error_of(rd_kafka_committed(worker->consumer.rk, parts, KAFKA_ANSWER_MS));
     if (r == 0)
-        r = place_inputs(worker, parts);
+        r = kafka_inputs_place(&worker->inputs, parts);
     rd_kafka_topic_partition_list_destroy(parts);
     if (r == 0 && worker->given.tasks_count > 0)
         r = restore_tasks(worker);
@@ -449,7 +363,7 @@ static int subscribe(struct kafka_worker *worker)
 {
     bool read[TOPIC_COUNT];
     for (int t = 0; t < TOPIC_COUNT; t++)
-        read[t] = worker->inputs[t] != NULL;
+        read[t] = worker->inputs.of[t] != NULL;
     return kafka_consumer_subscribe(&worker->consumer, read);
 }
 
@@ -466,23 +380,22 @@ static int rejoin(struct kafka_worker *worker)
     return subscribe(worker);
 }
 
-static int hold(struct kafka_worker *worker, rd_kafka_message_t *message, struct input *input)
+static int hold(struct kafka_worker *worker, rd_kafka_message_t *message, struct kafka_input *input)
 {
     kafka_log(&worker->config, LOG_INFO, "kafka_schema_awaited", "%s %d at %lld: schema id %u",
         rd_kafka_topic_name(message->rkt), message->partition, (long long)message->offset,
         worker->frame.unknown);
     arena_reset(&worker->scratch);
-    input->held = message;
-    worker->held++;
+    kafka_inputs_hold(&worker->inputs, input, message);
     return kafka_consumer_pause(&worker->consumer, message, true);
 }
 
 /* Processes the message, or holds it; *kept tells the latter. */
 static int on_record(struct kafka_worker *worker, rd_kafka_message_t *message, enum topic topic,
-    struct input *input, bool *kept)
+    struct kafka_input *input, bool *kept)
 {
     struct record record;
-    not_at_end(worker, input);
+    kafka_inputs_more(&worker->inputs, input);
     int readable = kafka_refuse_read(&worker->frame, message, topic, &worker->scratch, &record);
     *kept = readable == KAFKA_FRAME_AWAITED;
     int r = 0;
@@ -497,15 +410,13 @@ static int on_record(struct kafka_worker *worker, rd_kafka_message_t *message, e
     return r < 0 ? roll_back(worker, r) : 0;
 }
 
-static int retry_held(void *context, enum topic topic, int32_t partition, struct input *input)
+static int retry_held(void *context, enum topic topic, int32_t partition, struct kafka_input *input)
 {
     struct kafka_worker *worker = context;
-    rd_kafka_message_t *message = input->held;
+    rd_kafka_message_t *message = kafka_inputs_unhold(&worker->inputs, input);
     bool kept;
     if (!message)
         return 0;
-    input->held = NULL;
-    worker->held--;
     int r = on_record(worker, message, topic, input, &kept);
     if (kept)
         return r;
@@ -518,13 +429,13 @@ static int retry_held(void *context, enum topic topic, int32_t partition, struct
 /* Looks at held records when the registry has replied since. */
 static int look_at_held(struct kafka_worker *worker)
 {
-    if (worker->held == 0 || worker->unsynced)
+    if (worker->inputs.held == 0 || worker->unsynced)
         return 0;
     uint64_t replies = schema_cache_replies(worker->config.schemas);
     if (replies == worker->replies)
         return 0;
     worker->replies = replies;
-    return each_input(worker, retry_held, worker);
+    return kafka_inputs_each(&worker->inputs, retry_held, worker);
 }
 
 /* What consumer_poll() gave; *kept is set when it was held. Errors are those of the batch, which is
@@ -535,10 +446,9 @@ static int on_message(struct kafka_worker *worker, rd_kafka_message_t *message, 
     if (message->err && !at_end)
         return kafka_consumer_error(&worker->consumer, message);
     int topic = kafka_topic_cached(&worker->cache, &worker->config, message->rkt);
-    if (topic < 0 || !worker->inputs[topic] || message->partition < 0 ||
-        message->partition >= worker->layout.partitions[topic])
+    struct kafka_input *input = kafka_inputs_find(&worker->inputs, topic, message->partition);
+    if (!input)
         return ERR_CONFIG; /* partitions were added: keys have moved, this cannot go on */
-    struct input *input = &worker->inputs[topic][message->partition];
     if (worker->unsynced || !input->task)
         return 0;      /* from before a pause: it comes again after the seek */
     if (input->held) { /* from before the pause */
@@ -547,23 +457,15 @@ static int on_message(struct kafka_worker *worker, rd_kafka_message_t *message, 
     }
     if (!at_end)
         return on_record(worker, message, (enum topic)topic, input, kept);
-    if (message->offset > input->next)
-        input->next = message->offset;
-    worker->awaited -= !input->at_end;
-    input->at_end = true;
+    kafka_inputs_end(&worker->inputs, input, message->offset);
     return 0;
-}
-
-static int has_moved(void *context, enum topic topic, int32_t partition, struct input *input)
-{
-    return input->next != input->committed;
 }
 
 /* Commits how far idle partitions have come over what carries no record, so that nothing is left
  * between the committed offset and the end. */
 static int commit_idle(struct kafka_worker *worker)
 {
-    if (worker->unsynced || each_input(worker, has_moved, NULL) == 0)
+    if (worker->unsynced || !kafka_inputs_moved(&worker->inputs))
         return KAFKA_IDLE;
     int r = begin(worker);
     if (r == 0)
@@ -593,7 +495,7 @@ static void tick(struct kafka_worker *worker, bool now)
 static int64_t wait_end(const struct kafka_worker *worker)
 {
     int64_t linger_end = worker->batch_begin + worker->commit_ms;
-    bool brief = worker->awaited == 0 && linger_end < worker->batch_end;
+    bool brief = worker->inputs.awaited == 0 && linger_end < worker->batch_end;
     return brief ? linger_end : worker->batch_end;
 }
 
@@ -619,9 +521,9 @@ static bool batch_full(struct kafka_worker *worker)
 static void on_end(void *owner, enum topic topic, int32_t partition, int64_t end)
 {
     struct kafka_worker *worker = owner;
-    if (worker->inputs[topic] && worker->inputs[topic][partition].task && !worker->unsynced)
-        kafka_meter_lag(
-            &worker->meter, topic, partition, worker->inputs[topic][partition].committed, end);
+    const struct kafka_input *input = kafka_inputs_find(&worker->inputs, (int)topic, partition);
+    if (input && input->task && !worker->unsynced)
+        kafka_meter_lag(&worker->meter, topic, partition, input->committed, end);
 }
 
 /* One poll and what follows from it. Returns 0, or an error with no batch open. */
@@ -710,11 +612,9 @@ static int allocate(struct kafka_worker *worker)
         tasks += (size_t)worker->layout.partitions[stage->inputs[0]];
         for (size_t i = 0; i < stage->inputs_count; i++) {
             enum topic topic = stage->inputs[i];
-            if (!worker->inputs[topic])
-                worker->inputs[topic] =
-                    calloc((size_t)worker->layout.partitions[topic], sizeof *worker->inputs[topic]);
-            if (!worker->inputs[topic])
-                return ERR_NO_MEMORY;
+            int r = kafka_inputs_add(&worker->inputs, topic, worker->layout.partitions[topic]);
+            if (r < 0)
+                return r;
         }
     }
     worker->given.tasks = calloc(tasks, sizeof(struct kafka_task *));
@@ -755,6 +655,7 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
         return ERR_NO_MEMORY;
     worker->config = *config;
     worker->frame.config = &worker->config;
+    worker->inputs.config = &worker->config;
     worker->meter.metrics = config->metrics;
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
@@ -787,8 +688,7 @@ void kafka_worker_close(struct kafka_worker **worker)
     kafka_producer_close(&gone->producer);
     kafka_client_close(&gone->reader);
     kafka_client_close(&gone->ends);
-    for (int t = 0; t < TOPIC_COUNT; t++)
-        free(gone->inputs[t]);
+    kafka_inputs_fini(&gone->inputs);
     free(gone->given.tasks);
     arena_free(&gone->scratch);
     kafka_frame_fini(&gone->frame);
