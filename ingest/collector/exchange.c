@@ -4,7 +4,87 @@
 #include "schemas/error.h"
 #include "schemas/json.h"
 
+/* The smallest there is: 1 x 1, one colour of two, transparent. Source: GIF89a. */
+static const char pixel[] = "GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff"
+                            "\x21\xf9\x04\x01\0\0\0\0"
+                            "\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
+_Static_assert(sizeof pixel - 1 == 43, "what trackers expect");
+
 #define MESSAGE_RATE "this source sends too much: come again after Retry-After"
+
+struct str exchange_header(const struct exchange *exchange, const char *name)
+{
+    return exchange->header ? exchange->header(exchange->header_context, name) : STR("");
+}
+
+struct str exchange_query(const struct exchange *exchange, struct str name)
+{
+    for (size_t i = 0; i < exchange->query_count; i++)
+        if (str_equal(exchange->query[i].name, name))
+            return exchange->query[i].value;
+    return STR("");
+}
+
+/* Cuts `*rest` at the next of these characters and returns what stood before it. */
+static struct str cut(struct str *rest, char at)
+{
+    const char *end = rest->size ? memchr(rest->data, at, rest->size) : NULL;
+    size_t size = end ? (size_t)(end - rest->data) : rest->size;
+    struct str before = str_make(rest->data, size);
+    size_t taken = end ? size + 1 : size;
+    *rest = str_make(rest->data + taken, rest->size - taken);
+    return before;
+}
+
+static struct str trim(struct str text)
+{
+    while (text.size && (text.data[0] == ' ' || text.data[0] == '\t'))
+        text = str_make(text.data + 1, text.size - 1);
+    while (text.size && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
+struct str exchange_cookie(const struct exchange *exchange, struct str name)
+{
+    struct str rest = exchange_header(exchange, "Cookie");
+    while (rest.size) {
+        struct str value = cut(&rest, ';');
+        struct str found = trim(cut(&value, '='));
+        value = trim(value);
+        if (!str_equal(found, name))
+            continue;
+        bool quoted = value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"';
+        return quoted ? str_make(value.data + 1, value.size - 2) : value;
+    }
+    return STR("");
+}
+
+int exchange_add_header(struct exchange *exchange, const char *name, struct str value)
+{
+    if (exchange->headers_count == EXCHANGE_HEADERS_MAX)
+        return ERR_TOO_MANY;
+    for (size_t i = 0; i < value.size; i++)
+        if ((unsigned char)value.data[i] < ' ' || value.data[i] == '\x7f')
+            return ERR_VALUE;
+    char *copy = arena_alloc(exchange->arena, value.size + 1);
+    if (!copy)
+        return ERR_NO_MEMORY;
+    if (value.size)
+        memcpy(copy, value.data, value.size);
+    copy[value.size] = '\0';
+    exchange->headers[exchange->headers_count++] =
+        (struct exchange_pair){str_of(name), str_make(copy, value.size)};
+    return 0;
+}
+
+int exchange_pixel(struct exchange *exchange)
+{
+    exchange->status = 200;
+    exchange->media_type = "image/gif";
+    buf_clear(&exchange->reply);
+    return buf_append(&exchange->reply, pixel, sizeof pixel - 1);
+}
 
 int exchange_status(int error)
 {
@@ -23,6 +103,14 @@ int exchange_status(int error)
     }
 }
 
+/* What a client of this form is told instead: one that repeats every other status for ever is told
+ * 422. Source: PROTOCOLS, "Snowplow tracker protocol". */
+static int status_for(int status, enum reply_form form)
+{
+    bool repeated = status == 404 || status == 405 || status == 413 || status == 415;
+    return form == REPLY_TRACKER && repeated ? 422 : status;
+}
+
 /* Appends ,"key":"text". */
 static int write_member(struct buf *out, const char *lead, struct str text)
 {
@@ -34,6 +122,8 @@ static int write_error(struct exchange *exchange, struct str code, struct str me
     struct str hint, enum reply_form form)
 {
     struct buf *out = &exchange->reply;
+    exchange->media_type = NULL;
+    exchange->headers_count = 0;
     buf_clear(out);
     int r = write_member(
         out, form == REPLY_SEGMENT ? "{\"success\":false,\"code\":" : "{\"code\":", code);
@@ -48,7 +138,7 @@ static int write_error(struct exchange *exchange, struct str code, struct str me
 
 int exchange_fail(struct exchange *exchange, int error, struct str hint, enum reply_form form)
 {
-    exchange->status = exchange_status(error);
+    exchange->status = status_for(exchange_status(error), form);
     if (exchange->status == 503)
         exchange->retry_after_seconds = 1;
     return write_error(exchange, str_of(error_name(error)), str_of(error_text(error)), hint, form);
@@ -57,7 +147,7 @@ int exchange_fail(struct exchange *exchange, int error, struct str hint, enum re
 int exchange_refuse(struct exchange *exchange, int status, const char *code, const char *message,
     enum reply_form form)
 {
-    exchange->status = status;
+    exchange->status = status_for(status, form);
     return write_error(exchange, str_of(code), str_of(message), STR(""), form);
 }
 

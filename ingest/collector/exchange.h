@@ -10,18 +10,35 @@
 enum reply_form {
     REPLY_NATIVE,  /* {"code":...,"message":...,"hint":...} */
     REPLY_SEGMENT, /* {"success":false,"code":...,"message":...} */
+    REPLY_TRACKER, /* as native, but 404, 405, 413 and 415 are 422, which trackers do not repeat */
 };
+
+/* A parameter of the query, or a header of the reply. */
+struct exchange_pair {
+    struct str name;
+    struct str value;
+};
+
+#define EXCHANGE_HEADERS_MAX 4
 
 struct exchange {
     /* Set by the server. Slices are valid until the reply is sent. */
     struct str call;       /* what the route stands for: "track", "validate" */
+    struct str rest;       /* of the path behind a route's prefix, unescaped; else empty */
+    struct str target;     /* path and query as they were sent, for signatures over the address */
+    bool get;              /* GET or HEAD: there is no body */
     struct str body;       /* inflated */
+    struct str body_raw;   /* as it was sent, for signatures over it */
     bool body_lines;       /* its Content-Type says NDJSON */
     struct str header_key; /* write key of Authorization or the query; empty: none */
     struct str origin;     /* Origin header */
     struct str user_agent; /* of the request, likewise address: the client's own only if browser */
     struct str address;
     struct str traceparent;
+    const struct exchange_pair *query; /* in the order in which they were sent, unescaped, UTF-8 */
+    size_t query_count;
+    struct str (*header)(const void *context, const char *name); /* see exchange_header() */
+    const void *header_context;
     bool browser;             /* the client is a browser, not some server that passes events on */
     int64_t now_micros;       /* wall clock */
     int64_t monotonic_micros; /* for rates */
@@ -33,11 +50,32 @@ struct exchange {
 
     /* Set by the protocol. */
     const struct source *source; /* whose key it was; NULL: unknown */
-    struct intake intake;
-    int status; /* HTTP */
+    struct intake intake;        /* what it holds is appended, unless the status is 5xx */
+    int status;                  /* HTTP */
     int retry_after_seconds;
-    struct buf reply; /* JSON; the owner of the exchange frees it */
+    struct buf reply;       /* the owner of the exchange frees it */
+    const char *media_type; /* of the reply (static); NULL: application/json */
+    struct exchange_pair headers[EXCHANGE_HEADERS_MAX]; /* more of the reply; NUL-terminated */
+    size_t headers_count;
 };
+
+/* The value of a request's header, empty when it is absent, too long or not UTF-8. */
+struct str exchange_header(const struct exchange *exchange, const char *name);
+
+/* The first parameter of the query by this name; empty: none, or an empty one. */
+struct str exchange_query(const struct exchange *exchange, struct str name);
+
+/* The first cookie by this name, without the quotes it may stand in; likewise empty. Source: RFC
+ * 6265, 4.2.1 (and 5.4: more specific paths come first). */
+struct str exchange_cookie(const struct exchange *exchange, struct str name);
+
+/* Adds a header to the reply, a cookie for example; copied. name: static. Errors: ERR_NO_MEMORY,
+ * ERR_TOO_MANY over EXCHANGE_HEADERS_MAX, ERR_VALUE for a value with control characters. */
+MUST_CHECK int exchange_add_header(struct exchange *exchange, const char *name, struct str value);
+
+/* Makes the reply 200 with a transparent GIF of one pixel, 43 bytes, which nobody stores. Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int exchange_pixel(struct exchange *exchange);
 
 /* A protocol's entry: reads the body, fills intake, status and reply. Errors: ERR_NO_MEMORY; then
  * the exchange is answered 503. Threads: any, one exchange each. */
@@ -52,8 +90,8 @@ MUST_CHECK int exchange_authorise(
 /* Answers 429 when the source has sent too much; as exchange_authorise(). Leave dry runs out. */
 MUST_CHECK int exchange_check_rate(struct exchange *exchange, size_t events, enum reply_form form);
 
-/* Makes the reply an error: status of the error, its name and text, and a hint unless empty.
- * Returns EXCHANGE_ANSWERED. Errors: ERR_NO_MEMORY. */
+/* Makes the reply an error: status of the error, its name and text, and a hint unless empty; what
+ * headers were added are dropped. Returns EXCHANGE_ANSWERED. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int exchange_fail(
     struct exchange *exchange, int error, struct str hint, enum reply_form form);
 

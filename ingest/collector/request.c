@@ -26,6 +26,7 @@
 #define TRACEPARENT_SIZE_MAX 64
 #define FORWARDED_SIZE_MAX 1024
 #define HEADER_SIZE_MAX 2048
+#define OTHER_HEADER_SIZE_MAX 16384 /* that a protocol asks for: a site's cookies add up */
 #define CORS_AGE "3600"
 #define CORS_METHODS "GET, POST, OPTIONS"
 #define ARENA_REQUEST_SIZE_MAX ((size_t)256 << 20)
@@ -47,6 +48,7 @@ struct request {
     bool options;      /* a CORS preflight */
     bool close;        /* end the connection with the reply */
     const char *fault; /* of the URI or the head */
+    char *target;      /* path and query as sent */
     struct buf body;   /* as sent */
     struct buf inflated;
     size_t dropped_bytes;
@@ -57,7 +59,6 @@ struct request {
     struct exchange exchange; /* status STATUS_NONE: not yet answered */
     char key[HTTP_KEY_SIZE_MAX];
     char address[INET6_ADDRSTRLEN];
-    const char *media_type;
 };
 
 static int64_t clock_micros(clockid_t clock)
@@ -125,9 +126,13 @@ void *request_on_uri(void *context, const char *uri, struct MHD_Connection *conn
         return NULL;
     request->collector = collector;
     request->connection = connection;
-    request->media_type = "application/json";
     request->arena.size_max = ARENA_REQUEST_SIZE_MAX;
     request->fault = http_check_uri(uri);
+    request->target = strdup(uri); /* MHD unescapes it in place */
+    if (!request->target) {
+        free(request);
+        return NULL;
+    }
     (void)atomic_fetch_add(&collector->requests, 1);
     watch_reading(collector->watch, watched(connection));
     return request;
@@ -147,6 +152,7 @@ void request_on_end(void *context, struct MHD_Connection *connection, void **sta
     release(request);
     sources_free(&request->exchange.sources);
     buf_free(&request->exchange.reply);
+    free(request->target);
     free(request);
 }
 
@@ -160,9 +166,9 @@ static enum reply_form form_of(const struct request *request)
 /* Decides the answer while the body may still come. */
 static void refuse(struct request *request, int status, const char *code, const char *message)
 {
+    /* Out of memory: the status, which is set all the same, must do. */
     if (exchange_refuse(&request->exchange, status, code, message, form_of(request)) < 0)
-        request->close = true; /* out of memory: the status alone must do */
-    request->exchange.status = status;
+        request->close = true;
     buf_free(&request->body);
 }
 
@@ -170,7 +176,6 @@ static void refuse_error(struct request *request, int error, const char *hint)
 {
     if (exchange_fail(&request->exchange, error, str_of(hint), form_of(request)) < 0)
         request->close = true;
-    request->exchange.status = exchange_status(error);
     buf_free(&request->body);
 }
 
@@ -190,7 +195,7 @@ static bool add_cors(const struct request *request, struct MHD_Response *respons
                  add_header(response, "Access-Control-Allow-Credentials", "true") &&
                  add_header(response, "Vary", "Origin");
     if (!added || !request->options)
-        return added;
+        return added && add_header(response, "Access-Control-Expose-Headers", "Retry-After");
     struct str headers = http_header(connection, "Access-Control-Request-Headers", HEADER_SIZE_MAX);
     return add_header(response, "Access-Control-Allow-Methods", CORS_METHODS) &&
            (headers.size == 0 ||
@@ -198,21 +203,33 @@ static bool add_cors(const struct request *request, struct MHD_Response *respons
            add_header(response, "Access-Control-Max-Age", CORS_AGE);
 }
 
+static const char *allowed_methods(const struct route *route)
+{
+    static const char *const lists[] = {
+        [ROUTE_GET] = "GET, HEAD, OPTIONS",
+        [ROUTE_POST] = "POST, OPTIONS",
+        [ROUTE_GET | ROUTE_POST] = "GET, HEAD, POST, OPTIONS",
+    };
+    return lists[route->methods];
+}
+
 static bool add_headers(const struct request *request, struct MHD_Response *response)
 {
     const struct exchange *exchange = &request->exchange;
     bool added = add_header(response, "Cache-Control", "no-store") && add_cors(request, response);
     if (added && exchange->status != 204)
-        added = add_header(response, "Content-Type", request->media_type);
+        added = add_header(response, "Content-Type",
+            exchange->media_type ? exchange->media_type : "application/json");
+    for (size_t i = 0; added && i < exchange->headers_count; i++)
+        added =
+            add_header(response, exchange->headers[i].name.data, exchange->headers[i].value.data);
     if (added && exchange->retry_after_seconds) {
         char seconds[16];
         (void)snprintf(seconds, sizeof seconds, "%d", exchange->retry_after_seconds);
         added = add_header(response, "Retry-After", seconds);
     }
     if (added && exchange->status == 405)
-        added = add_header(response, "Allow",
-            request->route && request->route->page != PAGE_NONE ? "GET, HEAD, OPTIONS"
-                                                                : "POST, OPTIONS");
+        added = add_header(response, "Allow", allowed_methods(request->route));
     if (added && exchange->status == 401)
         added = add_header(response, "WWW-Authenticate", "Basic realm=\"tabiji\"");
     if (added && (request->close || atomic_load(&request->collector->stopping)))
@@ -230,9 +247,7 @@ static void count(const struct request *request)
     if (request->begun_micros)
         metrics_observe(metrics, METRIC_COLLECTOR_REQUEST_SECONDS,
             clock_micros(CLOCK_MONOTONIC) - request->begun_micros);
-    /* 400 answers a lone event without an id: it is kept as rejected. */
-    bool judged = exchange->status == 200 || exchange->status == 400;
-    if (!judged || !exchange->source || intake->dry_run)
+    if (exchange->status >= 500 || !exchange->source || intake->dry_run)
         return;
     int source = exchange->source->metric;
     const size_t results[METRIC_RESULT_COUNT] = {[RESULT_ACCEPTED] = intake->accepted,
@@ -254,7 +269,6 @@ static enum MHD_Result reply(struct request *request)
 {
     struct exchange *exchange = &request->exchange;
     count(request);
-    release(request); /* whoever has the reply may rely on it */
     struct MHD_Response *response =
         exchange->reply.size ? MHD_create_response_from_buffer(exchange->reply.size,
                                    exchange->reply.data, MHD_RESPMEM_MUST_FREE)
@@ -264,7 +278,9 @@ static enum MHD_Result reply(struct request *request)
     if (exchange->reply.size)
         exchange->reply = (struct buf){0}; /* the response's now */
     enum MHD_Result result = MHD_NO;
-    if (add_headers(request, response))
+    bool complete = add_headers(request, response);
+    release(request); /* whoever has the reply may rely on it */
+    if (complete)
         result = MHD_queue_response(request->connection, (unsigned)exchange->status, response);
     MHD_destroy_response(response);
     return result;
@@ -321,6 +337,53 @@ static void read_head(struct request *request)
         http_header(connection, MHD_HTTP_HEADER_CONTENT_TYPE, HEADER_SIZE_MAX));
 }
 
+static struct str header_of(const void *context, const char *name)
+{
+    const struct request *request = context;
+    return http_header(request->connection, name, OTHER_HEADER_SIZE_MAX);
+}
+
+/* The query on its way into a list. */
+struct query {
+    struct exchange_pair *list;
+    size_t count;
+    size_t capacity;
+    int error;
+};
+
+static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
+    size_t name_size, const char *value, size_t value_size)
+{
+    struct query *query = context;
+    struct str texts[2] = {str_make(name, name_size), str_make(value, value ? value_size : 0)};
+    (void)kind;
+    if (query->count == query->capacity || !json_utf8_valid(texts[0]) ||
+        !json_utf8_valid(texts[1])) {
+        query->error = query->count == query->capacity ? ERR_TOO_MANY : ERR_UTF8;
+        return MHD_NO;
+    }
+    query->list[query->count++] = (struct exchange_pair){texts[0], texts[1]};
+    return MHD_YES;
+}
+
+/* Errors: ERR_UTF8, ERR_NO_MEMORY. */
+static int read_query(struct request *request)
+{
+    struct query query = {0};
+    int count = MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL);
+    if (count <= 0)
+        return 0;
+    query.capacity = (size_t)count;
+    query.list = arena_alloc(&request->arena, query.capacity * sizeof *query.list);
+    if (!query.list)
+        return ERR_NO_MEMORY;
+    (void)MHD_get_connection_values_n(
+        request->connection, MHD_GET_ARGUMENT_KIND, take_parameter, &query);
+    request->exchange.query = query.list;
+    request->exchange.query_count = query.count;
+    return query.error;
+}
+
 static size_t content_length(struct request *request)
 {
     struct str text = str_of(MHD_lookup_connection_value(
@@ -340,10 +403,12 @@ static void check_method(struct request *request, const char *method)
         request->exchange.status = 204;
         return;
     }
+    unsigned wanted = read ? ROUTE_GET : strcmp(method, "POST") == 0 ? ROUTE_POST : 0;
+    request->exchange.get = read;
     bool absent = !route || (route->page == PAGE_LOOKUP && !request->collector->config.lookup);
     if (absent)
         refuse(request, 404, "not_found", "there is nothing at this path");
-    else if (route->page != PAGE_NONE ? !read : strcmp(method, "POST") != 0)
+    else if (!(route->methods & wanted))
         refuse(request, 405, "method", "this path takes another method");
 }
 
@@ -356,7 +421,7 @@ static void check_head(struct request *request, size_t length)
     enum content_encoding encoding;
     if (request->exchange.status != STATUS_NONE || request->route->page != PAGE_NONE)
         return;
-    if (!http_media_type_allowed(type))
+    if (!request->exchange.get && !http_media_type_allowed(type))
         refuse(request, 415, "media_type", "events are JSON");
     else if (content_encoding_of(http_header(request->connection, MHD_HTTP_HEADER_CONTENT_ENCODING,
                                      HEADER_SIZE_MAX),
@@ -384,7 +449,7 @@ static enum MHD_Result begin(
         refuse(request, 400, "bad_request", fault);
         return watch_busy(watched(request->connection)) ? reply(request) : MHD_NO;
     }
-    request->route = route_find(str_of(url));
+    request->route = route_find(str_of(url), &request->exchange.rest);
     read_head(request);
     check_method(request, method);
     size_t length = content_length(request);
@@ -443,6 +508,7 @@ static int open_body(struct request *request)
         http_header(request->connection, MHD_HTTP_HEADER_CONTENT_ENCODING, HEADER_SIZE_MAX),
         &encoding);
     request->exchange.body = buf_str(&request->body);
+    request->exchange.body_raw = request->exchange.body;
     if (r < 0 || encoding == CONTENT_IDENTITY || request->body.size == 0)
         return r;
     r = inflate_body(
@@ -459,9 +525,14 @@ static int judge(struct request *request)
     struct collector *collector = request->collector;
     struct exchange *exchange = &request->exchange;
     int r = open_body(request);
+    if (r == 0)
+        r = read_query(request);
     if (r < 0)
         return r;
     exchange->call = request->route->call;
+    exchange->target = str_of(request->target);
+    exchange->header = header_of;
+    exchange->header_context = request;
     exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     exchange->events_max = collector->config.batch_events_max;
@@ -536,7 +607,7 @@ static enum MHD_Result finish(struct request *request)
         return reply(request);
     }
     if (request->route->page != PAGE_NONE) {
-        if (page_write(collector, request->route->page, &exchange->reply, &request->media_type,
+        if (page_write(collector, request->route->page, &exchange->reply, &exchange->media_type,
                 &exchange->status) < 0)
             return MHD_NO;
         return reply(request);
@@ -547,8 +618,7 @@ static enum MHD_Result finish(struct request *request)
     if (r < 0)
         refuse_error(request, r, "");
     const struct intake *intake = &exchange->intake;
-    bool append = r == 0 && !intake->dry_run && intake->records_count &&
-                  (exchange->status == 200 || exchange->status == 400);
+    bool append = r == 0 && !intake->dry_run && intake->records_count && exchange->status < 500;
     return append ? wait_for_append(request) : reply(request);
 }
 
@@ -558,8 +628,6 @@ static enum MHD_Result end_append(struct request *request)
         request->exchange.intake.records_count = 0;
         if (exchange_fail(&request->exchange, ERR_AGAIN, STR(""), form_of(request)) < 0)
             request->close = true;
-        request->exchange.status = 503;
-        request->exchange.retry_after_seconds = 1;
     }
     (void)FAULT_POINT("collector_reply");
     return reply(request);

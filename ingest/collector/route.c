@@ -4,19 +4,19 @@
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
 
+/* A line of the table: how, where, for whom. */
+#define EVENTS(methods, path, prefix, call, handle, form, protocol)                                \
+    {                                                                                              \
+        STR_INIT(path), prefix, methods, STR_INIT(call), handle, PAGE_NONE, form, protocol         \
+    }
 #define NATIVE(path, call)                                                                         \
-    {                                                                                              \
-        STR_INIT(path), STR_INIT(call), native_handle, PAGE_NONE, REPLY_NATIVE,                    \
-            METRIC_PROTOCOL_NATIVE                                                                 \
-    }
+    EVENTS(ROUTE_POST, path, false, call, native_handle, REPLY_NATIVE, METRIC_PROTOCOL_NATIVE)
 #define SEGMENT(path, call)                                                                        \
-    {                                                                                              \
-        STR_INIT(path), STR_INIT(call), segment_handle, PAGE_NONE, REPLY_SEGMENT,                  \
-            METRIC_PROTOCOL_SEGMENT                                                                \
-    }
+    EVENTS(ROUTE_POST, path, false, call, segment_handle, REPLY_SEGMENT, METRIC_PROTOCOL_SEGMENT)
 #define PAGE(path, page)                                                                           \
     {                                                                                              \
-        STR_INIT(path), STR_INIT(""), NULL, page, REPLY_NATIVE, METRIC_PROTOCOL_OTHER              \
+        STR_INIT(path), false, ROUTE_GET, STR_INIT(""), NULL, page, REPLY_NATIVE,                  \
+            METRIC_PROTOCOL_OTHER                                                                  \
     }
 
 static const struct route routes[] = {
@@ -48,10 +48,24 @@ static const struct route routes[] = {
     PAGE("/openapi.json", PAGE_OPENAPI),
 };
 
-const struct route *route_find(struct str path)
+/* True when the path goes on behind the route's. */
+static bool is_below(struct str path, const struct route *route)
 {
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (str_equal(routes[i].path, path))
-            return &routes[i];
-    return NULL;
+    return route->prefix && path.size > route->path.size && str_starts_with(path, route->path);
+}
+
+const struct route *route_find(struct str path, struct str *rest)
+{
+    const struct route *found = NULL;
+    *rest = STR("");
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const struct route *route = &routes[i];
+        if (!route->prefix && str_equal(route->path, path))
+            return route;
+        if (is_below(path, route) && (!found || route->path.size > found->path.size))
+            found = route;
+    }
+    if (found)
+        *rest = str_make(path.data + found->path.size, path.size - found->path.size);
+    return found;
 }
