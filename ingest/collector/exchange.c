@@ -10,6 +10,7 @@ static const char pixel[] = "GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff"
                             "\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
 _Static_assert(sizeof pixel - 1 == 43, "what trackers expect");
 
+#define UUID_SIZE 36
 #define MESSAGE_RATE "this source sends too much: come again after Retry-After"
 
 struct str exchange_header(const struct exchange *exchange, const char *name)
@@ -58,6 +59,28 @@ struct str exchange_cookie(const struct exchange *exchange, struct str name)
         return quoted ? str_make(value.data + 1, value.size - 2) : value;
     }
     return STR("");
+}
+
+int exchange_uuid(struct exchange *exchange, struct str *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[16];
+    char *text = arena_alloc(exchange->arena, UUID_SIZE);
+    if (!text)
+        return ERR_NO_MEMORY;
+    exchange->draw(bytes);
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            text[size++] = '-';
+        text[size++] = digits[bytes[i] >> 4];
+        text[size++] = digits[bytes[i] & 0x0f];
+    }
+    check(size == UUID_SIZE);
+    *out = str_make(text, UUID_SIZE);
+    return 0;
 }
 
 int exchange_add_header(struct exchange *exchange, const char *name, struct str value)

@@ -39,6 +39,7 @@ struct exchange {
     size_t query_count;
     struct str (*header)(const void *context, const char *name); /* see exchange_header() */
     const void *header_context;
+    void (*draw)(uint8_t bytes[16]); /* random ones, for exchange_uuid() */
     bool browser;             /* the client is a browser, not some server that passes events on */
     int64_t now_micros;       /* wall clock */
     int64_t monotonic_micros; /* for rates */
@@ -68,6 +69,9 @@ struct str exchange_query(const struct exchange *exchange, struct str name);
 /* The first cookie by this name, without the quotes it may stand in; likewise empty. Source: RFC
  * 6265, 4.2.1 (and 5.4: more specific paths come first). */
 struct str exchange_cookie(const struct exchange *exchange, struct str name);
+
+/* A random UUID (version 4) in small letters, of 36. Errors: ERR_NO_MEMORY. Source: RFC 9562. */
+MUST_CHECK int exchange_uuid(struct exchange *exchange, struct str *out);
 
 /* Adds a header to the reply, a cookie for example; copied. name: static. Errors: ERR_NO_MEMORY,
  * ERR_TOO_MANY over EXCHANGE_HEADERS_MAX, ERR_VALUE for a value with control characters. */

@@ -5,6 +5,10 @@
 
 #include <utf8proc.h>
 
+#include "ingest/collector/base64.h"
+
+#define BASIC_SIZE_MAX 2048 /* user name and password */
+
 /* The version whose way with line ends is known, and is lax. Later ones refuse bare line ends
  * themselves in their strict mode. */
 #define MHD_VERSION_LAX "0.9.75"
@@ -121,43 +125,19 @@ struct str http_header(struct MHD_Connection *connection, const char *name, size
     return text;
 }
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '-')
-        return 62;
-    if (c == '/' || c == '_')
-        return 63;
-    return -1;
-}
-
 /* Decodes up to the first ':' into key. Returns the size, 0 when it is not base64 or too long. */
 static size_t decode_user(struct str text, char key[HTTP_KEY_SIZE_MAX])
 {
+    char pair[BASIC_SIZE_MAX];
     size_t size = 0;
-    unsigned bits = 0;
-    int bits_count = 0;
-    for (size_t i = 0; i < text.size && text.data[i] != '='; i++) {
-        int value = base64_value(text.data[i]);
-        if (value < 0)
-            return 0;
-        bits = (bits << 6 | (unsigned)value) & 0xffff;
-        bits_count += 6;
-        if (bits_count < 8)
-            continue;
-        bits_count -= 8;
-        char c = (char)(bits >> bits_count & 0xff);
-        if (c == ':')
-            return size;
-        if (size == HTTP_KEY_SIZE_MAX)
-            return 0;
-        key[size++] = c;
-    }
+    if (base64_decode(text, pair, sizeof pair, &size) < 0)
+        return 0;
+    const char *end = memchr(pair, ':', size);
+    if (end)
+        size = (size_t)(end - pair);
+    if (size > HTTP_KEY_SIZE_MAX)
+        return 0;
+    memcpy(key, pair, size);
     return size;
 }
 

@@ -10,6 +10,7 @@
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "ingest/collector/collector_private.h"
@@ -343,6 +344,11 @@ static struct str header_of(const void *context, const char *name)
     return http_header(request->connection, name, OTHER_HEADER_SIZE_MAX);
 }
 
+static void draw(uint8_t bytes[16])
+{
+    check(getrandom(bytes, 16, 0) == 16); /* cannot be short or fail once the kernel has started */
+}
+
 /* The query on its way into a list. */
 struct query {
     struct exchange_pair *list;
@@ -533,6 +539,7 @@ static int judge(struct request *request)
     exchange->target = str_of(request->target);
     exchange->header = header_of;
     exchange->header_context = request;
+    exchange->draw = draw;
     exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     exchange->events_max = collector->config.batch_events_max;

@@ -19,6 +19,13 @@ static const struct {
 } named[SOURCES] = {{"ec-web", FIXTURE_KEY}, {"old", FIXTURE_DISABLED_KEY},
     {"mobile", FIXTURE_SEGMENT_KEY}, {"slow", FIXTURE_SLOW_KEY}, {"pos", FIXTURE_TRUSTED_KEY}};
 
+/* Always the same. */
+static void draw(uint8_t bytes[16])
+{
+    for (uint8_t i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)(i * 17);
+}
+
 int exchange_setup(struct exchange_fixture *fixture, bool open)
 {
     static uint8_t keys[SOURCES][1][SHA256_SIZE];
@@ -58,6 +65,7 @@ int exchange_setup(struct exchange_fixture *fixture, bool open)
         .door = &fixture->door,
         .parser = fixture->parser,
         .arena = &fixture->arena,
+        .draw = draw,
     };
     return r;
 }

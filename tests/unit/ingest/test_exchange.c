@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "ingest/collector/base64.h"
 #include "schemas/error.h"
 #include "tests/unit/ingest/exchange_fixture.h"
 
@@ -78,6 +79,46 @@ static void test_exchange_query_gives_the_first(void **state)
     assert_int_equal(exchange_query(&fixture->exchange, STR("tv")).size, 0);
 }
 
+static void test_exchange_uuid_is_of_version_4(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    struct str text;
+    assert_int_equal(exchange_uuid(&fixture->exchange, &text), 0);
+    assert_true(str_equal(text, STR("00112233-4455-4677-8899-aabbccddeeff")));
+}
+
+static void test_base64_of_either_alphabet(void **state)
+{
+    static const struct {
+        struct str text;
+        struct str bytes;
+    } samples[] = {
+        {STR_INIT(""), STR_INIT("")},
+        {STR_INIT("Zg=="), STR_INIT("f")},
+        {STR_INIT("Zg"), STR_INIT("f")},
+        {STR_INIT("Zm8="), STR_INIT("fo")},
+        {STR_INIT("Zm9v"), STR_INIT("foo")},
+        {STR_INIT("+/+/"), STR_INIT("\xfb\xff\xbf")},
+        {STR_INIT("-_ /"), STR_INIT("\xfb\xff\xbf")},
+        {STR_INIT("AAAA"), STR_INIT("\0\0\0")},
+    };
+    static const char *const bad[] = {
+        "Z", "Zm9vY", "Zg=", "Zg===", "Zm9v=", "Z=g=", "Zm\n9", "Zm9%"};
+    char out[8];
+    size_t size = 7;
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        assert_int_equal(base64_decode(samples[i].text, out, sizeof out, &size), 0);
+        assert_true(str_equal(str_make(out, size), samples[i].bytes));
+        assert_true(size <= BASE64_SIZE_MAX(samples[i].text.size));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (base64_decode(str_of(bad[i]), out, sizeof out, &size) != ERR_VALUE)
+            fail_msg("%s is taken", bad[i]);
+    assert_int_equal(base64_decode(STR("Zm9v"), out, 2, &size), ERR_TOO_LARGE);
+    assert_int_equal(base64_decode(STR("Zm9v"), out, 3, &size), 0);
+}
+
 static void test_exchange_headers_of_the_reply(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -137,6 +178,8 @@ int main(void)
         CASE(test_exchange_header_absent_is_empty),
         CASE(test_exchange_cookie_is_found_by_its_whole_name),
         CASE(test_exchange_query_gives_the_first),
+        CASE(test_exchange_uuid_is_of_version_4),
+        cmocka_unit_test(test_base64_of_either_alphabet),
         CASE(test_exchange_headers_of_the_reply),
         CASE(test_exchange_pixel_is_a_gif),
         CASE(test_exchange_tracker_is_told_422_for_what_it_would_repeat),
