@@ -3,6 +3,7 @@
 
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
+#include "ingest/collector/protocol/segment_settings.h"
 
 /* A line of the table: how, where, for whom. */
 #define EVENTS(methods, path, prefix, call, handle, form, protocol)                                \
@@ -13,6 +14,9 @@
     EVENTS(ROUTE_POST, path, false, call, native_handle, REPLY_NATIVE, METRIC_PROTOCOL_NATIVE)
 #define SEGMENT(path, call)                                                                        \
     EVENTS(ROUTE_POST, path, false, call, segment_handle, REPLY_SEGMENT, METRIC_PROTOCOL_SEGMENT)
+/* Segment's and Rudder's that are read. */
+#define SEGMENT_GET(path, prefix, handle)                                                          \
+    EVENTS(ROUTE_GET, path, prefix, "", handle, REPLY_SEGMENT, METRIC_PROTOCOL_SEGMENT)
 #define PAGE(path, page)                                                                           \
     {                                                                                              \
         STR_INIT(path), false, ROUTE_GET, STR_INIT(""), NULL, page, REPLY_NATIVE,                  \
@@ -41,6 +45,11 @@ static const struct route routes[] = {
     SEGMENT("/v1/import/", "batch"),
     SEGMENT("/beacon/v1/batch", "batch"),
     SEGMENT("/v1/m", "metrics"),
+    SEGMENT_GET("/pixel/v1/", true, segment_pixel_handle),
+    SEGMENT_GET("/v1/pixel/", true, segment_pixel_handle),
+    SEGMENT_GET("/v1/projects/", true, segment_settings_handle),
+    SEGMENT_GET("/sourceConfig", false, segment_source_config_handle),
+    SEGMENT_GET("/sourceConfig/", false, segment_source_config_handle),
     PAGE("/v1/lookup", PAGE_LOOKUP),
     PAGE("/healthz", PAGE_HEALTH),
     PAGE("/readyz", PAGE_READY),

@@ -2,6 +2,7 @@
 #include "ingest/collector/protocol/segment.h"
 
 #include "ingest/collector/protocol/segment_message.h"
+#include "ingest/collector/protocol/segment_pixel.h"
 #include "ingest/collector/raw_json.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
@@ -120,22 +121,36 @@ static int take_batch(struct exchange *exchange, struct json body)
     return r < 0 ? r : succeed(exchange);
 }
 
-static int take_single(struct exchange *exchange, struct json body)
+/* Judges one message whose call the address has named. 0: judged; EXCHANGE_ANSWERED: refused. */
+static int take_single(struct exchange *exchange, struct segment_message *message, struct str call)
 {
     int r = begin(exchange, 1);
     if (r != 0)
         return r;
     struct texts texts = {.body = exchange->body};
-    struct segment_message message = message_of(exchange);
-    message.item = body;
-    r = take_message(exchange, &message, segment_call_of(exchange->call), 0, &texts);
+    r = take_message(exchange, message, segment_call_of(call), 0, &texts);
     if (r < 0)
         return r;
     const struct verdicts *rejected = &exchange->intake.rejected;
     if (rejected->count && rejected->list[0].problem.error == ERR_EVENT_ID)
         return exchange_fail(
             exchange, ERR_EVENT_ID, STR("\"messageId\": 1 to 100 bytes"), REPLY_SEGMENT);
-    return succeed(exchange);
+    return 0;
+}
+
+/* Parses exchange->body, an object, and checks who sends it. */
+static int open_body(struct exchange *exchange, struct json *body)
+{
+    int error = json_parse(exchange->parser, exchange->body, body);
+    if (error == ERR_NO_MEMORY)
+        return error;
+    if (error == 0 && json_kind(*body) != JSON_OBJECT)
+        error = ERR_FIELD_TYPE;
+    struct str key = error == 0 ? member_text(*body, STR("writeKey")) : STR("");
+    int r = exchange_authorise(exchange, key, SOURCE_PROTOCOL_SEGMENT, REPLY_SEGMENT);
+    if (r == 0 && error < 0)
+        r = exchange_fail(exchange, error, STR(""), REPLY_SEGMENT);
+    return r;
 }
 
 int segment_handle(struct exchange *exchange)
@@ -144,18 +159,41 @@ int segment_handle(struct exchange *exchange)
     if (str_equal(exchange->call, STR("metrics")))
         return succeed(exchange);
     struct json body;
-    int error = json_parse(exchange->parser, exchange->body, &body);
-    if (error == ERR_NO_MEMORY)
-        return error;
-    if (error == 0 && json_kind(body) != JSON_OBJECT)
-        error = ERR_FIELD_TYPE;
-    struct str key = error == 0 ? member_text(body, STR("writeKey")) : STR("");
-    int r = exchange_authorise(exchange, key, SOURCE_PROTOCOL_SEGMENT, REPLY_SEGMENT);
-    if (r == 0 && error < 0)
-        r = exchange_fail(exchange, error, STR(""), REPLY_SEGMENT);
+    int r = open_body(exchange, &body);
     if (r == 0 && str_equal(exchange->call, STR("batch")))
         r = take_batch(exchange, body);
-    else if (r == 0)
-        r = take_single(exchange, body);
+    else if (r == 0) {
+        struct segment_message message = message_of(exchange);
+        message.item = body;
+        r = take_single(exchange, &message, exchange->call);
+        if (r == 0)
+            r = succeed(exchange);
+    }
+    return r < 0 ? r : 0;
+}
+
+int segment_pixel_handle(struct exchange *exchange)
+{
+    struct json body;
+    struct str id;
+    int r = exchange_uuid(exchange, &id);
+    if (r == 0 && segment_call_of(exchange->rest) < 0)
+        r = exchange_refuse(
+            exchange, 404, "not_found", "there is nothing at this path", REPLY_SEGMENT);
+    if (r == 0)
+        r = segment_pixel_text(exchange, id, &exchange->body);
+    if (r == ERR_VALUE)
+        r = exchange_fail(exchange, r, STR("data: base64 of a message"), REPLY_SEGMENT);
+    if (r == 0)
+        r = open_body(exchange, &body);
+    if (r == 0) {
+        struct segment_message message = message_of(exchange);
+        message.item = body;
+        message.id = id;
+        message.browser = true; /* who shows the image is the customer's own program */
+        r = take_single(exchange, &message, exchange->rest);
+    }
+    if (r == 0)
+        r = exchange_pixel(exchange);
     return r < 0 ? r : 0;
 }

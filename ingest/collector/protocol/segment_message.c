@@ -91,6 +91,8 @@ static int read_id(struct reader *reader)
 {
     struct str *id = &reader->event->event_id;
     int r = segment_text_strict(reader->message->item, STR("messageId"), reader->arena, id);
+    if (r == 0 && id->size == 0)
+        *id = reader->message->id;
     if (r == ERR_FIELD_TYPE || (r == 0 && (id->size == 0 || id->size > EVENT_ID_SIZE_MAX)))
         return fail(reader, ERR_EVENT_ID, STR("/messageId"), STR("1 to 100 bytes"));
     return r;

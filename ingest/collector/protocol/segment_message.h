@@ -25,6 +25,7 @@ struct segment_message {
     struct json envelope; /* what the batch around it says; has_envelope */
     bool has_envelope;
     enum segment_call call;
+    struct str id;       /* of a message that has none; empty: it must have one */
     struct str currency; /* of amounts that name none */
     int64_t now_micros;  /* when it was received */
     bool browser;        /* the request came from one, with this user agent and address */

@@ -256,6 +256,35 @@ static void test_http_keys_in_every_place(void **state)
     }
 }
 
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: t.example:81\r\n"
+#define PIXEL "/pixel/v1/track?writeKey=write%20key%20of+ec-web&userId=u%261&event=Signed+Up"
+
+static void test_http_routes_that_are_read(void **state)
+{
+    struct server *server = *state;
+    static const struct raw raws[] = {
+        {"image", STR_INIT(GET(PIXEL) "\r\n"), 200, false, "\r\n\r\nGIF89a"},
+        {"image's address alone", STR_INIT("HEAD " PIXEL " HTTP/1.1\r\nHost: x\r\n\r\n"), 200,
+            false, "image/gif"},
+        {"image with a body", STR_INIT(GET(PIXEL) "Content-Length: 2\r\n\r\n{}"), 200, false,
+            "GIF89a"},
+        {"no key", STR_INIT(GET("/pixel/v1/track?userId=u&event=x") "\r\n"), 401, false,
+            "{\"success\":false,\"code\":\"unauthorized\""},
+        {"no UTF-8", STR_INIT(GET("/pixel/v1/track?event=%ff") "\r\n"), 400, false, "bad_utf8"},
+        {"post to an image",
+            STR_INIT("POST " PIXEL " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"), 405,
+            false, "Allow: GET, HEAD, OPTIONS"},
+        {"no such image", STR_INIT(GET("/pixel/v1/") "\r\n"), 404, false, "not_found"},
+        {"settings", STR_INIT(GET("/v1/projects/write%20key%20of%20ec-web/settings") "\r\n"), 200,
+            false, "\"apiHost\":\"t.example:81/v1\""},
+        {"configuration", STR_INIT(GET("/sourceConfig?p=npm&v=3") SERVER_BASIC "\r\n"), 200, false,
+            "\"destinations\":[]"},
+    };
+    for (size_t i = 0; i < sizeof raws / sizeof *raws; i++)
+        assert_raw(server, &raws[i]);
+    assert_int_equal(server_events(server), 3);
+}
+
 static void test_http_cors(void **state)
 {
     struct server *server = *state;
@@ -451,6 +480,7 @@ int main(void)
         CASE(test_http_pipelined_requests_are_answered_in_order),
         CASE(test_http_paths_methods_and_media_types),
         CASE(test_http_keys_in_every_place),
+        CASE(test_http_routes_that_are_read),
         CASE(test_http_cors),
         CASE(test_http_body_at_and_over_the_limit),
         CASE(test_http_chunked_body_over_the_limit),
