@@ -143,6 +143,7 @@ static int read_segment(const struct again_rejection *rejection, struct json val
     struct json type;
     struct segment_message message = {.item = value,
         .currency = source ? source->currency : STR(""),
+        .event_time = source ? source->event_time : EVENT_TIME_USUAL,
         .now_micros = rejection->received_at,
         .arena = arena};
     *problem = (struct event_problem){.error = ERR_EVENT_TYPE,

@@ -117,6 +117,7 @@ size_t config_pairs(
 #define CONFIG_SOURCES_MAX 1000
 #define SOURCE_PROTOCOL_NATIVE (1u << 0)
 #define SOURCE_PROTOCOL_SEGMENT (1u << 1)
+enum config_event_time { EVENT_TIME_USUAL, EVENT_TIME_CORRECTED, EVENT_TIME_VERBATIM };
 struct config_source {
     struct str name;           /* [a-z0-9][a-z0-9_-]{0,63} */
     const uint8_t (*keys)[32]; /* SHA-256 of write keys */
@@ -129,6 +130,7 @@ struct config_source {
     bool enabled;
     bool trusted_channel;
     bool is_operator;
+    enum config_event_time event_time; /* of Segment's and Rudder's events */
 };
 /* In the order of the file. Valid after config_finish(). */
 size_t config_sources(const struct config *config, const struct config_source **sources);

@@ -163,6 +163,13 @@ static unsigned protocols_of(const struct value *value)
     return protocols;
 }
 
+static enum config_event_time event_time_of(const struct value *value)
+{
+    if (str_equal(value->text, STR("corrected")))
+        return EVENT_TIME_CORRECTED;
+    return str_equal(value->text, STR("verbatim")) ? EVENT_TIME_VERBATIM : EVENT_TIME_USUAL;
+}
+
 static int make_sources(struct config *config, struct config_problem *problem)
 {
     const struct named_list *sources = &config->named[NAMED_SOURCE];
@@ -182,6 +189,7 @@ static int make_sources(struct config *config, struct config_problem *problem)
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,
             .is_operator = settings[SOURCE_OPTION_OPERATOR].value.number != 0,
+            .event_time = event_time_of(&settings[SOURCE_OPTION_EVENT_TIME].value),
         };
         const struct setting *currency = &settings[SOURCE_OPTION_CURRENCY];
         if (money_exponent(currency->value.text) < 0)

@@ -88,6 +88,7 @@ static struct segment_message message_of(const struct exchange *exchange)
 {
     return (struct segment_message){
         .currency = exchange->source->config.currency,
+        .event_time = exchange->source->config.event_time,
         .now_micros = exchange->now_micros,
         .browser = exchange->browser,
         .user_agent = exchange->user_agent,

@@ -140,36 +140,58 @@ static int read_time(struct json object, struct str key, int64_t *micros)
     return 0;
 }
 
+/* Whether `timestamp` is taken as it is: Rudder's servers do so, Segment's correct it like
+ * originalTimestamp. Source: PROTOCOLS, "Segment and Rudder". */
+static bool takes_verbatim(const struct reader *reader)
+{
+    enum config_event_time way = reader->message->event_time;
+    return way == EVENT_TIME_VERBATIM ||
+           (way == EVENT_TIME_USUAL && reader->event->protocol == PROTOCOL_RUDDER);
+}
+
+/* When something that was said to be at this time was by our clock, after how late the client says
+ * that it sent it; false where it does not say. */
+static bool correct(const struct reader *reader, int64_t said, int64_t *out)
+{
+    const struct segment_message *message = reader->message;
+    int64_t sent = 0;
+    int64_t late;
+    int64_t corrected;
+    int absent = read_time(message->item, STR("sentAt"), &sent);
+    if (absent != 0 && message->has_envelope)
+        absent = read_time(message->envelope, STR("sentAt"), &sent);
+    if (absent != 0 || __builtin_sub_overflow(sent, said, &late) ||
+        __builtin_sub_overflow(message->now_micros, late, &corrected))
+        return false;
+    *out = corrected;
+    return true;
+}
+
 /* Event time = received - (sentAt - originalTimestamp). Without sentAt the client's word stands,
- * without its word the door takes its own. Source: PROTOCOLS, "Segment and Rudder". */
+ * without its word the door takes its own. */
 static int read_times(struct reader *reader)
 {
     const struct segment_message *message = reader->message;
     struct touchpoint *event = reader->event;
+    static const struct str pointers[] = {STR_INIT("/originalTimestamp"), STR_INIT("/timestamp")};
+    bool verbatim = takes_verbatim(reader);
+    size_t first = verbatim ? 1 : 0; /* of the two, which is asked first */
+    int r = SEGMENT_TIME_ABSENT;
     int64_t said = 0;
-    int64_t sent = 0;
-    struct str pointer = STR("/originalTimestamp");
-    int r = read_time(message->item, STR("originalTimestamp"), &said);
-    if (r == SEGMENT_TIME_ABSENT) {
-        pointer = STR("/timestamp");
-        r = read_time(message->item, STR("timestamp"), &said);
+    size_t i = 0;
+    for (; r == SEGMENT_TIME_ABSENT && i < COUNT_OF(pointers); i++) {
+        struct str pointer = pointers[first ^ i];
+        r = read_time(message->item, str_make(pointer.data + 1, pointer.size - 1), &said);
+        if (r < 0)
+            return fail(reader, r, pointer, STR("RFC 3339"));
     }
-    if (r < 0)
-        return fail(reader, r, pointer, STR("RFC 3339"));
     if (r == SEGMENT_TIME_ABSENT)
         return 0;
     event->occurred_at = said;
     event->time_quality = TIME_QUALITY_CLIENT;
-    int absent = read_time(message->item, STR("sentAt"), &sent);
-    if (absent != 0 && message->has_envelope)
-        absent = read_time(message->envelope, STR("sentAt"), &sent);
-    int64_t late;
-    int64_t corrected;
-    if (absent != 0 || __builtin_sub_overflow(sent, said, &late) ||
-        __builtin_sub_overflow(message->now_micros, late, &corrected))
-        return 0;
-    event->occurred_at = corrected;
-    event->time_quality = TIME_QUALITY_CORRECTED;
+    bool as_it_is = verbatim && i == 1; /* timestamp was there */
+    if (!as_it_is && correct(reader, said, &event->occurred_at))
+        event->time_quality = TIME_QUALITY_CORRECTED;
     return 0;
 }
 
@@ -184,7 +206,24 @@ static bool contains(struct str text, const char *word)
     return false;
 }
 
-/* Libraries that run on a customer's device; an app's anonymousId belongs to its installation. */
+static struct str item_text(const struct reader *reader, struct str key)
+{
+    struct json value;
+    if (json_get(reader->message->item, key, &value) && json_kind(value) == JSON_TEXT)
+        return json_text(value);
+    return STR("");
+}
+
+static bool is_in(struct str text, const struct str *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_equal(list[i], text))
+            return true;
+    return false;
+}
+
+/* Whose library it is, and where it runs. Rudder's for servers are named like Segment's, but say a
+ * channel, as all of Rudder's do. An app's anonymousId belongs to its installation. */
 static void read_library(struct reader *reader)
 {
     static const struct str apps[] = {STR_INIT("analytics-ios"), STR_INIT("analytics-swift"),
@@ -194,25 +233,19 @@ static void read_library(struct reader *reader)
     static const struct str pages[] = {
         STR_INIT("analytics.js"), STR_INIT("@segment/analytics-next"), STR_INIT("npm:next")};
     struct json library;
+    struct json value;
     struct str name = str_make(NULL, 0);
-    if (context_object(reader, STR("library"), &library)) {
-        struct json value;
-        if (json_get(library, STR("name"), &value) && json_kind(value) == JSON_TEXT)
-            name = json_text(value);
-    }
-    reader->event->protocol = reader->message->call == SEGMENT_MERGE || contains(name, "rudder")
-                                  ? PROTOCOL_RUDDER
-                                  : PROTOCOL_SEGMENT;
-    reader->anonymous_namespace = STR("cookie");
-    reader->on_device = reader->message->browser;
-    for (size_t i = 0; i < COUNT_OF(apps); i++)
-        if (str_equal(apps[i], name)) {
-            reader->anonymous_namespace = STR("install");
-            reader->on_device = true;
-        }
-    for (size_t i = 0; i < COUNT_OF(pages); i++)
-        if (str_equal(pages[i], name))
-            reader->on_device = true;
+    if (context_object(reader, STR("library"), &library) &&
+        json_get(library, STR("name"), &value) && json_kind(value) == JSON_TEXT)
+        name = json_text(value);
+    struct str channel = item_text(reader, STR("channel"));
+    bool named = contains(name, "rudder");
+    bool rudder = named || channel.size || reader->message->call == SEGMENT_MERGE;
+    bool app = is_in(name, apps, COUNT_OF(apps)) || (named && str_equal(channel, STR("mobile")));
+    bool page = is_in(name, pages, COUNT_OF(pages)) || (named && str_equal(channel, STR("web")));
+    reader->event->protocol = rudder ? PROTOCOL_RUDDER : PROTOCOL_SEGMENT;
+    reader->anonymous_namespace = app ? STR("install") : STR("cookie");
+    reader->on_device = reader->message->browser || app || page;
 }
 
 static void add_identifier(struct reader *reader, struct str name, struct str value)
@@ -633,11 +666,12 @@ int segment_read(
         r = open_objects(&reader);
     if (r == 0)
         r = read_type(&reader);
-    if (r == 0)
-        r = read_times(&reader);
     if (r < 0)
         return r;
     read_library(&reader);
+    r = read_times(&reader);
+    if (r < 0)
+        return r;
     read_consent(&reader);
     r = read_identifiers(&reader);
     if (r == 0)

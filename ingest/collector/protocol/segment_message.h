@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "ingest/config/config.h"
 #include "schemas/event_json.h"
 #include "schemas/json.h"
 
@@ -27,15 +28,16 @@ struct segment_message {
     enum segment_call call;
     struct str id;       /* of a message that has none; empty: it must have one */
     struct str currency; /* of amounts that name none */
-    int64_t now_micros;  /* when it was received */
-    bool browser;        /* the request came from one, with this user agent and address */
+    enum config_event_time event_time;
+    int64_t now_micros; /* when it was received */
+    bool browser;       /* the request came from one, with this user agent and address */
     struct str user_agent;
     struct str address;
     struct arena *arena;
 };
 
-/* Fills *out: everything but source and adapter_version; protocol is Rudder
- * where its library or its merge speaks, else Segment. Slices live in the arena or the
+/* Fills *out: everything but source and adapter_version; protocol is Rudder where its library, its
+ * channel or its merge speaks, else Segment. Slices live in the arena or the
  * parser. Errors: REJECT class with *problem set; ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int segment_read(
     const struct segment_message *message, struct touchpoint *out, struct event_problem *problem);

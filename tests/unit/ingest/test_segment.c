@@ -346,6 +346,89 @@ static void test_segment_times(void **state)
         "bad_time", "/originalTimestamp");
 }
 
+static void run_with_time(struct exchange_fixture *fixture, enum config_event_time way,
+    const char *body, const char *stored)
+{
+    struct config_source config = {.name = STR("ec-web"),
+        .protocols = SOURCE_PROTOCOL_SEGMENT,
+        .currency = STR("JPY"),
+        .enabled = true,
+        .event_time = way};
+    struct sources *sources;
+    assert_int_equal(sources_new(&config, 1, config.name, fixture->metrics, &sources), 0);
+    fixture->exchange.sources = sources;
+    fixture->exchange.header_key = STR("");
+    exchange_run(fixture, segment_handle, "track", str_of(body));
+    if (!strstr(exchange_events_text(fixture), stored))
+        fail_msg("%s: %s", body, exchange_events_text(fixture));
+    fixture->exchange.sources = fixture->sources;
+    sources_free(&sources);
+}
+
+/* Rudder's servers take `timestamp` as it is. Its libraries for servers are told by the channel. */
+static void test_segment_time_of_rudder_and_of_sources(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+#define SKEWED(more) TIMED(",\"sentAt\":\"2026-11-20T03:00:00Z\"" more)
+#define ORIGINAL ",\"originalTimestamp\":\"2026-11-20T02:59:00Z\""
+#define GIVEN ",\"timestamp\":\"2026-11-01T00:00:00Z\""
+#define RUDDER ",\"channel\":\"server\",\"context\":{\"library\":{\"name\":\"analytics-node\"}}"
+    static const char corrected[] =
+        "\"time\":\"2026-11-20T01:59:00Z\",\"time_quality\":\"corrected\"";
+    static const char given_corrected[] =
+        "\"time\":\"2026-10-31T23:00:00Z\",\"time_quality\":\"corrected\"";
+    static const char given[] = "\"time\":\"2026-11-01T00:00:00Z\",\"type\"";
+    static const struct {
+        enum config_event_time way;
+        const char *body;
+        const char *stored;
+    } samples[] = {
+        {EVENT_TIME_USUAL, SKEWED(ORIGINAL GIVEN), corrected},
+        {EVENT_TIME_USUAL, SKEWED(GIVEN), given_corrected},
+        {EVENT_TIME_USUAL, SKEWED(ORIGINAL GIVEN RUDDER), given},
+        {EVENT_TIME_USUAL, SKEWED(GIVEN RUDDER), given},
+        {EVENT_TIME_USUAL, SKEWED(ORIGINAL RUDDER), corrected},
+        {EVENT_TIME_USUAL,
+            SKEWED(GIVEN ",\"context\":{\"library\":{\"name\":\"RudderLabs JavaScript SDK\"}}"),
+            given},
+        {EVENT_TIME_CORRECTED, SKEWED(ORIGINAL GIVEN RUDDER), corrected},
+        {EVENT_TIME_CORRECTED, SKEWED(GIVEN RUDDER), given_corrected},
+        {EVENT_TIME_VERBATIM, SKEWED(ORIGINAL GIVEN), given},
+        {EVENT_TIME_VERBATIM, SKEWED(ORIGINAL), corrected},
+    };
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
+        run_with_time(fixture, samples[i].way, samples[i].body, samples[i].stored);
+}
+
+static void test_segment_rudder_on_devices(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    static const struct {
+        const char *library;
+        const char *channel;
+        const char *stored;
+    } samples[] = {
+        {"RudderLabs JavaScript SDK", "web", "\"cookie\":\"a1\""},
+        {"rudder-ios-library", "mobile", "\"install\":\"a1\""},
+        {"com.rudderstack.android.sdk.core", "mobile", "\"install\":\"a1\""},
+        {"analytics-python", "server", "\"cookie\":\"a1\""},
+    };
+    fixture->exchange.address = STR("192.0.2.7");
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        CLEANUP(buf_free) struct buf body = {0};
+        assert_int_equal(buf_appendf(&body,
+                             "{\"messageId\":\"m1\",\"anonymousId\":\"a1\",\"event\":\"x\","
+                             "\"channel\":\"%s\",\"context\":{\"library\":{\"name\":\"%s\"}}}",
+                             samples[i].channel, samples[i].library),
+            0);
+        exchange_run(fixture, segment_handle, "track", buf_str(&body));
+        const char *text = exchange_events_text(fixture);
+        bool server = strcmp(samples[i].channel, "server") == 0;
+        if (!strstr(text, samples[i].stored) || server == (strstr(text, "192.0.2.7") != NULL))
+            fail_msg("%s: %s", samples[i].library, text);
+    }
+}
+
 static void test_segment_consent_absent_category_is_no(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -528,6 +611,8 @@ int main(void)
         CASE(test_segment_screen_and_group),
         CASE(test_segment_batch_merges_its_envelope),
         CASE(test_segment_times),
+        CASE(test_segment_time_of_rudder_and_of_sources),
+        CASE(test_segment_rudder_on_devices),
         CASE(test_segment_consent_absent_category_is_no),
         CASE(test_segment_names_of_events),
         CASE(test_segment_name_that_does_not_fit_is_kept),
