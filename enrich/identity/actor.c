@@ -143,6 +143,8 @@ static int unlink_one(
     if (edge.links > 0) {
         edge.links--;
         drop_generic(&edge);
+        if (edge.links == 0)
+            edge.flags &= ~(unsigned)EDGE_OTHERS;
         r = edge_put(actor->owners, owner, &edge);
     }
     if (r < 0 || edge.links > 0)

@@ -280,6 +280,20 @@ int edges_below(struct owners *owners, const struct owner *owner, struct edge_li
     return list_side(owners, owner, false, out);
 }
 
+int edges_spare(struct owners *owners, struct owner *owner)
+{
+    struct edge_list above;
+    int r = edges_above(owners, owner, &above);
+    for (size_t i = 0; r == 0 && i < above.count; i++) {
+        struct edge edge = above.edges[i];
+        if (edge.links == 0 || (edge.flags & EDGE_OTHERS))
+            continue;
+        edge.flags |= EDGE_OTHERS;
+        r = edge_put(owners, owner, &edge);
+    }
+    return r;
+}
+
 int edges_kin(struct owners *owners, const struct owner *owner, bool above, struct edge_list *out)
 {
     const struct edge_array *array = above ? &owner->above : &owner->below;

@@ -41,6 +41,8 @@ enum edge_flag {
     EDGE_CUT = 1 << 4,     /* evidence unlinks the two */
     EDGE_JOINED = 1 << 5,  /* an earlier member of its group: told so; group.h */
     EDGE_SEVERAL = 1 << 6, /* the follower would claim several of that rank */
+    EDGE_OTHERS = 1 << 7, /* signatures have shown the link since this node was suppressed, and were
+                           * not the erased person's; erasure.h */
 };
 
 struct edge {
@@ -77,6 +79,10 @@ MUST_CHECK int edge_put(struct owners *owners, struct owner *owner, const struct
  * edge_put() of this owner, or the end of the call of the stage. Errors: as edge_get(). */
 MUST_CHECK int edges_above(struct owners *owners, const struct owner *owner, struct edge_list *out);
 MUST_CHECK int edges_below(struct owners *owners, const struct owner *owner, struct edge_list *out);
+
+/* Marks the links up that signatures show: what an erasure leaves of them is others'. Errors: as
+ * edge_put(). */
+MUST_CHECK int edges_spare(struct owners *owners, struct owner *owner);
 
 /* Lists neighbours of its own rank on one side, copied: *out is valid until the end of the call of
  * the stage. Costs nothing where there are none. Errors: as edge_get(). */

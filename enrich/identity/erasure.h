@@ -22,7 +22,14 @@
  *    events that bear one of them go, whenever they come, and say nothing.
  *  - A's identifiers: those whose root is A's, and x. They are suppressed: an event whose first
  * node is one of them goes, if it is no device's, or the event occurred before t. So does one that
- *    comes to it, and it is no device's, since all before it in its chain are generic.
+ *    comes to it, and it is no device's, since all before it in its chain are generic: a shared
+ *    e-mail beside the erased phone is the erased person still.
+ *  - But not where others' are: an event is not taken by an identifier x of A's that it comes to
+ *    behind generic ones, if each of these was shown beside x by an event that stood at t and was
+ *    not A's, and some such event has stood since. So an order of S that was another's is nobody's
+ *    to take when, later, the e-mail that it stood with becomes generic and it moves on to x: it
+ *    stands where it would had A's events never come. What is told apart so is pairs of
+ *    identifiers, not events: what says later no more than such pairs is taken for the other's.
  *  - A generic identifier is nobody's but its own: erased, it takes what has nothing but generic
  *    identifiers and stays with it, before and later. Other events that show it are others'.
  * Nobody else's event goes: what comes to A by a link that goes with A is not of S's place A, and
@@ -33,7 +40,9 @@
  * One matter of order remains: an event that is met by a suppressed identifier behind generic ones
  * had linked already, and what these links made generic before they were taken back stays so.
  *
- * Where events are under way when the request comes, S is what has come to A's timeline by then,
+ * Where events are under way when the request comes, S is what has come to A's timeline by then
+ * (behind generic identifiers, too: one that its owner has sent on by then and that comes there
+ * afterwards is none of S, and stands),
  * and A's identifiers those that had A when they heard of it: later links cannot be known, and what
  * was taken cannot be asked again. The same holds of two erasures of one person at once.
  */
@@ -50,8 +59,8 @@ bool erasure_is_device(struct str namespace);
  * that occurred before the erasure. */
 bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE]);
 
-/* Whether a suppressed node's mark keeps an event away that comes to it, as the first node of its
- * chain or as another. is_older: it occurred before the erasure. */
+/* Whether a suppressed node keeps an event away that comes to it, as the first node of its chain or
+ * as another, where it is not spared as others'. is_older: it occurred before the erasure. */
 bool erasure_keeps_away(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE],
     bool is_first, bool is_older);
 

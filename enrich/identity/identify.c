@@ -234,6 +234,23 @@ static int keep_away(struct visit *visit, bool learned)
     return r < 0 ? r : 1;
 }
 
+/* Returns 1 when all identifiers that come before the node in the event's chain are others' beside
+ * it: events that show them so stood when its person was erased, and were not that person's. */
+static int of_others(const struct visit *visit)
+{
+    struct link_end members[EVENT_IDENTIFIERS_MAX];
+    struct edge edge;
+    for (size_t i = 0; i < visit->index; i++) {
+        members_of(visit, &visit->chain[i], members);
+        for (size_t k = 0; k < visit->chain[i].members_count; k++) {
+            int r = edge_get(visit->actor->owners, visit->owner, members[k].node, &edge);
+            if (r < 0 || !(edge.flags & EDGE_OTHERS))
+                return r < 0 ? r : 0;
+        }
+    }
+    return 1;
+}
+
 /* A generic identifier that was erased names nobody: the event goes on to the next node, and is
  * kept away where it would stay here. While an erasure has yet to take, it takes no event that
  * others may have linked; the mark will follow it. */
@@ -243,6 +260,9 @@ static int suppressed(struct visit *visit)
     if (!(flags & OWNER_SUPPRESSED) || (flags & OWNER_ERASED_DEAD) ||
         (visit->index > 0 && (flags & OWNER_REACHED)))
         return 0;
+    int r = visit->index > 0 ? of_others(visit) : 0;
+    if (r)
+        return r < 0 ? r : 0;
     return keep_away(visit, visit->index > 0);
 }
 

@@ -445,6 +445,8 @@ int owner_suppress(
     owner->flags |= OWNER_SUPPRESSED;
     owner_lost(owners, owner);
     r = owner_suppression_put(owners, owner, &now);
+    if (r == 0)
+        r = edges_spare(owners, owner);
     return r < 0 ? r : 1;
 }
 

@@ -131,8 +131,8 @@ MUST_CHECK int owner_know(struct owners *owners, struct owner *owner, const uint
 /* Forgets the signature for good. Returns what it was. Errors: those of state. */
 MUST_CHECK int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature);
 
-/* Suppresses the identifier, whose person is erased. Returns 1 when that says more than before, 0
- * when not. Errors: those of state. */
+/* Suppresses the identifier, whose person is erased, and spares its links (EDGE_OTHERS). Returns 1
+ * when that says more than before, 0 when not. Errors: those of state. */
 MUST_CHECK int owner_suppress(
     struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
 

@@ -144,8 +144,9 @@ struct marking {
     struct recent recent;
 };
 
-/* Returns 1 when the event, at the mark's node, must not stand. The node hears of the first one
- * that does, and that shows it though nothing else may. */
+/* Returns 1 when the event, at the mark's node, must not stand. One that came there behind generic
+ * ones was let through by the node's owner, who knows what is others'. The node hears of the first
+ * one that does, and that shows it though nothing else may. */
 static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
 {
     struct marking *marking = context;
@@ -160,7 +161,7 @@ static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct
     (void)signature_chain(&signature, chain);
     bool is_first = memcmp(chain[0].id, node, KEY_SIZE) == 0;
     struct erased erased = {namespaces, mark->person, mark->at, NULL};
-    if (erasure_keeps_away(namespaces, node, is_first, event->occurred_at < mark->at)) {
+    if (is_first && erasure_keeps_away(namespaces, node, true, event->occurred_at < mark->at)) {
         if (!event->has_evidence && told(&marking->recent, &signature))
             return 1;
         r = erasure_take_back(&erased, event, task->scratch, task->outbox);

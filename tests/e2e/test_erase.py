@@ -186,6 +186,27 @@ def others_stay(space):
         assert dump(data) == dump(wanted)
 
 
+def moved_later(space):
+    """Another's order moves on to the erased phone, as its e-mail becomes generic: it stands as if the erased had never been. What
+    comes to the phone beside an e-mail that no other's event showed with it is the erased person's, however generic that is."""
+    phone, email = "090-1234-5678", "w@example.jp"
+    erased = event(1, "03-01", phone=phone, login="a")
+    others = [order(2, "03-01", "O1", "6300", email=email, phone=phone), event(3, "03-01", email="v@example.jp", phone=phone)]
+    shared_by = [event(10 + n, "04-01", email=mail, login=f"k{n}") for mail in (email, "x@example.jp") for n in range(4)]
+    for n, e in enumerate(shared_by):
+        e["id"] = f"k{n}"
+    late = [order(4, "03-02", "O2", "100", email="x@example.jp", phone=phone), event(5, "03-02", email=email, phone=phone)]
+    data, wanted = space.path / "moved", space.path / "moved-without"
+    load(data, [erased, *others])
+    assert json.loads(run("erase", "--json", "--confirm", "--data", data, "login:a").stdout)["events"] == 1
+    for events in ([], shared_by, late):
+        load(data, [*events, *MORE])
+        assert rows(data, "SELECT order_id FROM conversion") == [("O1",)]
+    load(wanted, [*others, *shared_by, late[1], *MORE])
+    query = "SELECT event_id, hex(person) FROM event ORDER BY 1"
+    assert rows(data, query) == rows(wanted, query)
+
+
 def repeated(space):
     """The same command again does not take who the identifier belongs to now."""
     data = space.path / "repeated"
@@ -351,6 +372,7 @@ def main():
         load(done, MORE)
         wanted = dump(done)
         others_stay(space)
+        moved_later(space)
         repeated(space)
         shared(space)
         receipt_alone(space, base, wanted)

@@ -63,6 +63,72 @@ static void root_of(
     memcpy(root, i == SIZE_MAX ? node : m->nodes[m->root[i]], KEY_SIZE);
 }
 
+/* ---- what is others' beside a suppressed identifier ---- */
+
+static bool event_shows(const struct case_event *event, const uint8_t node[KEY_SIZE])
+{
+    for (size_t i = 0; i < event->signature.count; i++)
+        if (same(event->signature.members[i], node))
+            return true;
+    return false;
+}
+
+static bool is_pair(const struct departed *departed, size_t mark, const uint8_t other[KEY_SIZE])
+{
+    for (size_t i = 0; i < departed->pairs_count; i++)
+        if (departed->pairs[i].mark == mark && same(departed->pairs[i].other, other))
+            return true;
+    return false;
+}
+
+/* Those that nothing which stands shows any more are none. */
+static void end_pairs(struct departed *departed, const struct identity_case *given)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < departed->pairs_count; i++) {
+        const struct departed_pair *pair = &departed->pairs[i];
+        bool shown = false;
+        for (size_t k = 0; k < given->events_count && !shown; k++)
+            shown = departed->stands[k] && event_shows(&given->events[k], pair->other) &&
+                    event_shows(&given->events[k], departed->marks[pair->mark].node);
+        if (shown)
+            departed->pairs[kept++] = *pair;
+    }
+    departed->pairs_count = kept;
+}
+
+/* Of marks that were made just now: what stands beside them is not the erased person's. */
+static void begin_pairs(struct departed *departed, const struct identity_case *given)
+{
+    for (size_t mark = 0; mark < departed->marks_count; mark++) {
+        const uint8_t *node = departed->marks[mark].node;
+        for (size_t i = 0; i < given->events_count && departed->marks[mark].renewed; i++) {
+            const struct signature *signature = &given->events[i].signature;
+            if (!departed->stands[i] || !event_shows(&given->events[i], node))
+                continue;
+            for (size_t k = 0; k < signature->count; k++) {
+                if (is_pair(departed, mark, signature->members[k]))
+                    continue;
+                check(departed->pairs_count < DEPARTED_PAIRS_MAX);
+                struct departed_pair *pair = &departed->pairs[departed->pairs_count++];
+                pair->mark = mark;
+                memcpy(pair->other, signature->members[k], KEY_SIZE);
+            }
+        }
+        departed->marks[mark].renewed = false;
+    }
+}
+
+/* Whether the event comes to the marked node beside identifiers that are others' there, all. */
+static bool is_of_others(const struct departed *departed, const struct departed_mark *mark,
+    const struct signature *signature, size_t before)
+{
+    for (size_t i = 0; i < before; i++)
+        if (!is_pair(departed, (size_t)(mark - departed->marks), signature->members[i]))
+            return false;
+    return true;
+}
+
 /* ---- events that come ---- */
 
 static bool node_is_generic(const struct departed *departed, const struct signature *signature,
@@ -111,7 +177,8 @@ static bool is_stopped(struct departed *departed, const struct identity_case *gi
     while (*seat < count && node_is_generic(departed, &event->signature, &chain[*seat])) {
         ++*seat;
         mark = *seat < count ? mark_of(departed, chain[*seat].id) : NULL;
-        if (mark && !mark->was_generic && keeps_away(given, mark, event, false))
+        if (mark && !mark->was_generic && keeps_away(given, mark, event, false) &&
+            !is_of_others(departed, mark, &event->signature, chain[*seat].first))
             return true;
         mark = *seat == count ? mark_of(departed, chain[0].id) : NULL;
         if (mark && keeps_away(given, mark, event, true))
@@ -134,6 +201,7 @@ static void come(struct departed *departed, const struct identity_case *given, s
     for (size_t i = 0; i < given->events_count; i++)
         departed->stands[i] &= !departed->forgotten[i];
     solve(departed, given);
+    end_pairs(departed, given);
 }
 
 /* ---- erasures ---- */
@@ -142,12 +210,14 @@ static void suppress(struct departed *departed, const uint8_t node[KEY_SIZE],
     const uint8_t root[KEY_SIZE], int64_t at)
 {
     struct departed_mark *mark = mark_of(departed, node);
-    if (!mark) {
+    bool is_new = !mark;
+    if (is_new) {
         check(departed->marks_count < CASE_NODES_MAX);
         mark = &departed->marks[departed->marks_count++];
         *mark = (struct departed_mark){.at = at, .was_generic = is_generic(departed, node)};
         memcpy(mark->node, node, KEY_SIZE);
     }
+    mark->renewed |= is_new || at > mark->at || !same(mark->root, root);
     mark->at = at > mark->at ? at : mark->at;
     memcpy(mark->root, root, KEY_SIZE);
 }
@@ -186,6 +256,8 @@ static void erase(
     for (size_t i = 0; i < given->events_count; i++)
         if (departed->stands[i] && is_refused(departed, given, i))
             forget(departed, given, i);
+    begin_pairs(departed, given);
+    end_pairs(departed, given);
     solve(departed, given);
 }
 

@@ -12,13 +12,24 @@ struct departed_mark {
     uint8_t root[KEY_SIZE]; /* of the person that was erased last */
     int64_t at;
     bool was_generic; /* when it was suppressed first */
+    bool renewed;     /* by the erasure in hand */
 };
+
+/* An identifier that events of others, which stood when the mark was made and do since, show beside
+ * its node. */
+struct departed_pair {
+    size_t mark;
+    uint8_t other[KEY_SIZE];
+};
+#define DEPARTED_PAIRS_MAX 4096
 
 struct departed {
     bool stands[CASE_EVENTS_MAX];
     bool forgotten[CASE_EVENTS_MAX]; /* the event's signature is */
     struct departed_mark marks[CASE_NODES_MAX];
     size_t marks_count;
+    struct departed_pair pairs[DEPARTED_PAIRS_MAX];
+    size_t pairs_count;
     uint8_t generic[CASE_NODES_MAX][KEY_SIZE]; /* ascending; once generic, always generic */
     size_t generic_count;
     bool stopped; /* an event was taken back behind its first node, which had let it link: whether
