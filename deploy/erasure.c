@@ -54,7 +54,8 @@ int erasures_resume(
         return ERR_NO_MEMORY;
     int r = receipts_settle(database, false, &arena, open, &count);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        if (open[i].receipt.asked || must_be_spelled(settings, &open[i].identifier))
+        if (open[i].receipt.asked || open[i].identifier.namespace.size == 0 ||
+            must_be_spelled(settings, &open[i].identifier))
             continue;
         r = ask_again(settings, &open[i], appender);
         *asked += r == 0;

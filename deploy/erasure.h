@@ -15,7 +15,8 @@ MUST_CHECK int erasure_write_request(
  * stands: one whose request never came into the log is so finished, another's request is the same
  * event again. One that was followed to its end is not asked for (receipt.h).
  * Not asked for are those of an e-mail or phone while a rotation of its key is under way: the
- * request must then say the value itself, which nobody has but who asks. *asked: how many were.
+ * request must then say the value itself, which nobody has but who asks; nor those whose identifier
+ * is gone already: their request came. *asked: how many were.
  * Errors: those of receipts_settle() and say_append(). */
 MUST_CHECK int erasures_resume(
     struct settings *settings, const char *database, struct appender *appender, size_t *asked);

@@ -44,11 +44,13 @@ static int find_unfinished(struct erasing *erasing)
     struct receipt receipt;
     receipt_subject(&erasing->identifier, subject);
     int r = receipt_unfinished(erasing->path, subject, &erasing->settings->arena, &receipt);
-    if (r == 0) {
-        erasing->receipt = receipt;
-        erasing->resumed = true;
-    }
-    return r;
+    if (r)
+        return r;
+    erasing->receipt = receipt;
+    erasing->resumed = true;
+    if (receipt.has_person) /* whoever has the identifier now */
+        memcpy(erasing->match.person, receipt.person, KEY_SIZE);
+    return 0;
 }
 
 /* Nobody is known by the identifier: perhaps since it is erased, and its receipt lacks the end. */
@@ -59,7 +61,7 @@ static int find_gone(struct erasing *erasing, struct reader *reader)
     if (r == 0)
         r = find_unfinished(erasing);
     if (r == 0) {
-        erasing->gone = true;
+        erasing->gone = !erasing->receipt.has_person;
         return 0;
     }
     if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)

@@ -208,19 +208,49 @@ int database_describe(sqlite3 *db, const char *table)
     "CREATE TABLE sink_rejection (rejected_key BLOB PRIMARY KEY, attempt INTEGER NOT NULL, "       \
     "settled INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
 
+/* What files of version 6 may lack, as builds of it made them. */
+static const struct {
+    const char *present; /* SQL: 1 when it is there */
+    const char *add;
+    const char *table;
+} later_parts[] = {
+    {"SELECT count(*) FROM sqlite_schema WHERE name = 'sink_rejection'", REJECTION_TABLE,
+        "sink_rejection"},
+    {"SELECT count(*) FROM pragma_table_info('erasure_receipt') WHERE name = 'person'",
+        "ALTER TABLE erasure_receipt ADD COLUMN person BLOB;", "erasure_receipt"},
+};
+
+static int add_part(sqlite3 *db, size_t part)
+{
+    int64_t present = 0;
+    int r = read_integer(db, later_parts[part].present, &present);
+    if (r < 0 || present)
+        return r;
+    r = database_run(db, later_parts[part].add);
+    return r < 0 ? r : database_describe(db, later_parts[part].table);
+}
+
+static int lacks_parts(sqlite3 *db, bool *out)
+{
+    int64_t present = 1;
+    int r = 0;
+    for (size_t i = 0; r == 0 && present && i < sizeof later_parts / sizeof *later_parts; i++)
+        r = read_integer(db, later_parts[i].present, &present);
+    *out = !present;
+    return r;
+}
+
 static int complete(sqlite3 *db)
 {
-    int64_t tables = 0;
-    int r = read_integer(
-        db, "SELECT count(*) FROM sqlite_schema WHERE name = 'sink_rejection'", &tables);
-    if (r < 0 || tables)
+    bool lacks = false;
+    int r = lacks_parts(db, &lacks);
+    if (r < 0 || !lacks)
         return r;
     r = database_run(db, "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
-    r = database_run(db, REJECTION_TABLE);
-    if (r == 0)
-        r = database_describe(db, "sink_rejection");
+    for (size_t i = 0; r == 0 && i < sizeof later_parts / sizeof *later_parts; i++)
+        r = add_part(db, i); /* another writer may have come first */
     if (r == 0)
         r = database_run(db, "COMMIT");
     if (r < 0)

@@ -24,12 +24,12 @@ void receipt_subject(const struct identifier *identifier, char out[RECEIPT_SUBJE
 /* ---- writing ---- */
 
 /* Returns 1 when the id is there already. */
-static int put(sqlite3 *db, const struct receipt *receipt)
+static int put(sqlite3 *db, const struct receipt *receipt, const uint8_t person[KEY_SIZE])
 {
     sqlite3_stmt *insert = NULL;
     int r = database_prepare(db,
         "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, "
-        "0) "
+        "0, ?13) "
         "ON CONFLICT (receipt_id) DO NOTHING",
         &insert);
     if (r < 0)
@@ -41,6 +41,7 @@ static int put(sqlite3 *db, const struct receipt *receipt)
     for (int i = 0; i < READER_COUNTS; i++)
         sqlite3_bind_int64(insert, FIRST_COUNT + i, receipt->before.counts[i]);
     sqlite3_bind_int64(insert, FIRST_COUNT + READER_COUNTS, receipt->left_over);
+    bind_blob(insert, FIRST_COUNT + READER_COUNTS + 1, str_make(person, KEY_SIZE));
     r = database_error(sqlite3_step(insert));
     sqlite3_finalize(insert);
     return r < 0 ? r : sqlite3_changes(db) == 0;
@@ -90,7 +91,7 @@ int receipt_begin(
     if (r == 0)
         r = database_run(db, "BEGIN IMMEDIATE");
     if (r == 0)
-        r = put(db, receipt);
+        r = put(db, receipt, person);
     if (r == 0 && totals)
         r = put_remainder(db, receipt->id, person);
     if (r >= 0)
@@ -159,9 +160,12 @@ int receipt_drop(const char *path, const char *id, bool totals)
 
 /* ---- reading ---- */
 
+/* In a file of an older build, which is only read, `person` is that of `none`. */
 #define RECEIPT_SQL                                                                                \
     "SELECT receipt_id, requested_at, left_over, identifier, reason, events, touches, sessions, "  \
-    "conversions, credits, paths, identifiers, asked FROM erasure_receipt "
+    "conversions, credits, paths, identifiers, asked, (SELECT person FROM erasure_receipt AS own " \
+    "WHERE own.receipt_id = r.receipt_id) FROM (SELECT NULL AS person) AS none "                   \
+    "CROSS JOIN erasure_receipt AS r "
 #define UNFINISHED_SQL RECEIPT_SQL "WHERE left_over > 0 "
 
 static int read_receipt(sqlite3_stmt *row, struct arena *arena, struct receipt *out)
@@ -169,6 +173,10 @@ static int read_receipt(sqlite3_stmt *row, struct arena *arena, struct receipt *
     *out = (struct receipt){
         .requested_at = sqlite3_column_int64(row, 1), .left_over = sqlite3_column_int64(row, 2)};
     out->asked = sqlite3_column_int(row, FIRST_COUNT + READER_COUNTS) != 0;
+    struct str person = column_text(row, FIRST_COUNT + READER_COUNTS + 1);
+    out->has_person = person.size == KEY_SIZE;
+    if (out->has_person)
+        memcpy(out->person, person.data, KEY_SIZE);
     snprintf(out->id, sizeof out->id, "%s", (const char *)sqlite3_column_text(row, 0));
     snprintf(out->subject, sizeof out->subject, "%s", (const char *)sqlite3_column_text(row, 3));
     for (int i = 0; i < READER_COUNTS; i++)
@@ -295,6 +303,22 @@ static int has_older(sqlite3 *db, const uint8_t person[KEY_SIZE], int64_t at, bo
     return database_error(code);
 }
 
+/* Whether the person is a device by itself: one that was asked for by another identifier, which
+ * may be gone. */
+static int is_device(sqlite3 *db, const uint8_t person[KEY_SIZE], bool *out)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        db, "SELECT namespace FROM identifier WHERE person = ?1 AND root = node", &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(person, KEY_SIZE));
+    int code = sqlite3_step(select);
+    *out = code == SQLITE_ROW && erasure_is_device(column_text(select, 0));
+    sqlite3_finalize(select);
+    return database_error(code);
+}
+
 int receipt_count_left(
     struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *left_over, int64_t *of_others)
 {
@@ -318,15 +342,16 @@ static int count_left(
     sqlite3 *db, const struct settling *settling, size_t index, bool followed, struct receipt *out)
 {
     struct reader reader = {.db = db};
-    bool older = settling->found[index];
-    int r = 0;
+    const uint8_t *person = out->has_person ? out->person : settling->persons[index];
+    bool found = settling->found[index], older = found || out->has_person;
+    bool device = found && erasure_is_device(settling->open[index].identifier.namespace);
+    int r = device || !out->has_person ? 0 : is_device(db, person, &device);
     out->left_over = out->of_others = 0;
-    if (older && erasure_is_device(settling->open[index].identifier.namespace))
-        r = has_older(
-            db, settling->persons[index], settling->open[index].receipt.requested_at, &older);
+    if (r == 0 && device)
+        r = has_older(db, person, out->requested_at, &older);
     if (r < 0 || !older)
         return r;
-    r = receipt_count_left(&reader, settling->persons[index], &out->left_over, &out->of_others);
+    r = receipt_count_left(&reader, person, &out->left_over, &out->of_others);
     if (r == 0 && !followed && !out->asked) {
         out->left_over += out->of_others; /* it may not have been asked for at all */
         out->of_others = 0;

@@ -20,9 +20,11 @@ struct receipt {
     int64_t requested_at; /* microseconds */
     struct str reason;
     struct reader_counts before;
-    int64_t of_others; /* its identifiers that stay, since others' events show them */
-    int64_t left_over; /* other rows of the person that stand still; 0: done */
-    bool asked;        /* the request is in the log and was followed: receipt_end() said so */
+    int64_t of_others;        /* its identifiers that stay, since others' events show them */
+    int64_t left_over;        /* other rows of the person that stand still; 0: done */
+    bool has_person;          /* receipts of older builds lack it */
+    uint8_t person[KEY_SIZE]; /* that was to be erased */
+    bool asked; /* the request is in the log and was followed: receipt_end() said so */
 };
 
 /* The identifier itself goes; its hash is what a receipt names it by. */
@@ -59,14 +61,15 @@ MUST_CHECK int receipt_finished(const char *path, const char subject[RECEIPT_SUB
 /* A receipt of which something stands still. */
 struct receipt_open {
     struct receipt receipt;
-    struct identifier identifier; /* its subject, as the tables have it */
+    struct identifier identifier; /* its subject, as the tables have it; empty: not any more */
 };
 
 #define RECEIPTS_OPEN_MAX 64
 
-/* Brings receipts that are not finished to what the tables say: nothing is left over where no
- * identifier has the subject's hash, or nothing of its person is older than the request (a device
- * that lives on), or, once it was followed, nothing but what others' events show. followed: so were
+/* Brings receipts that are not finished to what the tables say of the person that they name (of an
+ * older build's: of whoever has the identifier): nothing is left over where nothing of the person
+ * is older than the request (a device that lives on), or, once it was followed, nothing but what
+ * others' events show. followed: so were
  * all requests that are in the log. Gives those of which something stands, the oldest
  * RECEIPTS_OPEN_MAX of them; text lives in the arena. Without a database there is none. Costs one
  * look-up where all are finished, else a look at all identifiers. Errors: as database_open(). */

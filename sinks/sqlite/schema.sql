@@ -115,7 +115,8 @@ CREATE TABLE erasure_receipt (
     identifiers INTEGER NOT NULL,
     of_others INTEGER NOT NULL,
     left_over INTEGER NOT NULL,
-    asked INTEGER NOT NULL
+    asked INTEGER NOT NULL,
+    person BLOB
 ) WITHOUT ROWID, STRICT;
 
 -- What stays of those that were erased under [erase] remainder = totals: sums without an identifier,

@@ -72,14 +72,14 @@ def finished(data):
     assert "hana" not in dump(data)
 
 
-def timed(space, base):
+def timed(space, base, identifier="login:u-hana"):
     """Seconds that an erasure takes."""
     spans = []
     for n in range(3):
         shutil.rmtree(space.path / "timed", ignore_errors=True)
         shutil.copytree(base, space.path / "timed")
         begun = time.monotonic()
-        run("erase", "--confirm", "--data", space.path / "timed", "login:u-hana")
+        run("erase", "--confirm", "--data", space.path / "timed", identifier)
         spans.append(time.monotonic() - begun)
     return min(spans)
 
@@ -222,6 +222,48 @@ def repeated(space):
     assert rows(data, "SELECT order_id FROM conversion") == []
 
 
+FAMILY = [event(1, "03-01", loyalty="card-a", login="a"), event(2, "03-01", email="family@example.jp", login="a", device="d"),
+          order(3, "03-01", "O1", "6300", email="family@example.jp", loyalty="card-b"),
+          event(4, "03-01", device="d", phone="090-1234-5678")]
+
+
+def moved_midway(space):
+    """Killed midway, an identifier that is another's by then: the receipt is of the person that was asked for, and ends."""
+    base = space.path / "family"
+    load(base, FAMILY)
+    for identifier in ("email:family@example.jp", "device:d"):
+        wanted, span, seen = None, timed(space, base, identifier), {0: 0, 1: 0}
+        for n in range(60 if LONG else 8):
+            data = space.path / "family-cut"
+            shutil.rmtree(data, ignore_errors=True)
+            shutil.copytree(base, data)
+            command = ["erase", "--confirm", "--data", data, identifier]
+            asked = subprocess.Popen([PROGRAM, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            kill.turn = 0
+            kill(asked, data, span, n / (60 if LONG else 8))
+            stands = rows(data, "SELECT left_over > 0 FROM erasure_receipt")
+            seen[stands[0][0]] += 1
+            if n % 2:
+                load(data, MORE)
+                assert doctor(data, 0)["verdict"] == "ok"
+            elif stands[0][0]:
+                run(*command)
+                load(data, MORE)
+            else:
+                load(data, MORE)
+            assert rows(data, "SELECT count(*), max(left_over) FROM erasure_receipt") == [(1, 0)], n
+            assert rows(data, "SELECT order_id FROM conversion") == [("O1",)], "nobody else's order went"
+            wanted = wanted or dump(data)
+            assert dump(data) == wanted, n
+        assert seen[1], seen
+        # By then the tables have the identifier as another's, and the receipt does not know its end.
+        run_sql(data, "UPDATE erasure_receipt SET left_over = 9, asked = 0")
+        assert doctor(data, 0)["verdict"] == "ok"
+        run_sql(data, "UPDATE erasure_receipt SET left_over = 9, asked = 0")
+        run(*command)
+        assert dump(data) == wanted
+
+
 def receipt_alone(space, base, wanted):
     """A receipt whose request never reached the log: doctor says so, and who opens the directory next finishes it."""
     done, data = space.path / "done", space.path / "alone"
@@ -229,7 +271,7 @@ def receipt_alone(space, base, wanted):
     run("erase", "--confirm", "--reason", "asked, in April", "--data", done, "login:u-hana")
     receipt = rows(done, "SELECT * FROM erasure_receipt")[0]
     shutil.copytree(base, data)
-    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-2], 99, 0)
+    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:12], 99, 0, *receipt[14:])
     shutil.copytree(data, space.path / "asked")
     told = doctor(data, 1)
     assert told["verdict"] == "failure" and receipt[0] in told["text"] and "tabiji import" in told["advice"], told
@@ -256,7 +298,7 @@ def by_a_running_process(space, base):
     data = space.path / "running"
     shutil.copytree(base, data)
     receipt = rows(space.path / "done", "SELECT * FROM erasure_receipt")[0]
-    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:-2], 99, 0)
+    run_sql(data, f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", *receipt[:12], 99, 0, *receipt[14:])
     process = space.start("run", "--data", data, "--listen", "127.0.0.1:0", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 30
     while rows(data, "SELECT 1 FROM identifier WHERE value = 'u-hana'") and time.monotonic() < end:
@@ -375,6 +417,7 @@ def main():
         moved_later(space)
         repeated(space)
         shared(space)
+        moved_midway(space)
         receipt_alone(space, base, wanted)
         by_a_running_process(space, base)
         refused(space, base)
