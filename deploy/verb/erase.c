@@ -227,16 +227,17 @@ static void print_receipt(const struct erasing *erasing)
         (void)printf("erased by event %s:\n", receipt->id);
         print_counts(&receipt->before);
         (void)printf("  %-12s %lld\n", "left over", (long long)receipt->left_over);
+        (void)printf("identifiers:\n  %-12s %lld\n", "gone", (long long)receipt->gone);
         if (receipt->of_others)
-            (void)printf("  %-12s %lld (identifiers that events of others show stay theirs)\n",
+            (void)printf("  %-12s %lld (those that events of others show stay theirs)\n",
                 "of others", (long long)receipt->of_others);
         return;
     }
     (void)printf(
         "{\"erased\":%s,\"receipt_id\":\"%s\"", receipt->left_over ? "false" : "true", receipt->id);
     print_counts_json(&receipt->before);
-    (void)printf(",\"of_others\":%lld,\"left_over\":%lld}\n", (long long)receipt->of_others,
-        (long long)receipt->left_over);
+    (void)printf(",\"identifiers_gone\":%lld,\"of_others\":%lld,\"left_over\":%lld}\n",
+        (long long)receipt->gone, (long long)receipt->of_others, (long long)receipt->left_over);
 }
 
 static void print_preview(const struct erasing *erasing)

@@ -208,6 +208,10 @@ int database_describe(sqlite3 *db, const char *table)
     "CREATE TABLE sink_rejection (rejected_key BLOB PRIMARY KEY, attempt INTEGER NOT NULL, "       \
     "settled INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
 
+#define ERASURE_IDENTIFIER_TABLE                                                                   \
+    "CREATE TABLE erasure_identifier (receipt_id TEXT NOT NULL, node BLOB NOT NULL, "              \
+    "PRIMARY KEY (receipt_id, node)) WITHOUT ROWID, STRICT;"
+
 /* What files of version 6 may lack, as builds of it made them. */
 static const struct {
     const char *present; /* SQL: 1 when it is there */
@@ -218,6 +222,10 @@ static const struct {
         "sink_rejection"},
     {"SELECT count(*) FROM pragma_table_info('erasure_receipt') WHERE name = 'person'",
         "ALTER TABLE erasure_receipt ADD COLUMN person BLOB;", "erasure_receipt"},
+    {"SELECT count(*) FROM pragma_table_info('erasure_receipt') WHERE name = 'identifiers_gone'",
+        "ALTER TABLE erasure_receipt ADD COLUMN identifiers_gone INTEGER;", "erasure_receipt"},
+    {"SELECT count(*) FROM sqlite_schema WHERE name = 'erasure_identifier'",
+        ERASURE_IDENTIFIER_TABLE, "erasure_identifier"},
 };
 
 static int add_part(sqlite3 *db, size_t part)
@@ -270,7 +278,7 @@ static int create(sqlite3 *db)
         return r;
     r = database_run(db, sinks_sqlite_schema);
     if (r == 0)
-        r = database_run(db, REJECTION_TABLE);
+        r = database_run(db, REJECTION_TABLE ERASURE_IDENTIFIER_TABLE);
     if (r == 0)
         r = database_run(db, sinks_sqlite_views);
     if (r == 0)

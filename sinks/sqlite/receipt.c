@@ -29,7 +29,7 @@ static int put(sqlite3 *db, const struct receipt *receipt, const uint8_t person[
     sqlite3_stmt *insert = NULL;
     int r = database_prepare(db,
         "INSERT INTO erasure_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, "
-        "0, ?13) "
+        "0, ?13, NULL) "
         "ON CONFLICT (receipt_id) DO NOTHING",
         &insert);
     if (r < 0)
@@ -70,10 +70,15 @@ static int put(sqlite3 *db, const struct receipt *receipt, const uint8_t person[
                                                           "c.event_key WHERE c.person = ?2) "      \
                                                           "GROUP BY month, channel, currency"
 
-static int put_remainder(sqlite3 *db, const char *id, const uint8_t person[KEY_SIZE])
+#define IDENTIFIERS_SQL                                                                            \
+    "INSERT INTO erasure_identifier SELECT ?1, node FROM identifier WHERE person = ?2"
+
+/* Notes of the person, by the receipt's id. */
+static int put_of_person(
+    sqlite3 *db, const char *sql, const char *id, const uint8_t person[KEY_SIZE])
 {
     sqlite3_stmt *insert = NULL;
-    int r = database_prepare(db, REMAINDER_SQL, &insert);
+    int r = database_prepare(db, sql, &insert);
     if (r < 0)
         return r;
     bind_text(insert, 1, str_of(id));
@@ -92,8 +97,10 @@ int receipt_begin(
         r = database_run(db, "BEGIN IMMEDIATE");
     if (r == 0)
         r = put(db, receipt, person);
+    if (r == 0)
+        r = put_of_person(db, IDENTIFIERS_SQL, receipt->id, person);
     if (r == 0 && totals)
-        r = put_remainder(db, receipt->id, person);
+        r = put_of_person(db, REMAINDER_SQL, receipt->id, person);
     if (r >= 0)
         r = database_run(db, "COMMIT");
     database_close(&db); /* what was not committed goes */
@@ -113,33 +120,62 @@ static int change(sqlite3 *db, const char *sql, const char *id)
     return r;
 }
 
-static int write_left(const char *path, const struct receipt *receipt)
+/* What became of the identifiers that were noted when the receipt was begun, if any were, and it
+ * was not finished before: then it stays as it was counted. */
+#define NOTED_SQL "FROM erasure_identifier AS n WHERE n.receipt_id = ?1"
+#define LEFT_SQL                                                                                   \
+    "UPDATE erasure_receipt SET left_over = ?2, asked = ?4, "                                      \
+    "identifiers_gone = CASE WHEN EXISTS (SELECT 1 " NOTED_SQL                                     \
+    ") THEN (SELECT count(*) " NOTED_SQL                                                           \
+    " AND NOT EXISTS (SELECT 1 FROM identifier AS i WHERE i.node = n.node)) "                      \
+    "ELSE identifiers_gone END, "                                                                  \
+    "of_others = CASE WHEN identifiers_gone IS NULL OR EXISTS (SELECT 1 " NOTED_SQL ") THEN ?3 + " \
+    "(SELECT count(*) " NOTED_SQL " AND EXISTS (SELECT 1 FROM identifier AS i WHERE i.node = "     \
+    "n.node AND i.person <> erasure_receipt.person)) ELSE max(of_others, ?3) END "                 \
+    "WHERE receipt_id = ?1 RETURNING of_others, coalesce(identifiers_gone, 0)"
+
+static int update_left(sqlite3 *db, struct receipt *receipt)
+{
+    sqlite3_stmt *update = NULL;
+    int r = database_prepare(db, LEFT_SQL, &update);
+    if (r < 0)
+        return r;
+    bind_text(update, 1, str_of(receipt->id));
+    sqlite3_bind_int64(update, 2, receipt->left_over);
+    sqlite3_bind_int64(update, 3, receipt->of_others);
+    sqlite3_bind_int(update, 4, receipt->asked);
+    int code = sqlite3_step(update);
+    if (code == SQLITE_ROW) {
+        receipt->of_others = sqlite3_column_int64(update, 0);
+        receipt->gone = sqlite3_column_int64(update, 1);
+        code = sqlite3_step(update);
+    }
+    sqlite3_finalize(update);
+    return database_error(code);
+}
+
+#define FORGET_NOTED_SQL "DELETE FROM erasure_identifier WHERE receipt_id = ?1"
+
+static int write_left(const char *path, struct receipt *receipt)
 {
     sqlite3 *db = NULL;
-    sqlite3_stmt *update = NULL;
     int r = database_open(&db, path, NULL);
     if (r == 0)
-        r = database_prepare(db,
-            "UPDATE erasure_receipt SET left_over = ?2, of_others = ?3, asked = ?4 "
-            "WHERE receipt_id = ?1",
-            &update);
-    if (r == 0) {
-        bind_text(update, 1, str_of(receipt->id));
-        sqlite3_bind_int64(update, 2, receipt->left_over);
-        sqlite3_bind_int64(update, 3, receipt->of_others);
-        sqlite3_bind_int(update, 4, receipt->asked);
-        r = database_error(sqlite3_step(update));
-        sqlite3_finalize(update);
-    }
+        r = database_run(db, "BEGIN IMMEDIATE");
+    if (r == 0)
+        r = update_left(db, receipt);
+    if (r == 0 && receipt->left_over == 0)
+        r = change(db, FORGET_NOTED_SQL, receipt->id);
+    if (r == 0)
+        r = database_run(db, "COMMIT");
     database_close(&db);
     return r;
 }
 
-int receipt_end(const char *path, const struct receipt *receipt)
+int receipt_end(const char *path, struct receipt *receipt)
 {
-    struct receipt ended = *receipt;
-    ended.asked = true;
-    return write_left(path, &ended);
+    receipt->asked = true;
+    return write_left(path, receipt);
 }
 
 int receipt_drop(const char *path, const char *id, bool totals)
@@ -150,6 +186,8 @@ int receipt_drop(const char *path, const char *id, bool totals)
         r = database_run(db, "BEGIN IMMEDIATE");
     if (r == 0 && totals)
         r = change(db, "DELETE FROM erasure_remainder WHERE receipt_id = ?1", id);
+    if (r == 0)
+        r = change(db, FORGET_NOTED_SQL, id);
     if (r == 0)
         r = change(db, "DELETE FROM erasure_receipt WHERE receipt_id = ?1", id);
     if (r == 0)

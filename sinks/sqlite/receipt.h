@@ -20,9 +20,11 @@ struct receipt {
     int64_t requested_at; /* microseconds */
     struct str reason;
     struct reader_counts before;
-    int64_t of_others;        /* its identifiers that stay, since others' events show them */
-    int64_t left_over;        /* other rows of the person that stand still; 0: done */
-    bool has_person;          /* receipts of older builds lack it */
+    int64_t of_others; /* its identifiers that stay, since others' events show them: by itself, or
+                        * as those of another person */
+    int64_t gone;      /* its identifiers that nobody is known by any more */
+    int64_t left_over; /* other rows of the person that stand still; 0: done */
+    bool has_person;   /* receipts of older builds lack it */
     uint8_t person[KEY_SIZE]; /* that was to be erased */
     bool asked; /* the request is in the log and was followed: receipt_end() said so */
 };
@@ -37,11 +39,12 @@ void receipt_subject(const struct identifier *identifier, char out[RECEIPT_SUBJE
 MUST_CHECK int receipt_begin(
     const char *path, const struct receipt *receipt, const uint8_t person[KEY_SIZE], bool totals);
 
-/* The request was followed; says how much is left over, of_others apart. Errors: as
- * database_open(). */
-MUST_CHECK int receipt_end(const char *path, const struct receipt *receipt);
+/* The request was followed; says how much is left over, of_others apart, and what became of the
+ * identifiers that the person had when the receipt was begun: sets of_others, of those that are
+ * another's too, and gone. Errors: as database_open(). */
+MUST_CHECK int receipt_end(const char *path, struct receipt *receipt);
 
-/* What stands of a person whose erasure was followed. Errors: as reader_count(). */
+/* What stands of a person whose erasure was followed, as that person. Errors: as reader_count(). */
 MUST_CHECK int receipt_count_left(
     struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *left_over, int64_t *of_others);
 

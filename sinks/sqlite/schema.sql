@@ -116,7 +116,8 @@ CREATE TABLE erasure_receipt (
     of_others INTEGER NOT NULL,
     left_over INTEGER NOT NULL,
     asked INTEGER NOT NULL,
-    person BLOB
+    person BLOB,
+    identifiers_gone INTEGER
 ) WITHOUT ROWID, STRICT;
 
 -- What stays of those that were erased under [erase] remainder = totals: sums without an identifier,

@@ -160,6 +160,9 @@ static void test_receipts_settle_says_what_the_tables_say(void **state)
     tell("UPDATE identifier SET person = zeroblob(16)"); /* another's by now */
     assert_int_equal(settle(open), 0);
     assert_string_equal(ask("SELECT left_over FROM erasure_receipt"), "0");
+    assert_string_equal(ask("SELECT of_others || ' ' || identifiers_gone FROM erasure_receipt"),
+        "1 1"); /* the login is another's */
+    assert_string_equal(ask("SELECT count(*) FROM erasure_identifier"), "0");
     free(open);
 }
 
@@ -170,7 +173,9 @@ static void test_receipts_settle_of_an_older_build_is_of_whoever_has_the_identif
     assert_non_null(open);
     tell(EVENT(1, 5, "NULL") IDENTIFIER("login", "hana") IDENTIFIER("cookie", "other"));
     assert_int_equal(receipt_begin(path, &receipt, person, false), 0);
-    tell("ALTER TABLE erasure_receipt DROP COLUMN person"); /* added when it is opened next */
+    tell("ALTER TABLE erasure_receipt DROP COLUMN person; DROP TABLE erasure_identifier;"
+         "ALTER TABLE erasure_receipt DROP COLUMN identifiers_gone"); /* added when it is opened
+                                                                         next */
     assert_int_equal(settle(open), 1);
     assert_string_equal(ask("SELECT left_over FROM erasure_receipt"), "3");
     assert_string_equal(ask("SELECT count(*) FROM data_dictionary WHERE table_name = "
