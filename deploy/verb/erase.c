@@ -11,6 +11,7 @@
 
 #include "deploy/erasure.h"
 #include "deploy/say.h"
+#include "deploy/verb/generic.h"
 #include "deploy/verb/lookup.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
@@ -30,10 +31,13 @@ struct erasing {
     const char *path; /* of the database */
     struct identifier identifier;
     struct lookup_match match;
-    bool resumed; /* the receipt is one that was not finished */
-    bool gone;    /* nobody is known by the identifier any more */
-    bool totals;  /* remain */
-    bool begun;   /* the receipt is written */
+    bool resumed;   /* the receipt is one that was not finished */
+    bool gone;      /* nobody is known by the identifier any more */
+    bool totals;    /* remain */
+    bool begun;     /* the receipt is written */
+    bool generic;   /* the identifier is: it names nobody, and takes what is its own */
+    int64_t beside; /* then: events that show it beside others' identifiers, and are theirs */
+    struct buf why; /* it is generic; text */
     struct receipt receipt;
 };
 
@@ -66,6 +70,8 @@ static int find_gone(struct erasing *erasing, struct reader *reader)
     }
     if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
         return verb_fail(call, r, "%s", call->arguments[0]);
+    if (r == ERR_NAMESPACE && strchr(call->arguments[0], ':'))
+        return say_bad_identifier(call, erasing->settings, call->arguments[0], r);
     return tables_nobody(call, erasing->settings, reader, call->arguments[0]);
 }
 
@@ -84,6 +90,21 @@ static int find_finished(struct erasing *erasing)
         "%s was erased on %s (receipt %s); what is known by it now is of others, or came since: "
         "--again erases that, tabiji lookup shows whose it is",
         erasing->call->arguments[0], time, receipt.id);
+}
+
+/* What a generic identifier does not take. */
+static int find_beside(struct erasing *erasing, struct reader *reader)
+{
+    const struct lookup_match *match = &erasing->match;
+    struct generic_excess excesses[NAMESPACES_MAX];
+    size_t count = 0;
+    erasing->generic = str_equal(match->why, STR("generic"));
+    if (!erasing->generic)
+        return 0;
+    int r = generic_excesses(erasing->settings, reader, match->node, excesses, &count);
+    if (r == 0)
+        r = generic_text(excesses, count, &erasing->why);
+    return r < 0 ? r : reader_count_beside(reader, match->node, match->person, &erasing->beside);
 }
 
 /* Finds the one person. */
@@ -115,7 +136,9 @@ static int find_person(struct erasing *erasing)
     erasing->match = matches[0];
     erasing->identifier =
         (struct identifier){.namespace = matches[0].namespace, .value = matches[0].value};
-    r = find_unfinished(erasing);
+    r = find_beside(erasing, reader);
+    if (r == 0)
+        r = find_unfinished(erasing);
     if (r == READER_ABSENT)
         r = find_finished(erasing);
     return r < 0 ? verb_fail(call, r, "%s", call->arguments[0]) : r;
@@ -125,6 +148,24 @@ static void print_counts(const struct reader_counts *counts)
 {
     for (int i = 0; i < READER_COUNTS; i++)
         (void)printf("  %-12s %lld\n", count_names[i], (long long)counts->counts[i]);
+}
+
+/* Of a generic identifier: what it means to erase it. */
+static void print_generic(const struct erasing *erasing)
+{
+    if (!erasing->generic)
+        return;
+    if (erasing->call->json) {
+        (void)printf(",\"generic\":true,\"events_beside\":%lld", (long long)erasing->beside);
+        return;
+    }
+    (void)printf("%s is generic%s%.*s%s and names nobody: %lld event%s that show%s it beside other "
+                 "identifiers are of those, and stay. "
+                 "Only what nothing but generic identifiers show is its own.\n",
+        erasing->call->arguments[0], erasing->why.size ? " (" : "", (int)erasing->why.size,
+        erasing->why.size ? erasing->why.data : "", erasing->why.size ? ")" : "",
+        (long long)erasing->beside, erasing->beside == 1 ? "" : "s",
+        erasing->beside == 1 ? "s" : "");
 }
 
 static int64_t sum(const struct reader_counts *counts)
@@ -231,11 +272,13 @@ static void print_receipt(const struct erasing *erasing)
         if (receipt->of_others)
             (void)printf("  %-12s %lld (those that events of others show stay theirs)\n",
                 "of others", (long long)receipt->of_others);
+        print_generic(erasing);
         return;
     }
     (void)printf(
         "{\"erased\":%s,\"receipt_id\":\"%s\"", receipt->left_over ? "false" : "true", receipt->id);
     print_counts_json(&receipt->before);
+    print_generic(erasing);
     (void)printf(",\"identifiers_gone\":%lld,\"of_others\":%lld,\"left_over\":%lld}\n",
         (long long)receipt->gone, (long long)receipt->of_others, (long long)receipt->left_over);
 }
@@ -245,10 +288,12 @@ static void print_preview(const struct erasing *erasing)
     if (!erasing->call->json) {
         (void)printf("would erase:\n");
         print_counts(&erasing->receipt.before);
+        print_generic(erasing);
         return;
     }
     (void)printf("{\"erased\":false");
     print_counts_json(&erasing->receipt.before);
+    print_generic(erasing);
     (void)printf("}\n");
 }
 
@@ -293,20 +338,18 @@ static int erase(struct erasing *erasing)
     return erasing->receipt.left_over ? EXIT_PARTIAL : EXIT_OK;
 }
 
-static int run_with(struct verb_call *call, struct settings *settings)
+static int run_with(struct erasing *erasing)
 {
-    struct erasing erasing = {.call = call,
-        .settings = settings,
-        .totals = str_equal(config_text(settings->config, OPTION_ERASE_REMAINDER), STR("totals"))};
-    settings->door.identifiers.blocked_count = 0; /* what is blocked by now may be known */
-    int r = find_person(&erasing);
+    struct verb_call *call = erasing->call;
+    erasing->settings->door.identifiers.blocked_count = 0; /* what is blocked by now may be known */
+    int r = find_person(erasing);
     if (r)
         return r;
-    if (str_equal(erasing.match.namespace, STR("person")))
+    if (str_equal(erasing->match.namespace, STR("person")))
         return verb_usage(call, "name an identifier of that person (tabiji lookup shows them)");
     if (verb_switch(call, "--confirm"))
-        return erase(&erasing);
-    print_preview(&erasing);
+        return erase(erasing);
+    print_preview(erasing);
     (void)fprintf(stderr, "nothing was erased: --confirm does it\n");
     return EXIT_USAGE;
 }
@@ -315,7 +358,12 @@ static int run(struct verb_call *call)
 {
     struct settings settings;
     int r = settings_open(&settings, call->config);
-    r = r < 0 ? verb_fail(call, r, "configuration") : run_with(call, &settings);
+    struct erasing erasing = {.call = call, .settings = &settings};
+    if (r == 0)
+        erasing.totals =
+            str_equal(config_text(settings.config, OPTION_ERASE_REMAINDER), STR("totals"));
+    r = r < 0 ? verb_fail(call, r, "configuration") : run_with(&erasing);
+    buf_free(&erasing.why);
     settings_close(&settings);
     return r;
 }
@@ -356,6 +404,10 @@ const struct verb verb_erase = {
         "An identifier that was erased before is asked for with --again: by then it is of others, "
         "or "
         "came since.\n"
+        "A generic identifier (a kiosk, an e-mail of many) names nobody: what shows it beside "
+        "other "
+        "identifiers is of those and\n"
+        "stays, and is counted; only what nothing but generic identifiers show goes.\n"
         "Cannot be undone.",
     .examples =
         "  tabiji erase --data shop email:hana@example.jp\n"

@@ -162,6 +162,10 @@ MUST_CHECK int reader_count(
 MUST_CHECK int reader_count_of_others(
     struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *out);
 
+/* Events of other persons that show the node beside other identifiers. */
+MUST_CHECK int reader_count_beside(struct reader *reader, const uint8_t node[KEY_SIZE],
+    const uint8_t person[KEY_SIZE], int64_t *out);
+
 /* A person whose timeline shows much: most channels, with a conversion, most events; by person id
  * where all are equal. For demonstrations. */
 MUST_CHECK int reader_telling_person(struct reader *reader, uint8_t person[KEY_SIZE]);

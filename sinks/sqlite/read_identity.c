@@ -456,3 +456,23 @@ int reader_count_of_others(struct reader *reader, const uint8_t person[KEY_SIZE]
     sqlite3_finalize(select);
     return code == SQLITE_ROW ? 0 : database_error(code);
 }
+
+int reader_count_beside(struct reader *reader, const uint8_t node[KEY_SIZE],
+    const uint8_t person[KEY_SIZE], int64_t *out)
+{
+    static const char question[] =
+        "SELECT count(*) FROM (SELECT event_key FROM event_link WHERE weaker = ?1 UNION "
+        "SELECT event_key FROM event_link WHERE stronger = ?1) AS l "
+        "JOIN event AS e ON e.event_key = l.event_key WHERE e.person <> ?2";
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reader->db, question, &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(node, KEY_SIZE));
+    bind_blob(select, 2, str_make(person, KEY_SIZE));
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        *out = sqlite3_column_int64(select, 0);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}

@@ -152,6 +152,9 @@ def kiosk_and_word(space):
     load(without, logins)
     told = json.loads(run("erase", "--json", "--confirm", "--data", data, "device:kiosk").stdout)
     assert (told["events"], told["of_others"], told["left_over"]) == (1, 1, 0), told
+    assert told["generic"] and told["events_beside"] == 7, told
+    generic_login(space)
+    assert "there is no namespace \"logn\"" in run("erase", "--data", data, "logn:u-1", code=2).stderr
     for n in ("link", "unlink"):
         run(n, "--data", data, "--reason", "a test", "login:u-1", "cookie:c-word")
     told = json.loads(run("erase", "--json", "--confirm", "--data", data, "cookie:c-word").stdout)
@@ -164,6 +167,16 @@ def kiosk_and_word(space):
     assert "was erased on" in run("erase", "--confirm", "--data", data, "device:kiosk", code=2).stderr
     assert "of others" in run("erase", "--confirm", "--again", "--data", data, "device:kiosk").stdout
     assert doctor(data, 0)["verdict"] == "ok"
+
+
+def generic_login(space):
+    """A login of so many cookies that it names nobody: said, before and after, never a success that did nothing."""
+    data = space.path / "generic-login"
+    load(data, [event(n, "11-01", login="bot", cookie=f"c-{n}") for n in range(1001)])
+    said = "is generic (it was seen with 1001 of cookie, more than 1000 (identity.generic_down)) and names nobody: 1001 events"
+    assert said in run("erase", "--data", data, "login:bot", code=2).stdout
+    assert said in run("erase", "--confirm", "--data", data, "login:bot").stdout
+    assert rows(data, "SELECT count(*) FROM event") == [(1001,)]
 
 
 def others_stay(space):
