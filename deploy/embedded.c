@@ -134,6 +134,7 @@ static const struct runner_config *runner_config_of(
         .context = embedded,
         .solve_interval_ms =
             config_int(embedded->settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
+        .solve_rest_ms = config_int(embedded->settings->config, OPTION_ATTRIBUTION_SOLVE_REST),
         .commit_results_max =
             (size_t)config_int(embedded->settings->config, OPTION_SINK_SQLITE_BATCH),
     };
@@ -157,8 +158,7 @@ static int show_rederived(struct embedded *embedded)
     if (r < 0 || (count && positions[0].next >= local_whole_to(embedded->local)))
         return r;
     (void)runner_config_of(embedded, &config);
-    config.commit_results_max = SIZE_MAX;
-    config.commit_delay_max_ms = config.sync_interval_ms = INT64_MAX;
+    config.whole = true;
     r = runner_new(&runner, &config);
     if (r == 0)
         r = runner_to_quiet(runner, nothing_comes, embedded);
@@ -214,7 +214,8 @@ static int open_parts(struct embedded *embedded, bool bulk)
             .namespaces = settings->door.identifiers.namespaces,
             .models = settings->models,
             .models_count = settings->journey.models_count,
-            .touch_credit = config_bool(settings->config, OPTION_ATTRIBUTION_TOUCH_CREDIT)});
+            .touch_credit = config_bool(settings->config, OPTION_ATTRIBUTION_TOUCH_CREDIT),
+            .solve_load = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL) > 0});
     if (r < 0)
         return r;
     if (!embedded->first_load && local_whole_to(embedded->local) > 0)

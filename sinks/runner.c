@@ -22,6 +22,7 @@
 #define BACKOFF_MIN_MS_DEFAULT 100
 #define BACKOFF_MAX_MS_DEFAULT 10000
 #define WAIT_SLICE_MS 50 /* a stop is noticed so soon while waiting */
+#define SOLVE_PAUSES 9   /* between two solves so many times what the first took */
 
 struct runner {
     struct runner_config config;
@@ -32,8 +33,10 @@ struct runner {
     bool unsynced;                /* something was committed since the last sync */
     bool settled;                 /* the sink knows that there is no more */
     int64_t synced_at;
-    bool solved; /* solve() was called */
-    int64_t solved_at;
+    bool solved;   /* solve() was called */
+    bool unsolved; /* something was committed since */
+    int64_t solved_at, solving_ms;
+    int64_t came_at;         /* the last result */
     uint64_t positions_hash; /* of the last batch applied */
     size_t careful;          /* so many results go one by one */
     int64_t backoff_ms;
@@ -126,6 +129,7 @@ static int commit(struct runner *runner)
     runner->transaction = false;
     runner->unsynced = true;
     runner->settled = false;
+    runner->unsolved = true;
     runner->backoff_ms = 0;
     return 0;
 }
@@ -222,12 +226,29 @@ static int apply(struct runner *runner, const struct result_batch *batch)
 static int rest(struct runner *runner, bool more_comes)
 {
     struct sink *sink = runner->config.sink;
-    int r = commit(runner);
+    int r = 0;
+    if (runner->config.whole && runner->transaction && sink->complete)
+        r = sink->complete(sink);
+    if (r < 0)
+        return forget_transaction(runner, r);
+    r = commit(runner);
     if (r == 0 && !runner->settled && !more_comes && sink->settle) {
         r = sink->settle(sink);
         runner->settled = r == 0;
     }
     return r;
+}
+
+/* Whether it is time: the interval is over, or nothing has come for a while. */
+static bool solve_due(const struct runner *runner)
+{
+    const struct runner_config *config = &runner->config;
+    int64_t since = now(runner) - runner->solved_at;
+    if (since < SOLVE_PAUSES * runner->solving_ms)
+        return false;
+    return since >= config->solve_interval_ms ||
+           (runner->unsolved && config->solve_rest_ms &&
+               now(runner) - runner->came_at >= config->solve_rest_ms);
 }
 
 /* Between transactions, when it is time or `at_once`. */
@@ -236,15 +257,18 @@ static int solve(struct runner *runner, bool at_once)
     const struct runner_config *config = &runner->config;
     struct sink *sink = config->sink;
     if (!config->solve_interval_ms || !sink->solve || runner->transaction ||
-        (!at_once && now(runner) - runner->solved_at < config->solve_interval_ms))
+        (!at_once && !solve_due(runner)))
         return 0;
+    int64_t begun = now(runner);
     int r = sink->solve(sink);
     if (r < 0)
         return forget_transaction(runner, r);
     if (r > 0 && config->unsolved)
         config->unsolved(config->context, r);
     runner->solved = true;
+    runner->unsolved = false;
     runner->solved_at = now(runner);
+    runner->solving_ms = runner->solved_at - begun;
     return 0;
 }
 
@@ -268,6 +292,8 @@ static int turn(struct runner *runner, enum more more, bool *idle)
         return kept < 0 ? kept : r;
     }
     *idle = batch.results_count == 0;
+    if (!*idle)
+        runner->came_at = now(runner);
     if (!*idle || hash_positions(&batch) != runner->positions_hash)
         r = apply(runner, &batch);
     if (r == 0 && *idle)
@@ -398,6 +424,10 @@ int runner_new(struct runner **out, const struct runner_config *config)
         return ERR_NO_MEMORY;
     struct runner_config *own = &runner->config;
     *own = *config;
+    if (own->whole) {
+        own->commit_results_max = SIZE_MAX;
+        own->commit_delay_max_ms = own->sync_interval_ms = INT64_MAX;
+    }
     own->commit_results_max =
         own->commit_results_max ? own->commit_results_max : COMMIT_RESULTS_MAX_DEFAULT;
     own->commit_delay_max_ms =

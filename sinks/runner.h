@@ -5,6 +5,8 @@
  * the sink stands REJECT  the results of the failed transaction are applied one by one; the one at
  * fault is reported and left out FATAL   the loop ends with the error
  *
+ * Solving takes a tenth of the time at most, the first one aside: what took long waits longer.
+ *
  * A source is told that it may forget results (ack) only after the sink made them durable (sync),
  * so nothing can be lost between the two whatever is killed or unplugged.
  */
@@ -34,6 +36,8 @@ struct runner_config {
     void *context;
 
     int64_t solve_interval_ms;        /* between two calls of the sink's solve(); 0: none */
+    int64_t solve_rest_ms;            /* also when nothing came for so long; 0: not */
+    bool whole;                       /* one transaction until it rests, which is completed */
     size_t commit_results_max;        /* results in one transaction; 0: 200,000 */
     int64_t commit_delay_max_ms;      /* age of an uncommitted result; 0: 3 s */
     int64_t sync_interval_ms;         /* between two syncs; 0: 5 s */

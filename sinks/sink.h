@@ -27,6 +27,11 @@ struct sink {
      * batch may vanish afterwards. A batch that begins anew clears the destination first. */
     int (*apply)(struct sink *sink, const struct result_batch *batch);
 
+    /* The open transaction will stand for all that there is: solves what follows from all rows in
+     * it, so that nobody sees these beside what followed from those before. Models that cannot be
+     * solved are left to solve(). Errors as apply(). May be NULL. */
+    int (*complete)(struct sink *sink);
+
     /* Makes the open transaction visible, all or nothing; without one it does nothing. On an error
      * the transaction is rolled back, or its fate is unknown: read again from positions(). */
     int (*commit)(struct sink *sink);

@@ -16,7 +16,12 @@ int attribute_stored_open(struct attribute_stored *out, const char *path)
 {
     CLEANUP(database_close) sqlite3 *db = NULL;
     *out = (struct attribute_stored){.models = NULL};
+    struct model_answers mark = {.count = 0};
     int r = database_open_reader(&db, path);
+    if (r == 0)
+        r = model_answers_mark(&mark, db);
+    out->events = mark.events;
+    out->until = mark.until;
     return r < 0 ? r : model_list_read(db, &out->arena, &out->models, &out->models_count);
 }
 
@@ -237,7 +242,8 @@ int attribute_stored_save(const struct attribute_stored *stored,
     const struct attribute_options *options, const char *path)
 {
     CLEANUP(database_close) sqlite3 *db = NULL;
-    CLEANUP(model_answers_free) struct model_answers kept = {.count = 0};
+    CLEANUP(model_answers_free)
+    struct model_answers kept = {.events = stored->events, .until = stored->until};
     int r = 0;
     for (size_t i = 0; r == 0 && i < stored->answers.count; i++) {
         const struct model_answer *answer = &stored->answers.items[i];

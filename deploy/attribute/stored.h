@@ -22,6 +22,7 @@ struct attribute_stored {
     struct model_answers answers;              /* by model as wanted */
     struct model solved[ATTRIBUTE_MODELS_MAX]; /* those of the answers that are solved */
     size_t solved_count;
+    int64_t events, until; /* when it was opened, as in model_answers */
 };
 
 /* Reads which models the file has; nothing is wanted yet. Errors: as database_open_reader(); *out

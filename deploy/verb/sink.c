@@ -112,6 +112,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         .committed = on_committed,
         .context = &sinking,
         .solve_interval_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),
+        .solve_rest_ms = config_int(settings->config, OPTION_ATTRIBUTION_SOLVE_REST),
         .commit_results_max = (size_t)config_int(call->config, OPTION_SINK_SQLITE_BATCH),
     };
     r = runner_new(&sinking.runner, &config);

@@ -12,7 +12,7 @@
 /* PRAGMA application_id ("tabi") and user_version: what tells this file from others. The version
  * rises with every change of a table that an older program could not read. */
 #define DATABASE_APPLICATION_ID 0x74616269
-#define DATABASE_VERSION 6
+#define DATABASE_VERSION 7
 
 /* SQL for a sum of money that cannot fail: see views.sql. Exact wherever it fits an integer. */
 #define DATABASE_SUM_MINOR(minor)                                                                  \
@@ -35,7 +35,8 @@ struct database_options {
     const struct model *models;
     size_t models_count;
     bool touch_credit;
-    bool unlogged; /* database_open(): no WAL, no sync: a file that nobody has seen yet */
+    bool solve_load; /* sqlite_sink_open(): a first load is seen with its models solved */
+    bool unlogged;   /* database_open(): no WAL, no sync: a file that nobody has seen yet */
 };
 
 /*

@@ -142,6 +142,12 @@ static int append_column(struct buf *sql, struct str name)
     return r;
 }
 
+/* Of which data the solved models of the configuration are. */
+#define SOLVED_FROM                                                                                \
+    ",\n    min(solved_until_jst) FILTER (WHERE model IN (SELECT model FROM model)) "              \
+    "AS solved_until_jst,\n    max(abs(events_since)) FILTER (WHERE model IN "                     \
+    "(SELECT model FROM model)) AS events_since"
+
 /* Names are of letters, digits, - and _: none needs an escape. */
 static int make_view(sqlite3 *db, const struct model *models, size_t count)
 {
@@ -154,6 +160,8 @@ static int make_view(sqlite3 *db, const struct model *models, size_t count)
     for (size_t i = 0; r == 0 && i < count; i++)
         if (!has_column(models[i].name))
             r = append_column(&sql, models[i].name);
+    if (r == 0)
+        r = buf_append_str(&sql, STR(SOLVED_FROM));
     if (r == 0)
         r = buf_appendf(
             &sql, "\nFROM v_model_comparison_long\nGROUP BY channel, currency;%c", '\0');

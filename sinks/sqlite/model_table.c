@@ -325,10 +325,28 @@ static int solve_model(struct reading *reading, size_t at, size_t *next)
     return r;
 }
 
+int model_answers_mark(struct model_answers *answers, sqlite3 *db)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        db, "SELECT coalesce(sum(events), 0), coalesce(max(last_at), 0) FROM person", &select);
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW) {
+        answers->events = sqlite3_column_int64(select, 0);
+        answers->until = sqlite3_column_int64(select, 1);
+    }
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}
+
 int model_table_solve(sqlite3 *db, struct model_answers *out)
 {
     struct reading reading = {.out = out};
-    int r = json_parser_new(&reading.parser);
+    int r = model_answers_mark(out, db);
+    if (r == 0)
+        r = json_parser_new(&reading.parser);
     if (r == 0)
         r = read_rows(&reading, db);
     reading.counts = calloc(reading.count + 1, sizeof *reading.counts);
@@ -418,8 +436,12 @@ static int put_answers(sqlite3 *db, const struct model_answers *answers, int64_t
     sqlite3_stmt *put = NULL;
     int r = database_prepare(db,
         "INSERT OR REPLACE INTO model_channel VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-        "?11, ?12, ?13, ?14)",
+        "?11, ?12, ?13, ?14, ?15, nullif(?16, 0))",
         &put);
+    if (r == 0) {
+        sqlite3_bind_int64(put, 15, answers->events);
+        sqlite3_bind_int64(put, 16, answers->until);
+    }
     for (size_t i = 0; r == 0 && i < answers->count; i++)
         r = put_answer(put, run, as_of, &answers->items[i]);
     sqlite3_finalize(put);

@@ -40,6 +40,8 @@ struct model_answers {
     size_t count, room;
     struct model_failure *failures;
     size_t failures_count, failures_room;
+    int64_t events; /* of persons, that they are of at least */
+    int64_t until;  /* the latest of them; 0: none */
 };
 void model_answers_free(struct model_answers *answers);
 MUST_CHECK int model_answers_add(struct model_answers *answers, const struct model_answer *answer);
@@ -50,8 +52,12 @@ MUST_CHECK int model_answers_add(struct model_answers *answers, const struct mod
 MUST_CHECK int model_answers_round(
     struct model_answers *answers, size_t from, double minor_per_major, int64_t total);
 
-/* Reads in the transaction that is open, or each table for itself. Errors: ERR_NO_MEMORY, ERR_STATE
- * (a row that is none), as database_error(). */
+/* Sets events and until to those of now: before anything is read that answers come from. Errors: as
+ * database_error(). */
+MUST_CHECK int model_answers_mark(struct model_answers *answers, sqlite3 *db);
+
+/* Marks, then reads, in the transaction that is open, or each table for itself. Errors:
+ * ERR_NO_MEMORY, ERR_STATE (a row that is none), as database_error(). */
 MUST_CHECK int model_table_solve(sqlite3 *db, struct model_answers *out);
 
 /* Adds a run in the transaction that is open, and forgets old ones, and models of earlier runs that

@@ -279,8 +279,8 @@ CREATE TABLE model (
     place INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 
--- What algorithmic models said when they were solved: by the sink ([attribution] solve_interval) or by
--- tabiji attribute --data DIR --save. The newest runs are kept; v_model_channel shows the last.
+-- What algorithmic models said when they were solved: by the sink ([attribution] solve_rest, solve_interval)
+-- or by tabiji attribute --data DIR --save; and of which events, by their count and the latest. The newest runs are kept; v_model_channel shows the last.
 CREATE TABLE model_channel (
     model TEXT NOT NULL,
     currency TEXT NOT NULL,
@@ -296,6 +296,8 @@ CREATE TABLE model_channel (
     low REAL,
     high REAL,
     credited_revenue_minor INTEGER NOT NULL,
+    solved_events INTEGER NOT NULL,
+    solved_until INTEGER,
     PRIMARY KEY (model, currency, run_id, channel)
 ) WITHOUT ROWID, STRICT;
 

@@ -284,6 +284,64 @@ static int write_position(struct writer *writer, const struct result_position *p
     return writer_step(writer, put);
 }
 
+/* ---- what follows from all rows together ---- */
+
+static int keep_credits(
+    struct sqlite_sink *sqlite, const struct model_answers *answers, int64_t run_id, int64_t as_of)
+{
+    const struct database_options *options = &sqlite->options;
+    CLEANUP(model_credits_close) struct model_credits *credits = NULL;
+    if (!options->touch_credit)
+        return 0;
+    int r =
+        model_credits_open(&credits, sqlite->db, options->models, options->models_count, answers);
+    return r < 0 ? r : model_credits_save(credits, run_id, as_of);
+}
+
+/* In the transaction that is open. */
+static int keep_answers(struct sqlite_sink *sqlite, const struct model_answers *answers)
+{
+    struct timespec now;
+    int64_t run_id = 0;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    int64_t as_of = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    int r = model_table_save(sqlite->db, answers, as_of, &run_id);
+    if (r == 0)
+        r = keep_credits(sqlite, answers, run_id, as_of);
+    if (r == 0)
+        sqlite->counts_changed = answers->failures_count > 0;
+    return r;
+}
+
+static int solve_and_keep(struct sqlite_sink *sqlite)
+{
+    struct model_answers answers = {.count = 0};
+    int r = model_table_solve(sqlite->db, &answers);
+    if (r == 0)
+        r = keep_answers(sqlite, &answers);
+    model_answers_free(&answers);
+    return r;
+}
+
+/* Rows go on whatever the counts are: what cannot be solved is tried again by solve(). */
+static int complete(struct sink *sink)
+{
+    struct sqlite_sink *sqlite = self(sink);
+    if (!sqlite->open)
+        return 0;
+    int r = list_models(sqlite, false);
+    if (r == 0)
+        r = database_run(sqlite->db, "SAVEPOINT solved");
+    if (r < 0)
+        return roll_back(sqlite, r);
+    if (sqlite->counts_changed)
+        r = solve_and_keep(sqlite);
+    if (r < 0 && error_class(r) == ERROR_CLASS_RETRY)
+        return roll_back(sqlite, r);
+    r = database_run(sqlite->db, r < 0 ? "ROLLBACK TO solved; RELEASE solved" : "RELEASE solved");
+    return r < 0 ? roll_back(sqlite, r) : 0;
+}
+
 static int commit(struct sink *sink)
 {
     struct sqlite_sink *sqlite = self(sink);
@@ -317,6 +375,8 @@ static int make_index(struct sqlite_sink *sqlite)
 static int publish(struct sqlite_sink *sqlite)
 {
     int r = make_index(sqlite);
+    if (r == 0 && sqlite->options.solve_load)
+        r = complete(&sqlite->base);
     if (r == 0 && sqlite->open)
         r = database_run(sqlite->db, "COMMIT");
     if (r < 0)
@@ -363,31 +423,13 @@ static int settle(struct sink *sink)
     return (code & 0xff) == SQLITE_BUSY ? 0 : database_error(code);
 }
 
-static int keep_credits(
-    struct sqlite_sink *sqlite, const struct model_answers *answers, int64_t run_id, int64_t as_of)
+static int keep_in_transaction(struct sqlite_sink *sqlite, const struct model_answers *answers)
 {
-    const struct database_options *options = &sqlite->options;
-    CLEANUP(model_credits_close) struct model_credits *credits = NULL;
-    if (!options->touch_credit)
-        return 0;
-    int r =
-        model_credits_open(&credits, sqlite->db, options->models, options->models_count, answers);
-    return r < 0 ? r : model_credits_save(credits, run_id, as_of);
-}
-
-static int keep_answers(struct sqlite_sink *sqlite, const struct model_answers *answers)
-{
-    struct timespec now;
-    int64_t run_id = 0;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    int64_t as_of = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     int r = database_run(sqlite->db, "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
     sqlite->open = true;
-    r = model_table_save(sqlite->db, answers, as_of, &run_id);
-    if (r == 0)
-        r = keep_credits(sqlite, answers, run_id, as_of);
+    r = keep_answers(sqlite, answers);
     if (r == 0)
         r = database_run(sqlite->db, "COMMIT");
     if (r < 0)
@@ -409,13 +451,10 @@ static int solve(struct sink *sink)
         return 1; /* rows go on, whatever the counts are */
     }
     if (r == 0)
-        r = keep_answers(sqlite, &answers);
+        r = keep_in_transaction(sqlite, &answers);
     size_t unsolved = answers.failures_count;
     model_answers_free(&answers);
-    if (r < 0)
-        return r;
-    sqlite->counts_changed = unsolved > 0;
-    return (int)unsolved;
+    return r < 0 ? r : (int)unsolved;
 }
 
 static void close_sink(struct sink *sink)
@@ -452,6 +491,7 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
     sqlite->base = (struct sink){.name = "sqlite",
         .positions = positions,
         .apply = apply,
+        .complete = complete,
         .commit = commit,
         .sync = sync_to_disk,
         .settle = settle,

@@ -245,7 +245,8 @@ FROM (
 ) AS s
 LEFT JOIN currency AS u ON u.currency = s.currency;
 
--- Algorithmic models as last solved.
+-- Algorithmic models as last solved, with what they were solved from: events of persons by their count and
+-- the latest, and how many there are more of (or fewer, by an erasure) now.
 CREATE VIEW v_model_channel AS
 SELECT
     c.model,
@@ -261,7 +262,11 @@ SELECT
     c.currency,
     c.model_version,
     c.run_id,
-    strftime('%Y-%m-%d %H:%M:%S', c.as_of / 1000000, 'unixepoch', '+9 hours') AS as_of_jst
+    strftime('%Y-%m-%d %H:%M:%S', c.as_of / 1000000, 'unixepoch', '+9 hours') AS as_of_jst,
+    c.solved_events,
+    strftime('%Y-%m-%d %H:%M:%S', c.solved_until / 1000000, 'unixepoch', '+9 hours')
+        AS solved_until_jst,
+    (SELECT coalesce(sum(events), 0) FROM person) - c.solved_events AS events_since
 FROM model_channel AS c
 WHERE c.run_id = (
     SELECT max(l.run_id) FROM model_channel AS l WHERE l.model = c.model AND l.currency = c.currency
@@ -345,13 +350,16 @@ SELECT
     a.credited_conversions,
     a.credited_revenue_minor,
     a.credited_revenue,
-    coalesce(m.sums, 1) AS sums
+    coalesce(m.sums, 1) AS sums,
+    a.solved_until_jst,
+    a.events_since
 FROM (
-    SELECT channel, currency, model, credited_conversions, credited_revenue_minor, credited_revenue
+    SELECT channel, currency, model, credited_conversions, credited_revenue_minor, credited_revenue,
+        NULL AS solved_until_jst, NULL AS events_since
     FROM v_channel_attribution
     UNION ALL
     SELECT channel, nullif(currency, ''), model, credited_conversions, credited_revenue_minor,
-        credited_value
+        credited_value, solved_until_jst, events_since
     FROM v_model_channel
     WHERE model NOT IN (SELECT model FROM model WHERE solved = 0)
 ) AS a

@@ -172,10 +172,11 @@ def changed(space, data, config):
 
 
 def by_schedule(space):
-    """`tabiji run` solves at intervals, while counts change; 0 s: never."""
+    """`tabiji run` solves when it comes to rest (intervals: tests/unit/sinks/test_runner.c), where counts have changed; 0 s: never. Views say
+    of which data."""
     data, port = space.path / "live", free_port()
     start = ["run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.open_source=dev"]
-    process = space.start(*start, "--set", "attribution.solve_interval=1 s")
+    process = space.start(*start, "--set", "attribution.solve_rest=500 ms")
     wait_until(lambda: ready(port), "the collector")
 
     def sell(number):
@@ -185,6 +186,13 @@ def by_schedule(space):
         post(port, "/v1/events", [
             {"id": f"v-{number}", "type": "page_viewed", "time": "2026-11-20T10:00:00+09:00", "ids": ids, "page": page},
             {"id": f"o-{number}", "type": "order_completed", "time": "2026-11-20T10:05:00+09:00", "ids": ids, "order": order}])
+
+    def behind():
+        """Events that solved models do not know, in all views that show them, and the time of the last that they know."""
+        long = rows(data, "SELECT DISTINCT events_since, solved_until_jst FROM v_model_comparison_long WHERE model IN ('markov', 'shapley')")
+        wide = rows(data, "SELECT DISTINCT events_since, solved_until_jst FROM v_model_comparison")
+        assert long == wide == rows(data, "SELECT DISTINCT events_since, solved_until_jst FROM v_model_channel") and len(long) == 1, (long, wide)
+        return long[0]
 
     def sold(count):
         found = rows(data, "SELECT sum(credited_conversions) FROM v_model_channel WHERE model = 'markov'")
@@ -196,7 +204,7 @@ def by_schedule(space):
         sell(number)
     wait_until(lambda: sold(4), "a later run")
     seen = runs(data)
-    assert seen[0] >= 2
+    assert seen[0] >= 2 and behind() == (0, "2026-11-20 10:05:00"), behind()
     time.sleep(2.5)
     assert runs(data) == seen, "nothing changed, nothing to solve"
     assert stop(process) == 0
@@ -206,9 +214,9 @@ def by_schedule(space):
     sell(5)
     wait_until(lambda: rows(data, "SELECT count(*) FROM conversion") == [(5,)], "the order")
     time.sleep(1.5)
-    assert runs(data) == seen and stop(process) == 0
+    assert runs(data) == seen and stop(process) == 0 and behind()[0] == 2
     run("attribute", "--data", data, "--save")
-    assert sold(5)
+    assert sold(5) and behind()[0] == 0
 
 
 def real_file(space):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Journeys made anew from timelines after a change of their settings: the tables of a fresh import under those settings; and who reads
-meanwhile sees the old ones or the new ones, never some of each."""
+meanwhile sees the old ones or the new ones, never some of each, solved models and their credits of touches included."""
 import shutil
 import signal
 import sqlite3
@@ -32,7 +32,10 @@ def digest(data):
 SIGN = """SELECT (SELECT count(*) || ' ' || sum(started_at % 1000003) FROM session), (SELECT count(*) FROM touch),
 (SELECT count(*) || ' ' || sum(path_length) || ' ' || sum(content_hash % 1000003) FROM conversion),
 (SELECT count(*) || ' ' || sum(weight_ppb * (touch_index + 2)) FROM attribution_credit), (SELECT count(*) || ' ' || sum(touches) FROM path),
-(SELECT sum(touches) || ' ' || sum(sessions) || ' ' || sum(conversions) FROM person)"""
+(SELECT sum(touches) || ' ' || sum(sessions) || ' ' || sum(conversions) FROM person),
+(SELECT group_concat(line, ',') FROM (SELECT model || ' ' || channel || ' ' || credited_revenue_minor AS line FROM v_model_comparison_long
+    WHERE model IN ('markov', 'shapley') ORDER BY 1)),
+(SELECT count(*) || ' ' || sum(weight_ppb % 1000003 * (touch_index + 2)) || ' ' || count(DISTINCT model_version) FROM model_credit)"""
 
 
 def sign(data):

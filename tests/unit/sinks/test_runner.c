@@ -63,6 +63,11 @@ struct world {
     bool quiet;
     bool begins_anew; /* the source, at its first result */
     int64_t solve_interval_ms;
+    int64_t solve_rest_ms;
+    int64_t solve_ms;      /* that pass when the sink solves */
+    int64_t come_every_ms; /* results come one by one, so far apart */
+    int64_t stop_at_ms;
+    struct runner *runner;  /* that is stopped then */
     int64_t turn_ms;        /* that pass when the source is asked */
     int unsolved_models;    /* what solve() returns */
     int unsolved;           /* what was told of it */
@@ -133,6 +138,7 @@ static int sink_solve(struct sink *sink)
     struct world *world = of_sink(sink);
     assert_int_equal(world->sink.pending_count, 0);
     world->sink.solves++;
+    world->now_ms += world->solve_ms;
     return world->unsolved_models;
 }
 
@@ -163,7 +169,12 @@ static int source_next(struct result_source *source, int timeout_ms, struct resu
         return error;
     int count = 0;
     bool anew = world->begins_anew && world->source.next == 0;
-    while (count < world->batch_max && world->source.next < world->results_count) {
+    int come = world->results_count;
+    if (world->come_every_ms && world->now_ms / world->come_every_ms < come)
+        come = (int)(world->now_ms / world->come_every_ms);
+    if (world->runner && world->now_ms >= world->stop_at_ms)
+        runner_stop(world->runner);
+    while (count < world->batch_max && world->source.next < come) {
         keys[count] = (char)world->source.next++;
         results[count] = (struct result){.topic = TOPIC_SESSIONS, .key = {&keys[count], 1}};
         count++;
@@ -263,10 +274,12 @@ static int run(struct world *world, size_t commit_results_max, struct runner_sta
         .unsolved = note_unsolved,
         .context = world,
         .solve_interval_ms = world->solve_interval_ms,
+        .solve_rest_ms = world->solve_rest_ms,
         .commit_results_max = commit_results_max,
         .clock = &fake_clock};
     assert_int_equal(runner_new(&runner, &config), 0);
-    int r = runner_to_quiet(runner, is_quiet, world);
+    world->runner = world->stop_at_ms ? runner : NULL;
+    int r = world->runner ? runner_run(runner) : runner_to_quiet(runner, is_quiet, world);
     *stats = runner_stats(runner);
     runner_free(&runner);
     assert_null(runner);
@@ -324,6 +337,40 @@ static void test_to_quiet_solves_at_intervals_while_more_comes(void **state)
     assert_int_equal(run(&world, 0, &stats), 0);
     assert_each_once(&world, -1);
     assert_true(world.sink.solves >= 60 / 10 && world.sink.solves <= 60 / 5);
+}
+
+static void test_run_solves_when_nothing_came_for_a_while(void **state)
+{
+    (void)state;
+    struct world world;
+    struct runner_stats stats;
+    for (int rests = 0; rests < 2; rests++) {
+        begin(&world, 5, 1);
+        world.solve_interval_ms = 300000;
+        world.solve_rest_ms = rests ? 2000 : 0;
+        world.come_every_ms = 1000; /* the last at 5 s */
+        world.stop_at_ms = 60000;
+        assert_int_equal(run(&world, 0, &stats), 0);
+        assert_each_once(&world, -1);
+        assert_int_equal(world.sink.solves, rests ? 2 : 1); /* the first before anything came */
+    }
+}
+
+static void test_run_solves_for_a_tenth_of_the_time_at_most(void **state)
+{
+    (void)state;
+    for (int rests = 0; rests < 2; rests++) {
+        struct world world;
+        struct runner_stats stats;
+        begin(&world, 60, 1);
+        world.solve_interval_ms = rests ? 300000 : 1000;
+        world.solve_rest_ms = rests ? 500 : 0;
+        world.solve_ms = 2000;
+        world.come_every_ms = 3000;
+        world.stop_at_ms = 180000;
+        assert_int_equal(run(&world, 0, &stats), 0);
+        assert_in_range(world.sink.solves, 8, 10);
+    }
 }
 
 static void test_to_quiet_commits_when_a_transaction_is_full(void **state)
@@ -544,6 +591,8 @@ int main(void)
         cmocka_unit_test(test_to_quiet_commits_all_then_syncs_then_acks),
         cmocka_unit_test(test_to_quiet_solves_when_all_is_there),
         cmocka_unit_test(test_to_quiet_solves_at_intervals_while_more_comes),
+        cmocka_unit_test(test_run_solves_when_nothing_came_for_a_while),
+        cmocka_unit_test(test_run_solves_for_a_tenth_of_the_time_at_most),
         cmocka_unit_test(test_to_quiet_commits_when_a_transaction_is_full),
         cmocka_unit_test(test_to_quiet_sink_retry_error_reads_again_where_it_stands),
         cmocka_unit_test(test_to_quiet_source_retry_error_keeps_what_came_before),
