@@ -14,39 +14,40 @@
 #define MICROS_PER_SECOND 1000000
 #define NANOS_PER_MICRO 1000
 
-/* Days of conversions are Japan's, as in v_roas; ?3 is the period. */
+/* ?3 is the period; of its name, its first and its last day. */
 #define PERIOD_OF(day)                                                                             \
     "CASE ?3 WHEN 'day' THEN " day " WHEN 'week' THEN date(" day                                   \
     ", '-6 days', 'weekday 1') ELSE substr(" day ", 1, 7) END"
-#define DAY_OF_CONVERSION "date(o.occurred_at / 1000000, 'unixepoch', '+9 hours')"
+#define PERIOD_BEGIN "CASE ?3 WHEN 'month' THEN k.period || '-01' ELSE k.period END"
+#define PERIOD_END                                                                                 \
+    "CASE ?3 WHEN 'day' THEN k.period WHEN 'week' THEN date(k.period, '+6 days') "                 \
+    "ELSE date(k.period || '-01', '+1 month', '-1 day') END"
 
-#define DAY_OF_SPEND "day"
-#define PERIOD_OF_SPEND PERIOD_OF(DAY_OF_SPEND)
-#define PERIOD_OF_CONVERSION PERIOD_OF(DAY_OF_CONVERSION)
+#define DAY "day"
+#define PERIOD PERIOD_OF(DAY)
 #define SPENT_MINOR DATABASE_SUM_MINOR("cost_minor")
-#define CREDITED_MINOR DATABASE_SUM_MINOR("c.credited_revenue_minor")
+#define CREDITED_MINOR DATABASE_SUM_MINOR("credited_revenue_minor")
 
-/* Of rules, and of models that are solved as of their last run. */
-#define CREDITS                                                                                    \
-    "(SELECT person, conversion_id, model, channel, currency, credited_revenue_minor "             \
-    "FROM attribution_credit UNION ALL SELECT person, conversion_id, model, channel, currency, "   \
-    "credited_revenue_minor FROM model_credit)"
-
+/* Whole ones, between days ?4 and ?5, first in the last column. */
 static const char periods_sql[] =
-    "WITH cost AS (SELECT channel, " PERIOD_OF_SPEND " AS period, " SPENT_MINOR " AS spent "
+    "WITH cost AS (SELECT channel, " PERIOD " AS period, " SPENT_MINOR " AS spent "
     "FROM spend WHERE currency = ?1 GROUP BY 1, 2), "
-    "earned AS (SELECT c.channel, " PERIOD_OF_CONVERSION " AS period, " CREDITED_MINOR
-    " AS credited FROM " CREDITS " AS c "
-    "JOIN conversion AS o USING (person, conversion_id) "
-    "WHERE c.model = ?2 AND c.currency = ?1 GROUP BY 1, 2) "
-    "SELECT k.channel, k.spent, coalesce(e.credited, 0) FROM cost AS k "
-    "LEFT JOIN earned AS e USING (channel, period) WHERE k.spent > 0 "
+    "earned AS (SELECT channel, " PERIOD " AS period, " CREDITED_MINOR " AS credited "
+    "FROM v_credit_day WHERE model = ?2 AND currency = ?1 GROUP BY 1, 2) "
+    "SELECT k.channel, k.spent, coalesce(e.credited, 0), " PERIOD_BEGIN " >= ?4 AND " PERIOD_END
+    " <= ?5 FROM cost AS k LEFT JOIN earned AS e USING (channel, period) WHERE k.spent > 0 "
     "ORDER BY k.channel, k.period";
 
 static const char window_sql[] =
-    "SELECT coalesce(" CREDITED_MINOR ", 0) FROM " CREDITS " AS c "
-    "JOIN conversion AS o USING (person, conversion_id) WHERE c.currency = ?1 AND c.model = ?2 "
-    "AND c.channel = ?3 AND " DAY_OF_CONVERSION " BETWEEN ?4 AND ?5";
+    "SELECT coalesce(" CREDITED_MINOR ", 0) FROM v_credit_day WHERE currency = ?1 AND model = ?2 "
+    "AND channel = ?3 AND day BETWEEN ?4 AND ?5";
+
+/* Days, Japan's, of which there are both spend and events. */
+static const char days_sql[] =
+    "SELECT max(s.first, p.first), min(s.last, p.last) FROM "
+    "(SELECT min(day) AS first, max(day) AS last FROM spend WHERE currency = ?1) AS s, "
+    "(SELECT coalesce(date(min(first_at) / 1000000, 'unixepoch', '+9 hours'), '') AS first, "
+    "coalesce(date(max(last_at) / 1000000, 'unixepoch', '+9 hours'), '') AS last FROM person) AS p";
 
 /* The one row of a query as "count" and "names". */
 struct tally {
@@ -115,7 +116,9 @@ static int find_currency(struct budget *budget, sqlite3 *db, const struct budget
 static int check_model(sqlite3 *db, const struct budget_options *options)
 {
     struct tally models = {0};
-    int r = ask_tally(db, "SELECT sum(model = ?1), group_concat(DISTINCT model) FROM " CREDITS,
+    int r = ask_tally(db,
+        "SELECT sum(model = ?1), group_concat(model) FROM (SELECT model FROM model WHERE "
+        "solved = 0 UNION SELECT model FROM model_channel)",
         options->model, &models);
     if (r < 0 || models.count)
         return r;
@@ -131,6 +134,23 @@ static int read_units(struct budget *budget, sqlite3 *db)
         budget->currency, &units);
     budget->minor_per_major = (double)units.count;
     return r;
+}
+
+static int read_days(struct budget *budget, sqlite3 *db)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(db, days_sql, &select);
+    if (r < 0)
+        return r;
+    bind_text(select, 1, str_of(budget->currency));
+    int code = sqlite3_step(select);
+    for (int i = 0; code == SQLITE_ROW && i < 2; i++) {
+        const char *day = (const char *)sqlite3_column_text(select, i);
+        (void)snprintf(
+            i ? budget->last_day : budget->first_day, BUDGET_DAY_SIZE, "%.10s", day ? day : "");
+    }
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
 }
 
 /* ---- wishes ---- */
@@ -217,11 +237,14 @@ static int series_add(struct series *series, double x, double y)
     return 0;
 }
 
-/* A channel's periods are complete: means, factor, curve. */
+/* A channel's periods are complete, the cut off ones and the whole ones: means, factor, curve. */
 static int end_row(
-    struct budget *budget, sqlite3 *db, const struct budget_options *options, struct series *series)
+    struct budget *budget, sqlite3 *db, const struct budget_options *options, struct series both[2])
 {
     struct budget_row *row = &budget->rows[budget->count - 1];
+    struct series *series = &both[both[1].count > 0];
+    row->cut = both[1].count ? both[0].count : 0;
+    both[0].count = both[1].count ? 0 : both[0].count;
     row->periods = series->count;
     row->factor = 1;
     int r = calibrate(budget, db, options, row);
@@ -250,8 +273,8 @@ static int begin_row(struct budget *budget, struct str channel)
     return r;
 }
 
-static int read_rows(
-    struct budget *budget, sqlite3 *db, const struct budget_options *options, struct series *series)
+static int read_rows(struct budget *budget, sqlite3 *db, const struct budget_options *options,
+    struct series series[2])
 {
     sqlite3_stmt *select = NULL;
     int r = database_prepare(db, periods_sql, &select);
@@ -260,6 +283,8 @@ static int read_rows(
     bind_text(select, 1, str_of(budget->currency));
     bind_text(select, 2, str_of(options->model));
     bind_text(select, 3, str_of(options->period));
+    bind_text(select, 4, str_of(budget->first_day));
+    bind_text(select, 5, str_of(budget->last_day));
     int code = SQLITE_DONE;
     while (r == 0 && (code = sqlite3_step(select)) == SQLITE_ROW) {
         struct str channel = column_text(select, 0);
@@ -269,7 +294,8 @@ static int read_rows(
         if (r == 0 && !same)
             r = begin_row(budget, channel);
         if (r == 0)
-            r = series_add(series, sqlite3_column_double(select, 1) / budget->minor_per_major,
+            r = series_add(&series[sqlite3_column_int(select, 3) != 0],
+                sqlite3_column_double(select, 1) / budget->minor_per_major,
                 sqlite3_column_double(select, 2) / budget->minor_per_major);
     }
     if (r == 0)
@@ -322,7 +348,7 @@ static int share(struct budget *budget, const struct budget_options *options)
 int budget_make(struct budget *budget, const char *database, const struct budget_options *options)
 {
     CLEANUP(database_close) sqlite3 *db = NULL;
-    struct series series = {0};
+    struct series series[2] = {0};
     *budget = (struct budget){.count = 0};
     int r = database_open_reader(&db, database);
     budget->rows = calloc(BUDGET_CHANNELS_MAX, sizeof *budget->rows);
@@ -335,7 +361,9 @@ int budget_make(struct budget *budget, const char *database, const struct budget
     if (r == 0)
         r = read_units(budget, db);
     if (r == 0)
-        r = read_rows(budget, db, options, &series);
+        r = read_days(budget, db);
+    if (r == 0)
+        r = read_rows(budget, db, options, series);
     if (r == 0 && budget->count == 0) {
         say(options, "all spend is zero", "");
         r = ERR_EMPTY;
@@ -346,8 +374,10 @@ int budget_make(struct budget *budget, const char *database, const struct budget
         r = check_wishes(budget, wishes[i], options->reason);
     if (r == 0)
         r = share(budget, options);
-    free(series.x);
-    free(series.y);
+    for (size_t i = 0; i < 2; i++) {
+        free(series[i].x);
+        free(series[i].y);
+    }
     return r;
 }
 
@@ -367,8 +397,8 @@ static int put_row(sqlite3_stmt *put, const struct budget *budget,
     (void)clock_gettime(CLOCK_REALTIME, &now);
     const double numbers[] = {row->spend, row->attributed, row->factor,
         row->attributed * (1 - row->factor), row->low, row->high, row->budget};
-    const double curve[] = {row->hill.beta, row->hill.alpha, row->hill.gamma, row->rms};
     sqlite3_clear_bindings(put);
+    const double curve[] = {row->hill.beta, row->hill.alpha, row->hill.gamma, row->rms};
     bind_text(put, 1, str_of(options->model));
     bind_text(put, 2, str_of(budget->currency));
     bind_text(put, 3, row->channel);
@@ -385,7 +415,9 @@ static int put_row(sqlite3_stmt *put, const struct budget *budget,
         double marginal = hill_marginal(&row->hill, row->budget);
         if (isfinite(marginal))
             sqlite3_bind_double(put, 19, marginal);
+        sqlite3_bind_double(put, 21, hill_value(&row->hill, row->spend));
     }
+    sqlite3_bind_int64(put, 22, (int64_t)row->cut);
     sqlite3_bind_int64(
         put, 20, (int64_t)now.tv_sec * MICROS_PER_SECOND + now.tv_nsec / NANOS_PER_MICRO);
     int code = sqlite3_step(put);
@@ -405,7 +437,7 @@ static int save_rows(sqlite3 *db, const struct budget *budget, const struct budg
     if (r == 0)
         r = database_prepare(db,
             "INSERT INTO budget VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-            "?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+            "?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
             &put);
     for (size_t i = 0; r == 0 && i < budget->count; i++)
         r = put_row(put, budget, options, &budget->rows[i]);

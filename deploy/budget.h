@@ -1,7 +1,8 @@
 /*
  * What a database says of spend and of what it earned, and the budget that follows.
  *
- * Amounts are in major units of one currency, a period (day, week from Monday, month).
+ * Amounts are in major units of one currency, a period (day, week from Monday, month). A period in
+ * which the data begins or ends is not whole, and tells nothing of what a period's spend earns.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 #include "schemas/arena.h"
 
 #define BUDGET_CURRENCY_SIZE 4
+#define BUDGET_DAY_SIZE 11 /* YYYY-MM-DD */
 #define BUDGET_WISHES_MAX ((size_t)BUDGET_CHANNELS_MAX)
 
 /* "at least", "at most" of a channel's budget; or what an experiment found of it. */
@@ -38,7 +40,8 @@ struct budget_options {
 
 struct budget_row {
     struct str channel;
-    size_t periods;    /* with spend */
+    size_t periods;    /* with spend, whole; those cut off only where there are no others */
+    size_t cut;        /* left out: spend or events begin or end within them */
     double spend;      /* mean of those periods */
     double largest;    /* spend of one of them: what lies beyond is guessed */
     double attributed; /* mean, as the model credits */
@@ -53,6 +56,7 @@ struct budget {
     struct arena arena;
     char currency[BUDGET_CURRENCY_SIZE];
     double minor_per_major;
+    char first_day[BUDGET_DAY_SIZE], last_day[BUDGET_DAY_SIZE]; /* of both spend and events */
     struct budget_row *rows;
     size_t count;
     double total;

@@ -116,6 +116,7 @@ enum figure {
     FIGURE_ROAS,
     FIGURE_MARGINAL,
     FIGURE_BUDGET,
+    FIGURE_SPEND_VALUE,
     FIGURE_VALUE,
     FIGURE_BUDGET_MARGINAL,
     FIGURE_BETA,
@@ -126,8 +127,8 @@ enum figure {
 };
 
 static const char *const figure_names[FIGURE_COUNT] = {"spend", "largest_spend", "attributed",
-    "factor", "baseline", "roas", "marginal_roas", "budget", "budget_value", "budget_marginal_roas",
-    "beta", "alpha", "gamma", "rms"};
+    "factor", "baseline", "roas", "marginal_roas", "budget", "spend_value", "budget_value",
+    "budget_marginal_roas", "beta", "alpha", "gamma", "rms"};
 
 /* NAN: nothing to say. */
 static void figures_of(const struct budget_row *row, double out[FIGURE_COUNT])
@@ -144,6 +145,7 @@ static void figures_of(const struct budget_row *row, double out[FIGURE_COUNT])
     if (!row->fitted)
         return;
     out[FIGURE_MARGINAL] = hill_marginal(&row->hill, row->spend);
+    out[FIGURE_SPEND_VALUE] = hill_value(&row->hill, row->spend);
     out[FIGURE_VALUE] = hill_value(&row->hill, row->budget);
     out[FIGURE_BUDGET_MARGINAL] = hill_marginal(&row->hill, row->budget);
     out[FIGURE_BETA] = row->hill.beta;
@@ -156,8 +158,9 @@ static int print_json(const struct budget *budget, const struct budget_options *
 {
     CLEANUP(buf_free) struct buf name = {0};
     (void)printf("{\"model\":\"%s\",\"currency\":\"%s\",\"period\":\"%s\",\"total\":%.17g,"
-                 "\"channels\":[",
-        options->model, budget->currency, options->period, budget->total);
+                 "\"first_day\":\"%s\",\"last_day\":\"%s\",\"channels\":[",
+        options->model, budget->currency, options->period, budget->total, budget->first_day,
+        budget->last_day);
     for (size_t i = 0; i < budget->count; i++) {
         double figures[FIGURE_COUNT];
         buf_clear(&name);
@@ -165,8 +168,8 @@ static int print_json(const struct budget *budget, const struct budget_options *
         if (r < 0)
             return r;
         figures_of(&budget->rows[i], figures);
-        (void)printf("%s{\"channel\":%.*s,\"periods\":%zu,\"fitted\":%s", i ? "," : "",
-            (int)name.size, name.data, budget->rows[i].periods,
+        (void)printf("%s{\"channel\":%.*s,\"periods\":%zu,\"periods_cut\":%zu,\"fitted\":%s",
+            i ? "," : "", (int)name.size, name.data, budget->rows[i].periods, budget->rows[i].cut,
             budget->rows[i].fitted ? "true" : "false");
         for (int k = 0; k < FIGURE_COUNT; k++)
             if (isfinite(figures[k]))
@@ -178,24 +181,34 @@ static int print_json(const struct budget *budget, const struct budget_options *
     return printf("]}\n") < 0 ? ERR_IO : 0;
 }
 
-static int print_table(const struct budget *budget, const struct budget_options *options)
+static const enum figure shown[] = {FIGURE_SPEND, FIGURE_ATTRIBUTED, FIGURE_FACTOR, FIGURE_ROAS,
+    FIGURE_SPEND_VALUE, FIGURE_MARGINAL, FIGURE_BUDGET, FIGURE_VALUE, FIGURE_BUDGET_MARGINAL};
+#define SHOWN (sizeof shown / sizeof *shown)
+
+/* Amounts are told with their unit and period. */
+static const struct {
+    const char *name, *title;
+    bool amount;
+} headings[SHOWN] = {
+    {"spend", "spend", true},
+    {"attributed", "attributed", true},
+    {"factor", "factor", false},
+    {"roas", "ROAS", false},
+    {"spend_value", "earns by curve", true},
+    {"marginal_roas", "marginal", false},
+    {"budget", "budget", true},
+    {"budget_value", "would earn", true},
+    {"budget_marginal_roas", "marginal then", false},
+};
+
+static int print_rows(const struct budget *budget, struct render_table *table)
 {
-    static const enum figure shown[] = {FIGURE_SPEND, FIGURE_ATTRIBUTED, FIGURE_FACTOR, FIGURE_ROAS,
-        FIGURE_MARGINAL, FIGURE_BUDGET, FIGURE_VALUE, FIGURE_BUDGET_MARGINAL};
-    static const struct render_column columns[] = {{"channel", "channel", RENDER_LEFT, 40},
-        {"periods", "periods", RENDER_RIGHT, 0}, {"spend", "spend", RENDER_RIGHT, 0},
-        {"attributed", "attributed", RENDER_RIGHT, 0}, {"factor", "factor", RENDER_RIGHT, 0},
-        {"roas", "ROAS", RENDER_RIGHT, 0}, {"marginal_roas", "marginal", RENDER_RIGHT, 0},
-        {"budget", "budget", RENDER_RIGHT, 0}, {"budget_value", "earns", RENDER_RIGHT, 0},
-        {"budget_marginal_roas", "marginal then", RENDER_RIGHT, 0}};
-    struct render_table *table = NULL;
-    int r = render_new(&table, columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; r == 0 && i < budget->count; i++) {
+    for (size_t i = 0; i < budget->count; i++) {
         double figures[FIGURE_COUNT];
         figures_of(&budget->rows[i], figures);
         render_text(table, budget->rows[i].channel);
         render_integer(table, (int64_t)budget->rows[i].periods);
-        for (size_t k = 0; k < sizeof shown / sizeof *shown; k++) {
+        for (size_t k = 0; k < SHOWN; k++) {
             char text[NUMBER_SIZE_MAX];
             int size = snprintf(text, sizeof text, "%.2f", figures[shown[k]]);
             if (isnan(figures[shown[k]]))
@@ -204,14 +217,39 @@ static int print_table(const struct budget *budget, const struct budget_options 
                 render_text(table, str_make(text, (size_t)size));
         }
     }
+    return render_write(table, false, stdout);
+}
+
+static int print_table(const struct budget *budget, const struct budget_options *options)
+{
+    char titles[SHOWN][NUMBER_SIZE_MAX], periods[NUMBER_SIZE_MAX];
+    struct render_column columns[SHOWN + 2] = {
+        {"channel", "channel", RENDER_LEFT, 40}, {"periods", periods, RENDER_RIGHT, 0}};
+    struct render_table *table = NULL;
+    size_t cut = 0;
+    (void)snprintf(periods, sizeof periods, "%ss", options->period);
+    for (size_t k = 0; k < SHOWN; k++) {
+        (void)snprintf(titles[k], sizeof titles[k], headings[k].amount ? "%s %s/%s" : "%s",
+            headings[k].title, budget->currency, options->period);
+        columns[k + 2] = (struct render_column){headings[k].name, titles[k], RENDER_RIGHT, 0};
+    }
+    int r = render_new(&table, columns, SHOWN + 2);
     if (r == 0)
-        r = render_write(table, false, stdout);
+        r = print_rows(budget, table);
     render_free(&table);
-    if (r == 0)
-        (void)printf("%s a %s by the model %s; total %.2f. A channel without a marginal has too "
-                     "few periods for a curve and keeps its spend.\n",
-            budget->currency, options->period, options->model, budget->total);
-    return r;
+    if (r < 0)
+        return r;
+    (void)printf("By the model %s; total %.2f %s/%s. attributed is the mean of what the model "
+                 "credits; ROAS and the curve\nare of that times factor. A channel without a "
+                 "marginal has too few periods for a curve and keeps its spend.\n",
+        options->model, budget->total, budget->currency, options->period);
+    for (size_t i = 0; i < budget->count; i++)
+        cut = budget->rows[i].cut > cut ? budget->rows[i].cut : cut;
+    if (cut)
+        (void)printf("There are spend and events of %s to %s: %ss that begin before or end after "
+                     "are left out.\n",
+            budget->first_day, budget->last_day, options->period);
+    return 0;
 }
 
 /* A curve says nothing for sure beyond the largest spend that it was fitted to. */
@@ -302,7 +340,11 @@ const struct verb verb_budget = {
         "the total out so\n"
         "that the next unit of money would earn the same everywhere, within --min and --max. A "
         "channel with fewer\n"
-        "than 4 periods with spend, or than 3 different spends, keeps what it has.\n"
+        "than 4 periods with spend, or than 3 different spends, keeps what it has. A period within "
+        "which the days with\n"
+        "spend or events begin or end is left out. Of a model that is solved, the revenue of a "
+        "channel is what\nv_model_channel says, shared by days as its credits of touches lie "
+        "(v_credit_day).\n"
         "--experiment calibrates: what was caused over what is attributed in the same days is a "
         "factor on all that\n"
         "the channel is credited; the remainder is baseline, which would have come anyway.",

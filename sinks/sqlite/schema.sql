@@ -347,6 +347,8 @@ CREATE TABLE budget (
     budget_value REAL,
     budget_marginal_roas REAL,
     solved_at INTEGER NOT NULL,
+    spend_value REAL,
+    periods_cut INTEGER NOT NULL,
     PRIMARY KEY (model, currency, channel)
 ) WITHOUT ROWID, STRICT;
 

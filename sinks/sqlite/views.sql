@@ -709,8 +709,93 @@ FROM (
 )
 WHERE place = 1;
 
+-- What each channel is credited with, a row a model, channel, currency and day of the conversion (Japan's).
+-- Of a rule the sum of its credits. Of a model that is solved the days share what the model gives the channel
+-- (v_model_channel), as its credits of touches lie (by their revenue, by conversions where that is next to
+-- none; where there are none of the channel as those of linear lie): touches of a path leave a fit no choice at
+-- times, and their sum is then not the model's. Whole minor units of the days sum to the model's exactly.
+CREATE VIEW v_credit_day AS
+WITH rule AS (
+    SELECT
+        c.model,
+        c.channel,
+        coalesce(c.currency, '') AS currency,
+        date(o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS day,
+        (sum(c.weight_ppb) + sum(c.weight_rest)) / 1e9 AS conversions,
+        sum(c.credited_revenue_minor >> 32) * 4294967296
+            + sum(c.credited_revenue_minor & 4294967295) AS minor
+    FROM attribution_credit AS c
+    JOIN conversion AS o USING (person, conversion_id)
+    GROUP BY 1, 2, 3, 4
+),
+touch_day AS (
+    SELECT
+        c.model,
+        c.channel,
+        coalesce(c.currency, '') AS currency,
+        date(o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS day,
+        sum(c.weight_ppb) / 1e9 AS conversions,
+        total(c.credited_revenue_minor) AS minor
+    FROM model_credit AS c
+    JOIN conversion AS o USING (person, conversion_id)
+    GROUP BY 1, 2, 3, 4
+),
+solved AS (
+    SELECT model, channel, currency, credited_conversions, credited_revenue_minor
+    FROM v_model_channel
+    WHERE model NOT IN (SELECT model FROM model WHERE solved = 0)
+),
+basis AS (
+    SELECT model, channel, currency, day, conversions, minor FROM touch_day
+    UNION ALL
+    SELECT s.model, s.channel, s.currency, r.day, r.conversions, r.minor
+    FROM solved AS s
+    JOIN rule AS r ON r.model = 'linear' AND r.channel = s.channel AND r.currency = s.currency
+    WHERE NOT EXISTS (
+        SELECT 1 FROM touch_day AS t
+        WHERE t.model = s.model AND t.channel = s.channel AND t.currency = s.currency
+            AND t.conversions > 0
+    )
+),
+total AS (
+    SELECT model, channel, currency, sum(conversions) AS conversions, total(minor) AS minor,
+        total(abs(minor * 1.0)) AS size
+    FROM basis
+    GROUP BY 1, 2, 3
+),
+share AS (
+    SELECT
+        b.model,
+        b.channel,
+        b.currency,
+        b.day,
+        s.credited_conversions * b.conversions / t.conversions AS conversions,
+        s.credited_revenue_minor,
+        sum(CASE WHEN abs(t.minor) > 1e-3 * t.size THEN b.minor / t.minor
+            ELSE b.conversions / t.conversions END)
+            OVER (PARTITION BY b.model, b.channel, b.currency ORDER BY b.day) AS upto,
+        row_number() OVER (PARTITION BY b.model, b.channel, b.currency ORDER BY b.day DESC) AS back
+    FROM basis AS b
+    JOIN total AS t USING (model, channel, currency)
+    JOIN solved AS s USING (model, channel, currency)
+    WHERE t.conversions > 0
+),
+whole AS (
+    SELECT model, channel, currency, day, conversions,
+        CASE back WHEN 1 THEN credited_revenue_minor
+            ELSE CAST(round(credited_revenue_minor * upto) AS INTEGER) END AS upto
+    FROM share
+)
+SELECT model, channel, nullif(currency, '') AS currency, day, conversions AS credited_conversions,
+    minor AS credited_revenue_minor
+FROM rule
+UNION ALL
+SELECT model, channel, nullif(currency, ''), day, conversions,
+    upto - lag(upto, 1, 0) OVER (PARTITION BY model, channel, currency ORDER BY day)
+FROM whole;
+
 -- Months are Japan's. What was spent but earned nothing, and what earned without spend, both stand.
--- Rules are of now, models that are solved as of their last run.
+-- Rules are of now, models that are solved as of their last run; both sum to revenue.
 CREATE VIEW v_roas AS
 WITH cost AS (
     SELECT channel, currency, substr(day, 1, 7) AS period,
@@ -721,23 +806,14 @@ WITH cost AS (
 ),
 earned AS (
     SELECT
-        c.model,
-        c.channel,
-        c.currency,
-        strftime('%Y-%m', o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS period,
-        (sum(c.weight_ppb) + sum(c.weight_rest)) / 1e9 AS credited_conversions,
-        sum(c.credited_revenue_minor >> 32) * 4294967296
-            + sum(c.credited_revenue_minor & 4294967295) AS credited_minor
-    FROM (
-        SELECT person, conversion_id, model, channel, currency, weight_ppb, weight_rest,
-            credited_revenue_minor
-        FROM attribution_credit
-        UNION ALL
-        SELECT person, conversion_id, model, channel, currency, weight_ppb, 0.0,
-            credited_revenue_minor
-        FROM model_credit
-    ) AS c
-    JOIN conversion AS o USING (person, conversion_id)
+        model,
+        channel,
+        currency,
+        substr(day, 1, 7) AS period,
+        sum(credited_conversions) AS credited_conversions,
+        sum(credited_revenue_minor >> 32) * 4294967296
+            + sum(credited_revenue_minor & 4294967295) AS credited_minor
+    FROM v_credit_day
     GROUP BY 1, 2, 3, 4
 ),
 cell AS (
@@ -787,6 +863,8 @@ SELECT
     budget_value,
     budget_marginal_roas,
     currency,
+    spend_value,
+    periods_cut,
     strftime('%Y-%m-%d %H:%M:%S', solved_at / 1000000, 'unixepoch', '+9 hours') AS solved_at_jst
 FROM budget;
 

@@ -161,11 +161,10 @@ def check_absurd_amounts(path):
 
 
 def check_solved(data):
-    """Models that are solved earn what their credits of touches sum to in the days with spend."""
+    """Models that are solved earn what they give the channel, shared by days; here in the days with spend."""
     wanted = sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True).execute("""
-        WITH day AS (SELECT c.channel, date(o.occurred_at / 1000000, 'unixepoch', '+9 hours') AS day, c.credited_revenue_minor AS minor
-            FROM model_credit AS c JOIN conversion AS o USING (person, conversion_id) WHERE c.model = 'markov')
-        SELECT channel, sum(minor) / 100.0 FROM day JOIN (SELECT DISTINCT channel, day FROM spend WHERE cost_minor > 0) USING (channel, day)
+        SELECT channel, sum(credited_revenue_minor) / 100.0 FROM v_credit_day
+        JOIN (SELECT DISTINCT channel, day FROM spend WHERE cost_minor > 0) USING (channel, day) WHERE model = 'markov'
         GROUP BY 1""").fetchall()
     for row in ask(data, "--model", "markov", "--save")["channels"]:
         earned = dict(wanted).get(row["channel"], 0)
@@ -173,6 +172,33 @@ def check_solved(data):
     assert wanted and any(minor > 0 for _, minor in wanted)
     shown = sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True).execute("SELECT DISTINCT model FROM v_budget").fetchall()
     assert ("markov",) in shown, shown
+
+
+def check_cut_off_weeks(path):
+    """Weeks in which the data begins or ends are no whole ones: of the rest the curve comes back. The table says its units, and what the
+    curve gives now beside what it would give."""
+    data, curve = path / "weeks", (90000, 1.4, 9000)
+    spend, sales = ["channel,campaign,day,cost,currency"], ["customer_id,time,interaction,conversion,conversion_value,channel"]
+    for day in range(4, 9 * 7 + 3):  # Friday to Wednesday
+        date, x = START + datetime.timedelta(days=day), 1400 * (1 + day // 7 * 5 % 9)
+        spend.append(f"LINE,,{date},{x / 7:.2f},USD")
+        sales.append(f"w-{day},{date}T03:00:00Z,click,1,{earned(curve, x) / 7:.2f},LINE")
+    (path / "weeks.csv").write_text("\n".join(spend) + "\n")
+    (path / "weekly.csv").write_text("\n".join(sales) + "\n")
+    load(data, ("spend.ini", path / "weeks.csv"), ("touch-log.ini", path / "weekly.csv"))
+    answer = json.loads(tabiji("budget", "--data", data, "--json", "--total", "30000", "--save"))
+    row, = answer["channels"]
+    assert (answer["first_day"], answer["last_day"]) == ("2026-03-06", "2026-05-06"), answer
+    assert (row["periods"], row["periods_cut"]) == (8, 2), row
+    assert all(abs(row[n] / w - 1) < 1e-3 for n, w in zip(("beta", "alpha", "gamma"), curve)), row
+    assert abs(row["spend"] - sum(1400 * (1 + w * 5 % 9) for w in range(1, 9)) / 8) < 1e-6, row
+    assert abs(row["spend_value"] / earned(curve, row["spend"]) - 1) < 1e-3 and abs(row["budget_value"] / earned(curve, 30000) - 1) < 1e-3, row
+    db = sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True)
+    assert db.execute("SELECT periods_cut, spend_value FROM v_budget").fetchall() == [(2, row["spend_value"])]
+    shown = tabiji("budget", "--data", data)
+    assert "attributed USD/week" in shown and "earns by curve USD/week" in shown and "2026-03-06 to 2026-05-06" in shown, shown
+    days, = json.loads(tabiji("budget", "--data", data, "--json", "--period", "day"))["channels"]
+    assert (days["periods"], days["periods_cut"]) == (62, 0), days
 
 
 def main():
@@ -190,6 +216,7 @@ def main():
         check_solved(data)
         check_refusals(space, data)
         check_absurd_amounts(space.path)
+        check_cut_off_weeks(space.path)
 
 
 if __name__ == "__main__":

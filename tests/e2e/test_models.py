@@ -65,6 +65,7 @@ def histories(space, config):
     counts, figures = model_check.check(once, MODELS)
     refunds = rows(once, "SELECT count(*) FROM conversion WHERE kind = 'refund'")[0][0]
     assert counts > 300 and figures > 400 and refunds > 20, (counts, figures, refunds)
+    returns(once)
     print(f"{counts} counts and {figures} figures of {len(MODELS)} models compared")
     rough, rng = space.path / "rough", random.Random(4)
     shuffled = lines + rng.sample(lines, 2000)
@@ -82,6 +83,19 @@ def histories(space, config):
     for table in ("model_transition", "path"):
         same(f"{table}: shuffled, a third twice, in parts, killed", dump(rough, table), dump(once, table))
     return once
+
+
+def returns(data):
+    """v_roas gives each channel what its model gives it, rules and solved ones, in whole units exactly; so all channels have the revenue."""
+    columns = "model, channel, currency, sum(credited_revenue_minor), sum(credited_conversions)"
+    found = {r[:3]: r[3:] for r in rows(data, f"SELECT {columns} FROM v_roas GROUP BY 1, 2, 3")}
+    wanted = {r[:3]: r[3:] for r in rows(data, f"SELECT {columns} FROM v_model_comparison_long GROUP BY 1, 2, 3")}
+    fitted = {r[:3]: r[3] for r in rows(data, "SELECT model, channel, currency, sum(credited_revenue_minor) FROM model_credit GROUP BY 1, 2, 3")}
+    assert found.keys() == wanted.keys() and len({m for m, _, _ in found}) == 8 + len(MODELS), found.keys() ^ wanted.keys()
+    for key, (minor, conversions) in wanted.items():
+        assert found[key][0] == minor and abs(found[key][1] - conversions) < 1e-9 * max(1, conversions), (key, found[key], minor, conversions)
+    assert len({r[1] for r in found}) > 5 and len(rows(data, "SELECT DISTINCT period FROM v_roas")) > 0
+    assert any(fitted.get(key, minor) != minor for key, (minor, _) in wanted.items()), "credits of touches alone would do"
 
 
 def erased(data, config):
