@@ -47,6 +47,8 @@ enum attribute_column {
     COLUMN_CHANNEL,
     COLUMN_TYPE,
     COLUMN_CURRENCY,
+    COLUMN_LEAD, /* yes or no: of a touch, whether it is that milestone */
+    COLUMN_OPPORTUNITY,
     COLUMN_COUNT,
 };
 const char *attribute_column_name(enum attribute_column column);

@@ -27,6 +27,8 @@ static const char *const own_names[COLUMN_COUNT] = {
     [COLUMN_CHANNEL] = "channel",
     [COLUMN_TYPE] = "interaction",
     [COLUMN_CURRENCY] = "currency",
+    [COLUMN_LEAD] = "is_lead",
+    [COLUMN_OPPORTUNITY] = "is_opportunity",
 };
 
 /* Ranks of usual names, each between blanks. Source: the exports of ChannelAttribution, GA4 and
@@ -72,6 +74,8 @@ static const char *const usual[COLUMN_COUNT][RANKS] = {
     [COLUMN_TYPE] = {" interaction interactiontype ", " type eventtype eventname touchtype ",
         " event kind "},
     [COLUMN_CURRENCY] = {" currency currencycode "},
+    [COLUMN_LEAD] = {" islead "},
+    [COLUMN_OPPORTUNITY] = {" isopportunity "},
 };
 
 /* Names of columns of events, first those that tell most, and events that convert. Source: GA4
@@ -337,10 +341,11 @@ static int find_conversions(const struct headings *headings, struct attribute_he
 static int read_touches(const struct headings *headings, struct attribute_header *out)
 {
     static const enum attribute_column columns[] = {COLUMN_CUSTOMER, COLUMN_TIME, COLUMN_CHANNEL,
-        COLUMN_CONVERTED, COLUMN_VALUE, COLUMN_CURRENCY, COLUMN_TYPE};
+        COLUMN_CONVERTED, COLUMN_VALUE, COLUMN_CURRENCY, COLUMN_LEAD, COLUMN_OPPORTUNITY,
+        COLUMN_TYPE};
     const struct attribute_options *options = headings->options;
     bool typed = options->columns[COLUMN_TYPE] || options->lead.size || options->opportunity.size;
-    int r = settle_all(headings, columns, typed ? 7 : 6, out);
+    int r = settle_all(headings, columns, typed ? 9 : 8, out);
     bool any = false;
     for (size_t i = 0; i < 3; i++)
         any |= out->fields[columns[i]] != HEADER_NO_FIELD;

@@ -191,11 +191,12 @@ static bool check_name(struct reading *reading, enum attribute_column column, st
     return false;
 }
 
-static bool read_bool(struct reading *reading, const struct csv_row *row, bool *out)
+static bool read_bool(
+    struct reading *reading, const struct csv_row *row, enum attribute_column column, bool *out)
 {
     static const char *const words[][2] = {
         {"1", "0"}, {"true", "false"}, {"yes", "no"}, {"t", "f"}, {"1.0", "0.0"}};
-    struct str text = field_of(reading, row, COLUMN_CONVERTED);
+    struct str text = field_of(reading, row, column);
     *out = false;
     if (text.size == 0)
         return true;
@@ -204,8 +205,8 @@ static bool read_bool(struct reading *reading, const struct csv_row *row, bool *
         if (*out || same_name(text, words[i][1]))
             return true;
     }
-    attribute_bad_row(reading->input, reading->line, ERR_VALUE,
-        "converted \"%.*s\" is neither 1 nor 0", text.size < 32 ? (int)text.size : 32, text.data);
+    attribute_bad_row(reading->input, reading->line, ERR_VALUE, "%s \"%.*s\" is neither 1 nor 0",
+        attribute_column_name(column), text.size < 32 ? (int)text.size : 32, text.data);
     return false;
 }
 
@@ -327,7 +328,7 @@ static int take_path(struct reading *reading, const struct csv_row *row)
     if (!read_number(reading, row, COLUMN_CONVERSIONS, &count.conversions, NULL) ||
         !read_number(reading, row, COLUMN_VALUE, &count.value, &count.value_rest) ||
         !read_number(reading, row, COLUMN_NULL, &count.nulls, NULL) ||
-        (!counted && !read_bool(reading, row, &converted)))
+        (!counted && !read_bool(reading, row, COLUMN_CONVERTED, &converted)))
         return 0;
     if (!counted && reading->header.fields[COLUMN_CONVERTED] == HEADER_NO_FIELD)
         converted = true;
@@ -350,15 +351,16 @@ static int take_path(struct reading *reading, const struct csv_row *row)
     return attribute_name_total(reading->input, reading->line, r);
 }
 
-static uint32_t flags_of(const struct reading *reading, struct str channel, struct str type)
+static uint32_t flags_of(
+    const struct reading *reading, struct str channel, struct str type, bool lead, bool opportunity)
 {
     const struct attribute_options *options = reading->input->options;
     uint32_t flags = 0;
     if (attribute_is_direct(options, channel))
         flags |= PATH_STEP_DIRECT;
-    if (type.size && str_equal(type, options->lead))
+    if (lead || (type.size && str_equal(type, options->lead)))
         flags |= PATH_STEP_LEAD;
-    if (type.size && str_equal(type, options->opportunity))
+    if (opportunity || (type.size && str_equal(type, options->opportunity)))
         flags |= PATH_STEP_OPPORTUNITY;
     return flags;
 }
@@ -367,7 +369,7 @@ static bool read_converted(struct reading *reading, const struct csv_row *row, b
 {
     size_t event = reading->header.event;
     if (event == HEADER_NO_FIELD)
-        return read_bool(reading, row, out);
+        return read_bool(reading, row, COLUMN_CONVERTED, out);
     *out = attribute_event_converts(trim(row->fields[event]));
     return true;
 }
@@ -387,7 +389,10 @@ static int take_event(struct reading *reading, const struct csv_row *row)
             time.size < 40 ? (int)time.size : 40, time.data);
         return 0;
     }
+    bool lead, opportunity;
     if (!read_converted(reading, row, &touch.converted) ||
+        !read_bool(reading, row, COLUMN_LEAD, &lead) ||
+        !read_bool(reading, row, COLUMN_OPPORTUNITY, &opportunity) ||
         !read_number(reading, row, COLUMN_VALUE, &touch.value, &touch.value_rest) ||
         !check_name(reading, COLUMN_CHANNEL, channel))
         return 0;
@@ -399,7 +404,8 @@ static int take_event(struct reading *reading, const struct csv_row *row)
     int r = path_set_channel(&reading->customers, customer, &touch.customer);
     if (r == 0 && channel.size)
         r = attribute_channel(reading->input, channel, &touch.channel);
-    touch.flags = flags_of(reading, channel, field_of(reading, row, COLUMN_TYPE));
+    touch.flags =
+        flags_of(reading, channel, field_of(reading, row, COLUMN_TYPE), lead, opportunity);
     return r < 0 ? r : touch_rows_add(&reading->rows, &touch);
 }
 

@@ -41,6 +41,8 @@ static const char *const column_names[COLUMN_COUNT] = {
     [COLUMN_CHANNEL] = "channel",
     [COLUMN_TYPE] = "type",
     [COLUMN_CURRENCY] = "currency",
+    [COLUMN_LEAD] = "lead",
+    [COLUMN_OPPORTUNITY] = "opportunity",
 };
 
 const char *attribute_model_name(int model)

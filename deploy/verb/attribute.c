@@ -557,7 +557,10 @@ static const struct verb_option options[] = {
     {"--half-life", "DAYS", "of time_decay (7)", NULL, false},
     {"--weights", "F:M:L", "of custom: first, middle (shared), last (1:1:1)", NULL, false},
     {"--direct", "NAME", "channel that last_non_direct passes over (Direct)", NULL, false},
-    {"--lead", "TYPE", "type of touch that is a lead, for w_shape and full_path", NULL, false},
+    {"--lead", "TYPE",
+        "type of touch that is a lead, for w_shape and full_path; or columns is_lead, "
+        "is_opportunity",
+        NULL, false},
     {"--opportunity", "TYPE", "type of touch that is an opportunity", NULL, false},
     {"--bootstrap", "N", "intervals of 95 % from N replicates, for models that are solved (0)",
         NULL, false},

@@ -301,6 +301,7 @@ struct path {
     int64_t started_at;
     int64_t ended_at;
     int64_t lead, opportunity; /* indexes of touches; negative: none */
+    struct str milestones;     /* a letter a touch, or empty */
 };
 
 static int put_path(struct writer *writer, const struct path *path)
@@ -324,6 +325,7 @@ static int put_path(struct writer *writer, const struct path *path)
         sqlite3_bind_int64(put, 11, path->lead);
     if (path->opportunity >= 0)
         sqlite3_bind_int64(put, 12, path->opportunity);
+    bind_text_or_null(put, 13, path->milestones);
     return writer_step(writer, put);
 }
 
@@ -341,9 +343,32 @@ static int64_t first_with(const struct conversion *conversion, int32_t milestone
     return -1;
 }
 
+/* A letter a touch, where any is a milestone. */
+static int spell_milestones(
+    struct writer *writer, const struct conversion *conversion, struct str *out)
+{
+    int32_t any = 0;
+    *out = (struct str){0};
+    for (size_t i = 0; i < conversion->touches_count; i++)
+        any |= conversion->touches[i].milestones;
+    if (!(any & (RULE_TOUCH_LEAD | RULE_TOUCH_OPPORTUNITY)))
+        return 0;
+    char *letters = arena_alloc(&writer->arena, conversion->touches_count);
+    if (!letters)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < conversion->touches_count; i++) {
+        bool lead = conversion->touches[i].milestones & RULE_TOUCH_LEAD;
+        bool opportunity = conversion->touches[i].milestones & RULE_TOUCH_OPPORTUNITY;
+        letters[i] = lead && opportunity ? 'B' : lead ? 'L' : opportunity ? 'O' : '-';
+    }
+    *out = str_make(letters, conversion->touches_count);
+    return 0;
+}
+
 static int put_converting_path(struct writer *writer, const struct conversion *conversion)
 {
-    int r = 0;
+    struct str milestones;
+    int r = spell_milestones(writer, conversion, &milestones);
     buf_clear(&writer->text);
     for (size_t i = 0; r == 0 && i < conversion->touches_count; i++)
         r = append_channel(&writer->text, i, conversion->touches[i].channel);
@@ -361,6 +386,7 @@ static int put_converting_path(struct writer *writer, const struct conversion *c
         .ended_at = conversion->occurred_at,
         .lead = first_with(conversion, RULE_TOUCH_LEAD),
         .opportunity = first_with(conversion, RULE_TOUCH_OPPORTUNITY),
+        .milestones = milestones,
     };
     return put_path(writer, &path);
 }

@@ -241,6 +241,7 @@ CREATE TABLE path (
     ended_at INTEGER,
     lead_index INTEGER,
     opportunity_index INTEGER,
+    milestones TEXT,
     PRIMARY KEY (person, kind, path_key)
 ) WITHOUT ROWID, STRICT;
 

@@ -430,8 +430,8 @@ SELECT
     CASE s.kind WHEN 'converting' THEN coalesce(s.currency, '') END AS currency
 FROM v_paths AS s;
 
--- The same by touch, with times: each path is a customer of its own, so that any rule sees what it
--- sees here; with --lookback none.
+-- The same by touch, with times and milestones: each path is a customer of its own, so that any rule sees
+-- what it sees here; with --lookback none.
 CREATE VIEW v_export_touches AS
 SELECT
     lower(hex(o.person)) || ' ' || o.conversion_id AS customer_id,
@@ -441,12 +441,15 @@ SELECT
     0 AS conversion,
     0.0 AS conversion_value,
     a.channel,
-    coalesce(o.currency, '') AS currency
+    coalesce(o.currency, '') AS currency,
+    coalesce(substr(p.milestones, a.touch_index + 1, 1) IN ('L', 'B'), 0) AS is_lead,
+    coalesce(substr(p.milestones, a.touch_index + 1, 1) IN ('O', 'B'), 0) AS is_opportunity
 FROM conversion AS o
-JOIN attribution_credit AS a
+CROSS JOIN path AS p ON p.person = o.person AND p.kind = 'converting' AND p.path_key = o.conversion_id
+CROSS JOIN attribution_credit AS a
     ON a.credit_row >= o.credit_first AND a.credit_row < o.credit_first + o.credit_count
         AND a.model = 'linear' AND a.touch_index >= 0
-JOIN touch AS t ON t.event_key = a.touch_event_key
+CROSS JOIN touch AS t ON t.event_key = a.touch_event_key
 WHERE o.kind = 'conversion'
 UNION ALL
 SELECT
@@ -457,7 +460,9 @@ SELECT
     1,
     p.net_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1),
     NULL,
-    coalesce(o.currency, '')
+    coalesce(o.currency, ''),
+    NULL,
+    NULL
 FROM conversion AS o
 JOIN v_path AS p ON p.person = o.person AND p.kind = 'converting' AND p.path_key = o.conversion_id
 LEFT JOIN currency AS u ON u.currency = o.currency
@@ -471,8 +476,71 @@ SELECT
     0,
     0.0,
     t.value,
+    NULL,
+    NULL,
     NULL
 FROM path AS p,
+    json_each('[' || replace(json_quote(p.channels), ' > ', '","') || ']') AS t
+WHERE p.kind = 'open' AND p.channels <> '';
+
+-- The same as each model of table model sees it, by its window, reset and conversion types: WHERE model = ...
+CREATE VIEW v_export_model_touches AS
+SELECT
+    m.model,
+    lower(hex(o.person)) || ' ' || o.conversion_id AS customer_id,
+    strftime('%Y-%m-%dT%H:%M:%S', t.touched_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', t.touched_at % 1000000) AS time,
+    t.kind AS interaction,
+    0 AS conversion,
+    0.0 AS conversion_value,
+    a.channel,
+    coalesce(o.currency, '') AS currency,
+    coalesce(substr(p.milestones, a.touch_index + 1, 1) IN ('L', 'B'), 0) AS is_lead,
+    coalesce(substr(p.milestones, a.touch_index + 1, 1) IN ('O', 'B'), 0) AS is_opportunity
+FROM model AS m
+CROSS JOIN conversion AS o
+CROSS JOIN path AS p ON p.person = o.person AND p.kind = 'converting' AND p.path_key = o.conversion_id
+CROSS JOIN attribution_credit AS a
+    ON a.credit_row >= o.credit_first AND a.credit_row < o.credit_first + o.credit_count
+        AND a.model = 'linear' AND a.touch_index >= 0
+CROSS JOIN touch AS t ON t.event_key = a.touch_event_key
+WHERE o.kind = 'conversion'
+    AND (m.conversion_types = '[]' OR o.type IN (SELECT value FROM json_each(m.conversion_types)))
+    AND (m.journey <> 'reset' OR a.touch_index >= o.reset_from)
+    AND (m.lookback_days = 0 OR t.touched_at >= o.occurred_at - m.lookback_days * 86400000000)
+UNION ALL
+SELECT
+    m.model,
+    lower(hex(o.person)) || ' ' || o.conversion_id,
+    strftime('%Y-%m-%dT%H:%M:%S', o.occurred_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', o.occurred_at % 1000000),
+    o.type,
+    1,
+    p.net_revenue_minor * 1.0 / coalesce(u.minor_per_major, 1),
+    NULL,
+    coalesce(o.currency, ''),
+    NULL,
+    NULL
+FROM model AS m
+CROSS JOIN conversion AS o
+JOIN v_path AS p ON p.person = o.person AND p.kind = 'converting' AND p.path_key = o.conversion_id
+LEFT JOIN currency AS u ON u.currency = o.currency
+WHERE o.kind = 'conversion'
+    AND (m.conversion_types = '[]' OR o.type IN (SELECT value FROM json_each(m.conversion_types)))
+UNION ALL
+SELECT
+    m.model,
+    lower(hex(p.person)),
+    strftime('%Y-%m-%dT%H:%M:%S', p.started_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', p.started_at % 1000000),
+    'open',
+    0,
+    0.0,
+    t.value,
+    NULL,
+    NULL,
+    NULL
+FROM model AS m CROSS JOIN path AS p,
     json_each('[' || replace(json_quote(p.channels), ' > ', '","') || ']') AS t
 WHERE p.kind = 'open' AND p.channels <> '';
 

@@ -75,9 +75,10 @@ def attribute(text, model):
     return {row["channel"]: row for row in run(text, "--model", model["kind"], *flags)}
 
 
-def view(db, name, currency):
+def view(db, name, currency, model=None):
     """An export as an analyst makes it."""
-    cursor = db.execute(f"SELECT * FROM {name} WHERE currency = ? OR currency IS NULL", (currency,))
+    of = "model = ? AND" if model else ""
+    cursor = db.execute(f"SELECT * FROM {name} WHERE {of} (currency = ? OR currency IS NULL)", ([model] if model else []) + [currency])
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([column[0] for column in cursor.description])

@@ -136,6 +136,50 @@ def same_as_file(db):
     print(f"{compared} figures of {len(RULES)} rules equal those of tabiji attribute on {len(sales)} exported conversions")
 
 
+EXPORTED = {"recent": ["time_decay", "--half-life", "2"], "ends": ["custom", "--weights", "45:10:45"], "w_shape": ["w_shape"],
+            "full_path": ["full_path"], "part": ["participation"], "shop-linear": ["linear"], "markov": ["markov"], "shapley": ["shapley"],
+            "shapley_ordered": ["shapley_ordered"], "fresh": ["markov", "--order", "2"], "time_decay": ["time_decay"], "first": ["first"]}
+
+
+def same_as_exported(db, view, model, flags):
+    """Returns how many figures were compared, and touches that are milestones."""
+    lines, compared = model_check.view(db, view, "JPY", *([model] if "model" in view else [])), 0
+    wanted = {row["channel"]: row for row in model_check.run(lines, "--lookback", "none", "--model", *flags)}
+    for row in db.execute("SELECT channel, credited_conversions, credited_revenue FROM v_model_comparison_long WHERE model = ? AND "
+                          "currency = 'JPY'", (model,)):
+        theirs = wanted.pop(row["channel"])
+        for ours, column in zip(tuple(row)[1:], model_check.COLUMNS):
+            other = float(theirs[column])
+            assert abs(ours - other) <= 1e-12 * max(1.0, abs(other)), (model, row["channel"], column, ours, other)
+            compared += 1
+    assert not any(float(row["credited_conversions"]) for row in wanted.values()), (model, wanted)
+    rows = list(csv.DictReader(io.StringIO(lines)))
+    return compared, sum(row["is_lead"] == "1" for row in rows), sum(row["is_opportunity"] == "1" for row in rows)
+
+
+def as_exported(db):
+    """Every model that the pipeline holds, with milestones, windows, resets and types, has the figures that `tabiji attribute` gives to the
+    touches that the view exports of it; those that see all, to the touches of all."""
+    for model, flags in EXPORTED.items():
+        for view in ("v_export_model_touches",) if model in ("recent", "shop-linear", "fresh") else ("v_export_model_touches", "v_export_touches"):
+            figures, leads, opportunities = same_as_exported(db, view, model, flags)
+            assert figures > 10 and leads > 10 and opportunities > 10, (model, figures, leads, opportunities)
+
+
+def window_behind_a_milestone(space):
+    """Of the touches in a window another is the first through which a lead was reached."""
+    config, data = space.path / "late.ini", space.path / "late"
+    config.write_text("[journey]\nlead_types = product_viewed\nopportunity_types = page_viewed\n[attribution]\nmodels =\n"
+                      "[model late]\nkind = full_path\nlookback_days = 2\njourney = reset\n")
+    run("import", "--data", data, "--config", config, "--mapping", MAPPING, space.path / "once.ndjson")
+    db = connect(data)
+    figures, leads, opportunities = same_as_exported(db, "v_export_model_touches", "late", ["full_path"])
+    missed = db.execute("SELECT count(*) FROM path AS p JOIN conversion AS c ON c.person = p.person AND c.conversion_id = p.path_key "
+                        "WHERE p.lead_index < c.reset_from AND replace(substr(p.milestones, c.reset_from + 1), 'B', 'L') LIKE '%L%'").fetchone()[0]
+    assert figures > 10 and leads > 10 and opportunities > 10 and missed > 10, (figures, leads, opportunities, missed)
+    db.close()
+
+
 def solved_as_file(db):
     """A solved model with a window and a reset of its own: counts are those of the paths that it sees."""
     model = {"name": "fresh", "kind": "markov", "order": 2, "ignore": 0}
@@ -288,6 +332,7 @@ def main():
             same(f"{table}: shuffled, in parts", tabiji("state", "dump", "--data", rough, table), tabiji("state", "dump", "--data", data, table))
         db = connect(data)
         same_as_file(db)
+        as_exported(db)
         solved_as_file(db)
         side_by_side(db)
         known_by_name(data, db)
@@ -297,6 +342,7 @@ def main():
         same("there and back", tabiji("state", "dump", "--data", data), wanted)
         side_by_side(connect(data))
         refunds(space, config)
+        window_behind_a_milestone(space)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
                                                "FROM sqlite_schema WHERE type = 'view' "
                                                "ORDER BY name)"),
         "identity_link person_alias spend v_assisted v_budget "
-        "v_channel_attribution v_conversion v_credit v_credit_day v_event v_export_paths "
-        "v_export_touches v_identifier v_journey_flow "
+        "v_channel_attribution v_conversion v_credit v_credit_day v_event v_export_model_touches "
+        "v_export_paths v_export_touches v_identifier v_journey_flow "
         "v_model_channel v_model_comparison v_model_comparison_long v_model_credit "
         "v_model_transition v_path v_path_length "
         "v_paths "
