@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""How well persons are found: `tabiji identity solve` and the usual rules against generated truth, with scipy's connected
-components beside for time.
+"""How well persons are found: `tabiji identity solve` and the usual rules against generated truth. (Time: identity.py.)
 
     identity_quality.py [--persons N] [--seed N]
 
@@ -124,31 +123,9 @@ def scipy_python():
     return python
 
 
-SCIPY = """
-import json, sys, time
-import numpy, scipy.sparse
-events = [[tuple(i) for i in ids] for ids in json.load(sys.stdin)]
-begin = time.monotonic()
-index = {}
-a, b = [], []
-for ids in events:
-    at = [index.setdefault(i, len(index)) for i in ids]
-    for other in at[1:]:
-        a.append(at[0]); b.append(other)
-graph = scipy.sparse.coo_matrix((numpy.ones(len(a)), (a, b)), shape=(len(index), len(index)))
-middle = time.monotonic()
-count, _ = scipy.sparse.csgraph.connected_components(graph, directed=False)
-print(json.dumps([len(index), count, middle - begin, time.monotonic() - middle]))
-"""
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--persons", type=int, default=20000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    events = town(options.persons, random.Random(options.seed))
-    print(f"{options.persons} persons, {len(events)} events, seed {options.seed}, {os.cpu_count()} cores")
+def judge_rules(persons, seed):
+    events = town(persons, random.Random(seed))
+    print(f"{persons} persons, {len(events)} events, seed {seed}, {os.cpu_count()} cores")
     ours, spent = solved(events)
     print(f"{'rule':34} {'precision':>9} {'recall':>9}")
     for name, found in (("tabiji", ours), ("connected components", components(events)), ("first login of a device stays", of_login(events, False)),
@@ -157,13 +134,14 @@ def main():
         print(f"{name:34} {precision:9.4f} {recall:9.4f}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"tabiji identity solve: {len(events) / spent:,.0f} events/s with process, JSON and files; peak {peak:.0f} MiB")
-    try:
-        run = subprocess.run([scipy_python(), "-c", SCIPY], input=json.dumps([ids for _, ids in events]), text=True, capture_output=True, check=True)
-    except (subprocess.CalledProcessError, OSError) as reason:
-        print(f"without scipy: {reason}")
-        return
-    identifiers, count, table, solve = json.loads(run.stdout)
-    print(f"scipy connected_components: {identifiers} identifiers, {count} components; {solve * 1e3:.1f} ms, and {table * 1e3:.0f} ms for the table in Python")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--persons", type=int, default=20000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    judge_rules(options.persons, options.seed)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,13 @@ bool union_find_event(struct union_find *sets, const struct identifier *identifi
     return true;
 }
 
+uint32_t union_find_index(struct union_find *sets, const struct identifier *identifier)
+{
+    uint32_t index = find_or_add(sets, identifier);
+    check(index != ABSENT);
+    return index;
+}
+
 size_t union_find_identifiers(const struct union_find *sets)
 {
     return sets->count;

@@ -14,6 +14,8 @@ struct union_find *union_find_new(size_t identifiers);
 void union_find_free(struct union_find *sets);
 /* All identifiers of an event are one person. False without memory. */
 bool union_find_event(struct union_find *sets, const struct identifier *identifiers, size_t count);
+/* The identifier's number, new or not. Out of memory it ends the program. */
+uint32_t union_find_index(struct union_find *sets, const struct identifier *identifier);
 size_t union_find_identifiers(const struct union_find *sets);
 /* Bytes in memory. */
 size_t union_find_bytes(const struct union_find *sets);
