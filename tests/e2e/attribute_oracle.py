@@ -87,21 +87,56 @@ def transformed(path, how):
     return [f"{c}({path.count(c)})" for c in once] if how == "frequency" else once if how == "first" else path
 
 
-def pauc(paths, order):
-    """The corrected area under the curve, every converting journey against every other one, in fractions."""
+def rates_of_ends(paths, order):
+    """(rate, conversions, nulls) of each state that journeys end in."""
     ends = {}
     for path, conversions, _, nulls in paths:
         if path and conversions + nulls:
             found = ends.setdefault(states_of(path, order)[-1], [0, 0])
             found[0] += conversions
             found[1] += nulls
-    rates = [(F(c, c + n), c, n) for c, n in ends.values()]
-    conversions, nulls = sum(c for _, c, _ in rates), sum(n for *_, n in rates)
-    wins = sum(c * n * (2 if a > b else 1 if a == b else 0) for a, c, _ in rates for b, _, n in rates)
-    area = F(wins, 2 * conversions * nulls) if conversions and nulls else F(1, 2)
+    return [(F(c, c + n), c, n) for c, n in ends.values()]
+
+
+def corrected(area, paths, order, conversions, nulls):
     channels = len({c for path, *_ in paths for c in path})
     left = conversions + nulls - comb(channels + order - 1, order) - 1
     return max(F(0), 1 - (1 - area) * (conversions + nulls - 1) / left) if left > 0 else F(0)
+
+
+def pauc(paths, order):
+    """The corrected area under the curve, every converting journey against every other one, in fractions."""
+    rates = rates_of_ends(paths, order)
+    conversions, nulls = sum(c for _, c, _ in rates), sum(n for *_, n in rates)
+    wins = worse = 0
+    by_rate = {}
+    for rate, hits, misses in rates:
+        found = by_rate.setdefault(rate, [0, 0])
+        found[0] += hits
+        found[1] += misses
+    for _, (hits, misses) in sorted(by_rate.items()):
+        wins += hits * (2 * worse + misses)
+        worse += misses
+    area = F(wins, 2 * conversions * nulls) if conversions and nulls else F(1, 2)
+    return corrected(area, paths, order, conversions, nulls)
+
+
+def pauc_of_points(paths, order, points=100):
+    """The same as ChannelAttribution has it: straight lines between so many points of the curve, at rates as far from each other."""
+    rates = rates_of_ends(paths, order)
+    conversions, nulls = sum(c for _, c, _ in rates), sum(n for *_, n in rates)
+    low, high = float(min(r for r, *_ in rates)), float(max(r for r, *_ in rates))
+    marks = [low + i * (high - low) / (points - 1) for i in range(points)]
+    curve = [(F(0), F(0))]
+    ordered = sorted(((float(r), c, n) for r, c, n in rates), reverse=True)
+    at = hits = misses = 0
+    for mark in reversed(marks):
+        while at < len(ordered) and ordered[at][0] >= mark:
+            hits, misses, at = hits + ordered[at][1], misses + ordered[at][2], at + 1
+        curve.append((F(misses, nulls), F(hits, conversions)))
+    curve.append((F(1), F(1)))
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(curve, curve[1:]))
+    return corrected(area, paths, order, conversions, nulls)
 
 
 def best_order(paths, most=6):
