@@ -645,7 +645,10 @@ const struct verb verb_attribute = {
         "credited to (unattributed), so that each model sums to all of them; a channel of that "
         "name "
         "is shown as\n"
-        "\\(unattributed).",
+        "\\(unattributed). Memory grows with distinct paths, not with rows; rows of touches are "
+        "kept "
+        "to the end\n"
+        "(48 bytes each), since a journey may have its first touch in the last row.",
     .examples =
         "  tabiji attribute paths.csv\n"
         "  tabiji attribute --model markov --order auto --bootstrap 200 paths.csv\n"

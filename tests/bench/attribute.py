@@ -144,11 +144,13 @@ def generate_touches(file, rows, channels, seed):
 
 
 def solved_alone(bench, file):
-    """{order: (milliseconds, states)} of the solving alone, paths read already."""
+    """{order: (milliseconds, states)} of the solving alone, paths read already, and {model: (microseconds an event, milliseconds anew)} of
+    counts that follow journeys."""
     if not bench:
-        return {}
-    lines = subprocess.run([bench, str(file)], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {int(order): (float(ms), int(states)) for order, ms, states in (line.split() for line in lines)}
+        return {}, {}
+    lines = [line.split() for line in subprocess.run([bench, str(file)], capture_output=True, text=True, check=True).stdout.splitlines()]
+    return ({int(line[0]): (float(line[1]), int(line[2])) for line in lines if line[0] != "correction"},
+            {line[1]: (float(line[2]), float(line[3])) for line in lines if line[0] == "correction"})
 
 
 def peer(python, script, *arguments):
@@ -182,7 +184,7 @@ def beside_peer(bench, python):
         print("no PathData (TABIJI_SHARED): left out")
         return
     file = DATA / "Data_python.csv"
-    alone = solved_alone(bench, file)
+    alone, corrections = solved_alone(bench, file)
     ours = {order: min(measured("--model", "markov", "--order", order, file) for _ in range(5)) for order in (1, 2, 3, 4)}
     theirs = peer(python, PEER, file, ";", 1, 2, 3, 4)
     for order, (seconds, memory, rows) in ours.items():
@@ -195,6 +197,9 @@ def beside_peer(bench, python):
             if order in alone:
                 text += f": {took * 1000 / alone[order][0]:,.0f} times ours"
         print(text, flush=True)
+    for model, (us, ms) in corrections.items():
+        print(f"PathData, streaming correction of {model}: {us:.2f} us CPU an event (a journey's path taken back, the longer one added); counting "
+              f"all paths anew {ms:.2f} ms: {ms * 1000 / us:,.0f} times that. Of the whole journey stage: the benchmark models", flush=True)
 
 
 def told(what, seconds, memory, rows, total, other=None, whose="ChannelAttribution"):
@@ -227,6 +232,29 @@ def large_files(folder, scale, python):
     told(f"{scale:,} rows of touches, linear, exposures", again, memory, rows, total)
 
 
+def repeated(rows, distinct=10_000):
+    """Seconds and MiB of so many rows of few paths, through standard input."""
+    rng = random.Random(5)
+    block = "".join(f"{' > '.join(f'c{rng.randrange(12)}' for _ in range(6))},{rng.randrange(3)},1,{rng.randrange(9)}\n" for _ in range(distinct)).encode()
+    started = time.perf_counter()
+    process = subprocess.Popen([PROGRAM, "attribute", "--model", "linear,markov", "--format", "csv"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process.stdin.write(b"path,total_conversions,total_conversion_value,total_null\n")
+    for _ in range(rows // distinct):
+        process.stdin.write(block)
+    process.stdin.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def many_rows(scale):
+    """Memory grows with the distinct paths, not with the rows."""
+    few, many = repeated(scale), repeated(10 * scale)
+    print(f"{scale:,} rows of 10,000 distinct paths from standard input, linear and markov: {few[0]:.2f} s, peak {few[1]:.0f} MiB; ten times the rows: "
+          f"{many[0]:.2f} s, peak {many[1]:.0f} MiB", flush=True)
+
+
 def many_channels(folder, python):
     wide, game = folder / "wide.csv", folder / "game.csv"
     total = generate(wide, 50_000, 100, 8, 2)
@@ -244,6 +272,7 @@ def main():
     python = peer_python()
     beside_peer(options.bench, python)
     with tempfile.TemporaryDirectory(prefix="tabiji-bench-") as folder:
+        many_rows(options.scale)
         many_channels(pathlib.Path(folder), python)
         large_files(pathlib.Path(folder), options.scale, python)
 
