@@ -229,6 +229,8 @@ static int take_person(struct solver *solver, const struct result *result)
 {
     struct person_of row;
     struct arena arena = {0};
+    if (result->key.size != KEY_SIZE)
+        return 0; /* a count of what an erasure refused */
     int r = person_of_decode(&row, result->value, &arena);
     if (r == 0)
         r = grow((void **)&solver->nodes, &solver->nodes_room, solver->nodes_count,

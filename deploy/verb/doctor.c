@@ -152,6 +152,17 @@ static bool all_asked(const struct receipt_open *open, size_t count)
     return true;
 }
 
+/* How many events came after an erasure and were refused; 0 where nothing says so. */
+static int64_t refused_events(const char *path)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    int64_t refused = 0;
+    int r = reader_open(&reader, path);
+    if (r == 0)
+        r = reader_refused(reader, NULL, &refused);
+    return r < 0 ? 0 : refused;
+}
+
 /* Receipts of erasures that are not finished; those that are, though they do not say so, are
  * mended. */
 static void check_erasures(struct doctor *doctor)
@@ -167,7 +178,9 @@ static void check_erasures(struct doctor *doctor)
         doctor_tell(doctor, VERDICT_FAILURE, "erasures", "see what is wrong with the database",
             "%s cannot be asked: %s", path, error_text(r));
     else if (count == 0)
-        doctor_tell(doctor, VERDICT_OK, "erasures", NULL, "none is open");
+        doctor_tell(doctor, VERDICT_OK, "erasures", NULL,
+            "none is open; events that came after one and were refused: %lld",
+            (long long)refused_events(path));
     else if (all_asked(open, count))
         doctor_tell(doctor, VERDICT_WARNING, "erasures", "the same tabiji erase --confirm again",
             "%zu followed, of which something stands: receipt %s, "

@@ -57,6 +57,31 @@ static int find_unfinished(struct erasing *erasing)
     return 0;
 }
 
+/* The last erasure of the identifier, which nobody is known by any more, and what came since:
+ * EXIT_NOT_FOUND after saying so, 0 where it was not erased here. */
+static int tell_erased(struct erasing *erasing, struct reader *reader)
+{
+    const struct settings *settings = erasing->settings;
+    char subject[RECEIPT_SUBJECT_SIZE], time[TIME_TEXT_SIZE_MAX];
+    struct receipt receipt;
+    uint8_t node[KEY_SIZE];
+    int64_t refused = 0;
+    receipt_subject(&erasing->identifier, subject);
+    int r = receipt_finished(erasing->path, subject, &erasing->settings->arena, &receipt);
+    if (r)
+        return r < 0 ? r : 0;
+    r = reader_node_id(settings->door.identifiers.namespaces, &erasing->identifier, node);
+    if (r == 0)
+        r = reader_refused(reader, node, &refused);
+    if (r < 0)
+        return r;
+    (void)time_format(receipt.requested_at, time);
+    return verb_not_found(erasing->call,
+        "nobody is known by \"%s\": it was erased on %s (receipt %s); %lld events that came to it "
+        "since were refused",
+        erasing->call->arguments[0], time, receipt.id, (long long)refused);
+}
+
 /* Nobody is known by the identifier: perhaps since it is erased, and its receipt lacks the end. */
 static int find_gone(struct erasing *erasing, struct reader *reader)
 {
@@ -68,6 +93,12 @@ static int find_gone(struct erasing *erasing, struct reader *reader)
         erasing->gone = !erasing->receipt.has_person;
         return 0;
     }
+    if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
+        return verb_fail(call, r, "%s", call->arguments[0]);
+    if (r == READER_ABSENT)
+        r = tell_erased(erasing, reader);
+    if (r > 0)
+        return r;
     if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
         return verb_fail(call, r, "%s", call->arguments[0]);
     if (r == ERR_NAMESPACE && strchr(call->arguments[0], ':'))

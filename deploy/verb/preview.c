@@ -161,7 +161,8 @@ static int on_change(void *context, const struct local_change *change)
     int r = 0;
     if (change->table == TABLE_TIMELINE)
         r = keep_place(preview, change);
-    else if (change->table == TABLE_PERSON_OF && change->stood && change->stands)
+    else if (change->table == TABLE_PERSON_OF && change->key.size == KEY_SIZE && change->stood &&
+             change->stands)
         r = keep_turned(preview, change);
     arena_reset(&preview->scratch);
     return r;

@@ -174,6 +174,8 @@ int erasure_on_forget(
     bool device = !erasure_for_good(actor->namespaces, owner->id);
     bool seat = message->on && !node_is_set(owner->id);
     int r = seat ? suppress(actor, owner, message->person, message->at) : 0;
+    if (r == 0 && message->has_event_key)
+        r = owner_refuse(actor->owners, owner, message->event_key);
     if (r < 0 || (signature.count == 1 && device))
         return r; /* such events are kept away by when they occurred */
     signature_digest(&signature, digest);
@@ -279,6 +281,8 @@ int erasure_take_back(const struct erased *erased, const struct touchpoint *even
     message.at = erased->at;
     memcpy(message.to, chain[0].id, KEY_SIZE);
     memcpy(message.from, chain[0].id, KEY_SIZE);
+    message.has_event_key = erased->refused;
+    memcpy(message.event_key, event->event_key, KEY_SIZE);
     message.on = erased->seat && memcmp(erased->seat, chain[0].id, KEY_SIZE) == 0;
     r = send_identity(outbox, &message);
     if (r < 0 || !erased->seat || message.on || node_is_set(erased->seat))

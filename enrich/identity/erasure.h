@@ -37,6 +37,11 @@
  * the rest never come, but for generic marks and epochs, which stay. tests/property/departed.c is
  * this paragraph, executable.
  *
+ * What comes after an erasure and is refused, by a suppressed node or a forgotten signature, is
+ * counted by its first node (owner_refuse()), each event once: at rest a function of the
+ * events that came since. With what stands, what was rejected, and what the receipts say that the
+ * erasures took, all that was accepted is accounted for.
+ *
  * One matter of order remains: an event that is met by a suppressed identifier behind generic ones
  * had linked already, and what these links made generic before they were taken back stays so.
  *
@@ -93,6 +98,7 @@ struct erased {
     const uint8_t *person;
     int64_t at;
     const uint8_t *seat; /* the node whose person that was; NULL: not known */
+    bool refused;        /* it came after the erasure: its first node is to count it */
 };
 MUST_CHECK int erasure_take_back(const struct erased *erased, const struct touchpoint *event,
     struct arena *arena, struct outbox *outbox);

@@ -190,6 +190,13 @@ static int introduce(struct visit *visit)
         visit->actor->owners, visit->owner, (const uint8_t(*)[KEY_SIZE])ids, node->members_count);
 }
 
+/* Returns 1: the event goes. */
+static int refuse(const struct visit *visit)
+{
+    int r = owner_refuse(visit->actor->owners, visit->owner, visit->event.event_key);
+    return r < 0 ? r : 1;
+}
+
 /* Returns 1 when the signature was erased. */
 static int learn_signature(struct visit *visit)
 {
@@ -207,14 +214,14 @@ static int learn_signature(struct visit *visit)
     if (r == SIGNATURE_NEW)
         r = pass_links(visit, digest);
     else
-        return r < 0 ? r : r == SIGNATURE_FORGOTTEN;
+        return r != SIGNATURE_FORGOTTEN ? r < 0 ? r : 0 : refuse(visit);
     return r < 0 ? r : r == 1 ? 0 : send_links(visit);
 }
 
 /* ---- erasure ---- */
 
-/* Returns 1 when the node keeps the event away. One whose first node has learned its signature is
- * taken back there. */
+/* Returns 1 when the node keeps the event away; its first node counts it. One whose first node has
+ * learned its signature is taken back there. */
 static int keep_away(struct visit *visit, bool learned)
 {
     struct suppression since;
@@ -225,11 +232,14 @@ static int keep_away(struct visit *visit, bool learned)
     if (!erasure_keeps_away(visit->actor->namespaces, visit->owner->id, visit->index == 0,
             visit->event.occurred_at < since.at))
         return 0;
-    since.count++;
-    r = owner_suppression_put(owners, visit->owner, &since);
+    if (!learned || visit->index == 0)
+        r = owner_refuse(owners, visit->owner, visit->event.event_key);
     if (r < 0 || !learned)
         return r < 0 ? r : 1;
-    const struct erased erased = {visit->actor->namespaces, since.person, since.at, NULL};
+    const struct erased erased = {.namespaces = visit->actor->namespaces,
+        .person = since.person,
+        .at = since.at,
+        .refused = visit->index > 0};
     r = erasure_take_back(&erased, &visit->event, owners_scratch(owners), visit->actor->outbox);
     return r < 0 ? r : 1;
 }

@@ -389,7 +389,7 @@ int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *sign
     return r < 0 ? r : was;
 }
 
-/* ---- suppression: a row node | 00 -> at (8) | count (8) | person ---- */
+/* ---- suppression: a row node | 00 -> at (8) | 0 (8) | person ---- */
 
 #define SUPPRESSION_KEY_SIZE (KEY_SIZE + 1)
 #define SUPPRESSION_SIZE (8 + 8 + KEY_SIZE)
@@ -413,7 +413,6 @@ int owner_suppression(struct owners *owners, const struct owner *owner, struct s
     if (r == STATE_ABSENT || value.size != SUPPRESSION_SIZE)
         return ERR_STATE;
     out->at = get_be64_signed((const uint8_t *)value.data);
-    out->count = get_be64_signed((const uint8_t *)value.data + 8);
     memcpy(out->person, value.data + 16, KEY_SIZE);
     return 0;
 }
@@ -423,7 +422,7 @@ int owner_suppression_put(
 {
     uint8_t key[SUPPRESSION_KEY_SIZE], value[SUPPRESSION_SIZE];
     put_be64_signed(value, suppression->at);
-    put_be64_signed(value + 8, suppression->count);
+    put_be64_signed(value + 8, 0);
     memcpy(value + 16, suppression->person, KEY_SIZE);
     return state_put(
         owners->state, TABLE_SIGNATURE, suppression_key(key, owner), str_make(value, sizeof value));
@@ -448,6 +447,49 @@ int owner_suppress(
     if (r == 0)
         r = edges_spare(owners, owner);
     return r < 0 ? r : 1;
+}
+
+/* ---- what was refused: rows node | 05 | event_key, and their number in TABLE_PERSON_OF ---- */
+
+#define REFUSED_MARK 0x05
+#define REFUSAL_KEY_SIZE (KEY_SIZE + 1 + KEY_SIZE)
+
+static int count_refused(struct owners *owners, const struct owner *owner)
+{
+    uint8_t key[OWNER_REFUSED_KEY_SIZE] = {0};
+    struct person_of row;
+    struct str value;
+    memcpy(key, owner->id, KEY_SIZE);
+    int r = state_get(owners->state, TABLE_PERSON_OF, str_make(key, sizeof key), &value);
+    person_of_init(&row);
+    if (r == 0)
+        r = person_of_decode(&row, value, owners->scratch);
+    if (r < 0)
+        return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
+    memcpy(row.node, owner->id, KEY_SIZE);
+    row.namespace = owners->namespaces->rules[node_rank(owner->id)].name;
+    row.why = STR("refused");
+    row.epoch++;
+    struct buf *bytes = owners_buffer(owners);
+    r = person_of_encode(&row, bytes);
+    if (r < 0)
+        return r;
+    return state_put(owners->state, TABLE_PERSON_OF, str_make(key, sizeof key), buf_str(bytes));
+}
+
+int owner_refuse(
+    struct owners *owners, const struct owner *owner, const uint8_t event_key[KEY_SIZE])
+{
+    uint8_t key[REFUSAL_KEY_SIZE];
+    struct str value;
+    memcpy(key, owner->id, KEY_SIZE);
+    key[KEY_SIZE] = REFUSED_MARK;
+    memcpy(key + KEY_SIZE + 1, event_key, KEY_SIZE);
+    int r = state_get(owners->state, TABLE_SIGNATURE, str_make(key, sizeof key), &value);
+    if (r != STATE_ABSENT)
+        return r;
+    r = state_put(owners->state, TABLE_SIGNATURE, str_make(key, sizeof key), (struct str){0});
+    return r < 0 ? r : count_refused(owners, owner);
 }
 
 /* ---- writing ---- */

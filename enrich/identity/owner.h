@@ -138,8 +138,7 @@ MUST_CHECK int owner_suppress(
 
 /* A suppressed identifier: since when, by whose erasure. */
 struct suppression {
-    int64_t at;    /* occurred_at of the last erasure */
-    int64_t count; /* arrivals that it kept away */
+    int64_t at; /* occurred_at of the last erasure */
     uint8_t person[KEY_SIZE];
 };
 
@@ -148,6 +147,14 @@ MUST_CHECK int owner_suppression(
     struct owners *owners, const struct owner *owner, struct suppression *out);
 MUST_CHECK int owner_suppression_put(
     struct owners *owners, const struct owner *owner, const struct suppression *suppression);
+
+/* Key of a row of TABLE_PERSON_OF that counts what owner_refuse() was told of a node. */
+#define OWNER_REFUSED_KEY_SIZE (KEY_SIZE + 1)
+
+/* What an erasure left at the node has refused an event that came to it: each counts once, however
+ * often it comes. Errors: those of state. */
+MUST_CHECK int owner_refuse(
+    struct owners *owners, const struct owner *owner, const uint8_t event_key[KEY_SIZE]);
 
 /* Writes what changed: rows of TABLE_NODE and TABLE_PERSON_OF. An identifier that erasures have
  * left nothing of has no row of person_of, unless it is generic. May empty the cache. */

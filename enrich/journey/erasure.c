@@ -73,7 +73,7 @@ static int drop_erased(void *context, const uint8_t node[KEY_SIZE], const struct
         return 0;
     if (!event->has_evidence && told(&erasing->recent, &signature))
         return 1;
-    const struct erased erased = {namespaces, erase->person, erase->at, node};
+    const struct erased erased = {namespaces, erase->person, erase->at, node, false};
     r = erasure_take_back(&erased, event, task->scratch, task->outbox);
     return r < 0 ? r : 1;
 }
@@ -160,7 +160,7 @@ static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
     (void)signature_chain(&signature, chain);
     bool is_first = memcmp(chain[0].id, node, KEY_SIZE) == 0;
-    struct erased erased = {namespaces, mark->person, mark->at, NULL};
+    struct erased erased = {namespaces, mark->person, mark->at, NULL, false};
     if (is_first && erasure_keeps_away(namespaces, node, true, event->occurred_at < mark->at)) {
         if (!event->has_evidence && told(&marking->recent, &signature))
             return 1;

@@ -212,6 +212,10 @@ int database_describe(sqlite3 *db, const char *table)
     "CREATE TABLE erasure_identifier (receipt_id TEXT NOT NULL, node BLOB NOT NULL, "              \
     "PRIMARY KEY (receipt_id, node)) WITHOUT ROWID, STRICT;"
 
+#define ERASURE_REFUSED_TABLE                                                                      \
+    "CREATE TABLE erasure_refused (node BLOB PRIMARY KEY, namespace TEXT NOT NULL, "               \
+    "events INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
+
 /* What files of version 6 may lack, as builds of it made them. */
 static const struct {
     const char *present; /* SQL: 1 when it is there */
@@ -226,6 +230,8 @@ static const struct {
         "ALTER TABLE erasure_receipt ADD COLUMN identifiers_gone INTEGER;", "erasure_receipt"},
     {"SELECT count(*) FROM sqlite_schema WHERE name = 'erasure_identifier'",
         ERASURE_IDENTIFIER_TABLE, "erasure_identifier"},
+    {"SELECT count(*) FROM sqlite_schema WHERE name = 'erasure_refused'", ERASURE_REFUSED_TABLE,
+        "erasure_refused"},
 };
 
 static int add_part(sqlite3 *db, size_t part)
@@ -278,7 +284,7 @@ static int create(sqlite3 *db)
         return r;
     r = database_run(db, sinks_sqlite_schema);
     if (r == 0)
-        r = database_run(db, REJECTION_TABLE ERASURE_IDENTIFIER_TABLE);
+        r = database_run(db, REJECTION_TABLE ERASURE_IDENTIFIER_TABLE ERASURE_REFUSED_TABLE);
     if (r == 0)
         r = database_run(db, sinks_sqlite_views);
     if (r == 0)

@@ -561,10 +561,30 @@ static int put_rotation(struct writer *writer, const struct person_of *of)
     return writer_step(writer, put);
 }
 
+/* Not of an identifier: how many events came to a node after an erasure and were refused. */
+static int put_refused(struct writer *writer, const struct result *result)
+{
+    struct person_of of;
+    sqlite3_stmt *put;
+    if (result->tombstone)
+        return ERR_AVRO; /* no such count ends */
+    int r = person_of_decode(&of, result->value, &writer->arena);
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_REFUSED_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, str_make(of.node, KEY_SIZE));
+    bind_text(put, 2, of.namespace);
+    sqlite3_bind_int64(put, 3, of.epoch);
+    return writer_step(writer, put);
+}
+
 int writer_identifier(struct writer *writer, const struct result *result)
 {
     struct person_of of;
     sqlite3_stmt *statement;
+    if (result->key.size == KEY_SIZE + 1)
+        return put_refused(writer, result);
     if (result->key.size != KEY_SIZE)
         return ERR_AVRO;
     if (result->tombstone) {

@@ -162,6 +162,10 @@ MUST_CHECK int reader_count(
 MUST_CHECK int reader_count_of_others(
     struct reader *reader, const uint8_t person[KEY_SIZE], int64_t *out);
 
+/* Events that came to the node after an erasure and were refused; all nodes' where it is NULL. 0 in
+ * a file of an older build. */
+MUST_CHECK int reader_refused(struct reader *reader, const uint8_t *node, int64_t *out);
+
 /* Events of other persons that show the node beside other identifiers. */
 MUST_CHECK int reader_count_beside(struct reader *reader, const uint8_t node[KEY_SIZE],
     const uint8_t person[KEY_SIZE], int64_t *out);

@@ -476,3 +476,27 @@ int reader_count_beside(struct reader *reader, const uint8_t node[KEY_SIZE],
     sqlite3_finalize(select);
     return code == SQLITE_ROW ? 0 : database_error(code);
 }
+
+int reader_refused(struct reader *reader, const uint8_t *node, int64_t *out)
+{
+    static const char exists[] = "SELECT 1 FROM sqlite_schema WHERE name = 'erasure_refused'";
+    static const char question[] =
+        "SELECT coalesce(sum(events), 0) FROM erasure_refused WHERE ?1 IS NULL OR node = ?1";
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reader->db, exists, &select);
+    int code = r < 0 ? SQLITE_DONE : sqlite3_step(select);
+    sqlite3_finalize(select);
+    *out = 0;
+    if (r < 0 || code != SQLITE_ROW)
+        return r < 0 ? r : database_error(code);
+    r = database_prepare(reader->db, question, &select);
+    if (r < 0)
+        return r;
+    if (node)
+        bind_blob(select, 1, str_make(node, KEY_SIZE));
+    code = sqlite3_step(select);
+    if (code == SQLITE_ROW)
+        *out = sqlite3_column_int64(select, 0);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : database_error(code);
+}

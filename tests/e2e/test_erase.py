@@ -214,7 +214,12 @@ def moved_later(space):
     assert json.loads(run("erase", "--json", "--confirm", "--data", data, "login:a").stdout)["events"] == 1
     for events in ([], shared_by, late):
         load(data, [*events, *MORE])
+        load(data, events[::-1])  # once more: what is refused is counted once
         assert rows(data, "SELECT order_id FROM conversion") == [("O1",)]
+    assert rows(data, "SELECT namespace, events FROM erasure_refused") == [("email", 1)], "O2, of which else nobody would know"
+    assert doctor(data, 0)["text"].endswith("were refused: 1")
+    load(data, [event(20 + n, "04-02", login="a") for n in range(3)] + [erased])
+    assert "4 events that came to it since were refused" in run("erase", "--data", data, "login:a", code=4).stderr
     load(wanted, [*others, *shared_by, late[1], *MORE])
     query = "SELECT event_id, hex(person) FROM event ORDER BY 1"
     assert rows(data, query) == rows(wanted, query)

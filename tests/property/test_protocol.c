@@ -376,12 +376,33 @@ static void check_person(struct run *run, size_t node, const struct person_of *r
         find(run, "an alias of an alias");
 }
 
+/* Distinct events that were refused, by their first node: no more than it has. */
+static int visit_refused(struct run *run, struct str value)
+{
+    struct arena arena = {0};
+    struct signature_node chain[NODES_MAX];
+    struct person_of row;
+    int64_t most = 0;
+    int r = person_of_decode(&row, value, &arena);
+    for (size_t i = 0; r == 0 && i < run->given->events_count; i++) {
+        const struct case_event *event = &run->given->events[i];
+        (void)signature_chain(&event->signature, chain);
+        most += event->kind != CASE_ERASURE && memcmp(chain[0].id, row.node, KEY_SIZE) == 0;
+    }
+    if (r < 0 || row.epoch < 1 || row.epoch > most)
+        find(run, "a node refused more events than it has");
+    arena_free(&arena);
+    return 0;
+}
+
 static int visit_person(void *context, struct str key, struct str value)
 {
     struct run *run = context;
     struct arena arena = {0};
     struct person_of row;
     bool generic = false;
+    if (key.size == OWNER_REFUSED_KEY_SIZE)
+        return visit_refused(run, value);
     int r = person_of_decode(&row, value, &arena);
     size_t node = r < 0 ? SIZE_MAX : meaning_find(&run->meaning, row.node);
     for (size_t i = 0; r == 0 && i < run->generic_count; i++)
