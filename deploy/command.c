@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "deploy/render.h"
 #include "schemas/error.h"
@@ -312,9 +314,17 @@ static int fail(
     return exit_code_of(error);
 }
 
+bool verb_output_closed(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return ferror(stdout) && poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int verb_fail(const struct verb_call *call, int error, const char *format, ...)
 {
     va_list args;
+    if (error == ERR_IO && verb_output_closed())
+        return EXIT_OK;
     va_start(args, format);
     int code = fail(call, error, error_text(error), format, args);
     va_end(args);

@@ -183,6 +183,13 @@ static void on_bus_error(int number)
     _exit(EXIT_FAILED);
 }
 
+/* What was printed has gone, or else why not matters. */
+static int finish(int exit_code)
+{
+    bool lost = (fflush(stdout) != 0 || ferror(stdout)) && !verb_output_closed();
+    return lost && exit_code == EXIT_OK ? EXIT_FAILED : exit_code;
+}
+
 int main(int argc, char **argv)
 {
     int exit_code;
@@ -190,17 +197,14 @@ int main(int argc, char **argv)
     (void)signal(SIGBUS, on_bus_error);
     (void)setlocale(LC_CTYPE, "C.UTF-8");
     if (documents(argc, argv, &exit_code))
-        return exit_code;
+        return finish(exit_code);
     static struct command command; /* too large for a small stack */
     exit_code = command_parse(verbs, VERBS_COUNT, argc, argv, &command, stderr);
     if (exit_code)
         return exit_code;
     if (command.help) {
         command_help_verb(command.call.verb, stdout);
-        return EXIT_OK;
+        return finish(EXIT_OK);
     }
-    exit_code = run_verb(&command);
-    if (fflush(stdout) != 0 && exit_code == EXIT_OK)
-        exit_code = EXIT_FAILED;
-    return exit_code;
+    return finish(run_verb(&command));
 }

@@ -261,6 +261,8 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
         pointer = ids_pointer(report.dropped_namespace, arena);
         hint = dropped_hint(report.dropped_why);
     }
+    if (r == ERR_TOO_MANY)
+        hint = STR(EVENT_IDENTIFIERS_HINT);
     if (r < 0)
         return fail(problem, r, pointer, hint);
     *problem = (struct event_problem){0};

@@ -10,7 +10,9 @@
 #define EVENT_SIZE_MAX ((size_t)32 << 10) /* encoded touchpoint and native JSON */
 #define EVENT_TYPE_SIZE_MAX 64
 #define EVENT_IDENTIFIERS_MAX 64
+#define EVENT_IDENTIFIERS_HINT "an event has at most 64 identifiers" /* of ERR_TOO_MANY */
 #define EVENT_ITEMS_MAX 500
+#define EVENT_ITEMS_HINT "an order has at most 500 items"
 #define IDENTIFIER_VALUE_SIZE_MAX 256
 
 /* True for [a-z][a-z0-9_]{0,63}. Threads: any. */

@@ -330,7 +330,7 @@ static int count_ids(struct reader *reader, struct json value, size_t *out)
     while (json_next(&iterator, &name, &member)) {
         count += json_kind(member) == JSON_ARRAY ? json_count(member) : 1;
         if (count > EVENT_IDENTIFIERS_MAX || names_count == EVENT_IDENTIFIERS_MAX)
-            return fail(reader, ERR_TOO_MANY, str_make(NULL, 0), str_make(NULL, 0));
+            return fail(reader, ERR_TOO_MANY, str_make(NULL, 0), STR(EVENT_IDENTIFIERS_HINT));
         for (size_t i = 0; i < names_count; i++) {
             if (str_equal(names[i], name))
                 return fail(reader, ERR_JSON, name, STR("the key stands twice"));
@@ -545,7 +545,7 @@ static int read_items(struct reader *reader, struct json value, struct order *or
         return fail(reader, ERR_FIELD_TYPE, str_make(NULL, 0), STR("an array is wanted here"));
     size_t count = json_count(value);
     if (count > EVENT_ITEMS_MAX)
-        return fail(reader, ERR_TOO_MANY, str_make(NULL, 0), str_make(NULL, 0));
+        return fail(reader, ERR_TOO_MANY, str_make(NULL, 0), STR(EVENT_ITEMS_HINT));
     struct order_item *items = arena_alloc(reader->arena, count * sizeof(*items));
     if (!items)
         return ERR_NO_MEMORY;

@@ -1,8 +1,8 @@
 /*
  * `tabiji explain A B`: why two identifiers are one person, or why they are not.
  *
- * The way is the shortest over links whose identifiers are all of the one person; where the two are
- * not one person, the shortest over any links tells where it breaks.
+ * The way (explain_way.h) is the shortest over links whose identifiers are all of the one person;
+ * where the two are not one person, the shortest over any links tells where it breaks.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,157 +11,12 @@
 #include "deploy/say.h"
 #include "deploy/uuid.h"
 #include "deploy/verb/explain_credit.h"
+#include "deploy/verb/explain_way.h"
 #include "deploy/verb/generic.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
-
-#define NODES_SEEN_MAX 20000
-#define NO_NODE SIZE_MAX
-
-/* A node that the search has met, and the link that led to it. */
-struct met {
-    uint8_t node[KEY_SIZE];
-    size_t from; /* index; NO_NODE: the start */
-    int64_t events, first_at, last_at;
-    struct str first_id, last_id;
-    struct str namespace, value, why;
-    uint8_t person[KEY_SIZE];
-    uint8_t root[KEY_SIZE];
-    bool known;
-    bool parted;   /* from where it was met, by a word */
-    bool rotation; /* from where it was met: another pseudonym of the same value */
-};
-
-struct search {
-    struct reader *reader;
-    struct arena *arena;
-    struct met *items;
-    size_t count;
-    size_t at;             /* whose links are being read */
-    const uint8_t *within; /* only identifiers of this person; NULL: of any */
-};
-
-struct kept {
-    struct search *search;
-    struct met *met;
-};
-
-static int keep(void *context, const struct reader_node *node)
-{
-    struct kept *kept = context;
-    struct arena *arena = kept->search->arena;
-    struct met *met = kept->met;
-    memcpy(met->person, node->person, KEY_SIZE);
-    memcpy(met->root, node->root, KEY_SIZE);
-    met->known = true;
-    int r = arena_dup(arena, node->namespace, &met->namespace);
-    if (r == 0)
-        r = arena_dup(arena, node->value, &met->value);
-    return r < 0 ? r : arena_dup(arena, node->why, &met->why);
-}
-
-/* What words link within a rank belongs to nobody for the reason that its first has. */
-static int ask_first(struct search *search, struct met *met)
-{
-    struct met first = {.known = false};
-    struct kept kept = {search, &first};
-    if (!str_equal(met->why, STR("linked")))
-        return 0;
-    int r = reader_node(search->reader, met->root, keep, &kept);
-    if (r == 0 && (str_equal(first.why, STR("shared")) || str_equal(first.why, STR("rejected"))))
-        met->why = first.why;
-    return r < 0 ? r : 0;
-}
-
-static int add(struct search *search, const uint8_t node[KEY_SIZE], const struct reader_link *link)
-{
-    for (size_t i = 0; i < search->count; i++)
-        if (memcmp(search->items[i].node, node, KEY_SIZE) == 0)
-            return 0;
-    if (search->count == NODES_SEEN_MAX)
-        return ERR_TOO_MANY;
-    struct met *met = &search->items[search->count];
-    *met = (struct met){.from = link ? search->at : NO_NODE};
-    memcpy(met->node, node, KEY_SIZE);
-    struct kept kept = {search, met};
-    int r = reader_node(search->reader, node, keep, &kept);
-    if (r == 0)
-        r = ask_first(search, met);
-    if (r < 0)
-        return r;
-    if (search->within && link &&
-        (!met->known || memcmp(met->person, search->within, KEY_SIZE) != 0))
-        return 0;
-    if (link) {
-        met->events = link->events;
-        met->first_at = link->first_at;
-        met->last_at = link->last_at;
-        met->parted = link->parted;
-        met->rotation = link->rotation;
-        r = arena_dup(search->arena, link->first_id, &met->first_id);
-        if (r == 0)
-            r = arena_dup(search->arena, link->last_id, &met->last_id);
-    }
-    search->count += r >= 0;
-    return r < 0 ? r : 0;
-}
-
-static int on_link(void *context, const struct reader_link *link)
-{
-    struct search *search = context;
-    const uint8_t *self = search->items[search->at].node;
-    bool weaker = memcmp(link->weaker, self, KEY_SIZE) == 0;
-    if (search->within && link->parted)
-        return 0; /* it does not make them one */
-    return add(search, weaker ? link->stronger : link->weaker, link);
-}
-
-/* Breadth first from a; *end: index of b, or NO_NODE. */
-static int find_way(struct search *search, const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE],
-    const uint8_t *within, size_t *end)
-{
-    search->count = 0;
-    search->within = within;
-    *end = NO_NODE;
-    int r = add(search, a, NULL);
-    for (search->at = 0; r == 0 && search->at < search->count; search->at++) {
-        if (memcmp(search->items[search->at].node, b, KEY_SIZE) == 0) {
-            *end = search->at;
-            return 0;
-        }
-        r = reader_links(search->reader, search->items[search->at].node, on_link, search);
-    }
-    return r == ERR_TOO_MANY ? 0 : r;
-}
-
-static int keep_sum(void *context, const struct reader_link *link)
-{
-    struct kept *kept = context;
-    struct arena *arena = kept->search->arena;
-    struct met *met = kept->met;
-    met->events = link->events;
-    met->first_at = link->first_at;
-    met->last_at = link->last_at;
-    int r = arena_dup(arena, link->first_id, &met->first_id);
-    return r < 0 ? r : arena_dup(arena, link->last_id, &met->last_id);
-}
-
-/* What a link of the way rests on: also events that show the two under other pseudonyms of them, as
- * those before a rotation of the key do. */
-static int sum_up(struct search *search, size_t end)
-{
-    int r = 0;
-    for (size_t at = end; r >= 0 && at != NO_NODE; at = search->items[at].from) {
-        struct met *met = &search->items[at];
-        struct kept kept = {search, met};
-        if (met->from != NO_NODE && !met->rotation)
-            r = reader_pair_sum(
-                search->reader, search->items[met->from].node, met->node, keep_sum, &kept);
-    }
-    return r < 0 ? r : 0;
-}
 
 /* ---- answers ---- */
 
@@ -189,22 +44,6 @@ static void show_step(struct render_table *table, const struct met *met, bool fi
     render_text(table, met->first_id);
     render_time(table, met->last_at);
     render_text(table, met->last_id);
-}
-
-/* The way, from a to b: each row's link leads to it from the row before. */
-#define STEPS_MAX 256
-struct way {
-    size_t steps[STEPS_MAX]; /* of the search's items */
-    size_t count;
-};
-
-static void trace(const struct search *search, size_t end, struct way *out)
-{
-    out->count = 0;
-    for (size_t at = end; at != NO_NODE && out->count < STEPS_MAX; at = search->items[at].from)
-        out->count++;
-    for (size_t at = end, i = out->count; i > 0; at = search->items[at].from)
-        out->steps[--i] = at;
 }
 
 static int show_way(
@@ -366,6 +205,32 @@ static int find_reasons(const struct search *search, const struct way *way, stru
     return r;
 }
 
+/* ---- what else the two have in common ---- */
+
+/* The way is one of the shortest: where it goes by one identifier that both were seen with, others
+ * of that kind are told too, as many as WITHOUT_MAX. */
+static int find_common(const struct search *first, const struct way *way, struct reasons *reasons)
+{
+    const uint8_t *a = first->items[way->steps[0]].node, *b = first->items[way->steps[2]].node;
+    struct search search = {.reader = first->reader, .arena = first->arena};
+    struct way more;
+    size_t end;
+    int r = search_open(&search);
+    memcpy(search.without[search.without_count++], first->items[way->steps[1]].node, KEY_SIZE);
+    while (r == 0 && search.without_count < WITHOUT_MAX) {
+        r = search_way(&search, a, b, NULL, &end);
+        if (r == 0)
+            way_trace(&search, end, &more);
+        if (r < 0 || end == NO_NODE || more.count != 3)
+            break;
+        const struct met *met = &search.items[more.steps[1]];
+        memcpy(search.without[search.without_count++], met->node, KEY_SIZE);
+        r = add_why(reasons, met);
+    }
+    search_close(&search);
+    return r;
+}
+
 /* ---- where no rule names one of them ---- */
 
 static unsigned rank_of(const struct met *met)
@@ -411,7 +276,7 @@ static int add_bridge(struct search *search, struct reasons *reasons, const stru
     CLEANUP(buf_free) struct buf more = {0};
     struct met root = {.known = false};
     struct kept kept = {search, &root};
-    int r = reader_node(search->reader, weaker->root, keep, &kept);
+    int r = reader_node(search->reader, weaker->root, search_keep, &kept);
     if (r >= 0)
         r = append_name(&sentence, weaker);
     if (r == 0)
@@ -636,23 +501,25 @@ static int answer_known(
     size_t end;
     for (size_t i = 0; i < 2; i++) {
         struct kept kept = {search, &ends[i].own};
-        int r = reader_node(search->reader, ends[i].node, keep, &kept);
+        int r = reader_node(search->reader, ends[i].node, search_keep, &kept);
         if (r < 0)
             return verb_fail(call, r, "%s", call->arguments[i]);
     }
     if (!ends[0].own.known || !ends[1].own.known)
         return answer_unknown(call, &answer, reasons);
     bool one = memcmp(ends[0].own.person, ends[1].own.person, KEY_SIZE) == 0;
-    int r = find_way(search, ends[0].node, ends[1].node, one ? ends[0].own.person : NULL, &end);
+    int r = search_way(search, ends[0].node, ends[1].node, one ? ends[0].own.person : NULL, &end);
     if (r == 0 && one && end == NO_NODE) /* over a set of several, or an identifier of another */
-        r = find_way(search, ends[0].node, ends[1].node, NULL, &end);
+        r = search_way(search, ends[0].node, ends[1].node, NULL, &end);
     if (r == 0)
-        r = sum_up(search, end);
+        r = search_sum_up(search, end);
     answer.one = one;
     answer.search = search;
-    trace(search, end, &answer.way);
+    way_trace(search, end, &answer.way);
     if (r == 0 && !one)
         r = find_reasons(search, &answer.way, reasons);
+    if (r == 0 && reasons->first && answer.way.count == 3)
+        r = find_common(search, &answer.way, reasons);
     if (!one)
         answer.verdict = reasons->first ? reasons->first : answer.way.count ? "apart" : "no_path";
     if (r == 0 && !one && !reasons->first)
@@ -678,14 +545,20 @@ static int explain_ends(
             r = add_blocked(reasons, &ends[i]);
     if (r < 0)
         return verb_fail(call, r, "explain");
-    if (reasons->first)
-        return write_answer(call, &blocked, reasons, EXIT_NOT_FOUND);
     struct search search = {.reader = reader, .arena = &settings->arena};
     reasons->reader = reader;
-    search.items = calloc(NODES_SEEN_MAX, sizeof *search.items);
-    r = search.items ? answer_known(call, &search, ends, reasons)
-                     : verb_fail(call, ERR_NO_MEMORY, "explain");
-    free(search.items);
+    for (size_t i = 0; reasons->first && r >= 0 && i < 2; i++) {
+        struct kept kept = {&search, &ends[i].own}; /* the other is whose it is */
+        if (ends[i].fate == IDENTIFIER_KEPT)
+            r = reader_node(reader, ends[i].node, search_keep, &kept);
+    }
+    if (r < 0)
+        return verb_fail(call, r, "explain");
+    if (reasons->first)
+        return write_answer(call, &blocked, reasons, EXIT_NOT_FOUND);
+    r = search_open(&search);
+    r = r < 0 ? verb_fail(call, r, "explain") : answer_known(call, &search, ends, reasons);
+    search_close(&search);
     return r;
 }
 

@@ -32,8 +32,8 @@ MUST_CHECK int lookup_persons(struct settings *settings, struct reader *reader, 
  * Answers GET /v1/lookup?id=SPELLING: {"candidates":[...],"identifiers":[...]}, rows as `tabiji
  * lookup --json` has them; 200, or 404 when nobody is known by it. With &with=B (both then
  * namespace:value) whether anything ever linked the two: {"linked":true,"links":[{"events",
- * "first_at","last_at","link":"stands" or "parted"}]}, 200; 404 when nothing did. context: the
- * settings, read only. A collector_lookup_fn.
+ * "first_at","last_at","link":"stands", "dead" (one of them is generic) or "parted"}]}, 200; 404
+ * when nothing did. context: the settings, read only. A collector_lookup_fn.
  */
 MUST_CHECK int lookup_answer(
     void *context, const struct collector_question *question, struct buf *reply, int *status);

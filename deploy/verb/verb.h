@@ -86,7 +86,11 @@ int verb_not_found(const struct verb_call *call, const char *format, ...)
 /* Any other. Returns exit_code. */
 int verb_end(const struct verb_call *call, int exit_code, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* "message: error text", by the error's name; returns the exit code that fits the error. */
+/* Whether writing to standard output failed since who read it is gone, as in `tabiji ... | head`:
+ * it has what it wanted. */
+bool verb_output_closed(void);
+/* "message: error text", by the error's name; returns the exit code that fits the error. When it is
+ * that of verb_output_closed() nothing is said, and all is well. */
 int verb_fail(const struct verb_call *call, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same; of ERR_IO and ERR_FULL it says what the system said, `reason` being errno or 0. */

@@ -26,6 +26,10 @@ static const struct {
     {"generic_down", 1, NAMESPACE_GENERIC_MAX},
 };
 
+/* Of a namespace that the default table does not have. */
+#define GENERIC_UP_DEFAULT 5
+#define GENERIC_DOWN_DEFAULT 1000
+
 static int32_t *limit_of(struct namespace_rule *rule, enum limit limit)
 {
     if (limit == LIMIT_PROTECTED)
@@ -128,6 +132,21 @@ static int read_item(const struct namespace_table *table, enum limit limit, stru
     return read_number(limit, digits, number, why);
 }
 
+/* What holds where a list names others alone: the default, which no list says anew. */
+static int32_t default_of(struct str name, enum limit limit)
+{
+    const struct namespace_table *defaults = namespace_table_default();
+    int rank = namespace_rank(defaults, name);
+    int32_t otherwise = limit == LIMIT_UP ? GENERIC_UP_DEFAULT : GENERIC_DOWN_DEFAULT;
+    if (limit == LIMIT_PROTECTED)
+        return 0;
+    if (rank < 0)
+        return otherwise;
+    const struct namespace_rule *rule = &defaults->rules[rank];
+    int32_t number = limit == LIMIT_UP ? rule->generic_up_max : rule->generic_down_max;
+    return number ? number : otherwise; /* the strongest has none: it may not be that here */
+}
+
 static int read_limit(struct namespace_table *table, enum limit limit, const struct str *items,
     size_t count, char *why)
 {
@@ -151,10 +170,8 @@ static int read_limit(struct namespace_table *table, enum limit limit, const str
     }
     for (size_t i = 0; i < table->count; i++) {
         int32_t number = named[i] >= 0 ? named[i] : named[NAMESPACES_MAX];
-        if (number < 0 && limit != LIMIT_PROTECTED && !(limit == LIMIT_UP && i == 0))
-            return wrong(why, "identity.%s: says nothing of \"%.*s\", and has no number for all",
-                limits[limit].key, (int)table->rules[i].name.size, table->rules[i].name.data);
-        *limit_of(&table->rules[i], limit) = number < 0 ? 0 : number;
+        *limit_of(&table->rules[i], limit) =
+            number < 0 ? default_of(table->rules[i].name, limit) : number;
     }
     return 0;
 }

@@ -9,7 +9,8 @@
 #define NAMESPACE_NAME_SIZE_MAX 32
 #define NAMESPACE_PROTECTED_MAX 100
 
-/* Lists as configured. Items of the last three are "NAME N", or "N" for all that are not named. */
+/* Lists as configured. Items of the last three are "NAME N", or "N" for all that are not named; of
+ * the generic ones, without such an N those keep the default. */
 struct namespace_lists {
     const struct str *names; /* strongest first */
     size_t names_count;

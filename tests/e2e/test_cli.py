@@ -34,6 +34,17 @@ def ends_without_broker(space):
         assert stop(process, timeout=10) == 0, (verb, process.returncode)
 
 
+def closed_pipe():
+    """Who reads has enough: that is no error; a full disk is."""
+    for arguments in (["generate", "--events", "20000"], ["help", "--man"], ["config", "dump", "--doc"]):
+        process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.close()
+        told = process.stderr.read().decode()
+        assert (process.wait(60), told) == (0, ""), (arguments, process.returncode, told)
+        with open("/dev/full", "w") as full:
+            assert subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.DEVNULL).returncode == 1, arguments
+
+
 def main():
     overview = tabiji("--help")
     manual = tabiji("help", "--man")
@@ -44,6 +55,7 @@ def main():
         assert f".SS {verb} " in manual, verb
     assert json.loads(tabiji("version", "--json"))["tabiji"]
 
+    closed_pipe()
     fails(2, 'did you mean "import"', "improt")
     fails(2, 'did you mean "--mapping"', "import", "--maping", "x", "y")
     fails(2, "needs", "import", "--mapping", "x")

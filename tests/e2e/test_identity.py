@@ -100,7 +100,8 @@ def verdicts(space):
     load(data, EVENTS + [event(20 + n, "14:00", login=f"u-{n}", phone=phone) for n in range(7)] + [
         event(30, "14:10", phone=phone, cookie="c-caller"), event(31, "15:00", login="u-1", loyalty="card-1"),
         event(32, "15:10", login="u-1", loyalty="card-2"), event(33, "15:20", cookie="c-cards", loyalty="card-3"),
-        event(34, "15:21", cookie="c-cards", loyalty="card-4"), event(35, "15:22", cookie="c-cards", login="u-9")] + [event(40 + n, "16:00", order="o-1", cookie=f"c-{n}") for n in range(3)])
+        event(34, "15:21", cookie="c-cards", loyalty="card-4"), event(35, "15:22", cookie="c-cards", login="u-9")] + [event(40 + n, "16:00", order="o-1", cookie=f"c-{n}") for n in range(3)] + [
+        event(50, "17:00", cookie="c-tv", login="u-hana"), event(51, "17:01", cookie="c-tv", login="u-ken"), event(52, "17:02", cookie="c-own", login="u-ken")])
     same = told(data, "cookie:c-hana", "login:u-hana")
     assert same["verdict"] == "same_person" and same["reasons"] == [] and len(same["chain"]) == 3, same
     generic = told(data, "login:u-1", "login:u-2")
@@ -116,7 +117,10 @@ def verdicts(space):
     # A word shows two identifiers, but is not counted: the eighth login is none of those that made the phone generic.
     run("link", "--data", data, "--reason", "x", "login:u-hana", f"phone:{phone}")
     assert told(data, "login:u-1", "login:u-2")["reasons"][0]["exceeded"][0]["count"] == 7
-    assert told(data, "login:u-hana", "login:u-ken")["verdict"] == "shared"
+    shared = told(data, "login:u-hana", "login:u-ken")  # each identifier that both were seen with, and no other
+    assert shared["verdict"] == "shared" and sorted((r["kind"], r["value"]) for r in shared["reasons"]) == [
+        ("shared", "c-tablet"), ("shared", "c-tv")], shared
+    assert run("explain", "--data", data, "login:u-hana", "login:u-ken").stdout.count("is shared by persons") == 2
     nowhere = told(data, "cookie:c-alone", "login:u-ken")
     assert nowhere["verdict"] == "no_path" and [(r["kind"], r["value"], r["reached"]) for r in nowhere["reasons"]] == [
         ("no_path", "c-alone", 0)], nowhere
@@ -144,6 +148,7 @@ def verdicts(space):
     for value, kind in (("cookie:null", "blocked"), ("phone:0120-444-444", "service_number"), ("email:no address", "malformed")):
         blocked = told(data, value, "login:u-ken", code=4)
         assert blocked["verdict"] == "blocked" and [r["kind"] for r in blocked["reasons"]] == [kind], blocked
+        assert blocked["a"]["person"] is None and blocked["b"]["why"] == "self" and blocked["b"]["person"] == shared["b"]["person"], blocked
 
 
 def shown(data):

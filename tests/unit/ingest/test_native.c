@@ -184,7 +184,7 @@ static void test_native_event_of_a_thousand_identifiers_is_refused(void **state)
     assert_int_equal(buf_appendf(&body, "]}}]"), 0);
     assert_answer(fixture, buf_str(&body), 200,
         "{\"accepted\":1,\"duplicates\":0,\"rejected\":[{\"index\":1,\"code\":\"too_many\","
-        "\"pointer\":\"/ids\",\"hint\":\"\"}]}");
+        "\"pointer\":\"/ids\",\"hint\":\"an event has at most 64 identifiers\"}]}");
     assert_string_equal(exchange_events_text(fixture), STORED("1"));
 }
 
