@@ -42,6 +42,9 @@ def limits_are_honoured(space):
     assert why(space.path / "five") == ["shared"]
     load(space.path / "two", "--set", "identity.generic_up=5, phone 2")
     assert why(space.path / "two") == ["generic"], why(space.path / "two")
+    load(space.path / "named", "--set", "identity.generic_up=phone 2")  # the others as they are by default: the same settings
+    load(space.path / "named", "--set", "identity.generic_up=5, loyalty 3, email 3, phone 2, order 2, receipt 2, case 2")
+    assert why(space.path / "named") == ["generic"], why(space.path / "named")
     file = space.path / "own.ini"
     file.write_text("[identity]\nnamespaces = member, phone, terminal\nprotected =\ngeneric_up = 3\ngeneric_down = 50\n")
     own = space.path / "own"
@@ -57,7 +60,7 @@ def limits_are_honoured(space):
 def wrong_lists_are_refused(space):
     for option, told in (("identity.generic_up=0", "from 1 to 10000"), ("identity.protected=loyalti 1", 'did you mean "loyalty"'),
                          ("identity.protected=login 2", "a person has 1"),
-                         ("identity.namespaces=login, login", "stands twice"), ("identity.generic_down=email 4", "has no number for all")):
+                         ("identity.namespaces=login, login", "stands twice"), ("identity.generic_down=emial 4", 'did you mean "email"')):
         found = load(space.path / "wrong", "--set", option, code=2)
         assert told in found.stderr, (option, found.stderr)
     assert not (space.path / "wrong" / "state").exists()
