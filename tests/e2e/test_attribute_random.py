@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """`tabiji attribute` against the rational oracle on random paths: model x order x null x lookback x journey x transform, values that
-cancel, values without conversions, the order by pAUC. TABIJI_SEED and TABIJI_CASES choose others."""
+cancel, values without conversions, the order by pAUC, files as others write them, games of many channels. TABIJI_SEED and TABIJI_CASES
+choose others."""
 import csv
+import datetime
 import gzip
 import io
+import itertools
+import math
 import os
 import random
 import subprocess
@@ -275,6 +279,171 @@ def chosen_orders():
     assert len(chosen) > 2, chosen
 
 
+# ---- as others write it ----
+
+SEPARATORS = (">", "|", "->", " - ", "\u2192", "::", "  ", "/")
+STRANGE = ("Paid Search", "\u304a\u5e97", 'say "hi"', "a,b;c", "tab\tin", "line\nbreak", "CR\r\nLF", "=1+1", "O'Neil", "\\", "''", "0", "(start)", "NULL", "A", "a",
+           "\u00e9", "e\u0301", "\U0001f600", "x" * 300, "direct", "Search(2)")
+COLUMNS = {"path": ("path", "Channels", "transformed_path", "touchpoints"), "conversions": ("total_conversions", "Conversions", "conv"),
+           "value": ("total_conversion_value", "conversion_value", "Revenue"), "null": ("total_null", "nulls", "non_conversions"),
+           "customer": ("customer_id", "userId", "Client ID", "user_pseudo_id"), "time": ("time", "timestamp", "event_time", "occurredAt"),
+           "channel": ("channel", "utm_source", "Marketing Channel", "source / x"), "converted": ("conversion", "is_conversion", "Converted"),
+           "event": ("event_name", "event", "Event Type")}
+
+
+def field(text, delimiter, rng):
+    """Quoted where it must be, and now and then where it need not."""
+    if any(c in text for c in (delimiter, '"', "\n", "\r")) or rng.random() < .2:
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def sheet(columns, rows, rng):
+    """Columns in any order, one that nobody knows among them; what is called otherwise is told by flags. Returns bytes and flags."""
+    delimiter, end = rng.choice(",;\t"), rng.choice(["\n", "\r\n"])
+    heads = {c: rng.choice(COLUMNS[c]) for c in columns}
+    flags = [piece for c, h in heads.items() if h == "source / x" for piece in ("--column", f"{c}={h}")]
+    order = [*columns, *(["note"] if rng.random() < .3 else [])]
+    rng.shuffle(order)
+    lines = [delimiter.join(field(heads.get(c, c), delimiter, rng) for c in order)]
+    lines += [delimiter.join(field(str(row.get(c, "no, nothing")), delimiter, rng) for c in order) for row in rows]
+    text = (rng.choice(["", "\ufeff"]) + end.join(lines) + rng.choice(["", end])).encode()
+    return (gzip.compress(text) if rng.random() < .2 else text), flags
+
+
+def number(n, rng):
+    return rng.choice([str(n), f"{n}.0", f" {n} ", f"+{n}", f"{n}e0"]) if isinstance(n, int) and n >= 0 else str(n)
+
+
+def written_paths():
+    """Separators, quotes with line ends in them, names of columns, ways to write a number: the same figures."""
+    for seed in range(SEED, SEED + CASES // 2):
+        rng = random.Random(seed)
+        separator = rng.choice(SEPARATORS)
+        names = [n for n in rng.sample(STRANGE, 8) if separator not in n and separator.strip() not in (n, "")][:rng.choice([1, 3, 5])] or ["A", "B"]
+        blank = " " if separator.strip() else ""
+        rows = [([names[ord(c) % len(names)] for c in p], *rest) for p, *rest in draw(rng, of_anyone)]
+        text, flags = sheet(("path", "conversions", "value", "null"), [
+            {"path": f"{blank}{separator}{blank}".join(p), "conversions": number(c, rng), "value": v, "null": number(n, rng) if n else rng.choice(["", "0"])}
+            for p, c, v, n in rows], rng)
+        paths, ignore = merged(rows), rng.random() < .3
+        longest = max(len(p[0]) for p in paths)
+        order = rng.choice([k for k in range(1, 7) if k == 1 or k <= longest])
+        models = ["first", "linear", "participation", "markov", "shapley_ordered", "shapley_paths", "shao_li"]
+        found = table("--model", ",".join(models), "--order", order, "--null", "ignore" if ignore else "use", "--separator", separator, *flags, text=text)
+        compare(rows, paths, found, models, order, ignore, f"seed {seed}, written with {separator!r}: {rows}")
+
+
+def moment(at, how, rng):
+    """Microseconds since 1970, as others write them."""
+    seconds, micros = divmod(at, 10 ** 6)
+    if how == "date":
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%d")
+    if how == "epoch":
+        return f"{seconds}.{micros:06}" if micros else rng.choice([f"{seconds}", f"{seconds}000", f"{seconds}000000", f"{seconds}000000000"])
+    minutes = rng.choice([0, 540, -480, 330, 0])
+    zone = datetime.timezone(datetime.timedelta(minutes=minutes))
+    text = datetime.datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d" + rng.choice("T ") + "%H:%M:%S")
+    text += f".{micros:06}".rstrip("0") if micros else rng.choice(["", ".000"])
+    sign, off = "-" if minutes < 0 else "+", abs(minutes)
+    return text + (f"{sign}{off // 60:02}:{off % 60:02}" if minutes else rng.choice(["Z", "", "+00:00"]))
+
+
+def decayed(rows, reset, lookback, half_life):
+    """time_decay in floats: touches keep their times through the oracle's journeys."""
+    found = {}
+    timed = [(who, at, (at, channel) if channel else "", converted, (at, value)) for who, at, channel, converted, value in rows]
+    for path, conversions, last, _ in oracle.journeys(timed, reset, lookback):
+        weights = [2 ** ((at - last[0]) / half_life) for at, _ in path] if conversions else []
+        for (_, channel), weight in zip(path, weights):
+            sums = found.setdefault(channel, [0, 0])
+            for i, whole in enumerate((1, last[1])):
+                sums[i] += weight / math.fsum(weights) * whole
+    return found
+
+
+def written_touches():
+    """Rows of touches by any clock, with ties, lookbacks that end on a touch, conversions by a flag or by the name of an event."""
+    for seed in range(SEED, SEED + CASES):
+        rng = random.Random(seed)
+        how = rng.choice(["date", "epoch", "iso", "iso"])
+        step = {"date": 86400 * 10 ** 6, "epoch": rng.choice([43200 * 10 ** 6, 10 ** 6, 1]), "iso": rng.choice([21600 * 10 ** 6, 1])}[how]
+        begin = 1767225600 * 10 ** 6
+        channels, people = rng.sample([n for n in STRANGE if n != "direct"], rng.choice([1, 3, 4])), rng.sample(STRANGE, 4)
+        rows = []
+        for _ in range(rng.choice([1, 6, 30, 80])):
+            converted = rng.random() < .25
+            rows.append((rng.choice(people), begin + rng.randrange(30) * step, "" if converted and rng.random() < .4 else rng.choice(channels), converted,
+                         rng.choice([0, 5, -3, 250]) if converted else 0))
+        named = rng.random() < .3
+        yes, no = (rng.choice(["purchase", "Order Completed", "order_completed"]), "page_view") if named else rng.choice(
+            [("1", "0"), ("true", "FALSE"), ("Yes", "no"), ("1", "")])
+        tell = "event" if named else "converted"
+        text, flags = sheet(("customer", "time", "channel", tell, "value"), [
+            {"customer": who, "time": moment(at, how, rng), "channel": channel, tell: yes if converted else no, "value": value if converted else rng.choice(["", "0"])}
+            for who, at, channel, converted, value in rows], rng)
+        reset, days, ignore = rng.random() < .5, rng.choice([None, 1, .5, 3.25, 7]), rng.random() < .3
+        lookback = days and int(days * 86400 * 10 ** 6)
+        paths = merged(oracle.journeys(rows, reset, lookback))
+        longest = max([0, *(len(p[0]) for p in paths)])
+        order = rng.choice([k for k in range(1, 7) if k == 1 or k <= longest])
+        models = ["last", "linear", "position", "markov", "shapley", "shao_li"]
+        found = table("--model", ",".join([*models, "time_decay"]), "--journey", "reset" if reset else "reuse", "--lookback", days or "none", "--order", order,
+                      "--null", "ignore" if ignore else "use", "--half-life", 2, *flags, text=text)
+        where = f"seed {seed}, {how}, {'reset' if reset else 'reuse'}, {days} d: {rows}"
+        for channel, (conversions, value) in decayed(rows, reset, lookback, 2 * 86400 * 10 ** 6).items():
+            near(found[channel, "time_decay"]["credited_conversions"], conversions, (where, channel))
+            near(found[channel, "time_decay"]["credited_value"], value, (where, channel), sum(abs(r[4]) for r in rows))
+        listed = {c for c, _ in found}
+        paths += [([c], 0, F(0), 0) for c in listed - {NOBODY} - set(names_of(paths))]  # beyond the lookback
+        compare(paths, paths, found, models, order, ignore, where)
+
+
+# ---- games of many channels ----
+
+def alike(sizes, counts):
+    """The rate game of classes of channels that are alike, exactly: counts are (conversions, nulls) of each path that has so many channels
+    of each class. Returns paths and, by class, a channel's share of all conversions."""
+    names = [[f"{chr(97 + k)}{i}" for i in range(size)] for k, size in enumerate(sizes)]
+    paths = []
+    for takes, (conversions, nulls) in counts.items():
+        for some in itertools.product(*(itertools.combinations(n, t) for n, t in zip(names, takes))):
+            paths.append(([c for of in some for c in of], conversions, F(0), nulls))
+
+    def worth(have):
+        ways = {t: math.prod(math.comb(h, k) for h, k in zip(have, t)) for t in counts}
+        hits = sum(w * counts[t][0] for t, w in ways.items())
+        every = sum(w * sum(counts[t]) for t, w in ways.items())
+        return F(hits, every) if every else F(0)
+    total, shares = sum(sizes), []
+    for k, size in enumerate(sizes):
+        share = F(0)
+        for have in itertools.product(*(range(s + (i != k)) for i, s in enumerate(sizes))):
+            ways = math.prod(math.comb(s - (i == k), h) for i, (s, h) in enumerate(zip(sizes, have)))
+            more = tuple(h + (i == k) for i, h in enumerate(have))
+            share += ways * (worth(more) - worth(have)) / (total * math.comb(total - 1, sum(have)))
+        shares.append(share if size else F(0))
+    whole = sum(share * size for share, size in zip(shares, sizes))
+    conversions = sum(p[1] for p in paths)
+    return paths, {n: shares[k] / whole * conversions for k, of in enumerate(names) for n in of}
+
+
+def games():
+    """Rate games of up to 24 channels exactly, of more within their standard errors; all coalitions of some."""
+    rng = random.Random(SEED)
+    for sizes in ((1, 1, 6), (5, 4, 3), (8, 8, 8), (12, 9, 6)):
+        counts = {t: (rng.randrange(1, 9), rng.randrange(40)) for t in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1))}
+        paths, wanted = alike(sizes, counts)
+        rng.shuffle(paths)
+        found = table("--model", "shapley_rate", "--samples", 4000, "--seed", SEED, text=as_csv(paths, rng))
+        for channel, conversions in wanted.items():
+            row = found[channel, "shapley_rate"]
+            if sum(sizes) <= 24:
+                near(row["credited_conversions"], conversions, (sizes, channel))
+            else:
+                assert abs(row["credited_conversions"] - float(conversions)) < 2.6 * (row["high"] - row["low"]), (sizes, channel, row, float(conversions))
+
+
 def main():
     print(f"TABIJI_SEED={SEED}, {CASES} cases", flush=True)
     combinations()
@@ -283,6 +452,9 @@ def main():
     wide()
     journeys()
     chosen_orders()
+    written_paths()
+    written_touches()
+    games()
     print("attribute, random: as the oracle says")
 
 
