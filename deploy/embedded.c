@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "deploy/erasure.h"
+#include "deploy/memory_plan.h"
 #include "deploy/serve.h"
 #include "ingest/config/config.h"
 #include "schemas/error.h"
@@ -181,7 +182,7 @@ static int open_local(struct embedded *embedded)
     char why[LOCAL_WHY_SIZE] = "";
     const struct local_options options = {
         .batch_records_max = (size_t)config_int(settings->config, OPTION_WORKER_BATCH_RECORDS),
-        .batch_bytes_max = (size_t)config_int(settings->config, OPTION_WORKER_BATCH_BYTES),
+        .batch_bytes_max = memory_plan(settings->config).batch_bytes,
         .why = why,
         .upgrading = on_upgrading,
         .upgrading_context = embedded,

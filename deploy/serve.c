@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/memory_plan.h"
 #include "deploy/reload.h"
 #include "deploy/schemas.h"
 #include "deploy/verb/lookup.h"
@@ -189,8 +190,9 @@ static int configure_kafka(struct settings *settings, const char *suffix, struct
     out->replication_factor = (int)config_int(config, OPTION_STREAM_REPLICATION);
     out->min_insync_replicas = (int)config_int(config, OPTION_STREAM_MIN_INSYNC);
     out->batch_records_max = (size_t)config_int(config, OPTION_WORKER_BATCH_RECORDS);
-    out->batch_bytes_max = (size_t)config_int(config, OPTION_WORKER_BATCH_BYTES);
-    out->filter_bytes_max = 2 * (size_t)config_int(config, OPTION_WORKER_CACHE_BYTES);
+    const struct memory_plan plan = memory_plan(config);
+    out->batch_bytes_max = plan.batch_bytes;
+    out->filter_bytes_max = 2 * plan.cache_bytes;
     out->stopping = serve_stopping;
     out->log = log_kafka;
     out->log_context = settings;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "deploy/memory_plan.h"
 #include "deploy/reload.h"
 #include "deploy/schemas.h"
 #include "enrich/identity/evidence.h"
@@ -28,6 +29,7 @@ static void set_log(struct settings *settings)
 static void set_identify(struct settings *settings)
 {
     settings->identify.namespaces = settings->door.identifiers.namespaces;
+    settings->identify.cache_bytes_max = memory_plan(settings->config).cache_bytes / 4;
     memcpy(settings->identify.tenant_key, settings->door.person_key,
         sizeof settings->identify.tenant_key);
 }
@@ -79,7 +81,7 @@ static void set_journey(struct settings *settings)
     journey->impressions_earn_credit = config_bool(config, OPTION_JOURNEY_IMPRESSIONS_EARN_CREDIT);
     journey->rules.half_life_micros = config_int(config, OPTION_JOURNEY_HALF_LIFE_DAYS) * day;
     journey->path_touches_max = (size_t)config_int(config, OPTION_JOURNEY_PATH_TOUCHES_MAX);
-    journey->cache_bytes_max = (size_t)config_int(config, OPTION_WORKER_CACHE_BYTES);
+    journey->cache_bytes_max = memory_plan(config).cache_bytes;
     journey->timeline_events_max = config_int(config, OPTION_JOURNEY_TIMELINE_EVENTS_MAX);
     journey->conversion_types_count =
         config_list(config, OPTION_JOURNEY_CONVERSION_TYPES, &journey->conversion_types);

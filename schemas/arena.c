@@ -9,7 +9,6 @@
 #include "schemas/error.h"
 
 #define BLOCK_SIZE_MIN ((size_t)4096)
-#define BLOCK_SIZE_MAX ((size_t)1 << 24)
 
 struct arena_block {
     struct arena_block *older;
@@ -26,17 +25,23 @@ void memory_expect_use(void *memory, size_t size)
         (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a hint: refused, all works */
 }
 
+static size_t block_size_max(const struct arena *arena)
+{
+    return arena->block_size_max ? arena->block_size_max : ARENA_BLOCK_SIZE_MAX_DEFAULT;
+}
+
 void *arena_alloc_slow(struct arena *arena, size_t size)
 {
     size_t max = arena->size_max ? arena->size_max : ARENA_SIZE_MAX_DEFAULT;
+    size_t block_max = block_size_max(arena);
     size_t need = (size + 15) & ~(size_t)15;
     if (need < size || need > max)
         return NULL;
     size_t room = (size_t)(arena->end - arena->next);
     if (!arena->next || need > room) {
         size_t block_size = arena->block ? arena->block->size * 2 : BLOCK_SIZE_MIN;
-        if (block_size > BLOCK_SIZE_MAX)
-            block_size = BLOCK_SIZE_MAX;
+        if (block_size > block_max)
+            block_size = block_max;
         if (block_size < need)
             block_size = need;
         if (block_size > max - (arena->size < max ? arena->size : max))
@@ -87,9 +92,10 @@ static void free_blocks(struct arena *arena, struct arena_block *keep)
 
 void arena_reset(struct arena *arena)
 {
-    struct arena_block *largest = arena->block;
+    struct arena_block *largest = NULL;
     for (struct arena_block *b = arena->block; b; b = b->older)
-        if (b->size > largest->size)
+        if ((!arena->block_size_max || b->size <= arena->block_size_max) &&
+            (!largest || b->size > largest->size))
             largest = b;
     free_blocks(arena, largest);
 }

@@ -7,6 +7,7 @@
 #include "schemas/bytes.h"
 
 #define ARENA_SIZE_MAX_DEFAULT ((size_t)1 << 30)
+#define ARENA_BLOCK_SIZE_MAX_DEFAULT ((size_t)1 << 24)
 
 struct arena_block;
 struct arena {
@@ -15,6 +16,9 @@ struct arena {
     char *end;
     size_t size;     /* bytes held in blocks */
     size_t size_max; /* 0: ARENA_SIZE_MAX_DEFAULT */
+    /* Blocks double up to this, and no larger one is kept for the next use. 0: doubling ends at
+     * ARENA_BLOCK_SIZE_MAX_DEFAULT, and any is kept. */
+    size_t block_size_max;
 };
 
 /* From this size on memory is worth a hint. */
@@ -53,7 +57,7 @@ static inline void arena_trim(struct arena *arena, const void *newest, size_t si
 /* Copies bytes into the arena. Errors: ERR_NO_MEMORY, *out unchanged. */
 MUST_CHECK int arena_dup(struct arena *arena, struct str bytes, struct str *out);
 
-/* Forgets everything, keeps the largest block for the next use. */
+/* Forgets everything, keeps the largest block (up to block_size_max) for the next use. */
 void arena_reset(struct arena *arena);
 
 /* Frees everything; usable again as empty. */

@@ -5,6 +5,7 @@
  *
  *     open_workers() ─▶ work() ─▶ ended ─▶ (main: stop, wake) ─▶ closing posted ─▶ closed, joined
  */
+#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -21,6 +22,8 @@
 #define PAUSE_MS_MAX 5000L
 #define THREADS_MAX 64 /* of option.def */
 #define TEXT_SIZE 512
+#define HEAPS_MAX 2
+#define MAPPED_BYTES_MIN (128 << 10)
 
 struct working;
 
@@ -205,9 +208,21 @@ static int serve(struct verb_call *call, struct settings *settings)
     return ended < 0 ? verb_fail(call, ended, "stopped") : EXIT_OK;
 }
 
+/* With a limit of memory what is freed goes back at once, and no thread keeps a heap of its own:
+ * else what one had once lies about. Costs page faults. */
+static void bound_heap(const struct config *config)
+{
+    if (config_int(config, OPTION_WORKER_MEMORY) == 0)
+        return;
+    (void)mallopt(M_ARENA_MAX, HEAPS_MAX);
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+    (void)mallopt(M_TRIM_THRESHOLD, MAPPED_BYTES_MIN);
+}
+
 static int run(struct verb_call *call)
 {
     struct settings settings;
+    bound_heap(call->config);
     if (!serve_wants_kafka(call))
         return EXIT_USAGE;
     serve_block_signals();

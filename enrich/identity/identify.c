@@ -473,6 +473,7 @@ static int stage_open(const void *config, void **instance)
         stage_close(identify);
         return r;
     }
+    owners_cache_max(identify->owners, identify->config->cache_bytes_max);
     *instance = identify;
     return 0;
 }

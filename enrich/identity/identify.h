@@ -24,6 +24,7 @@ struct identify_config {
     int (*enrich)(
         void *context, struct touchpoint *event, struct arena *arena, struct str *channel);
     void *enrich_context;
+    size_t cache_bytes_max; /* nodes kept in memory between batches, at most 16 MiB; 0: so much */
 };
 
 /* Fills *out; config outlives it. Threads: one instance each. */

@@ -19,6 +19,8 @@
 #include "schemas/person_of.avro.h"
 
 #define SLOTS_MIN ((size_t)4096)
+#define SLOTS_SPARSE 16 /* a table that used less than 1/16 is halved */
+#define BLOCK_BYTES_MIN ((size_t)64 << 10)
 #define INLINE_EDGES_MAX (EDGES_ABOVE_MAX + EDGES_BELOW_MAX)
 #define SIGNATURE_KEY_SIZE (KEY_SIZE + SIGNATURE_SIZE)
 
@@ -32,6 +34,7 @@ struct owners {
     size_t count;
     struct owner *dirty;
     struct arena arena;
+    size_t cache_bytes_max;
     struct buf value; /* reused for rows */
     struct inline_edge edges[INLINE_EDGES_MAX];
 };
@@ -46,12 +49,21 @@ int owners_new(
     hmac_key_init(&owners->tenant_key, str_make(tenant_key, 32));
     owners->slots = calloc(SLOTS_MIN, sizeof *owners->slots);
     owners->size = SLOTS_MIN;
+    owners->cache_bytes_max = OWNERS_SIZE_MAX;
     if (!owners->slots) {
         owners_free(&owners);
         return ERR_NO_MEMORY;
     }
     *out = owners;
     return 0;
+}
+
+void owners_cache_max(struct owners *owners, size_t bytes)
+{
+    if (bytes == 0 || bytes >= OWNERS_SIZE_MAX)
+        return;
+    owners->cache_bytes_max = bytes;
+    owners->arena.block_size_max = bytes / 2 < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : bytes / 2;
 }
 
 void owners_free(struct owners **owners)
@@ -649,14 +661,24 @@ int owners_flush(struct owners *owners)
         owner->dirty = false;
         owners->dirty = owner->next_dirty;
     }
-    if (owners->arena.size > OWNERS_SIZE_MAX)
+    if (owners->arena.size > owners->cache_bytes_max)
         owners_forget(owners);
     return 0;
 }
 
 void owners_forget(struct owners *owners)
 {
-    memset(owners->slots, 0, owners->size * sizeof *owners->slots);
+    size_t half = owners->size / 2;
+    struct owner **fewer = half >= SLOTS_MIN && owners->count < owners->size / SLOTS_SPARSE
+                               ? calloc(half, sizeof *fewer)
+                               : NULL;
+    if (fewer) {
+        free(owners->slots);
+        owners->slots = fewer;
+        owners->size = half;
+    } else {
+        memset(owners->slots, 0, owners->size * sizeof *owners->slots);
+    }
     owners->count = 0;
     owners->dirty = NULL;
     arena_reset(&owners->arena);

@@ -79,6 +79,8 @@ struct owners;
 /* namespaces is borrowed, tenant_key copied. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int owners_new(
     const struct namespace_table *namespaces, const uint8_t tenant_key[32], struct owners **out);
+/* After a batch no more than this is kept; more than OWNERS_SIZE_MAX is not anyway. 0: so much. */
+void owners_cache_max(struct owners *owners, size_t bytes);
 void owners_free(struct owners **owners);
 
 /* What the following calls, also those of edge.h, may touch. */

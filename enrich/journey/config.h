@@ -31,7 +31,9 @@ struct journey_config {
     struct str direct_channel; /* passed over by last_non_direct; "Direct" */
     struct str store_channel;  /* of the visit that a purchase implies; "Store" */
     struct str call_channel;   /* of the call that an order implies; "Call Center" */
-    size_t cache_bytes_max;    /* persons kept in memory between batches; 64 MiB */
+    /* Persons kept in memory between batches; besides them texts, half as much and at most 32 MiB.
+     * 64 MiB. */
+    size_t cache_bytes_max;
     /* Algorithmic ones, whose counts are kept, and rules by which conversions are credited too;
      * none. */
     const struct model *models;

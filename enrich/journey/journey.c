@@ -8,9 +8,9 @@
 #include "schemas/error.h"
 
 #define STAGE_NAME "journey"
-#define INTERN_BYTES_MAX                                                                           \
-    ((size_t)32 << 20) /* beyond, all persons and texts are dropped at once                        \
-                        */
+/* Beyond, or beyond half of cache_bytes_max, all persons and texts are dropped at once. */
+#define INTERN_BYTES_MAX ((size_t)32 << 20)
+#define BLOCK_BYTES_MIN ((size_t)64 << 10)
 #define BATCH_ARENA_MAX ((size_t)1 << 36)
 
 struct journey {
@@ -44,6 +44,9 @@ static int stage_open(const void *config, void **instance)
         return ERR_NO_MEMORY;
     journey->config = config;
     journey->batch.size_max = BATCH_ARENA_MAX;
+    const size_t block = journey->config->cache_bytes_max / 4;
+    if (block < ARENA_BLOCK_SIZE_MAX_DEFAULT)
+        journey->batch.block_size_max = block < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : block;
     int r = folder_init(&journey->folder, journey->config);
     if (r == 0)
         r = persons_init(&journey->persons);
@@ -126,6 +129,11 @@ static int stage_rederive(void *instance, struct task *task, struct str key)
     return persons_mark(timeline.persons, person);
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static int compare_persons(const void *a, const void *b)
 {
     return memcmp((*(struct person *const *)a)->id, (*(struct person *const *)b)->id, KEY_SIZE);
@@ -151,9 +159,10 @@ static int stage_settle(void *instance, struct task *task)
     int flushed = model_counter_flush(&journey->models, task);
     if (flushed < 0)
         return flushed;
-    persons_settled(persons, journey->config->cache_bytes_max);
+    const size_t cache = journey->config->cache_bytes_max;
+    persons_settled(persons, cache);
     arena_reset(&journey->batch);
-    if (intern_size(journey->folder.intern) > INTERN_BYTES_MAX) {
+    if (intern_size(journey->folder.intern) > smaller(INTERN_BYTES_MAX, cache / 2)) {
         persons_clear(persons);
         intern_clear(journey->folder.intern);
     }

@@ -65,8 +65,10 @@ struct kafka_config {
 
     size_t batch_records_max; /* of one transaction */
     size_t filter_bytes_max;  /* of a task's filter of absent keys; 0: 85 MiB */
-    size_t batch_bytes_max;   /* a transaction ends when the rows that it touched take so much */
-    int batch_ms;             /* so long a transaction waits for more records; ten times at most */
+    /* A transaction ends when its records and the rows that they touched take so much. Queues to
+     * and from brokers, and what one write to LMDB makes dirty, are in proportion. */
+    size_t batch_bytes_max;
+    int batch_ms; /* so long a transaction waits for more records; ten times at most */
 
     const struct kafka_property *properties; /* "bootstrap.servers" at least */
     size_t properties_count;

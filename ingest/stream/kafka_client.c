@@ -24,6 +24,10 @@
 #define BATCH_RECORDS_MAX 1000000
 #define BATCH_MS_MAX 10000
 #define NAME_SIZE_MAX 200
+#define QUEUE_OUT_MIN (KAFKA_VALUE_SIZE_MAX + ((size_t)1 << 20))
+#define QUEUE_OUT_MAX ((size_t)256 << 20)
+#define QUEUE_IN_MIN ((size_t)1 << 20)
+#define QUEUE_IN_MAX ((size_t)32 << 20)
 
 #define ROLE(role) (1u << (role))
 #define ROLES_ALL (ROLE(KAFKA_ROLE_COUNT) - 1)
@@ -47,14 +51,13 @@ static const struct setting defaults[] = {
     {ROLES_PRODUCE, "linger.ms", "5"},
     {ROLES_PRODUCE, "compression.codec", "lz4"},
     {ROLES_PRODUCE, "message.max.bytes", "8388608"},
-    {ROLES_PRODUCE, "queue.buffering.max.kbytes", "262144"},
+    {ROLE(KAFKA_ROLE_DOOR), "queue.buffering.max.kbytes", "262144"},
     {ROLES_PRODUCE, "queue.buffering.max.messages", "200000"},
     {ROLE(KAFKA_ROLE_DOOR), "message.timeout.ms", "10000"},
     {ROLE(KAFKA_ROLE_PRODUCER), "message.timeout.ms", "15000"},
     {ROLE(KAFKA_ROLE_PRODUCER), "transaction.timeout.ms", "20000"},
     {ROLES_READ, "fetch.wait.max.ms", "100"},
     {ROLES_READ, "fetch.error.backoff.ms", "100"},
-    {ROLES_READ, "queued.max.messages.kbytes", "32768"},
     {ROLES_READ, "check.crcs", "true"},
     {ROLE(KAFKA_ROLE_RESULTS), "socket.timeout.ms", "10000"}, /* a sink stops no later than that */
     {ROLE(KAFKA_ROLE_LOOK), "fetch.message.max.bytes", "65536"},
@@ -319,10 +322,31 @@ static int set_statistics(
     return set(conf, "statistics.interval.ms", KAFKA_STATISTICS_EVERY_MS, problem, TEXT_SIZE);
 }
 
+/* Queues of a worker are in proportion to its batches; the largest value fits all the same. */
+static int set_queue(rd_kafka_conf_t *conf, const char *name, size_t bytes, char *problem)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%zu", bytes >> 10);
+    return set(conf, name, text, problem, TEXT_SIZE);
+}
+
+static int set_queues(
+    const struct kafka_config *config, enum kafka_role role, rd_kafka_conf_t *conf, char *problem)
+{
+    size_t out = config->batch_bytes_max / 2, in = config->batch_bytes_max / 16;
+    out = out < QUEUE_OUT_MIN ? QUEUE_OUT_MIN : out < QUEUE_OUT_MAX ? out : QUEUE_OUT_MAX;
+    in = in < QUEUE_IN_MIN ? QUEUE_IN_MIN : in < QUEUE_IN_MAX ? in : QUEUE_IN_MAX;
+    if (role == KAFKA_ROLE_PRODUCER)
+        return set_queue(conf, "queue.buffering.max.kbytes", out, problem);
+    return ROLE(role) & ROLES_READ ? set_queue(conf, "queued.max.messages.kbytes", in, problem) : 0;
+}
+
 static int conf_make(
     const struct kafka_config *config, enum kafka_role role, rd_kafka_conf_t *conf, char *problem)
 {
     int r = set_all(conf, defaults, sizeof defaults / sizeof defaults[0], role, problem);
+    if (r == 0)
+        r = set_queues(config, role, conf, problem);
     if (r == 0)
         r = set_statistics(config, role, conf, problem);
     if (r == 0)

@@ -1,4 +1,5 @@
-/* See the header. Invariant: the snapshot and the overlay live exactly while `begun`. */
+/* See the header. Invariant: the overlay lives exactly while `begun`, the snapshot below it too,
+ * but for the commit: rows to be written are all in the overlay. */
 #include "ingest/stream/kafka_task.h"
 
 #include <dirent.h>
@@ -24,6 +25,8 @@
 #define KEY_BOOT "boot"
 #define KEY_WRITERS "writers"
 #define PARTITIONS_LINE "partitions "
+#define WRITE_SHARE 16 /* of a batch's bytes: what one write transaction makes dirty */
+#define WRITE_BYTES_MIN ((size_t)256 << 10)
 #define SYNC_EVERY_MS 5000 /* so late at most is an error of the disk noticed */
 
 static int64_t wall_ms(void)
@@ -251,16 +254,16 @@ static int write_meta(struct kafka_task *task, MDB_txn *txn, const char *boot)
     return r;
 }
 
-/* One write transaction: rows, offsets, and the cluster when given. */
-static int write_store(
-    struct kafka_task *task, const struct state_change *changes, size_t count, const char *cluster)
+/* One write transaction: rows, offsets when they are the last, and the cluster when given. */
+static int write_rows(struct kafka_task *task, const struct state_change *changes, size_t count,
+    bool last, const char *cluster)
 {
     MDB_txn *txn;
     int r = mdb_txn_begin(state_lmdb_env(task->store), NULL, 0, &txn);
     if (r)
         return state_lmdb_error(r);
     r = state_lmdb_apply(task->store, txn, changes, count);
-    if (r == 0)
+    if (r == 0 && last)
         r = write_meta(task, txn, task->boot);
     if (r == 0 && cluster)
         r = meta_put(task, txn, KEY_CLUSTER, str_of(cluster));
@@ -270,12 +273,28 @@ static int write_store(
         mdb_txn_abort(txn);
         return r;
     }
-    r = state_lmdb_commit(txn);
-    if (r < 0)
-        return r;
-    for (int i = 0; i < TOPIC_COUNT; i++)
+    return state_lmdb_commit(txn);
+}
+
+/* Rows in as many transactions as their pages need, and where the changelogs go on with the last:
+ * rows that stand without it are of a committed transaction, and come again, the same. */
+static int write_store(
+    struct kafka_task *task, const struct state_change *changes, size_t count, const char *cluster)
+{
+    size_t most = task->config->batch_bytes_max / WRITE_SHARE;
+    bool last = false;
+    int r = 0;
+    while (r == 0 && !last) {
+        size_t share =
+            state_lmdb_share(changes, count, most < WRITE_BYTES_MIN ? WRITE_BYTES_MIN : most);
+        last = share == count;
+        r = write_rows(task, changes, share, last, cluster);
+        changes += share;
+        count -= share;
+    }
+    for (int i = 0; r == 0 && i < TOPIC_COUNT; i++)
         task->changelogs[i].next = task->changelogs[i].now.next;
-    return 0;
+    return r;
 }
 
 static int sync_store(struct kafka_task *task)
@@ -333,6 +352,15 @@ static int begin_copy(struct kafka_task *task, enum copy_fault fault)
     if (r == 0)
         r = open_store(task, dir);
     return r < 0 ? r : write_store(task, NULL, 0, task->cluster);
+}
+
+static int new_state(struct kafka_task *task)
+{
+    size_t block = task->config->batch_bytes_max / WRITE_SHARE;
+    int r = state_new(state_lmdb_backend(task->store), &task->state);
+    if (r == 0 && block < ARENA_BLOCK_SIZE_MAX_DEFAULT)
+        state_block_max(task->state, block < WRITE_BYTES_MIN ? WRITE_BYTES_MIN : block);
+    return r;
 }
 
 /* Opens the copy that is there, or an empty one in its place. */
@@ -407,7 +435,7 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
     if (r == 0)
         r = open_copy(task, &fresh);
     if (r == 0)
-        r = state_new(state_lmdb_backend(task->store), &task->state);
+        r = new_state(task);
     if (r == 0)
         r = stage->open(stage->config, &task->instance);
     if (r < 0) {
@@ -463,7 +491,7 @@ int kafka_task_remake(struct kafka_task *task)
     state_free(&task->state);
     int r = begin_copy(task, COPY_DAMAGED);
     if (r == 0)
-        r = state_new(state_lmdb_backend(task->store), &task->state);
+        r = new_state(task);
     task->damaged = r < 0;
     task->remade = true;
     return r;
@@ -640,6 +668,7 @@ int kafka_task_commit(struct kafka_task *task)
 {
     check(task->begun);
     check(task->settled);
+    state_lmdb_end(task->store); /* what was read is no more: its pages are free for the rows */
     int r = task->changes ? write_store(task, task->changed, task->changes, NULL) : 0;
     if (r == 0 && task->boot[0] && wall_ms() - task->synced_ms > SYNC_EVERY_MS)
         r = sync_store(task);

@@ -186,7 +186,7 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     if (r == 0) {
         size_t before = state_used(input->task->state);
         r = kafka_task_process(input->task, record, &worker->scratch);
-        worker->batch_bytes += state_used(input->task->state) - before;
+        worker->batch_bytes += message->len + state_used(input->task->state) - before;
     }
     if (readable != 0 || r == ERR_CRASHES) {
         r = kafka_refuse(&worker->producer, message, record->topic, r, &worker->scratch);

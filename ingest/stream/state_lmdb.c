@@ -18,6 +18,7 @@
 #include "schemas/hash.h"
 
 #define READERS_MAX 64
+#define PAGE_BYTES ((size_t)4096)
 #define FORMAT_KEY "format"
 /* Keys that an apply() reads for the filter: so many, and so many more for each that it writes. */
 #define LEARN_KEYS_MIN ((size_t)1000)
@@ -582,6 +583,16 @@ int state_lmdb_apply(
     if (pen.cursor)
         mdb_cursor_close(pen.cursor);
     return r;
+}
+
+size_t state_lmdb_share(const struct state_change *changes, size_t count, size_t bytes_max)
+{
+    size_t taken = 0, bytes = 0;
+    while (taken < count && (taken == 0 || bytes < bytes_max)) {
+        bytes += PAGE_BYTES + changes[taken].value.size; /* rows seldom share a page */
+        taken++;
+    }
+    return taken;
 }
 
 int state_lmdb_clear(struct state_lmdb *store, MDB_txn *txn)

@@ -55,6 +55,10 @@ void state_lmdb_end(struct state_lmdb *store);
 MUST_CHECK int state_lmdb_apply(
     struct state_lmdb *store, MDB_txn *txn, const struct state_change *changes, size_t count);
 
+/* How many of the changes, from the first on and one at least, make no more than so many bytes of
+ * pages dirty, as far as can be told: LMDB keeps as many for the next write as the largest took. */
+size_t state_lmdb_share(const struct state_change *changes, size_t count, size_t bytes_max);
+
 /* Deletes all rows of all tables. Errors: ERR_FULL, ERR_IO. */
 MUST_CHECK int state_lmdb_clear(struct state_lmdb *store, MDB_txn *txn);
 

@@ -241,6 +241,11 @@ void state_free(struct state **state)
     *state = NULL;
 }
 
+void state_block_max(struct state *state, size_t bytes)
+{
+    state->arena.block_size_max = bytes;
+}
+
 int state_get(struct state *state, enum table table, struct str key, struct str *value)
 {
     check(key.size >= GROUP_SIZE);

@@ -38,6 +38,9 @@ struct state_change {
 MUST_CHECK int state_new(struct state_backend *backend, struct state **out);
 void state_free(struct state **state);
 
+/* Between batches: memory is taken in blocks of at most so many bytes, and one is kept. */
+void state_block_max(struct state *state, size_t bytes);
+
 /* Changed rows sorted by (table, key), valid until state_reset(). Errors: ERR_NO_MEMORY. */
 MUST_CHECK int state_changes(
     struct state *state, const struct state_change **changes, size_t *count);

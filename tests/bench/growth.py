@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`tabiji work` while its state grows to many times the memory it has: events a second, CPU seconds a million events and state size
-for each tenth of the events. A rate that falls slowly is what a tree on a disk costs; one that collapses is a defect, and so is a worker that the kernel ends.
+"""`tabiji work` while its state grows to many times the memory it has: events a second and CPU seconds a million events on the way to
+0.5, 1, 2, 5 and 10 times the limit, which is twice [worker] memory, and the anonymous memory, which is to stay below that. A rate that falls slowly is what a tree on a disk costs; one that collapses is a defect, and so is a worker that the kernel ends.
 
 usage: growth.py KAFKA_TOY [--events N] [--limit-mib N]
 
@@ -9,8 +9,10 @@ from the disk. Where there is none the script is skipped.
 """
 import argparse
 import contextlib
+import http.client
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -23,17 +25,11 @@ import kafka_broker  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTITIONS = 4
-TENTHS = 10
-# A worker that is to be small: what it holds besides the map of its state.
-SMALL = ("worker.batch_bytes=8 MiB", "worker.cache_bytes=1 MiB", "kafka.producer.queue.buffering.max.kbytes=8192",
-         "kafka.producer.queue.buffering.max.messages=10000", "kafka.consumer.queued.max.messages.kbytes=1024",
-         "kafka.consumer.fetch.max.bytes=2097152", "kafka.consumer.fetch.message.max.bytes=262144")
-ARENAS = {"MALLOC_ARENA_MAX": "2"}  # memory that one thread takes and another gives back lies about in each of them
+STEPS = (0.5, 1, 2, 5, 10)
 
 
-@contextlib.contextmanager
-def limited(mib):
-    """A control group with a limit of memory; yields its directory."""
+def make_group(mib):
+    """A control group with a limit of memory: its directory."""
     for base, name in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
         group = pathlib.Path(base) / f"tabiji-growth-{os.getpid()}"
         with contextlib.suppress(OSError):
@@ -41,81 +37,140 @@ def limited(mib):
             try:  # the kernel made the file; a mere directory has none
                 with open(group / name, "r+") as limit:
                     limit.write(str(mib << 20))
+                return group
             except OSError:
                 group.rmdir()
-                continue
-            try:
-                yield group
-            finally:
-                end = time.monotonic() + 10
-                while group.exists() and time.monotonic() < end:
-                    with contextlib.suppress(OSError):
-                        group.rmdir()
-            return
     harness.skip("no control group of memory can be made here")
+
+
+@contextlib.contextmanager
+def limited(mib):
+    group = make_group(mib)
+    try:
+        yield group
+    finally:
+        end = time.monotonic() + 10
+        while group.exists() and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def enter(group):
+    if group:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def numbers(group):
     """Peak use of the group, and how often it ran into its limit."""
+    if not group:
+        return 0, "?"
     for peak, hits in (("memory.peak", "memory.events"), ("memory.max_usage_in_bytes", "memory.failcnt")):
         if (group / peak).exists():
             return int((group / peak).read_text()) >> 20, " ".join((group / hits).read_text().split())
     return 0, "?"
 
 
-def fields(pid):
+def memory(pid, group):
+    """MiB of the worker: anonymous memory of the process, and what the group is charged for: anonymous, file pages, dirty ones."""
+    rollup = dict(re.findall(r"^(\w+):\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines()) if group else {}
+    charged = [int(stat.get(a, stat.get(b, 0))) >> 20 for a, b in (("anon", "rss"), ("file", "cache"), ("file_dirty", "dirty"))]
+    return int(rollup["Anonymous"]) >> 10, charged
+
+
+def cpu(pid):
     words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def parts(path, events):
-    """The events in the order of their time, in ten files."""
-    names = []
-    generate = subprocess.Popen([harness.PROGRAM, "generate", "--events", str(events)], stdout=subprocess.PIPE)
-    for number in range(TENTHS):
-        name = path / f"events-{number}.ndjson"
-        with open(name, "wb") as out:
-            for _ in range(events // TENTHS):
-                out.write(generate.stdout.readline())
-        names.append(name)
-    generate.stdout.close()
-    generate.wait()
-    return names
+def state_mib(state):
+    return sum(copy.stat().st_blocks * 512 for copy in state.rglob("data.mdb")) / (1 << 20)
+
+
+def waiting(port):
+    """Events that the worker has yet to commit, by partition; as of a second ago."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/metrics")
+        lags = re.findall(r'^tabiji_consumer_lag\{topic="events",partition="\d+"\} (\S+)$', connection.getresponse().read().decode(), re.M)
+        return [int(float(lag)) for lag in lags]
+    return []
+
+
+class Grown:
+    """The worker in the group, and what was said of it when its state had grown to so many times the limit."""
+
+    def __init__(self, arguments, path, group, options):
+        self.limit, self.group, self.state, self.port = arguments.limit_mib, group, path / "state", harness.free_port()
+        self.memory, self.events = arguments.limit_mib // 2, arguments.events
+        self.process = subprocess.Popen([harness.PROGRAM, "work", "--slot", "grown", "--state", self.state, "--metrics", f"127.0.0.1:{self.port}",
+                                         *options, "--set", f"worker.memory={self.memory} MiB", "--set", "kafka.consumer.statistics.interval.ms=1000"], stderr=open(path / "work.log", "w"),
+                                        preexec_fn=lambda: enter(group))
+        self.most, self.rates = 0, []
+        self.last = (0, 0, 0)  # time, events, CPU seconds
+
+    def say(self):
+        now = time.monotonic(), self.events - sum(waiting(self.port)), cpu(self.process.pid)
+        anonymous, (charged, cached, dirty) = memory(self.process.pid, self.group)
+        if now[1] > self.last[1]:
+            seconds, events = now[0] - self.last[0], now[1] - self.last[1]
+            self.rates.append(events / seconds)
+            size = state_mib(self.state)
+            print(f"to {size / self.limit:4.1f} times the limit: {self.rates[-1]:8,.0f} events/s {(now[2] - self.last[2]) / events * 1e6:7.1f} CPU s/M   "
+                  f"state {size:6.0f} MiB   anonymous {anonymous} MiB, at most {self.most} (group: {charged}, file pages {cached}, dirty {dirty})", flush=True)
+        self.last = now
+
+    def follow(self, done):
+        """Until done() says so."""
+        steps = list(STEPS)
+        harness.wait_until(lambda: self.process.poll() is not None or (len(waiting(self.port)) == PARTITIONS and all(waiting(self.port))), "the first events")
+        self.last = time.monotonic(), self.events - sum(waiting(self.port)), cpu(self.process.pid)
+        while not done():
+            if self.process.poll() is not None:
+                raise SystemExit(f"the worker ended with {self.process.returncode}, -9 being the kernel's for want of memory")
+            with contextlib.suppress(OSError):  # it ended just now
+                self.most = max(self.most, memory(self.process.pid, self.group)[0])
+            if steps and state_mib(self.state) >= steps[0] * self.limit:
+                self.say()
+                steps = [step for step in steps if step * self.limit > state_mib(self.state)]
+            time.sleep(0.2)
+        self.say()
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(120) != 0:
+            raise SystemExit(f"the worker ended with {self.process.returncode}")
 
 
 def run(arguments, path, group):
+    """The whole. Without a group nothing limits the worker, and its anonymous memory is looked at all the same."""
     bootstrap, _ = kafka_broker.start(path / "broker")
     options = [word for value in (f"data.dir={path}/data", "stream.driver=kafka", f"kafka.bootstrap.servers={bootstrap}", "stream.prefix=growth",
-                                  "stream.group=growth", f"stream.partitions={PARTITIONS}", *SMALL) for word in ("--set", value)]
-    files = parts(path, arguments.events)
-    state = path / "state"
-    worker = subprocess.Popen([harness.PROGRAM, "work", "--slot", "grown", "--state", state, *options], stderr=open(path / "work.log", "w"), env={**os.environ, **ARENAS},
-                              preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
-    environment = {**os.environ, "TOY_BROKER": bootstrap, "TOY_GROUP": "growth", "TOY_PREFIX": "growth"}
-    rates = []
+                                  "stream.group=growth", f"stream.partitions={PARTITIONS}") for word in ("--set", value)]
     try:
-        for number, file in enumerate(files):
-            began, cpu = time.monotonic(), fields(worker.pid)
-            subprocess.run([harness.PROGRAM, "import", "--data", path / f"import-{number}", "--mapping", ROOT / "deploy/mappings/native.ini", file,
-                            *options], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            while subprocess.run([arguments.toy, "wait", "10"], env=environment, capture_output=True).returncode != 0:
-                if worker.poll() is not None:
-                    print(f"tenth {number + 1:2}: the worker ended with {worker.returncode}, -9 being the kernel's for want of memory", flush=True)
-                    return
-            seconds = time.monotonic() - began
-            size = sum(copy.stat().st_blocks * 512 for copy in state.rglob("data.mdb")) / (1 << 20)
-            rates.append(arguments.events / TENTHS / seconds)
-            print(f"tenth {number + 1:2}: {rates[-1]:8,.0f} events/s {(fields(worker.pid) - cpu) / arguments.events * TENTHS * 1e6:7.1f} CPU s/M   "
-                  f"state {size:6.0f} MiB = {size / arguments.limit_mib:4.1f} times the limit", flush=True)
-        worker.send_signal(signal.SIGTERM)
-        if worker.wait(60) != 0:
-            raise SystemExit(f"the worker ended with {worker.returncode}")
+        generate = subprocess.Popen([harness.PROGRAM, "generate", "--events", str(arguments.events)], stdout=subprocess.PIPE)
+        subprocess.run([harness.PROGRAM, "import", "--data", path / "import", "--mapping", ROOT / "deploy/mappings/native.ini", "-", *options],
+                       stdin=generate.stdout, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        generate.wait()
+        worker = Grown(arguments, path, group, options)
+        environment = {**os.environ, "TOY_BROKER": bootstrap, "TOY_GROUP": "growth", "TOY_PREFIX": "growth"}
+        quiet = subprocess.Popen([arguments.toy, "wait", "7200"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            worker.follow(lambda: quiet.poll() is not None)
+            worker.end()
+        finally:
+            for process in (worker.process, quiet):
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
         peak, hits = numbers(group)
-        print(f"last tenth against the first: {rates[-1] / rates[0]:.2f}; peak {peak} MiB, ran into the limit: {hits}")
+        times = state_mib(worker.state) / worker.limit
+        print(f"{times:.1f} times the limit: last rate against the first {worker.rates[-1] / worker.rates[0]:.2f}; anonymous memory at most {worker.most} MiB "
+              f"of [worker] memory = {worker.memory} MiB; the group's peak {peak} MiB, ran into the limit: {hits}")
+        if worker.most > worker.memory:
+            raise SystemExit("more memory than [worker] memory says")
+        return worker
     finally:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
         kafka_broker.stop(path / "broker")
 
 

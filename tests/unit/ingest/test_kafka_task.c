@@ -451,6 +451,45 @@ static void test_commit_keeps_the_batch_drop_forgets_it(void **state)
     assert_int_equal(kafka_producer_abort(&fixture->producer), 0);
 }
 
+#define ROWS 1000
+
+/* Transactions that the copy has seen. */
+static size_t transactions(struct fixture *fixture)
+{
+    MDB_envinfo info;
+    assert_int_equal(mdb_env_info(state_lmdb_env(fixture->task->store), &info), 0);
+    return info.me_last_txnid;
+}
+
+/* 4 KiB of dirty pages a row: what LMDB holds for them is bounded by what a transaction has. */
+static void test_replay_large_batch_is_written_in_shares_with_the_offset_last(void **state)
+{
+    struct fixture *fixture = *state;
+    static char keys[ROWS][GROUP_SIZE + 1];
+    static struct state_change changes[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "%016d", i);
+        changes[i] = (struct state_change){
+            .table = TABLE_NODE, .key = str_make(keys[i], GROUP_SIZE), .value = STR("row")};
+    }
+    fixture->mock.config.batch_bytes_max = (size_t)4 << 20; /* a sixteenth: 64 pages */
+    open_task(fixture, CLUSTER);
+    size_t before = transactions(fixture);
+    fixture->task->changelogs[TOPIC_IDENTITY_STATE].now.next = 77;
+    assert_int_equal(kafka_task_replay(fixture->task, changes, ROWS), 0);
+    size_t shares = transactions(fixture) - before;
+    assert_in_range(shares, ROWS / 64, ROWS / 64 + 2);
+    fixture->task->current = true;
+    assert_false(open_task(fixture, CLUSTER));
+    assert_int_equal(fixture->task->changelogs[TOPIC_IDENTITY_STATE].next, 77);
+    struct str value;
+    struct state_backend *backend = state_lmdb_backend(fixture->task->store);
+    assert_int_equal(state_lmdb_begin(fixture->task->store), 0);
+    for (int i = 0; i < ROWS; i++)
+        assert_int_equal(backend->get(backend, TABLE_NODE, changes[i].key, &value), 0);
+    state_lmdb_end(fixture->task->store);
+}
+
 static void test_settle_row_that_ends_as_it_was_sends_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -501,6 +540,7 @@ int main(void)
         TEST(test_rebuild_forgets_rows_and_offsets),
         TEST(test_open_copy_cut_anywhere_or_overwritten_is_set_aside),
         TEST(test_commit_keeps_the_batch_drop_forgets_it),
+        TEST(test_replay_large_batch_is_written_in_shares_with_the_offset_last),
         TEST(test_settle_row_that_ends_as_it_was_sends_nothing),
         TEST(test_settle_row_of_another_stages_table_is_a_defect),
         TEST(test_process_failing_stage_is_told),

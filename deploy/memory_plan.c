@@ -1,0 +1,44 @@
+/*
+ * What follows from batch_bytes B and cache_bytes C, with T tasks (a stage and a partition each):
+ *
+ *     a batch's rows, before and after they are settled           3 B
+ *     records on their way to the brokers                         B / 2
+ *     records fetched, and those of a restore                     2 B / 16
+ *     pages of a write transaction, kept by LMDB for the next     T B / 16
+ *     persons, texts, nodes, and their blocks in the making       2 C a partition
+ *     filters of keys                                             2 C a task
+ *
+ * The driver divides batch_bytes so (kafka_client.c, kafka_task.c), the stages cache_bytes.
+ */
+#include "deploy/memory_plan.h"
+
+#define PROCESS_BYTES ((size_t)32 << 20) /* program, librdkafka's handles, LMDB's lists */
+#define BATCH_BYTES_MIN ((size_t)1 << 20)
+#define CACHE_BYTES_MIN ((size_t)64 << 10)
+#define STAGES 2
+
+static size_t between(size_t value, size_t least, size_t most)
+{
+    size_t at_least = value < least ? least : value;
+    return at_least < most ? at_least : most;
+}
+
+struct memory_plan memory_plan(const struct config *config)
+{
+    struct memory_plan plan = {
+        .batch_bytes = (size_t)config_int(config, OPTION_WORKER_BATCH_BYTES),
+        .cache_bytes = (size_t)config_int(config, OPTION_WORKER_CACHE_BYTES),
+    };
+    size_t memory = (size_t)config_int(config, OPTION_WORKER_MEMORY);
+    size_t partitions = (size_t)config_int(config, OPTION_STREAM_PARTITIONS);
+    if (memory == 0)
+        return plan;
+    size_t rest = memory > 2 * PROCESS_BYTES ? memory - PROCESS_BYTES : memory / 2;
+    size_t tasks = STAGES * partitions;
+    /* Three quarters to batches, a quarter to what is kept between them. */
+    size_t sixteenths = 48 + 8 + 2 + tasks;
+    plan.batch_bytes = between(rest / 4 * 3 / sixteenths * 16, BATCH_BYTES_MIN, plan.batch_bytes);
+    plan.cache_bytes =
+        between(rest / 4 / (2 * partitions + 2 * tasks), CACHE_BYTES_MIN, plan.cache_bytes);
+    return plan;
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""`[worker] memory` holds: what a worker takes besides pages of its state stays within it while the state grows. With TABIJI_LONG=1 in a
+control group of twice that, to ten times the group's limit: the worker lives, and goes on at a rate that does not collapse."""
+import argparse
+import sys
+
+from harness import LONG, ROOT, Workspace, skip
+import kafka_broker
+
+sys.path.insert(0, str(ROOT / "tests" / "bench"))
+import growth  # noqa: E402
+
+SLOWEST = 0.15  # of the first rate; reading from the disk is not what this measures
+
+
+def main():
+    arguments = argparse.Namespace(toy=sys.argv[1], events=700_000 if LONG else 15_000, limit_mib=128 if LONG else 96)
+    with Workspace() as space:
+        try:
+            if not LONG:
+                growth.run(arguments, space.path, None)
+                return
+            with growth.limited(arguments.limit_mib) as group:
+                worker = growth.run(arguments, space.path, group)
+        except kafka_broker.Unavailable as reason:
+            skip(f"no Kafka broker: {reason}")
+        assert growth.state_mib(worker.state) > 8 * worker.limit, "the state has not grown"
+        assert worker.rates[-1] > SLOWEST * worker.rates[0], worker.rates
+
+
+if __name__ == "__main__":
+    main()
