@@ -252,6 +252,10 @@ static int set_names(
     }
     if (role == KAFKA_ROLE_CONSUMER || role == KAFKA_ROLE_END)
         return set(conf, "group.id", config->group, problem, TEXT_SIZE);
+    if (role == KAFKA_ROLE_RESTORE) {
+        snprintf(name, sizeof name, "%s-attempts", config->group);
+        return set(conf, "group.id", name, problem, TEXT_SIZE);
+    }
     /* assign() wants the name of a group even where none is joined and nothing is committed. */
     if (ROLE(role) & ROLES_CONSUMER_TYPE)
         return set(conf, "group.id", name, problem, TEXT_SIZE);

@@ -22,7 +22,7 @@ enum kafka_role {
     KAFKA_ROLE_DOOR,     /* idempotent producer */
     KAFKA_ROLE_PRODUCER, /* transactional producer of the slot */
     KAFKA_ROLE_CONSUMER, /* member of the group */
-    KAFKA_ROLE_RESTORE,  /* reads changelogs, committed records only */
+    KAFKA_ROLE_RESTORE,  /* reads changelogs, committed records only; keeps kafka_attempts.h */
     KAFKA_ROLE_END,      /* asks for the ends of partitions, open transactions included */
     KAFKA_ROLE_RESULTS,  /* reads results, committed records only */
     KAFKA_ROLE_LOOK,     /* looks at single records, for an operator; committed ones only */

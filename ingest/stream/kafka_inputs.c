@@ -98,6 +98,7 @@ int kafka_inputs_place(
         check(input);
         drop_held(inputs, input);
         *input = (struct kafka_input){.task = input->task,
+            .attempt = input->attempt,
             .next = part->offset < 0 ? 0 : part->offset,
             .committed = part->offset < 0 ? 0 : part->offset};
     }
@@ -116,6 +117,8 @@ void kafka_inputs_end(struct kafka_inputs *inputs, struct kafka_input *input, in
         input->next = end;
     inputs->awaited -= !input->at_end;
     input->at_end = true;
+    inputs->careful -= input->attempt.careful != 0; /* what ended workers was before */
+    input->attempt.careful = 0;
 }
 
 void kafka_inputs_hold(
@@ -142,4 +145,5 @@ void kafka_inputs_clear(struct kafka_inputs *inputs)
             inputs->of[t][p] = (struct kafka_input){.task = NULL};
         }
     inputs->awaited = 0;
+    inputs->careful = 0;
 }

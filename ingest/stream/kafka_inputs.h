@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "ingest/stream/kafka_attempts.h"
 #include "ingest/stream/kafka_task.h"
 
 struct kafka_input {
@@ -11,6 +12,7 @@ struct kafka_input {
     int64_t committed;
     bool at_end;
     rd_kafka_message_t *held; /* the record at `next`, while its schema is awaited; paused then */
+    struct kafka_attempt attempt;
 };
 
 struct kafka_inputs {
@@ -19,6 +21,7 @@ struct kafka_inputs {
     struct kafka_input *of[TOPIC_COUNT]; /* by partition; NULL: no stage reads the topic */
     size_t awaited;                      /* that are not known to be at their end */
     size_t held;                         /* that hold a record */
+    size_t careful;                      /* whose records are noted, as workers ended in them */
 };
 
 /* Room for the partitions of one topic; once more for the same does nothing. Errors: ERR_NO_MEMORY.

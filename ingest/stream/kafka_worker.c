@@ -27,6 +27,7 @@
 #include "ingest/registry/schema_cache.h"
 #include "ingest/stream/fault.h"
 #include "ingest/stream/kafka_assignment.h"
+#include "ingest/stream/kafka_attempts.h"
 #include "ingest/stream/kafka_consumer.h"
 #include "ingest/stream/kafka_error.h"
 #include "ingest/stream/kafka_frame.h"
@@ -49,6 +50,7 @@ struct kafka_worker {
     struct kafka_slot *slot; /* own_slot, or one that workers share */
     struct kafka_slot *own_slot;
     struct kafka_suspects suspects;
+    struct kafka_attempts attempts;
     char cluster[CLUSTER_SIZE];
     struct kafka_layout layout;
     struct kafka_client consumer;
@@ -116,9 +118,13 @@ static int mark_committed(
 static int commit_transaction(struct kafka_worker *worker)
 {
     int r = FAULT_POINT("kafka_consumed");
+    if (r == 0)
+        r = kafka_attempts_settle(&worker->attempts, &worker->inputs, worker->batch_records);
     for (size_t i = 0; i < worker->given.tasks_count && r == 0; i++)
         if (worker->given.tasks[i]->begun)
             r = kafka_task_settle(worker->given.tasks[i], &worker->scratch);
+    if (r == 0)
+        r = kafka_attempts_settled(&worker->attempts, &worker->inputs);
     if (r == 0)
         r = FAULT_POINT("kafka_produced");
     if (r < 0)
@@ -183,6 +189,9 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     struct kafka_input *input, const struct record *record, int readable)
 {
     int r = readable;
+    if (r == 0)
+        r = kafka_attempts_enter(
+            &worker->attempts, &worker->inputs, record->topic, record->partition, record->position);
     if (r == 0) {
         size_t before = state_used(input->task->state);
         r = kafka_task_process(input->task, record, &worker->scratch);
@@ -253,6 +262,8 @@ static void on_revoke(struct kafka_worker *worker)
      */
     if (r < 0 && error_class(r) == ERROR_CLASS_FATAL)
         worker->failure = r;
+    if (!lost)
+        kafka_attempts_end(&worker->attempts, &worker->inputs);
     kafka_log(&worker->config, LOG_INFO, "kafka_revoked", "%zu tasks%s", worker->given.tasks_count,
         lost ? ", lost" : "");
     close_tasks(worker);
@@ -341,6 +352,8 @@ static int sync_tasks(struct kafka_worker *worker)
         r = restore_tasks(worker);
     if (r == 0)
         r = kafka_task_check_meanings(worker->given.tasks, worker->given.tasks_count);
+    if (r == 0)
+        r = kafka_attempts_begin(&worker->attempts, &worker->inputs);
     if (r == 0 && worker->given.tasks_count > 0)
         r = seek_and_resume(worker);
     if (r == 0)
@@ -512,7 +525,8 @@ static int poll_timeout(const struct kafka_worker *worker, int64_t idle_end)
 static bool batch_full(struct kafka_worker *worker)
 {
     int64_t stretched = (int64_t)worker->config.batch_ms * (BATCH_STRETCH - 1);
-    size_t most = kafka_suspects_batch(&worker->suspects, worker->config.batch_records_max);
+    size_t most = kafka_attempts_batch(
+        &worker->inputs, kafka_suspects_batch(&worker->suspects, worker->config.batch_records_max));
     return worker->batch_records >= most || worker->batch_bytes >= worker->config.batch_bytes_max ||
            (worker->drained && worker->clock >= wait_end(worker)) ||
            worker->clock >= worker->batch_end + stretched;
@@ -628,6 +642,8 @@ static int open_clients(struct kafka_worker *worker)
     int r = kafka_client_open(&worker->ends, &worker->config, KAFKA_ROLE_END, NULL);
     if (r == 0)
         r = kafka_client_open(&worker->reader, &worker->config, KAFKA_ROLE_RESTORE, NULL);
+    if (r == 0)
+        kafka_attempts_open(&worker->attempts, &worker->reader);
     if (r == 0)
         r = kafka_layout_get(&worker->ends, KAFKA_ANSWER_MS, &worker->layout);
     if (r == 0)

@@ -304,6 +304,29 @@ def check_poison(toy, bootstrap):
         assert stop(worker) == 0
 
 
+def check_poison_elsewhere(toy, bootstrap):
+    """The same when each end takes the machine with it: the next worker knows nothing but what is in Kafka."""
+    bad, state = 7000017, toy.environment["TOY_STATE"]
+    toy.append(7000000, 60)
+    toy.events.remove(bad)
+    toy.environment["TOY_POISON"] = str(bad)
+    begun, ends, worker = time.monotonic(), -1, None
+    while not (worker and subprocess.run([toy.program, "wait", "2"], env=toy.environment, capture_output=True).returncode == 0):
+        if not worker or worker.poll() is not None:
+            assert not worker or worker.returncode == -signal.SIGSEGV, errors(worker)
+            ends += 1
+            assert ends <= 4, f"{ends} ends"
+            toy.environment["TOY_STATE"] = f"{state}-{ends}"
+            worker = toy.work(f"machine-{ends}")
+    assert ends == 4, ends  # two in something, two in this record
+    del toy.environment["TOY_POISON"]
+    toy.check(f"poison, each end on another machine: after {ends}, {time.monotonic() - begun:.0f} s")
+    rejected = subprocess.run(["kcat", "-b", bootstrap, "-q", "-C", "-e", "-t", "tabiji.rejected.v1"], check=True, capture_output=True).stdout
+    assert bad.to_bytes(8, "big") in rejected, rejected
+    assert stop(worker) == 0
+    toy.environment["TOY_STATE"] = state
+
+
 def main():
     program = sys.argv[1]
     if not shutil.which("kcat"):
@@ -325,6 +348,7 @@ def main():
         check_few_commits(program, space, bootstrap)
         check_bad_input(toy, bootstrap)
         check_poison(toy, bootstrap)
+        check_poison_elsewhere(toy, bootstrap)
 
 
 if __name__ == "__main__":
