@@ -63,6 +63,7 @@ struct replaying {
     size_t marks_count;
     struct again_rejection rejection;
     struct str reason;
+    struct str pointer;
     struct outcome outcomes[OUTCOMES_MAX];
     size_t outcomes_count;
     int64_t fates[AGAIN_CANNOT + 1];
@@ -159,18 +160,35 @@ static int keep_rejection(void *context, const struct reader_rejection *from)
         r = arena_dup(arena, from->stage, &to->stage);
     if (r == 0)
         r = arena_dup(arena, from->payload, &to->payload);
+    if (r == 0)
+        r = arena_dup(arena, from->pointer, &replaying->pointer);
     return r < 0 ? r : arena_dup(arena, from->reason, &replaying->reason);
 }
 
-/* An event that came in past the door, and that a worker refused. */
-static int take_kafka(struct replaying *replaying, struct again_taken *taken)
+/* Of which topic a worker has refused a record; TOPIC_COUNT: no worker has refused it. */
+static enum topic refused_of(const struct replaying *replaying)
+{
+    static const enum topic read[] = {TOPIC_EVENTS, TOPIC_IDENTITY, TOPIC_JOURNEY};
+    if (replaying->kafka && str_equal(replaying->rejection.stage, STR("kafka")))
+        for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+            if (str_equal(replaying->rejection.source, str_of(topic_name(read[i]))))
+                return read[i];
+    return TOPIC_COUNT;
+}
+
+/* An event that came in past the door, or mail between stages, that a worker refused. */
+static int take_kafka(struct replaying *replaying, enum topic topic, struct again_taken *taken)
 {
     struct append_record *record = arena_alloc(&replaying->arena, sizeof *record);
     if (!record)
         return ERR_NO_MEMORY;
-    int r =
-        kafka_event_take(&replaying->kafka_config, replaying->settings->door.identifiers.namespaces,
-            replaying->rejection.payload, KAFKA_TIMEOUT_MS, &replaying->arena, record);
+    const struct kafka_mail mail = {
+        .topic = topic, .pointer = replaying->pointer, .framed = replaying->rejection.payload};
+    int r = topic == TOPIC_EVENTS ? kafka_event_take(&replaying->kafka_config,
+                                        replaying->settings->door.identifiers.namespaces,
+                                        mail.framed, KAFKA_TIMEOUT_MS, &replaying->arena, record)
+                                  : kafka_mail_take(&replaying->kafka_config, &mail,
+                                        KAFKA_TIMEOUT_MS, &replaying->arena, record);
     *taken = (struct again_taken){.fate = AGAIN_ACCEPTED};
     if (r < 0 && error_class(r) != ERROR_CLASS_REJECT)
         return r;
@@ -178,7 +196,8 @@ static int take_kafka(struct replaying *replaying, struct again_taken *taken)
         const struct event_problem problem = {.error = r};
         return again_mark(&replaying->rejection, &problem, &replaying->arena, taken);
     }
-    record->attempt = replaying->rejection.attempt + 1;
+    /* What mail leads to is refused, if so, as another record. */
+    record->attempt = topic == TOPIC_EVENTS ? replaying->rejection.attempt + 1 : 0;
     taken->events = record;
     taken->events_count = 1;
     return again_mark(&replaying->rejection, NULL, &replaying->arena, taken);
@@ -235,12 +254,11 @@ static int take_one(struct replaying *replaying, const uint8_t key[KEY_SIZE])
     r = reader_rejection_attempt(replaying->reader, key, &replaying->rejection.attempt);
     if (r < 0)
         return r;
-    bool past_door = replaying->kafka && str_equal(replaying->rejection.stage, STR("kafka")) &&
-                     str_equal(replaying->rejection.source, str_of(topic_name(TOPIC_EVENTS)));
+    enum topic topic = refused_of(replaying);
     if (replaying->forget)
         r = take_forgotten(replaying, &taken);
-    else if (past_door)
-        r = take_kafka(replaying, &taken);
+    else if (topic < TOPIC_COUNT)
+        r = take_kafka(replaying, topic, &taken);
     else
         r = again_take(replaying->again, &replaying->rejection, &replaying->arena, &taken);
     if (r == 0 && !replaying->forget)

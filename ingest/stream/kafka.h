@@ -140,6 +140,18 @@ MUST_CHECK int kafka_event_take(const struct kafka_config *config,
     const struct namespace_table *namespaces, struct str framed, int timeout_ms,
     struct arena *arena, struct append_record *out);
 
+/* The same of mail between stages, which a worker refused as it ended workers; `pointer` is that of
+ * its rejection, KAFKA_MAIL_POINTER and the key in hex. Errors: also ERR_STATE when it is not.
+ * Threads: any. */
+#define KAFKA_MAIL_POINTER "key "
+struct kafka_mail {
+    enum topic topic; /* TOPIC_IDENTITY, TOPIC_JOURNEY */
+    struct str pointer;
+    struct str framed;
+};
+MUST_CHECK int kafka_mail_take(const struct kafka_config *config, const struct kafka_mail *mail,
+    int timeout_ms, struct arena *arena, struct append_record *out);
+
 /* ---- sinks ---- */
 
 /* Reads the result topics, all partitions, from `positions`; a partition that has none from its

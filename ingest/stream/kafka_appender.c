@@ -99,7 +99,8 @@ static int line_topics(struct line *line, int timeout_ms)
         r = kafka_layout_check(config, &line->layout);
     if (r < 0)
         return r;
-    static const enum topic written[] = {TOPIC_EVENTS, TOPIC_REJECTED};
+    static const enum topic written[] = {
+        TOPIC_EVENTS, TOPIC_REJECTED, TOPIC_IDENTITY, TOPIC_JOURNEY};
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
         char name[KAFKA_TOPIC_SIZE_MAX];
         kafka_topic_name(config, written[i], name);
@@ -262,7 +263,7 @@ static int produce_all(struct line *line, const struct append_record *records, s
     int r = 0;
     size_t produced = 0;
     while (produced < count && r == 0) {
-        check(records[produced].topic == TOPIC_EVENTS || records[produced].topic == TOPIC_REJECTED);
+        check(line->topics[records[produced].topic]); /* one that is not for workers alone */
         r = produce(line, &records[produced], &delivery);
         if (r == 0)
             produced++;

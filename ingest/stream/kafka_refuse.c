@@ -21,7 +21,8 @@ static const char *hint_of(int why)
     case ERR_SCHEMA_IN_HEADER:
         return "ids in the header " HEADER_NAME " are not read: put it before the value (00, id)";
     case ERR_CRASHES:
-        return "the worker's messages kafka_suspect say when; send it again when that is mended";
+        return "the worker's messages kafka_suspect say when; when that is mended: tabiji rejected "
+               "replay --reason crashes";
     default:
         return "not a value of this topic's schema in its wire format";
     }
@@ -48,6 +49,24 @@ int kafka_refuse_read(struct kafka_frame *frame, const rd_kafka_message_t *messa
         return ERR_SCHEMA_IN_HEADER;
     return kafka_frame_take(
         frame, topic, out->key, str_make(message->payload, message->len), scratch, &out->value);
+}
+
+/* Mail is for one group, which its value need not name. */
+static int mail_pointer(const rd_kafka_message_t *message, struct arena *arena, struct str *out)
+{
+    size_t prefix = sizeof KAFKA_MAIL_POINTER - 1;
+    char *text = arena_alloc(arena, prefix + 2 * message->key_len + 1);
+    if (!text)
+        return ERR_NO_MEMORY;
+    memcpy(text, KAFKA_MAIL_POINTER, prefix);
+    hex_encode(message->key, message->key_len, text + prefix);
+    *out = str_make(text, prefix + 2 * message->key_len);
+    return 0;
+}
+
+static bool is_mail(enum topic topic)
+{
+    return topic == TOPIC_IDENTITY || topic == TOPIC_JOURNEY;
 }
 
 static int leave(const struct kafka_producer *producer, const rd_kafka_message_t *message)
@@ -86,9 +105,11 @@ int kafka_refuse_make(const rd_kafka_message_t *message, enum topic topic, int w
         .stage = STR("kafka"),
         .payload = str_make(message->payload, message->len),
         .attempt = kafka_refuse_attempt(message)};
-    const struct event_problem problem = {.error = why, .hint = str_of(hint_of(why))};
-    return door_reject(
-        &rejection, &problem, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, arena, out);
+    struct event_problem problem = {.error = why, .hint = str_of(hint_of(why))};
+    int r = is_mail(topic) ? mail_pointer(message, arena, &problem.pointer) : 0;
+    return r < 0 ? r
+                 : door_reject(&rejection, &problem,
+                       (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, arena, out);
 }
 
 static int reject(struct kafka_producer *producer, const rd_kafka_message_t *message,
@@ -107,9 +128,14 @@ int kafka_refuse(struct kafka_producer *producer, const rd_kafka_message_t *mess
 {
     if (error_class(why) != ERROR_CLASS_REJECT)
         return why;
-    bool mail = topic == TOPIC_IDENTITY || topic == TOPIC_JOURNEY;
-    if (mail && (why == ERR_SCHEMA_UNKNOWN || why == ERR_SCHEMA_INCOMPATIBLE))
+    if (is_mail(topic) && (why == ERR_SCHEMA_UNKNOWN || why == ERR_SCHEMA_INCOMPATIBLE))
         return leave(producer, message);
+    if (is_mail(topic) && message->len > REJECTED_PAYLOAD_SIZE_MAX) {
+        kafka_log(producer->client.config, LOG_ERR, "kafka_suspect",
+            "%s %d at %lld is too long to be set aside", rd_kafka_topic_name(message->rkt),
+            message->partition, (long long)message->offset);
+        return ERR_INTERNAL;
+    }
     int r = reject(producer, message, topic, why, scratch);
     arena_reset(scratch);
     return r;

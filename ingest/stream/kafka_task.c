@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "ingest/door.h"
+#include "ingest/stream/fault.h"
 #include "ingest/stream/meaning.h"
 #include "ingest/stream/writers.h"
 #include "schemas/error.h"
@@ -601,7 +602,9 @@ int kafka_task_process(struct kafka_task *task, const struct record *record, str
         .outbox = &task->outbox,
         .scratch = scratch,
         .partition = task->partition};
-    r = task->stage->process(task->instance, &lent, record);
+    r = record->topic == TOPIC_EVENTS ? 0 : FAULT_POINT("kafka_mail");
+    if (r == 0)
+        r = task->stage->process(task->instance, &lent, record);
     if (task->suspects)
         kafka_suspects_leave(task->suspects);
     if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)

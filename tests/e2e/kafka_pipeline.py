@@ -44,10 +44,8 @@ class Pipeline:
 
     # ---- processes ----
 
-    def start(self, verb, *arguments, fault=None, through=False, environment=None):
-        """through: over the proxy. fault: TABIJI_FAULT, of the build that has the points."""
-        self.started += 1
-        log = self.path / f"{self.started}-{verb}.log"
+    def settings(self, verb, through=False):
+        """As flags. through: over the proxy."""
         options = {"data.dir": self.path / "data", "stream.driver": "kafka", "stream.prefix": PREFIX, "stream.group": PREFIX,
                    "stream.partitions": 4, "kafka.bootstrap.servers": self.proxied if through else self.bootstrap,
                    "worker.batch_records": 200, "kafka.consumer.session.timeout.ms": 1500, "kafka.consumer.heartbeat.interval.ms": 300,
@@ -55,8 +53,19 @@ class Pipeline:
         options |= self.options
         if verb == "work":
             options |= {"kafka.producer.transaction.timeout.ms": 5000, "kafka.producer.message.timeout.ms": 4000}
-        words = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
-        command = [self.faulty if fault else PROGRAM, verb, *words, *map(str, arguments)]
+        return [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
+
+    def run(self, verb, *arguments):
+        """To its end, which is to be good."""
+        run = subprocess.run([PROGRAM, verb, *map(str, arguments), *self.settings(verb)], capture_output=True, text=True, timeout=120)
+        assert run.returncode == 0, (run.returncode, run.stdout, run.stderr)
+        return run
+
+    def start(self, verb, *arguments, fault=None, through=False, environment=None):
+        """through: over the proxy. fault: TABIJI_FAULT, of the build that has the points."""
+        self.started += 1
+        log = self.path / f"{self.started}-{verb}.log"
+        command = [self.faulty if fault else PROGRAM, verb, *self.settings(verb, through), *map(str, arguments)]
         process = subprocess.Popen(command, stderr=open(log, "w"), env={**os.environ, **(environment or {}), "TABIJI_FAULT": fault or ""})
         self.space.processes.append(process)
         self.logs[process.pid] = log

@@ -96,6 +96,9 @@ def grow(disk):
 def bad_row(p, proxy, broker):
     """20: among results one that cannot be read: it alone is set aside, by each sink."""
     topic = "faults.rejected.v1"
+    p.ledger.send(p.port, [json.dumps({"id": "f-6000000", "type": "page_viewed", "pagee": {}})])  # one that can be read
+    assert "f-6000000" in p.ledger.refused
+    p.settle("a rejection")
     frame = subprocess.run(["kcat", "-b", p.bootstrap, "-q", "-C", "-e", "-c", "1", "-t", topic, "-f", "%s"], capture_output=True,
                            check=True).stdout[:5]
     assert len(frame) == 5 and frame[:1] == b"\0", frame
@@ -392,6 +395,32 @@ def huge(p, proxy, broker):
     p.settle(f"32 huge events, {low} bytes of text at most")
 
 
+def poison_mail(p, proxy, broker):
+    """30: mail between stages that ends the worker: after three ends it is in rejected, its key with it, and can be put in again."""
+    for slot in list(p.workers):
+        assert stop(p.workers[slot]) == 0
+    assert p.ledger.send(p.port, [json.dumps({"id": "f-7000000", "type": "page_viewed", "time": "2026-11-20T10:00:00Z",
+                                              "ids": {"cookie": "poison"}})]) == 200
+    for _ in range(3):
+        worker = p.work("a", fault="kafka_mail:1:kill")
+        assert worker.wait(60) == -signal.SIGKILL, p.said(worker)
+    for slot in list(p.workers):
+        p.work(slot, through=slot == "a")
+
+    def set_aside():
+        db = sqlite3.connect(f"file:{p.database}?mode=ro", uri=True)
+        try:
+            return db.execute("SELECT source, stage, reason FROM rejected WHERE reason = 'crashes'").fetchall()
+        finally:
+            db.close()
+    wait_until(lambda: set_aside() == [("journey", "kafka", "crashes")], "the mail to be set aside")
+    again = ("rejected", "replay", "--reason", "crashes", "--json", "--database", p.database)
+    said = json.loads(p.run(*again).stdout)
+    assert (said["accepted"], said["refused"], said["left"]) == (1, 0, 0), said
+    p.settle("30 poisoned mail, put in again")
+    assert set_aside() == [] and json.loads(p.run(*again).stdout)["accepted"] == 0
+
+
 def rotation(p, proxy, broker):
     """42: all of the above in random order, for TABIJI_ROTATION_SECONDS."""
     end = time.monotonic() + int(os.environ.get("TABIJI_ROTATION_SECONDS", "3600"))
@@ -405,10 +434,10 @@ def rotation(p, proxy, broker):
 
 
 FAULTS = [collector_killed, brokers_away, worker_killed, leader_not_ready, end_unknown, topic_vanishes, rebalance_storm, slow_sink, damaged_state, duplicates,
-          huge, bad_row, disk_full, sync_fails, sigterm, all_killed]
+          huge, bad_row, disk_full, sync_fails, poison_mail, sigterm, all_killed]
 # Of these test_kafka_driver.py has a slice in the normal run, but for the network's.
 LONG_FAULTS = [broker_restart, half_open, slow_network, zombie]
-ONCE = [slow_sink, huge, bad_row, leader_not_ready]  # their second sink, ids and row are there for good
+ONCE = [slow_sink, huge, bad_row, leader_not_ready, poison_mail]  # their second sink, ids and row are there for good
 POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
 
