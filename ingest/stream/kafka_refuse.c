@@ -21,8 +21,7 @@ static const char *hint_of(int why)
     case ERR_SCHEMA_IN_HEADER:
         return "ids in the header " HEADER_NAME " are not read: put it before the value (00, id)";
     case ERR_CRASHES:
-        return "the worker's messages kafka_suspect say when; when that is mended: tabiji rejected "
-               "replay --reason crashes";
+        return "the worker's messages kafka_suspect say when; after a fix: tabiji rejected replay";
     default:
         return "not a value of this topic's schema in its wire format";
     }
