@@ -11,6 +11,11 @@ libphonenumber-dev libutf8proc-dev libsuitesparse-dev libnlopt-dev"
 PACKAGES_TEST="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev wrk sqlite3 curl git
 default-jre-headless maven python3-venv kcat binutils"
 
+# What tests of real clients need; where it is not to be had they are skipped. Node.js from elsewhere does too.
+PACKAGES_CLIENTS=chromium
+command -v node >/dev/null || PACKAGES_CLIENTS="$PACKAGES_CLIENTS nodejs"
+command -v npm >/dev/null || PACKAGES_CLIENTS="$PACKAGES_CLIENTS npm"
+
 # install_packages NAME...: installs those that are missing, as root or by sudo; silent when there is nothing to do.
 install_packages() {
     missing=

@@ -27,6 +27,8 @@ export MESON_TESTTHREADS="${MESON_TESTTHREADS:-$(($(nproc) + 1))}"
 patience=$((long ? 15 : 3))
 
 install_packages $PACKAGES_BUILD $PACKAGES_TEST
+install_packages $PACKAGES_CLIENTS || echo "== without Node.js or Chromium tests of real clients are skipped"
+python3 tests/e2e/real_clients.py install || echo "== without them tests of real clients are skipped"
 logs=build-test-logs
 mkdir -p "$logs"
 

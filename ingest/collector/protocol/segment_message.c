@@ -307,7 +307,9 @@ static int read_identifiers(struct reader *reader)
     return r;
 }
 
-/* alias: previousId and userId are one person, by explicit word. */
+/* alias: previousId and userId are one person, by explicit word. Of one that names itself nothing
+ * follows: analytics-next fills previousId anew when it sends an alias again, by then with the new
+ * id. */
 static int read_alias(struct reader *reader)
 {
     if (reader->message->call != SEGMENT_ALIAS)
@@ -325,6 +327,8 @@ static int read_alias(struct reader *reader)
         return fail(reader, r < 0 ? r : ERR_MISSING_FIELD,
             login.size ? STR("/previousId") : STR("/userId"),
             STR("alias needs previousId and userId"));
+    if (str_equal(previous, login))
+        return 0;
     struct evidence *evidence = &reader->event->evidence;
     evidence_init(evidence);
     evidence->a_namespace =
