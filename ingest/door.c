@@ -182,6 +182,8 @@ static int check_spend(const struct touchpoint *event, struct event_problem *pro
                        STR("spend has one identifier: case \"" SPEND_IDENTIFIER "CHANNEL\""));
 }
 
+/* An absurd time is clamped where a protocol's rule gave it, else kept as the client's word,
+ * marked. Source: PROTOCOLS, "Segment and Rudder"; RELIABILITY, "Bad input". */
 static void judge_time(const struct door_config *config, struct touchpoint *event, int64_t now)
 {
     event->received_at = now;
@@ -194,11 +196,13 @@ static void judge_time(const struct door_config *config, struct touchpoint *even
     bool early = event->occurred_at < config->past_min_micros;
     if (!early && event->occurred_at <= latest)
         return;
-    if (event->time_quality == TIME_QUALITY_CLIENT) {
-        event->time_quality = TIME_QUALITY_SUSPECT;
-    } else if (event->time_quality == TIME_QUALITY_CORRECTED) {
+    bool clamps = event->protocol == PROTOCOL_SEGMENT || event->protocol == PROTOCOL_RUDDER;
+    if (event->time_quality == TIME_QUALITY_CORRECTED ||
+        (event->time_quality == TIME_QUALITY_CLIENT && clamps)) {
         event->occurred_at = early ? config->past_min_micros : latest;
         event->time_quality = TIME_QUALITY_CLAMPED;
+    } else if (event->time_quality == TIME_QUALITY_CLIENT) {
+        event->time_quality = TIME_QUALITY_SUSPECT;
     }
 }
 

@@ -641,6 +641,12 @@ static int keep_properties(struct reader *reader, const struct segment_order_key
     return r == ERR_TOO_LARGE ? fail(reader, r, STR("/properties"), STR("")) : r;
 }
 
+/* PHP writes an object without members so. */
+static bool is_empty_array(struct json value)
+{
+    return json_kind(value) == JSON_ARRAY && json_count(value) == 0;
+}
+
 static int open_objects(struct reader *reader)
 {
     const struct segment_message *message = reader->message;
@@ -651,7 +657,7 @@ static int open_objects(struct reader *reader)
     reader->has_traits = segment_object(message->item, STR("traits"), &reader->traits);
     struct json value;
     if (!reader->has_properties && json_get(message->item, STR("properties"), &value) &&
-        json_kind(value) != JSON_NULL)
+        json_kind(value) != JSON_NULL && !is_empty_array(value))
         return fail(reader, ERR_FIELD_TYPE, STR("/properties"), STR("an object"));
     reader->event->identifiers =
         arena_alloc(reader->arena, IDENTIFIERS_ROOM * sizeof *reader->event->identifiers);

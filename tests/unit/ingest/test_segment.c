@@ -398,6 +398,8 @@ static void test_segment_time_of_rudder_and_of_sources(void **state)
         {EVENT_TIME_CORRECTED, SKEWED(GIVEN RUDDER), given_corrected},
         {EVENT_TIME_VERBATIM, SKEWED(ORIGINAL GIVEN), given},
         {EVENT_TIME_VERBATIM, SKEWED(ORIGINAL), corrected},
+        {EVENT_TIME_VERBATIM, SKEWED(",\"timestamp\":\"2126-01-01T00:00:00Z\""),
+            "\"time\":\"2026-11-21T02:00:00Z\",\"time_quality\":\"clamped\""},
     };
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
         run_with_time(fixture, samples[i].way, samples[i].body, samples[i].stored);
@@ -479,6 +481,20 @@ static void test_segment_names_of_events(void **state)
         assert_true(str_equal(name.type, str_of(samples[i].type)));
         assert_int_equal(name.exact, samples[i].exact);
     }
+}
+
+/* As PHP writes an object without members. */
+static void test_segment_empty_array_is_an_object_without_members(void **state)
+{
+    assert_stored(*state, "track",
+        "{\"messageId\":\"m1\",\"userId\":\"u1\",\"event\":\"x\",\"properties\":[],\"traits\":[],"
+        "\"context\":[]," WHEN "}",
+        "{\"id\":\"m1\",\"ids\":{\"login\":\"u1\"},\"time\":\"2026-11-20T01:59:00Z\",\"type\":"
+        "\"x\"}"
+        "\n");
+    assert_rejected(*state, "track",
+        "{\"messageId\":\"m1\",\"userId\":\"u1\",\"event\":\"x\",\"properties\":[1]}", "bad_type",
+        "/properties");
 }
 
 static void test_segment_name_that_does_not_fit_is_kept(void **state)
@@ -618,6 +634,7 @@ int main(void)
         CASE(test_segment_rudder_on_devices),
         CASE(test_segment_consent_absent_category_is_no),
         CASE(test_segment_names_of_events),
+        CASE(test_segment_empty_array_is_an_object_without_members),
         CASE(test_segment_name_that_does_not_fit_is_kept),
         CASE(test_segment_bad_body_is_400),
         CASE(test_segment_message_id),
