@@ -8,13 +8,15 @@ import hashlib
 import http.client
 import http.server
 import json
+import re
 import sqlite3
 import subprocess
+import textwrap
 import threading
 import time
 
 import real_clients
-from harness import Workspace, free_port, skip, stop, tabiji, wait_until
+from harness import ROOT, Workspace, free_port, skip, stop, tabiji, wait_until
 from http_proxy import Proxy
 
 SKEW_MS = 2 * 3600 * 1000
@@ -138,10 +140,10 @@ def check_time(name, row, begun, ended):
 
 def check_server(name, found, begun, ended):
     wanted = {f"{name}-{n}": call for n, call in CALLS.items()}
-    got = collections.Counter(row["event_id"] for row in found)
-    assert got == collections.Counter(list(wanted)), (name, got)
+    got = collections.Counter(row["event_id"] if row["event_id"] in wanted else row["type"] for row in found)
+    assert got == collections.Counter([*wanted, "signed_up"]), (name, got)
     for row in found:
-        kind, revenue, currency = wanted[row["event_id"]]
+        kind, revenue, currency = wanted.get(row["event_id"], ("signed_up", None, None))
         assert (row["type"], row["revenue_minor"], row["currency"]) == (kind, revenue, currency), (name, dict(row))
         check_time(name, row, begun, ended)
     assert len({row["person"] for row in found}) == 1, (name, "one person, by cookie, login, alias")
@@ -179,7 +181,18 @@ def check_wire(space, proxies, chromium):
     assert next(line for line in told if line["client"] == "segment")["stored"], told
 
 
+def check_page():
+    """ingest/collector/README.md has of each client what is run here."""
+    page, count = (ROOT / "ingest/collector/README.md").read_text(), 0
+    for script in sorted((ROOT / "tests/e2e/clients").iterdir()):
+        for lines in re.findall(r"README begins\n(.*?)\n *(?://|#) README ends", script.read_text(), re.S):
+            assert textwrap.dedent(lines) in page, (script.name, lines)
+            count += 1
+    assert count >= len(SERVERS + BROWSERS), count
+
+
 def main():
+    check_page()
     try:
         real_clients.install()
     except real_clients.Unavailable as why:
@@ -197,7 +210,7 @@ def main():
         wait_clients(space, start_clients(space, proxies, page, chromium))
         ended = time.time_ns() // 1000
         data, names = space.path / "data", SERVERS + (BROWSERS if chromium else ())
-        wanted = len(CALLS) * len(SERVERS) + (sum(map(len, WEB.values())) if chromium else 0)
+        wanted = (len(CALLS) + 1) * len(SERVERS) + (sum(map(len, WEB.values())) if chromium else 0)
         with contextlib.suppress(AssertionError):  # what is missing is told below
             wait_until(lambda: rows(data, "SELECT count(*) FROM event")[0][0] >= wanted, "the events", timeout=20)
         check_wire(space, proxies, chromium)

@@ -64,20 +64,21 @@ async function rudder(context, say) {
   const page = await context.newPage();
   for (const beacon of [false, true]) {
     await page.goto(`${PAGE}/rudder.html`);
-    const anonymous = await page.evaluate(([writeKey, url, useBeacon]) => new Promise((done) => {
-      const client = new window.rudderanalytics.RudderAnalytics();
-      client.load(writeKey, url, {configUrl: url, useBeacon, sendAdblockPage: false, loadIntegration: false, onLoaded: () => {
-        if (useBeacon) {
-          client.track('Left Rudder');
-        } else {
-          client.page('Home');
-          client.identify('rudder-web', {email: 'rudder-web@example.jp'});
-          client.track('Order Completed', {order_id: 'rudder-web-1', revenue: 500, currency: 'JPY'});
-          client.group('g1', {name: 'Shop'});
-          client.alias('rudder-web', 'rudder-web-old');
-        }
-        done(client.getAnonymousId());
-      }});
+    const anonymous = await page.evaluate(([writeKey, tabiji, useBeacon]) => new Promise((done) => {
+      // README begins
+      const analytics = new rudderanalytics.RudderAnalytics();
+      analytics.load(writeKey, tabiji, {configUrl: tabiji, useBeacon});
+      // README ends
+      analytics.ready(() => done(analytics.getAnonymousId()));
+      if (useBeacon) {
+        analytics.track('Left Rudder');
+        return;
+      }
+      analytics.page('Home');
+      analytics.identify('rudder-web', {email: 'rudder-web@example.jp'});
+      analytics.track('Order Completed', {order_id: 'rudder-web-1', revenue: 500, currency: 'JPY'});
+      analytics.group('g1', {name: 'Shop'});
+      analytics.alias('rudder-web', 'rudder-web-old');
     }), [WRITE_KEY_RUDDER, TABIJI_RUDDER, beacon]);
     await page.waitForTimeout(beacon ? 300 : 4000);
     say({client: 'rudder', anonymous, beacon});

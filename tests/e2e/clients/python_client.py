@@ -1,14 +1,12 @@
-"""The same calls by segment-analytics-python or rudder-sdk-python: CLIENT=segment|rudder."""
+"""The calls of calls.json by segment-analytics-python or rudder-sdk-python: CLIENT=segment|rudder."""
 import datetime
 import importlib
 import json
 import os
 import pathlib
 
-name, client_name = os.environ["NAME"], os.environ["CLIENT"]
-package = {"segment": "segment", "rudder": "rudderstack"}[client_name]
-client_module = importlib.import_module(f"{package}.analytics.client")
-request_module = importlib.import_module(f"{package}.analytics.request")
+name = user_id = os.environ["NAME"]
+package = {"segment": "segment", "rudder": "rudderstack"}[os.environ["CLIENT"]]
 skew = datetime.timedelta(milliseconds=int(os.environ.get("SKEW_MS", "0")))
 
 
@@ -20,12 +18,24 @@ class Wrong(datetime.datetime):
         return super().now(tz) + skew
 
 
-client_module.datetime = request_module.datetime = Wrong
+for module in ("client", "request"):
+    importlib.import_module(f"{package}.analytics.{module}").datetime = Wrong
+
+if package == "segment":
+    # README begins
+    from segment.analytics.client import Client
+    client = Client(os.environ["WRITE_KEY"], host=os.environ["TABIJI"], upload_size=3, gzip=True)
+    client.track(user_id, "Signed Up", {"plan": "gold"})
+    # README ends
+else:
+    # README begins
+    from rudderstack.analytics.client import Client
+    client = Client(os.environ["WRITE_KEY"], host=os.environ["TABIJI"], upload_size=3)
+    client.track(user_id, "Signed Up", {"plan": "gold"})
+    # README ends
 
 text = (pathlib.Path(__file__).parent / "calls.json").read_text()
 text = text.replace('"U"', f'"{name}"').replace('"U-', f'"{name}-').replace('"U@', f'"{name}@').replace('"A"', f'"{name}-cookie"')
-
-client = client_module.Client(os.environ["WRITE_KEY"], host=os.environ["TABIJI"], upload_size=3, gzip=True)
 NAMES = {"messageId": "message_id", "userId": "user_id", "anonymousId": "anonymous_id", "groupId": "group_id", "previousId": "previous_id"}
 for call, message in json.loads(text):
     message["messageId"] = f"{name}-{message['messageId']}"
