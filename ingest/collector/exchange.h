@@ -27,6 +27,7 @@ struct exchange {
     struct str rest;       /* of the path behind a route's prefix, unescaped; else empty */
     struct str target;     /* path and query as they were sent, for signatures over the address */
     bool get;              /* GET or HEAD: there is no body */
+    bool head;             /* HEAD: what is asked for is not shown */
     struct str body;       /* inflated */
     struct str body_raw;   /* as it was sent, for signatures over it */
     bool body_lines;       /* its Content-Type says NDJSON */

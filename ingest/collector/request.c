@@ -28,6 +28,7 @@
 #define FORWARDED_SIZE_MAX 1024
 #define HEADER_SIZE_MAX 2048
 #define OTHER_HEADER_SIZE_MAX 16384 /* that a protocol asks for: a site's cookies add up */
+#define GZIP_BEGIN "\x1f\x8b"       /* which no text begins with. Source: RFC 1952, 2.3.1 */
 #define CORS_AGE "3600"
 #define CORS_METHODS "GET, POST, OPTIONS"
 #define ARENA_REQUEST_SIZE_MAX ((size_t)256 << 20)
@@ -411,6 +412,7 @@ static void check_method(struct request *request, const char *method)
     }
     unsigned wanted = read ? ROUTE_GET : strcmp(method, "POST") == 0 ? ROUTE_POST : 0;
     request->exchange.get = read;
+    request->exchange.head = strcmp(method, "HEAD") == 0;
     bool absent = !route || (route->page == PAGE_LOOKUP && !request->collector->config.lookup);
     if (absent)
         refuse(request, 404, "not_found", "there is nothing at this path");
@@ -505,7 +507,8 @@ static void on_appended(struct writer_job *job, int result)
     MHD_resume_connection(request->connection);
 }
 
-/* The body without its compression. Errors: of inflate_body(), ERR_AGAIN. */
+/* The body without its compression, also where no header tells of it. Errors: of inflate_body(),
+ * ERR_AGAIN. */
 static int open_body(struct request *request)
 {
     struct collector *collector = request->collector;
@@ -515,6 +518,8 @@ static int open_body(struct request *request)
         &encoding);
     request->exchange.body = buf_str(&request->body);
     request->exchange.body_raw = request->exchange.body;
+    if (encoding == CONTENT_IDENTITY && str_starts_with(request->exchange.body, STR(GZIP_BEGIN)))
+        encoding = CONTENT_GZIP;
     if (r < 0 || encoding == CONTENT_IDENTITY || request->body.size == 0)
         return r;
     r = inflate_body(

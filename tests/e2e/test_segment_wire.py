@@ -117,6 +117,8 @@ def documented_clients(port):
             name = f"kind-{n}-{encoding[18:].strip()}"
             succeeds(post(port, body=pack(json.dumps({"batch": [track(name)]}).encode()), headers=headers + encoding), name)
             sent[name] = 0
+    succeeds(post(port, body=gzip.compress(json.dumps({"batch": [track("untold")]}).encode())), "gzip that no header tells of")
+    sent["untold"] = 0
     raw = zlib.compressobj(wbits=-15)
     succeeds(post(port, body=raw.compress(json.dumps({"batch": [track("raw")]}).encode()) + raw.flush(),
                   headers="Content-Encoding: deflate\r\n"), "deflate without its head")

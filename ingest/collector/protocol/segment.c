@@ -187,7 +187,7 @@ int segment_pixel_handle(struct exchange *exchange)
         r = exchange_fail(exchange, r, STR("data: base64 of a message"), REPLY_SEGMENT);
     if (r == 0)
         r = open_body(exchange, &body);
-    if (r == 0) {
+    if (r == 0 && !exchange->head) {
         struct segment_message message = message_of(exchange);
         message.item = body;
         message.id = id;

@@ -13,6 +13,6 @@
 MUST_CHECK int segment_handle(struct exchange *exchange);
 
 /* One message in the address of an image; exchange->rest: its call. Where it names no id it gets
- * one of its own, for an image that is shown twice is two events. Answered with the image, or as
- * segment_handle() answers an error. See exchange_fn. */
+ * one of its own, for an image that is shown twice is two events; HEAD shows none. Answered with
+ * the image, or as segment_handle() answers an error. See exchange_fn. */
 MUST_CHECK int segment_pixel_handle(struct exchange *exchange);

@@ -570,6 +570,21 @@ static void read_consent(struct reader *reader)
 
 /* ---- the rest ---- */
 
+/* What the envelope's context says and the message's own does not. */
+static int keep_outer(struct reader *reader, struct segment_members *left, const struct str *taken,
+    size_t taken_count)
+{
+    struct json_iterator iterator;
+    struct str key;
+    struct json value;
+    int r = 0;
+    json_iterate(reader->outer, &iterator);
+    while (r == 0 && json_next(&iterator, &key, &value))
+        if (!is_in(key, taken, taken_count))
+            r = segment_members_add(left, reader->arena, key, STR(""), value);
+    return r;
+}
+
 /* What is left of the context goes into properties as "context". */
 static int keep_context(struct reader *reader)
 {
@@ -593,6 +608,8 @@ static int keep_context(struct reader *reader)
         r = segment_members_add(&left, reader->arena, STR("device"), text, (struct json){0});
     if (r == 0 && reader->has_context)
         r = segment_members_add_all(&left, reader->arena, reader->context, taken, COUNT_OF(taken));
+    if (r == 0 && reader->has_outer)
+        r = keep_outer(reader, &left, taken, COUNT_OF(taken));
     if (r == 0)
         r = segment_members_write(&left, reader->arena, &text);
     if (r == 0 && text.size)

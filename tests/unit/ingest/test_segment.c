@@ -317,6 +317,20 @@ static void test_segment_batch_merges_its_envelope(void **state)
         "viewed\"}\n");
 }
 
+/* Nothing that an envelope says of all its messages is lost. */
+static void test_segment_context_of_the_envelope_is_kept(void **state)
+{
+    assert_stored(*state, "batch",
+        "{\"context\":{\"timezone\":\"Asia/"
+        "Tokyo\",\"network\":{\"wifi\":true},\"locale\":\"ja-JP\"},"
+        "\"batch\":[{\"type\":\"page\",\"messageId\":\"m1\",\"userId\":\"u1\",\"context\":{"
+        "\"timezone\":\"UTC\",\"theme\":\"dark\"}," WHEN "}]}",
+        "{\"device\":{\"locale\":\"ja-JP\"},\"id\":\"m1\",\"ids\":{\"login\":\"u1\"},"
+        "\"properties\":"
+        "{\"context\":{\"network\":{\"wifi\":true},\"theme\":\"dark\",\"timezone\":\"UTC\"}},"
+        "\"time\":\"2026-11-20T01:59:00Z\",\"type\":\"page_viewed\"}\n");
+}
+
 static void test_segment_times(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -629,6 +643,7 @@ int main(void)
         CASE(test_segment_merge_of_what_is_no_pair_is_rejected),
         CASE(test_segment_screen_and_group),
         CASE(test_segment_batch_merges_its_envelope),
+        CASE(test_segment_context_of_the_envelope_is_kept),
         CASE(test_segment_times),
         CASE(test_segment_time_of_rudder_and_of_sources),
         CASE(test_segment_rudder_on_devices),
