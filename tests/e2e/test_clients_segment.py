@@ -17,7 +17,7 @@ import time
 
 import real_clients
 from harness import ROOT, Workspace, free_port, skip, stop, tabiji, wait_until
-from http_proxy import Proxy
+from http_proxy import Proxy, Server
 
 SKEW_MS = 2 * 3600 * 1000
 HOUR = 3600 * 1000000
@@ -77,8 +77,7 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 
 def serve_pages():
     port = free_port()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Pages)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", port), Pages)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{port}"
 
