@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ingest/collector/protocol/consent_words.h"
 #include "ingest/collector/protocol/segment_names.h"
 #include "ingest/collector/protocol/segment_object.h"
 #include "ingest/collector/protocol/segment_order.h"
@@ -540,8 +541,7 @@ static int read_client(struct reader *reader)
 
 /* ---- consent ---- */
 
-/* Categories are named by each site; these words are in the common names. An absent one is a no.
- * Source: PROTOCOLS, "Segment and Rudder". */
+/* An absent category is a no. Source: PROTOCOLS, "Segment and Rudder". */
 static void read_consent(struct reader *reader)
 {
     struct json consent;
@@ -558,13 +558,7 @@ static void read_consent(struct reader *reader)
     while (json_next(&iterator, &key, &value)) {
         if (json_kind(value) != JSON_BOOL || !json_bool(value))
             continue;
-        if (contains(key, "analytic") || contains(key, "measure") || contains(key, "statistic") ||
-            contains(key, "performance"))
-            out->analytics = CHOICE_GRANTED;
-        if (contains(key, "advert") || contains(key, "market") || contains(key, "target"))
-            out->ads = CHOICE_GRANTED;
-        if (contains(key, "personal") || contains(key, "functional") || contains(key, "prefer"))
-            out->personalisation = CHOICE_GRANTED;
+        consent_grant(key, out);
     }
 }
 

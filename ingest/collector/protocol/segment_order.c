@@ -1,20 +1,11 @@
-/* Amounts are read from their decimal text; see the header for the one exception. */
+/* See the header. */
 #include "ingest/collector/protocol/segment_order.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-
+#include "ingest/collector/protocol/amount.h"
 #include "ingest/collector/protocol/segment_object.h"
 #include "schemas/error.h"
 #include "schemas/event.h"
 #include "schemas/money.h"
-
-#define AMOUNT_TEXT_SIZE_MAX 40
-#define CURRENCY_SIZE 3
-#define EXACT_DOUBLE_MAX 9007199254740992.0 /* 2^53 */
-/* How far, relative, sums of a few doubles may stray from the decimal that was meant. */
-#define NOISE 1e-12
 
 static const struct {
     struct str type;
@@ -34,48 +25,13 @@ static int fail(struct event_problem *problem, int error, struct str pointer)
     return error;
 }
 
-/* The minor units nearest to a double that has more digits than its currency only by noise. */
-static int read_noisy(double value, struct str currency, int64_t *minor)
-{
-    double scaled = value * pow(10, money_exponent(currency));
-    double nearest = nearbyint(scaled);
-    if (!(fabs(nearest) < EXACT_DOUBLE_MAX) ||
-        fabs(scaled - nearest) > NOISE * fmax(1.0, fabs(nearest)))
-        return ERR_MONEY_PRECISION;
-    *minor = (int64_t)nearest;
-    return 0;
-}
-
-static int read_amount(struct json value, struct str currency, int64_t *minor)
-{
-    char text[AMOUNT_TEXT_SIZE_MAX];
-    switch (json_kind(value)) {
-    case JSON_TEXT:
-        return money_parse(json_text(value), currency, minor);
-    case JSON_INT: {
-        int size = snprintf(text, sizeof text, "%" PRId64, json_int(value));
-        return money_parse(str_make(text, (size_t)size), currency, minor);
-    }
-    case JSON_DOUBLE: {
-        _Static_assert(AMOUNT_TEXT_SIZE_MAX >= JSON_DOUBLE_SIZE_MAX, "room for a double");
-        size_t size = json_format_double(json_double(value), text);
-        int r = money_parse(str_make(text, size), currency, minor);
-        if (r == ERR_MONEY_PRECISION || r == ERR_MONEY) /* more digits, or an exponent */
-            r = read_noisy(json_double(value), currency, minor);
-        return r;
-    }
-    default:
-        return ERR_FIELD_TYPE;
-    }
-}
-
 /* Reads an amount that may be absent. *found tells. */
 static int read_member(
     struct json object, struct str key, struct str currency, int64_t *minor, bool *found)
 {
     struct json value;
     *found = json_get(object, key, &value) && json_kind(value) != JSON_NULL;
-    return *found ? read_amount(value, currency, minor) : 0;
+    return *found ? amount_read(value, currency, minor) : 0;
 }
 
 static void take_key(struct segment_order_keys *taken, struct str name)
@@ -138,19 +94,10 @@ static int read_currency(struct json properties, struct str standard, struct are
         order->currency = standard;
         return 0;
     }
-    char *upper = arena_alloc(arena, CURRENCY_SIZE);
-    if (!upper)
-        return ERR_NO_MEMORY;
-    if (r == 0 && text.size != CURRENCY_SIZE)
-        r = ERR_CURRENCY;
-    for (size_t i = 0; r == 0 && i < CURRENCY_SIZE; i++)
-        upper[i] = (char)(text.data[i] >= 'a' && text.data[i] <= 'z' ? text.data[i] - ('a' - 'A')
-                                                                     : text.data[i]);
-    if (r == 0 && money_exponent(str_make(upper, CURRENCY_SIZE)) < 0)
-        r = ERR_CURRENCY;
+    if (r == 0)
+        r = amount_currency(text, arena, &order->currency);
     if (r < 0)
         return r == ERR_NO_MEMORY ? r : fail(problem, r, STR("/properties/currency"));
-    order->currency = str_make(upper, CURRENCY_SIZE);
     take_key(taken, STR("currency"));
     return 0;
 }
@@ -166,7 +113,7 @@ static int read_quantity(struct json product, int64_t *quantity)
         return 0;
     }
     /* A currency without digits reads whole numbers alone. */
-    return read_amount(value, STR("JPY"), quantity);
+    return amount_read(value, STR("JPY"), quantity);
 }
 
 /* *more: the product says more than an item holds. */
