@@ -63,13 +63,21 @@ struct str exchange_cookie(const struct exchange *exchange, struct str name)
 
 int exchange_uuid(struct exchange *exchange, struct str *out)
 {
+    uint8_t bytes[16];
+    exchange->draw(bytes);
+    return exchange_uuid_write(exchange->arena, bytes, 4, out);
+}
+
+int exchange_uuid_write(
+    struct arena *arena, const uint8_t random[16], unsigned version, struct str *out)
+{
     static const char digits[] = "0123456789abcdef";
     uint8_t bytes[16];
-    char *text = arena_alloc(exchange->arena, UUID_SIZE);
+    char *text = arena_alloc(arena, UUID_SIZE);
     if (!text)
         return ERR_NO_MEMORY;
-    exchange->draw(bytes);
-    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+    memcpy(bytes, random, sizeof bytes);
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | version << 4);
     bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
     size_t size = 0;
     for (size_t i = 0; i < sizeof bytes; i++) {
@@ -177,9 +185,18 @@ int exchange_refuse(struct exchange *exchange, int status, const char *code, con
 int exchange_authorise(
     struct exchange *exchange, struct str body_key, unsigned protocol, enum reply_form form)
 {
-    struct str key = exchange->header_key.size ? exchange->header_key : body_key;
-    const struct source *source =
-        key.size ? sources_find(exchange->sources, key) : sources_open(exchange->sources);
+    return exchange_authorise_app(exchange, body_key, STR(""), protocol, form);
+}
+
+int exchange_authorise_app(struct exchange *exchange, struct str key, struct str app_id,
+    unsigned protocol, enum reply_form form)
+{
+    if (exchange->header_key.size)
+        key = exchange->header_key;
+    const struct source *source = key.size ? sources_find(exchange->sources, key)
+                                           : sources_find_app(exchange->sources, app_id);
+    if (!source && key.size == 0)
+        source = sources_open(exchange->sources);
     /* Segment's own clients name a write key that nobody has made; on a laptop that is no reason to
      * turn them away. */
     if (!source && form == REPLY_SEGMENT)

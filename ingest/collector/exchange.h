@@ -74,6 +74,10 @@ struct str exchange_cookie(const struct exchange *exchange, struct str name);
 /* A random UUID (version 4) in small letters, of 36. Errors: ERR_NO_MEMORY. Source: RFC 9562. */
 MUST_CHECK int exchange_uuid(struct exchange *exchange, struct str *out);
 
+/* A UUID of a version of these bytes, likewise; in the arena. */
+MUST_CHECK int exchange_uuid_write(
+    struct arena *arena, const uint8_t random[16], unsigned version, struct str *out);
+
 /* Adds a header to the reply, a cookie for example; copied. name: static. Errors: ERR_NO_MEMORY,
  * ERR_TOO_MANY over EXCHANGE_HEADERS_MAX, ERR_VALUE for a value with control characters. */
 MUST_CHECK int exchange_add_header(struct exchange *exchange, const char *name, struct str value);
@@ -91,6 +95,11 @@ typedef int (*exchange_fn)(struct exchange *exchange);
 #define EXCHANGE_ANSWERED 1
 MUST_CHECK int exchange_authorise(
     struct exchange *exchange, struct str body_key, unsigned protocol, enum reply_form form);
+
+/* The same of a client that sends no key: without one the source of its application id is meant,
+ * then the open one. */
+MUST_CHECK int exchange_authorise_app(struct exchange *exchange, struct str key, struct str app_id,
+    unsigned protocol, enum reply_form form);
 
 /* Answers 429 when the source has sent too much; as exchange_authorise(). Leave dry runs out. */
 MUST_CHECK int exchange_check_rate(struct exchange *exchange, size_t events, enum reply_form form);

@@ -41,6 +41,8 @@ int page_write(struct collector *collector, enum route_page page, struct buf *ou
             atomic_load(&collector->buffered_bytes));
         metrics_set_process(collector->config.metrics);
         return metrics_write(collector->config.metrics, out);
+    case PAGE_ROBOTS:
+        return buf_append_str(out, STR("User-agent: *\nDisallow: /\n"));
     case PAGE_OPENAPI:
         *media_type = APPLICATION_JSON;
         return buf_append(out, openapi_json, openapi_json_size);

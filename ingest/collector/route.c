@@ -4,6 +4,7 @@
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
 #include "ingest/collector/protocol/segment_settings.h"
+#include "ingest/collector/protocol/snowplow.h"
 
 /* A line of the table: how, where, for whom. */
 #define EVENTS(methods, path, prefix, call, handle, form, protocol)                                \
@@ -17,6 +18,9 @@
 /* Segment's and Rudder's that are read. */
 #define SEGMENT_GET(path, prefix, handle)                                                          \
     EVENTS(ROUTE_GET, path, prefix, "", handle, REPLY_SEGMENT, METRIC_PROTOCOL_SEGMENT)
+#define SNOWPLOW(methods, path, prefix, handle)                                                    \
+    EVENTS(methods, path, prefix, "", handle, REPLY_TRACKER, METRIC_PROTOCOL_SNOWPLOW)
+#define SNOWPLOW_VENDOR "/com.snowplowanalytics.snowplow/"
 #define PAGE(path, page)                                                                           \
     {                                                                                              \
         STR_INIT(path), false, ROUTE_GET, STR_INIT(""), NULL, page, REPLY_NATIVE,                  \
@@ -50,9 +54,17 @@ static const struct route routes[] = {
     SEGMENT_GET("/v1/projects/", true, segment_settings_handle),
     SEGMENT_GET("/sourceConfig", false, segment_source_config_handle),
     SEGMENT_GET("/sourceConfig/", false, segment_source_config_handle),
+    SNOWPLOW(ROUTE_GET, "/i", false, snowplow_pixel_handle),
+    SNOWPLOW(ROUTE_GET, "/ice.png", false, snowplow_pixel_handle),
+    SNOWPLOW(ROUTE_POST, SNOWPLOW_VENDOR "tp2", false, snowplow_post_handle),
+    SNOWPLOW(ROUTE_POST, SNOWPLOW_VENDOR "tp2/", true, snowplow_post_handle),
+    SNOWPLOW(ROUTE_GET | ROUTE_POST, SNOWPLOW_VENDOR, true, snowplow_unknown_handle),
     PAGE("/v1/lookup", PAGE_LOOKUP),
     PAGE("/healthz", PAGE_HEALTH),
     PAGE("/readyz", PAGE_READY),
+    PAGE("/health", PAGE_HEALTH),
+    PAGE("/sink-health", PAGE_READY),
+    PAGE("/robots.txt", PAGE_ROBOTS),
     PAGE("/metrics", PAGE_METRICS),
     PAGE("/openapi.json", PAGE_OPENAPI),
 };

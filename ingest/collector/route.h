@@ -9,6 +9,7 @@ enum route_page {
     PAGE_NONE,    /* the route takes events */
     PAGE_HEALTH,  /* the process is alive */
     PAGE_READY,   /* it would take events */
+    PAGE_ROBOTS,  /* nothing here is for search engines */
     PAGE_METRICS, /* Prometheus */
     PAGE_OPENAPI,
     PAGE_LOOKUP, /* who is it; operators only */

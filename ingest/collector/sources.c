@@ -53,7 +53,7 @@ int sources_new(const struct config_source *config, size_t count, struct str ope
     sources->count = count;
     if (open_source.size && !sources->open) {
         sources->list[count].config = (struct config_source){.name = open_source,
-            .protocols = SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT,
+            .protocols = SOURCE_PROTOCOL_ALL,
             .currency = STR("USD"),
             .enabled = true};
         sources->open = &sources->list[count];
@@ -118,6 +118,15 @@ const struct source *sources_find(const struct sources *sources, struct str key)
             if (digests_equal(sources->list[i].config.keys[k], digest))
                 found = &sources->list[i];
     return found;
+}
+
+const struct source *sources_find_app(const struct sources *sources, struct str app_id)
+{
+    for (size_t i = 0; app_id.size && i < sources->count; i++)
+        for (size_t k = 0; k < sources->list[i].config.app_ids_count; k++)
+            if (str_equal(sources->list[i].config.app_ids[k], app_id))
+                return &sources->list[i];
+    return NULL;
 }
 
 const struct source *sources_open(const struct sources *sources)

@@ -31,6 +31,9 @@ void sources_on_free(struct sources *sources, void (*release)(void *owned), void
  * that time tells nothing of a key. Threads: any. */
 const struct source *sources_find(const struct sources *sources, struct str key);
 
+/* The source that has this application id, or NULL. Threads: any. */
+const struct source *sources_find_app(const struct sources *sources, struct str app_id);
+
 /* The source that needs no key, or NULL. Threads: any. */
 const struct source *sources_open(const struct sources *sources);
 

@@ -117,6 +117,9 @@ size_t config_pairs(
 #define CONFIG_SOURCES_MAX 1000
 #define SOURCE_PROTOCOL_NATIVE (1u << 0)
 #define SOURCE_PROTOCOL_SEGMENT (1u << 1)
+#define SOURCE_PROTOCOL_SNOWPLOW (1u << 2)
+#define SOURCE_PROTOCOL_GA4 (1u << 3)
+#define SOURCE_PROTOCOL_ALL (~0u)
 enum config_event_time { EVENT_TIME_USUAL, EVENT_TIME_CORRECTED, EVENT_TIME_VERBATIM };
 struct config_source {
     struct str name;           /* [a-z0-9][a-z0-9_-]{0,63} */
@@ -124,9 +127,11 @@ struct config_source {
     size_t keys_count;
     const struct str *origins;
     size_t origins_count;
+    const struct str *app_ids; /* of Snowplow trackers without a key */
+    size_t app_ids_count;
     unsigned protocols;  /* SOURCE_PROTOCOL_* */
     int64_t rate;        /* events a second; 0: no limit */
-    struct str currency; /* of Segment amounts that name none */
+    struct str currency; /* of amounts that name none */
     bool enabled;
     bool trusted_channel;
     bool is_operator;

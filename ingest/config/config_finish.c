@@ -156,10 +156,16 @@ static int read_keys(struct config *config, const struct named *source, struct c
 
 static unsigned protocols_of(const struct value *value)
 {
+    static const struct {
+        struct str name;
+        unsigned protocol;
+    } known[] = {{STR_INIT("native"), SOURCE_PROTOCOL_NATIVE},
+        {STR_INIT("segment"), SOURCE_PROTOCOL_SEGMENT},
+        {STR_INIT("snowplow"), SOURCE_PROTOCOL_SNOWPLOW}, {STR_INIT("ga4"), SOURCE_PROTOCOL_GA4}};
     unsigned protocols = 0;
     for (size_t i = 0; i < value->items_count; i++)
-        protocols |= str_equal(value->items[i], STR("native")) ? SOURCE_PROTOCOL_NATIVE
-                                                               : SOURCE_PROTOCOL_SEGMENT;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            protocols |= str_equal(value->items[i], known[k].name) ? known[k].protocol : 0;
     return protocols;
 }
 
@@ -168,6 +174,33 @@ static enum config_event_time event_time_of(const struct value *value)
     if (str_equal(value->text, STR("corrected")))
         return EVENT_TIME_CORRECTED;
     return str_equal(value->text, STR("verbatim")) ? EVENT_TIME_VERBATIM : EVENT_TIME_USUAL;
+}
+
+/* The source before `count` that has this application id, or NULL. */
+static const struct config_source *app_owner(
+    const struct config_source *sources, size_t count, struct str app_id)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < sources[i].app_ids_count; k++)
+            if (str_equal(sources[i].app_ids[k], app_id))
+                return &sources[i];
+    return NULL;
+}
+
+/* An application id says whose an event is: one source alone may have it. */
+static int check_app_ids(const struct config_source *sources, size_t count, struct str origin,
+    struct config_problem *problem)
+{
+    const struct config_source *source = &sources[count];
+    for (size_t i = 0; i < source->app_ids_count; i++) {
+        struct str app_id = source->app_ids[i];
+        const struct config_source *owner = app_owner(sources, count, app_id);
+        if (owner)
+            return config_complain(problem, "%.*s: app id \"%.*s\" is [source %.*s]'s already",
+                (int)origin.size, origin.data, (int)app_id.size, app_id.data, (int)owner->name.size,
+                owner->name.data);
+    }
+    return 0;
 }
 
 static int make_sources(struct config *config, struct config_problem *problem)
@@ -183,6 +216,8 @@ static int make_sources(struct config *config, struct config_problem *problem)
             .name = source->name,
             .origins = settings[SOURCE_OPTION_ORIGINS].value.items,
             .origins_count = settings[SOURCE_OPTION_ORIGINS].value.items_count,
+            .app_ids = settings[SOURCE_OPTION_APP_IDS].value.items,
+            .app_ids_count = settings[SOURCE_OPTION_APP_IDS].value.items_count,
             .protocols = protocols_of(&settings[SOURCE_OPTION_PROTOCOLS].value),
             .rate = settings[SOURCE_OPTION_RATE].value.number,
             .currency = settings[SOURCE_OPTION_CURRENCY].value.text,
@@ -196,7 +231,9 @@ static int make_sources(struct config *config, struct config_problem *problem)
             return config_complain(problem, "%.*s: \"%.*s\" is not an ISO 4217 currency",
                 (int)currency->origin.size, currency->origin.data, (int)currency->value.text.size,
                 currency->value.text.data);
-        int r = read_keys(config, source, &ready[i], problem);
+        int r = check_app_ids(ready, i, settings[SOURCE_OPTION_APP_IDS].origin, problem);
+        if (r == 0)
+            r = read_keys(config, source, &ready[i], problem);
         if (r < 0)
             return r;
     }

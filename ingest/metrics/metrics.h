@@ -18,6 +18,8 @@
 #define METRIC_PROTOCOL_LIST(X)                                                                    \
     X(METRIC_PROTOCOL_NATIVE, "native")                                                            \
     X(METRIC_PROTOCOL_SEGMENT, "segment")                                                          \
+    X(METRIC_PROTOCOL_SNOWPLOW, "snowplow")                                                        \
+    X(METRIC_PROTOCOL_GA4, "ga4")                                                                  \
     X(METRIC_PROTOCOL_OTHER, "other")
 #define METRIC_TRANSACTION_LIST(X)                                                                 \
     X(TRANSACTION_COMMITTED, "committed")                                                          \

@@ -30,6 +30,7 @@ int exchange_setup(struct exchange_fixture *fixture, bool open)
 {
     static uint8_t keys[SOURCES][1][SHA256_SIZE];
     static const struct str origins[] = {STR_INIT("https://shop.example")};
+    static const struct str app_ids[] = {STR_INIT(FIXTURE_APP_ID)};
     struct config_source config[SOURCES];
     *fixture = (struct exchange_fixture){0};
     for (size_t i = 0; i < SOURCES; i++) {
@@ -40,7 +41,7 @@ int exchange_setup(struct exchange_fixture *fixture, bool open)
         config[i] = (struct config_source){.name = str_of(named[i].name),
             .keys = (const uint8_t(*)[SHA256_SIZE])keys[i],
             .keys_count = 1,
-            .protocols = SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT,
+            .protocols = SOURCE_PROTOCOL_ALL,
             .currency = STR("JPY"),
             .enabled = true};
     }
@@ -50,6 +51,8 @@ int exchange_setup(struct exchange_fixture *fixture, bool open)
     config[2].origins_count = 1;
     config[3].rate = 1;
     config[4].trusted_channel = true;
+    config[4].app_ids = app_ids;
+    config[4].app_ids_count = 1;
     door_config_default(&fixture->door);
     int r = metrics_new(&fixture->metrics);
     if (r == 0)

@@ -11,6 +11,7 @@
 #define FIXTURE_SEGMENT_KEY "key of mobile" /* Segment alone, from https://shop.example alone */
 #define FIXTURE_SLOW_KEY "key of slow"      /* one event a second */
 #define FIXTURE_TRUSTED_KEY "key of pos"    /* may name its channel */
+#define FIXTURE_APP_ID "app of pos"
 
 struct exchange_fixture {
     struct arena arena;

@@ -302,7 +302,8 @@ static void test_config_finish_makes_sources_ready(void **state)
     assert_true(source->enabled);
     const struct config_source *other = config_source(fixture->config, STR("pos_1"));
     assert_false(other->enabled);
-    assert_int_equal(other->protocols, SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT);
+    assert_int_equal(other->protocols, SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT |
+                                           SOURCE_PROTOCOL_SNOWPLOW | SOURCE_PROTOCOL_GA4);
     assert_null(config_source(fixture->config, STR("none")));
 }
 
