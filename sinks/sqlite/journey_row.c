@@ -347,18 +347,19 @@ static int64_t first_with(const struct conversion *conversion, int32_t milestone
 static int spell_milestones(
     struct writer *writer, const struct conversion *conversion, struct str *out)
 {
-    int32_t any = 0;
+    uint32_t any = 0;
     *out = (struct str){0};
     for (size_t i = 0; i < conversion->touches_count; i++)
-        any |= conversion->touches[i].milestones;
+        any |= (uint32_t)conversion->touches[i].milestones;
     if (!(any & (RULE_TOUCH_LEAD | RULE_TOUCH_OPPORTUNITY)))
         return 0;
     char *letters = arena_alloc(&writer->arena, conversion->touches_count);
     if (!letters)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < conversion->touches_count; i++) {
-        bool lead = conversion->touches[i].milestones & RULE_TOUCH_LEAD;
-        bool opportunity = conversion->touches[i].milestones & RULE_TOUCH_OPPORTUNITY;
+        uint32_t milestones = (uint32_t)conversion->touches[i].milestones;
+        bool lead = milestones & RULE_TOUCH_LEAD;
+        bool opportunity = milestones & RULE_TOUCH_OPPORTUNITY;
         letters[i] = lead && opportunity ? 'B' : lead ? 'L' : opportunity ? 'O' : '-';
     }
     *out = str_make(letters, conversion->touches_count);
