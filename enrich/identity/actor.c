@@ -63,6 +63,8 @@ static int link_one(
     if (!first || !(owner->flags & OWNER_GENERIC)) {
         edge.links += edge.links < INT32_MAX;
         r = edge_put(actor->owners, owner, &edge);
+    } else {
+        r = owner_count_add(actor->owners, owner, 1);
     }
     return r == 0 && first ? attach(actor, owner, strong) : r;
 }
@@ -146,6 +148,8 @@ static int unlink_one(
         if (edge.links == 0)
             edge.flags &= ~(unsigned)EDGE_OTHERS;
         r = edge_put(actor->owners, owner, &edge);
+    } else if (owner->flags & OWNER_GENERIC) {
+        r = owner_count_add(actor->owners, owner, -1);
     }
     if (r < 0 || edge.links > 0)
         return r;
@@ -179,7 +183,7 @@ static int on_detach(struct actor *actor, struct owner *owner, const uint8_t fro
 {
     struct edge edge;
     if (owner->flags & OWNER_GENERIC)
-        return 0; /* it keeps none */
+        return owner_count_add(actor->owners, owner, -1); /* it keeps none */
     int r = edge_get(actor->owners, owner, from, &edge);
     if (r < 0)
         return r;
@@ -199,17 +203,28 @@ static void say(struct edge *edge, int64_t sign)
     drop_generic(edge);
 }
 
+/* It answers that it is so, and only counts. */
+static int attach_to_generic(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    struct identity_message generic;
+    identity_message_init(&generic);
+    generic.kind = IDENTITY_KIND_GENERIC;
+    if (message->on)
+        owner->flags |= OWNER_WORDED;
+    owner_changed(actor->owners, owner);
+    int r = message->on ? 0 : owner_count_add(actor->owners, owner, 1);
+    return r < 0 ? r : actor_send(actor, owner, message->from, &generic);
+}
+
 /* on: the weaker one says what evidence makes of the two. */
 static int on_attach(
     struct actor *actor, struct owner *owner, const struct identity_message *message)
 {
     const uint8_t *from = message->from;
-    struct identity_message generic;
     struct edge edge;
-    identity_message_init(&generic);
-    generic.kind = IDENTITY_KIND_GENERIC;
     if (owner->flags & OWNER_GENERIC)
-        return actor_send(actor, owner, from, &generic);
+        return attach_to_generic(actor, owner, message);
     int r = edge_get(actor->owners, owner, from, &edge);
     if (r < 0)
         return r;

@@ -37,6 +37,10 @@
  * the rest never come, but for generic marks and epochs, which stay. tests/property/departed.c is
  * this paragraph, executable.
  *
+ * An identifier that nothing shows any more is known no more. A generic one has no neighbours to
+ * tell it so and counts them (owner_count_begin()), but for words, and for a device's own events:
+ * where there are such, its row may stay.
+ *
  * What comes after an erasure and is refused, by a suppressed node or a forgotten signature, is
  * counted by its first node (owner_refuse()), each event once: at rest a function of the
  * events that came since. With what stands, what was rejected, and what the receipts say that the

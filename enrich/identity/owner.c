@@ -461,6 +461,57 @@ int owner_suppress(
     return r < 0 ? r : 1;
 }
 
+/* ---- what shows a generic node: a row node | 06 -> count (8) ---- */
+
+#define COUNT_MARK 0x06
+#define COUNT_KEY_SIZE (KEY_SIZE + 1)
+
+static struct str count_key(uint8_t key[COUNT_KEY_SIZE], const struct owner *owner)
+{
+    memcpy(key, owner->id, KEY_SIZE);
+    key[KEY_SIZE] = COUNT_MARK;
+    return str_make(key, COUNT_KEY_SIZE);
+}
+
+static int get_count(struct owners *owners, const struct owner *owner, int64_t *count)
+{
+    uint8_t key[COUNT_KEY_SIZE];
+    struct str value;
+    int r = state_get(owners->state, TABLE_SIGNATURE, count_key(key, owner), &value);
+    if (r)
+        return r < 0 ? r : ERR_STATE;
+    if (value.size != sizeof *count)
+        return ERR_STATE;
+    *count = get_be64_signed((const uint8_t *)value.data);
+    return 0;
+}
+
+static int put_count(struct owners *owners, const struct owner *owner, int64_t count)
+{
+    uint8_t key[COUNT_KEY_SIZE], value[sizeof count];
+    put_be64_signed(value, count);
+    return state_put(
+        owners->state, TABLE_SIGNATURE, count_key(key, owner), str_make(value, sizeof value));
+}
+
+int owner_count_begin(struct owners *owners, struct owner *owner, int64_t count)
+{
+    owner->flags |= OWNER_COUNTS;
+    owner_changed(owners, owner);
+    return put_count(owners, owner, count);
+}
+
+int owner_count_add(struct owners *owners, struct owner *owner, int64_t add)
+{
+    int64_t count = 0;
+    if (!(owner->flags & OWNER_COUNTS))
+        return 0;
+    if (add < 0)
+        owner_lost(owners, owner);
+    int r = get_count(owners, owner, &count);
+    return r < 0 ? r : put_count(owners, owner, count + add);
+}
+
 /* ---- what was refused: rows node | 05 | event_key, and their number in TABLE_PERSON_OF ---- */
 
 #define REFUSED_MARK 0x05
@@ -590,6 +641,17 @@ static bool shows(const struct edge_list *edges)
     return shown;
 }
 
+/* Whether a generic one knows of everything that shows it but the signatures that it has itself,
+ * and of nothing that does. */
+static int generic_unseen(struct owners *owners, const struct owner *owner)
+{
+    int64_t count = 0;
+    if (!(owner->flags & OWNER_COUNTS) || (owner->flags & (OWNER_WORDED | OWNER_OLDER)))
+        return 0;
+    int r = get_count(owners, owner, &count);
+    return r < 0 ? r : count == 0;
+}
+
 /* Returns 1 when no event that was not erased shows the identifier. */
 static int vanished(
     struct owners *owners, const struct owner *owner, const struct rotation_older *older)
@@ -597,10 +659,13 @@ static int vanished(
     struct edge_list above, below;
     if (owner->flags & OWNER_NEWER)
         return (owner->flags & OWNER_SUPPRESSED) && !older->passages;
-    if (!(owner->flags & OWNER_LOST) || (owner->flags & (OWNER_ALONE | OWNER_GENERIC)) ||
-        owner->signatures_count || owner->signature_rows)
+    if (!(owner->flags & OWNER_LOST) || (owner->flags & OWNER_ALONE) || owner->signatures_count ||
+        owner->signature_rows)
         return 0;
-    int r = edges_above(owners, owner, &above);
+    int r = owner->flags & OWNER_GENERIC ? generic_unseen(owners, owner) : 1;
+    if (r <= 0)
+        return r;
+    r = edges_above(owners, owner, &above);
     if (r == 0)
         r = edges_below(owners, owner, &below);
     return r < 0 ? r : !shows(&above) && !shows(&below);

@@ -39,6 +39,8 @@ enum owner_flag {
     OWNER_FOLLOWS = 1 << 14,       /* it has the root of an earlier member of its group; group.h */
     OWNER_REACHED = 1 << 15,       /* by an erasure that has yet to take; reach.h */
     OWNER_ERASED_DEAD = 1 << 16,   /* was so when it was suppressed: what stays with it goes */
+    OWNER_COUNTS = 1 << 17,        /* TABLE_SIGNATURE counts what shows it, as it is generic */
+    OWNER_WORDED = 1 << 18, /* generic, and words were said of it that it keeps no account of */
 };
 
 /* A neighbour; edge.h. */
@@ -150,6 +152,12 @@ MUST_CHECK int owner_suppression(
 MUST_CHECK int owner_suppression_put(
     struct owners *owners, const struct owner *owner, const struct suppression *suppression);
 
+/* A generic node keeps no more neighbours: how often others show it, so that it knows when none
+ * does. begin: how often when it becomes generic; a node that was so in the state of an older build
+ * has no count. add does nothing where there is none. Errors: those of state. */
+MUST_CHECK int owner_count_begin(struct owners *owners, struct owner *owner, int64_t count);
+MUST_CHECK int owner_count_add(struct owners *owners, struct owner *owner, int64_t add);
+
 /* Key of a row of TABLE_PERSON_OF that counts what owner_refuse() was told of a node. */
 #define OWNER_REFUSED_KEY_SIZE (KEY_SIZE + 1)
 
@@ -159,7 +167,7 @@ MUST_CHECK int owner_refuse(
     struct owners *owners, const struct owner *owner, const uint8_t event_key[KEY_SIZE]);
 
 /* Writes what changed: rows of TABLE_NODE and TABLE_PERSON_OF. An identifier that erasures have
- * left nothing of has no row of person_of, unless it is generic. May empty the cache. */
+ * left nothing of has no row of person_of. May empty the cache. */
 MUST_CHECK int owners_flush(struct owners *owners);
 
 /* Drops all from memory, written or not. */

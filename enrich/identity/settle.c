@@ -354,12 +354,16 @@ int settle_generic(struct actor *actor, struct owner *owner)
 {
     struct identity_message message;
     struct edge_list below;
+    int64_t count = 0;
     owner->flags |= OWNER_GENERIC;
     owner->person_due = true;
     owner_changed(actor->owners, owner);
     int r = edges_below(actor->owners, owner, &below);
     for (size_t i = 0; r == 0 && i < below.count; i++) {
         const struct edge *edge = &below.edges[i];
+        count += edge->links;
+        if (edge->flags & (EDGE_SAID | EDGE_CUT))
+            owner->flags |= OWNER_WORDED;
         identity_message_init(&message);
         message.kind = IDENTITY_KIND_GENERIC;
         if (edge_linked(edge))
@@ -367,6 +371,8 @@ int settle_generic(struct actor *actor, struct owner *owner)
         else if (!same(owner->root, owner->id))
             r = settle_tell(actor, owner, edge->node, false);
     }
+    if (r == 0)
+        r = owner_count_begin(actor->owners, owner, count);
     if (r == 0)
         r = edges_drop_below(actor->owners, owner);
     if (r == 0)

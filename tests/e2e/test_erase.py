@@ -154,6 +154,7 @@ def kiosk_and_word(space):
     assert (told["events"], told["of_others"], told["left_over"]) == (1, 1, 0), told
     assert told["generic"] and told["events_beside"] == 7, told
     generic_login(space)
+    generic_of_one(space)
     assert "there is no namespace \"logn\"" in run("erase", "--data", data, "logn:u-1", code=2).stderr
     for n in ("link", "unlink"):
         run(n, "--data", data, "--reason", "a test", "login:u-1", "cookie:c-word")
@@ -177,6 +178,22 @@ def generic_login(space):
     assert said in run("erase", "--data", data, "login:bot", code=2).stdout
     assert said in run("erase", "--confirm", "--data", data, "login:bot").stdout
     assert rows(data, "SELECT count(*) FROM event") == [(1001,)]
+
+
+def generic_of_one(space):
+    """Generic identifiers that only the erased person showed go with that person; one that another shows as well stays."""
+    data = space.path / "generic-of-one"
+    load(data, [order(1, "03-01", "W-1", "900", cookie="c1", login="a"),
+                *(event(1 + n, "03-01", cookie=f"c{1 + n}", login="a", order="W-1") for n in (1, 2)),
+                *(event(10 + n, "03-02", cookie="CK", loyalty=f"card-{n}", login="a") for n in range(6)),
+                *(event(20 + n, "03-02", phone="090-1234-5678", email=f"m{n}@example.jp", login="a" if n < 5 else "b") for n in range(6))])
+    generic = "SELECT namespace FROM identifier WHERE why = 'generic' ORDER BY 1"
+    assert rows(data, generic) == [("cookie",), ("order",), ("phone",)]
+    run("erase", "--confirm", "--data", data, "login:a")
+    assert rows(data, generic) == [("phone",)] and rows(data, "SELECT event_id FROM event") == [("e25",)]
+    assert "nobody is known" in run("erase", "--confirm", "--data", data, "order:W-1", code=4).stderr
+    run("erase", "--confirm", "--data", data, "login:b")
+    assert rows(data, generic) == [] and doctor(data, 0)["verdict"] == "ok"
 
 
 def others_stay(space):

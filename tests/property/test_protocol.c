@@ -395,23 +395,30 @@ static int visit_refused(struct run *run, struct str value)
     return 0;
 }
 
+/* A generic identifier that no event shows: where a word named it, or it is a device's, it need not
+ * know that. */
+static bool may_stay(const struct run *run, const uint8_t node[KEY_SIZE])
+{
+    bool may = !erasure_for_good(&run->given->namespaces, node);
+    for (size_t i = 0; i < run->given->events_count && !may; i++)
+        may = run->given->events[i].kind == CASE_EVIDENCE && shows(&run->given->events[i], node);
+    return may && is_generic(run, node);
+}
+
 static int visit_person(void *context, struct str key, struct str value)
 {
     struct run *run = context;
     struct arena arena = {0};
     struct person_of row;
-    bool generic = false;
     if (key.size == OWNER_REFUSED_KEY_SIZE)
         return visit_refused(run, value);
     int r = person_of_decode(&row, value, &arena);
     size_t node = r < 0 ? SIZE_MAX : meaning_find(&run->meaning, row.node);
-    for (size_t i = 0; r == 0 && i < run->generic_count; i++)
-        generic |= memcmp(run->generic[i], row.node, KEY_SIZE) == 0;
     if (r < 0 || !str_equal(key, str_make(row.node, KEY_SIZE)))
         find(run, "a row of person_of");
     else if (node != SIZE_MAX && run->meaning.shown[node])
         check_person(run, node, &row);
-    else if (!generic)
+    else if (!may_stay(run, row.node))
         find(run, "an identifier that no event shows has a row of person_of");
     arena_free(&arena);
     return 0;
