@@ -33,6 +33,11 @@ def run(space, line, port):
     line = line.replace("build/deploy/tabiji", str(pathlib.Path(PROGRAM).resolve())).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     line = line.replace("deploy/mappings", str(ROOT.resolve() / "deploy" / "mappings"))
     environment = {**os.environ, "TABIJI_COLLECTOR_LISTEN": f"127.0.0.1:{port}"}
+    if "keys retire" in line:  # the shop of the blocks before has no key file
+        line = line.replace("--data shop", "--data keyed")
+        load = [PROGRAM, "import", "--data", "keyed", "--set", "identity.key_file=tenant.key", "--mapping",
+                ROOT.resolve() / "deploy" / "mappings" / "touch-log.ini", "touches.csv"]
+        subprocess.run([pathlib.Path(load[0]).resolve(), *load[1:]], cwd=space.path, env=environment, check=True, capture_output=True)
     if " run " in line:
         process = subprocess.Popen(line.split(), cwd=space.path, env=environment)
         space.processes.append(process)
