@@ -3,12 +3,14 @@
 #include "sinks/sqlite/model_table.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "schemas/error.h"
 #include "schemas/json.h"
 #include "sinks/sqlite/database.h"
 
+#define NOTE_SIZE 128
 #define SAMPLES 2000 /* of values that are not exact */
 
 /* Remainders are told apart to this part of a unit: what is nearer is an error of rounding. */
@@ -241,7 +243,8 @@ static int answer(struct reading *reading, const struct row *row, struct str cha
         .kind = row->kind,
         .version = row->version,
         .currency = row->currency,
-        .credit = *credit};
+        .credit = *credit,
+        .order = row->kind == MODEL_KIND_MARKOV ? row->order : 0};
     int r = arena_dup(&reading->out->arena, channel, &made.channel);
     return r == 0 ? model_answers_add(reading->out, &made) : r;
 }
@@ -262,6 +265,28 @@ static int answer_all(struct reading *reading, const struct row *row, size_t cou
     const struct model_credit *rest = &reading->credits[channels];
     if (r == 0 && (rest->conversions != 0 || rest->value != 0))
         r = answer(reading, row, STR(MODEL_UNATTRIBUTED), rest);
+    return r;
+}
+
+/* An order that no path is as long as is that of the longest path; that is said. */
+static int note_order(struct reading *reading, const struct row *row, size_t counts, size_t from)
+{
+    struct model_answers *out = reading->out;
+    char text[NOTE_SIZE];
+    struct str note;
+    size_t longest = 0;
+    for (size_t i = 0; i < counts; i++) {
+        const struct markov_count *count = &reading->counts[i];
+        longest = count->from_count > longest ? count->from_count : longest;
+        longest = count->to_count > longest ? count->to_count : longest;
+    }
+    if (row->kind != MODEL_KIND_MARKOV || row->order == 1 || longest >= (size_t)row->order)
+        return 0;
+    int size = snprintf(text, sizeof text, "order %d is beyond the data: the longest path has %zu",
+        row->order, longest);
+    int r = arena_dup(&out->arena, str_make(text, (size_t)size), &note);
+    for (size_t i = from; r == 0 && i < out->count; i++)
+        out->items[i].note = note;
     return r;
 }
 
@@ -286,6 +311,8 @@ static int solve(
     size_t from = reading->out->count;
     if (r == 0)
         r = answer_all(reading, row, counts);
+    if (r == 0)
+        r = note_order(reading, row, counts, from);
     if (r == 0)
         return model_answers_round(reading->out, from, (double)row->minor_per_major, revenue_minor);
     if (r == ERR_NO_MEMORY)
@@ -403,6 +430,8 @@ static int put_answer(
     bind_number(put, 12, answer->credit.low);
     bind_number(put, 13, answer->credit.high);
     sqlite3_bind_int64(put, 14, answer->revenue_minor);
+    sqlite3_bind_int(put, 17, answer->order);
+    bind_text_or_null(put, 18, answer->note);
     int code = sqlite3_step(put);
     sqlite3_reset(put);
     return database_error(code);
@@ -436,7 +465,7 @@ static int put_answers(sqlite3 *db, const struct model_answers *answers, int64_t
     sqlite3_stmt *put = NULL;
     int r = database_prepare(db,
         "INSERT OR REPLACE INTO model_channel VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-        "?11, ?12, ?13, ?14, ?15, nullif(?16, 0))",
+        "?11, ?12, ?13, ?14, ?15, nullif(?16, 0), nullif(?17, 0), ?18)",
         &put);
     if (r == 0) {
         sqlite3_bind_int64(put, 15, answers->events);

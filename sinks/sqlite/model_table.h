@@ -22,6 +22,8 @@ struct model_answer {
     struct str channel;
     struct model_credit credit; /* value is net of refunds */
     int64_t revenue_minor;      /* the value in whole units: model_answers_round() */
+    int order;                  /* of markov, by which it was solved; else 0 */
+    struct str note;            /* what is to be known of it; empty: nothing */
 };
 
 /* A model that could not be solved; the others are. */

@@ -299,6 +299,8 @@ CREATE TABLE model_channel (
     credited_revenue_minor INTEGER NOT NULL,
     solved_events INTEGER NOT NULL,
     solved_until INTEGER,
+    solved_order INTEGER,
+    note TEXT,
     PRIMARY KEY (model, currency, run_id, channel)
 ) WITHOUT ROWID, STRICT;
 

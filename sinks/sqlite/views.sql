@@ -266,7 +266,9 @@ SELECT
     c.solved_events,
     strftime('%Y-%m-%d %H:%M:%S', c.solved_until / 1000000, 'unixepoch', '+9 hours')
         AS solved_until_jst,
-    (SELECT coalesce(sum(events), 0) FROM person) - c.solved_events AS events_since
+    (SELECT coalesce(sum(events), 0) FROM person) - c.solved_events AS events_since,
+    c.solved_order,
+    c.note
 FROM model_channel AS c
 WHERE c.run_id = (
     SELECT max(l.run_id) FROM model_channel AS l WHERE l.model = c.model AND l.currency = c.currency
@@ -352,14 +354,15 @@ SELECT
     a.credited_revenue,
     coalesce(m.sums, 1) AS sums,
     a.solved_until_jst,
-    a.events_since
+    a.events_since,
+    a.note
 FROM (
     SELECT channel, currency, model, credited_conversions, credited_revenue_minor, credited_revenue,
-        NULL AS solved_until_jst, NULL AS events_since
+        NULL AS solved_until_jst, NULL AS events_since, NULL AS note
     FROM v_channel_attribution
     UNION ALL
     SELECT channel, nullif(currency, ''), model, credited_conversions, credited_revenue_minor,
-        credited_value, solved_until_jst, events_since
+        credited_value, solved_until_jst, events_since, note
     FROM v_model_channel
     WHERE model NOT IN (SELECT model FROM model WHERE solved = 0)
 ) AS a

@@ -13,8 +13,8 @@ from harness import PROGRAM
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "property"))
 import model_oracle  # noqa: E402
 
-DEFAULTS = [{"name": "markov", "kind": "markov", "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0},
-            {"name": "shapley", "kind": "shapley", "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0}]
+DEFAULTS = [{"name": kind, "kind": kind, "order": 1, "ignore": 0, "types": [], "lookback_h": 0, "reset": 0}
+            for kind in ("markov", "shapley", "shapley_ordered", "shapley_rate", "shapley_paths", "shapley_paths_ordered", "shao_li")]
 COLUMNS = ("credited_conversions", "credited_value", "removal_effect_conversions", "removal_effect_value")
 RULES = ("first", "last", "last_non_direct", "linear", "time_decay", "position", "j_shape", "inverse_j")
 TOLERANCE = 1e-12

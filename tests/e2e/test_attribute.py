@@ -190,7 +190,7 @@ def stored_journeys():
         for channel, *solved in db.execute("SELECT channel, markov_conversions, markov_revenue, shapley_conversions, shapley_revenue, "
                                            "shao_li_revenue FROM v_model_comparison"):
             wanted = [stored[channel, m][f"credited_{what}"] for m in ("markov", "shapley") for what in ("conversions", "value")]
-            assert solved[4] is None and all(abs(a - float(b)) < 1e-9 * abs(a) for a, b in zip(solved, wanted)), (channel, solved, wanted)
+            assert solved[4] is not None and all(abs(a - float(b)) < 1e-9 * abs(a) for a, b in zip(solved, wanted)), (channel, solved, wanted)
         kept = dict(db.execute("SELECT model, sum(credited_conversions) FROM model_channel WHERE model_version = '' GROUP BY 1"))
         assert set(kept) == {"first", "linear", "position"}, "those of the configuration are what they are there"
         table("--data", data, "--model", "markov", "--order", "2", "--save")

@@ -10,7 +10,7 @@ from harness import PROGRAM, ROOT, Workspace
 
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
 MODELS = ["first", "last", "last_non_direct", "linear", "time_decay", "position", "j_shape", "inverse_j"]
-SOLVED = ["markov", "shapley"]
+SOLVED = ["markov", "shapley", "shapley_ordered", "shapley_rate", "shapley_paths", "shapley_paths_ordered", "shao_li"]
 
 
 def run(*arguments, code=0):
@@ -69,7 +69,7 @@ def solved(data, both):
     kept = db.execute("SELECT kind, event_id, printf('%.9f', weight), credited_revenue_minor FROM model_credit AS m JOIN conversion USING (person, "
                       "conversion_id) JOIN event AS e ON e.event_key = m.touch_event_key WHERE model = 'shapley' ORDER BY kind, touch_index").fetchall()
     assert kept == shares, kept
-    assert db.execute("SELECT DISTINCT model FROM model_credit ORDER BY 1").fetchall() == [("markov",), ("shapley",)]
+    assert db.execute("SELECT DISTINCT model FROM model_credit ORDER BY 1").fetchall() == [(m,) for m in sorted(SOLVED)]
     late = data.parent / "late.ndjson"
     late.write_text(json.dumps(event(7, 2, "message_clicked", message={"kind": "sms"})) + "\n")
     run("import", "--data", data, "--mapping", MAPPING, late)
@@ -88,7 +88,7 @@ def reconciled(space):
     run("import", "--data", data, "--mapping", MAPPING, file)
     run("attribute", "--data", data, "--model", "markov,shapley,shapley_rate,shao_li", "--save")
     db = sqlite3.connect(data / "tabiji.db")
-    models = 4
+    models = len(SOLVED)
     wrong = db.execute("SELECT c.conversion_id, c.kind, m.model, sum(m.weight_ppb), sum(m.credited_revenue_minor), c.revenue_minor FROM conversion AS c "
                        "LEFT JOIN model_credit AS m USING (person, conversion_id) GROUP BY c.person, c.conversion_id, m.model HAVING m.model IS NULL "
                        "OR sum(m.weight_ppb) <> (c.kind = 'conversion') * 1000000000 OR sum(m.credited_revenue_minor) <> c.revenue_minor").fetchall()

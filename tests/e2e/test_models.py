@@ -233,6 +233,23 @@ def by_schedule(space):
     assert sold(5) and behind()[0] == 0
 
 
+def beyond_the_data(space):
+    """An order that no path is as long as is solved as the longest path, and said."""
+    data, config = space.path / "short", space.path / "deep.ini"
+    config.write_text("[attribution]\nmodels = markov\n[model deep]\norder = 5\n[model two]\norder = 2\n")
+    touches = [{"id": f"t-{i}", "type": "message_clicked", "time": f"2026-11-20T0{i}:00:00+09:00", "ids": {"login": "u"}, "message": {"kind": kind}}
+               for i, kind in enumerate(("email", "line", "sms"))]
+    sale = {"id": "s", "type": "order_completed", "time": "2026-11-20T09:00:00+09:00", "ids": {"login": "u"},
+            "order": {"order_id": "W-1", "revenue": "900", "currency": "JPY"}}
+    events = space.path / "short.ndjson"
+    events.write_text("\n".join(map(json.dumps, touches + [sale])) + "\n")
+    run("import", "--data", data, "--config", config, "--mapping", MAPPING, events)
+    note = "order 5 is beyond the data: the longest path has 3"
+    assert rows(data, "SELECT DISTINCT model, solved_order, note FROM v_model_channel ORDER BY 1") == [
+        ("deep", 5, note), ("markov", 1, None), ("two", 2, None)]
+    assert rows(data, "SELECT DISTINCT note FROM v_model_comparison_long WHERE model = 'deep'") == [(note,)]
+
+
 def real_file(space):
     """All models of the default, of the main job's real file."""
     source = SHARED / "data" / "journeys" / "attribution_data.csv"
@@ -244,6 +261,7 @@ def real_file(space):
     model_check.check(data)
     totals = rows(data, "SELECT sum(markov_conversions), sum(markov_revenue), sum(shapley_conversions), sum(shapley_revenue) FROM v_model_comparison")[0]
     assert all(abs(found - wanted) < 1e-6 for found, wanted in zip(totals, (1838, 11423.5, 1838, 11423.5))), totals
+    assert {m for m, in rows(data, "SELECT DISTINCT model FROM v_model_comparison_long")} == {*model_check.RULES, *(m["kind"] for m in model_check.DEFAULTS)}
 
 
 def refused(space):
@@ -269,6 +287,7 @@ def main():
         data = space.path / "rough"
         changed(space, data, config)
         by_schedule(space)
+        beyond_the_data(space)
         real_file(space)
         assert json.loads(dump(data, "model_transition").splitlines()[0])["paths"] > 0
 

@@ -139,12 +139,14 @@ static void test_config_models_default_and_sections(void **state)
     struct fixture *fixture = *state;
     const struct config_model *models = NULL;
     assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
-    assert_int_equal(config_models(fixture->config, &models), 2);
+    assert_int_equal(config_models(fixture->config, &models), 7); /* all that are solved */
     assert_string_equal(models[0].name.data, "markov");
     assert_string_equal(models[1].kind.data, "shapley");
+    assert_string_equal(models[6].kind.data, "shao_li");
     assert_int_equal(models[1].order, 1);
     assert_int_equal(
-        load(fixture, "[model second]\norder = 2\nnull = ignore\nlookback_days = 7\n"
+        load(fixture, "[attribution]\nmodels = markov, shapley\n"
+                      "[model second]\norder = 2\nnull = ignore\nlookback_days = 7\n"
                       "conversion_types = a, b\n[model shapley]\nkind = shapley_rate\n"),
         0);
     assert_int_equal(
