@@ -14,6 +14,7 @@
 
 #include "schemas/error.h"
 #include "sinks/sqlite/model_list.h"
+#include "sinks/sqlite/spend.h"
 
 #define CACHE_KIB_DEFAULT (128 << 10)
 #define LOAD_CACHE_KIB_DEFAULT (384 << 10) /* what a million events keep coming back to */
@@ -219,7 +220,7 @@ int database_describe(sqlite3 *db, const char *table)
 /* What files of version 6 may lack, as builds of it made them. */
 static const struct {
     const char *present; /* SQL: 1 when it is there */
-    const char *add;
+    const char *add; /* NULL: spend_create(), in place of a view */
     const char *table;
 } later_parts[] = {
     {"SELECT count(*) FROM sqlite_schema WHERE name = 'sink_rejection'", REJECTION_TABLE,
@@ -232,6 +233,7 @@ static const struct {
         ERASURE_IDENTIFIER_TABLE, "erasure_identifier"},
     {"SELECT count(*) FROM sqlite_schema WHERE name = 'erasure_refused'", ERASURE_REFUSED_TABLE,
         "erasure_refused"},
+    {"SELECT count(*) FROM sqlite_schema WHERE name = 'spend' AND type = 'table'", NULL, "spend"},
 };
 
 static int add_part(sqlite3 *db, size_t part)
@@ -240,7 +242,8 @@ static int add_part(sqlite3 *db, size_t part)
     int r = read_integer(db, later_parts[part].present, &present);
     if (r < 0 || present)
         return r;
-    r = database_run(db, later_parts[part].add);
+    const char *add = later_parts[part].add;
+    r = add ? database_run(db, add) : spend_create(db);
     return r < 0 ? r : database_describe(db, later_parts[part].table);
 }
 
@@ -285,6 +288,8 @@ static int create(sqlite3 *db)
     r = database_run(db, sinks_sqlite_schema);
     if (r == 0)
         r = database_run(db, REJECTION_TABLE ERASURE_IDENTIFIER_TABLE ERASURE_REFUSED_TABLE);
+    if (r == 0)
+        r = spend_create(db);
     if (r == 0)
         r = database_run(db, sinks_sqlite_views);
     if (r == 0)

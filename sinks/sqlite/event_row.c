@@ -18,6 +18,7 @@
 #include "schemas/stitched.avro.h"
 #include "sinks/sqlite/database.h"
 #include "sinks/sqlite/detail.h"
+#include "sinks/sqlite/spend.h"
 #include "sinks/sqlite/writer.h"
 
 /* A row's key: person, occurred_at, sequence, event_key (TABLE_TIMELINE). */
@@ -64,6 +65,7 @@ struct standing {
     int64_t placement;
     struct str identifiers; /* in the arena */
     bool has_evidence;
+    bool is_spend;
 };
 
 static const uint8_t *key_at(const struct result *result, size_t offset)
@@ -111,6 +113,29 @@ static int take_from_timeline(struct writer *writer, const struct standing *stan
     return writer_step(writer, delete);
 }
 
+static bool is_spend(struct str type)
+{
+    return str_equal(type, STR(SPEND_TYPE));
+}
+
+/* The row of spend of an event's key is made from all reports of the key, or all others. */
+static int settle_spend(struct writer *writer, int64_t row, bool with_it)
+{
+    sqlite3_stmt *clear, *settle;
+    int r = writer_statement(writer, STATEMENT_SPEND_CLEAR, &clear);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(clear, 1, row);
+    r = writer_step(writer, clear);
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_SPEND_SETTLE, &settle);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(settle, 1, row);
+    sqlite3_bind_int(settle, 2, with_it);
+    return writer_step(writer, settle);
+}
+
 /* 0 and *out, or STATE_ABSENT. */
 static int find(struct writer *writer, const struct result *result, struct standing *out)
 {
@@ -127,6 +152,7 @@ static int find(struct writer *writer, const struct result *result, struct stand
         out->sequence = sqlite3_column_int64(select, 3);
         out->placement = sqlite3_column_int64(select, 4);
         out->has_evidence = sqlite3_column_type(select, 6) != SQLITE_NULL;
+        out->is_spend = is_spend(column_text(select, 7));
         if (person.size == KEY_SIZE)
             memcpy(out->person, person.data, KEY_SIZE);
         else
@@ -283,6 +309,22 @@ static int put_links_anew(
     return r < 0 ? r : writer_links(writer, event);
 }
 
+static int update_row(struct writer *writer, const struct stitched *stitched,
+    const struct touchpoint *event, const struct standing *standing)
+{
+    sqlite3_stmt *put;
+    int r = standing->is_spend ? settle_spend(writer, standing->row, false) : 0;
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_EVENT_UPDATE, &put);
+    if (r == 0)
+        r = bind_event(writer, put, stitched, event);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(put, EVENT_PARAMETER_ROW, standing->row);
+    r = writer_step(writer, put);
+    return r == 0 && is_spend(event->type) ? settle_spend(writer, standing->row, true) : r;
+}
+
 /* The event is there already: it changed, moved, or this is old news. */
 static int update(struct writer *writer, const struct result *result,
     const struct stitched *stitched, const struct touchpoint *event, int64_t *row)
@@ -293,14 +335,7 @@ static int update(struct writer *writer, const struct result *result,
         return r < 0 ? r : ERR_STATE; /* the insert has just met it */
     if (stitched->placement < standing.placement)
         return 0;
-    sqlite3_stmt *put;
-    r = writer_statement(writer, STATEMENT_EVENT_UPDATE, &put);
-    if (r == 0)
-        r = bind_event(writer, put, stitched, event);
-    if (r < 0)
-        return r;
-    sqlite3_bind_int64(put, EVENT_PARAMETER_ROW, standing.row);
-    r = writer_step(writer, put);
+    r = update_row(writer, stitched, event, &standing);
     if (r == 0 && !stands_at(&standing, result)) {
         r = take_from_timeline(writer, &standing);
         *row = standing.row;
@@ -330,6 +365,8 @@ static int upsert(struct writer *writer, const struct result *result,
         return update(writer, result, stitched, event, row);
     *row = sqlite3_last_insert_rowid(writer->db);
     r = writer_links(writer, event);
+    if (r == 0 && is_spend(event->type))
+        r = settle_spend(writer, *row, true);
     if (r < 0)
         return r;
     return stitched->touch == TOUCH_KIND_NONE ? 0 : put_touch(writer, stitched, event);
@@ -344,7 +381,9 @@ static int remove_event(struct writer *writer, const struct result *result)
     if (!stands_at(&standing, result))
         return 0;
     sqlite3_stmt *delete;
-    r = writer_statement(writer, STATEMENT_EVENT_DELETE, &delete);
+    r = standing.is_spend ? settle_spend(writer, standing.row, false) : 0;
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_EVENT_DELETE, &delete);
     if (r < 0)
         return r;
     sqlite3_bind_int64(delete, 1, standing.row);

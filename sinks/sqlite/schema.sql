@@ -78,7 +78,7 @@ CREATE TABLE event (
 ) STRICT;
 
 -- What few events are: told apart as they come, since a later look at all of them is dear.
-CREATE INDEX event_spend ON event (source, channel, occurred_at) WHERE type = 'spend_reported';
+-- Reports of spend are as well (spend.c).
 CREATE INDEX event_unlinked ON event (event_key) WHERE evidence < 0;
 
 -- The order of each person's events: an index that is written in its own order, which halves its

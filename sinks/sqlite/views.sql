@@ -752,34 +752,6 @@ SELECT
     why
 FROM identifier;
 
--- What each channel cost, a row a source, channel, campaign and day: the report that stands. Of
--- several the one with the highest sequence, then the latest received. A view of event, so that it
--- follows corrections by itself; the index event_spend makes it quick.
-CREATE VIEW spend AS
-SELECT source, channel, campaign, day, cost_minor, currency, reports, event_key
-FROM (
-    SELECT
-        source,
-        channel,
-        coalesce(campaign_name, '') AS campaign,
-        strftime('%Y-%m-%d', occurred_at / 1000000, 'unixepoch') AS day,
-        revenue_minor AS cost_minor,
-        currency,
-        count(*) OVER same AS reports,
-        event_key,
-        row_number() OVER (same ORDER BY sequence DESC, received_at DESC, event_key DESC) AS place
-    FROM event
-    WHERE type = 'spend_reported'
-    WINDOW same AS (
-        PARTITION BY
-            source,
-            channel,
-            coalesce(campaign_name, ''),
-            strftime('%Y-%m-%d', occurred_at / 1000000, 'unixepoch')
-    )
-)
-WHERE place = 1;
-
 -- What each channel is credited with, a row a model, channel, currency and day of the conversion (Japan's).
 -- Of a rule the sum of its credits. Of a model that is solved the days share what the model gives the channel
 -- (v_model_channel), as its credits of touches lie (by their revenue, by conversions where that is next to

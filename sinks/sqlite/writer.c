@@ -6,6 +6,7 @@
 #include "schemas/error.h"
 #include "schemas/money.h"
 #include "sinks/sqlite/database.h"
+#include "sinks/sqlite/spend.h"
 
 #define CURRENCY_SIZE 3
 #define CURRENCIES_KNOWN_MAX 16

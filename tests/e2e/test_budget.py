@@ -154,6 +154,7 @@ def check_absurd_amounts(path):
                               ("attribution_credit", "credited_revenue_minor")):
             few = f" AND occurred_at < {early}" if table in ("event", "conversion") else ""
             assert db.execute(f"UPDATE {table} SET {column} = {2**63 - 1} WHERE {column} > 0{few}").rowcount > 1, table
+        assert db.execute(f"UPDATE spend SET cost_minor = {2**63 - 1} WHERE day < '2026-03-05'").rowcount > 1
         db.commit()
     for row in json.loads(tabiji("budget", "--data", data, "--period", "week", "--json"))["channels"]:
         assert row["spend"] > 1e16 or row["channel"] == "Flyer", row

@@ -2,7 +2,9 @@
 """Spend by file: once however often it comes, corrected by a later row or a higher revision, bad rows refused by line, the
 same rows when the tables are made anew; v_roas against a plain count in Python."""
 import collections
+import datetime
 import json
+import random
 import sqlite3
 
 from harness import ROOT, Workspace, tabiji
@@ -108,6 +110,38 @@ def check_roas(shop):
                     "AND currency = 'USD' AND model = 'first'") == [(1,)]
 
 
+def stands(db):
+    """What the table must have: of each key's reports the highest sequence, then the latest."""
+    found = {}
+    for source, channel, campaign, at, minor, currency, key, *rank in db.execute(
+            "SELECT source, channel, campaign_name, occurred_at, revenue_minor, currency, event_key, sequence, received_at FROM event "
+            "WHERE type = 'spend_reported'"):
+        day = datetime.datetime.fromtimestamp(at // 10 ** 6, datetime.timezone.utc).strftime("%Y-%m-%d")
+        found.setdefault((source, channel or "", campaign or "", day), []).append((*rank, key, minor, currency))
+    best = {k: max(reports) for k, reports in found.items()}
+    return sorted((*k, best[k][3], best[k][4], len(found[k]), best[k][2]) for k in found)
+
+
+def check_table(shop):
+    """A table that follows events whatever becomes of them; files that have a view of before get it."""
+    assert shop.ask("SELECT type FROM sqlite_schema WHERE name = 'spend'") == [("table",)]
+    rng = random.Random(7)
+    mapping = shop.path / "revised.ini"
+    for number in range(3):  # corrections of corrections, by revision and by arrival, days that touch
+        rows = [f"{rng.choice(['LINE', 'Email'])},{rng.choice(['', 'brand'])},2026-05-0{rng.randrange(1, 4)},{rng.randrange(900)},JPY,{rng.randrange(3)}" for _ in range(40)]
+        shop.take(f"random{number}.csv", "channel,campaign,day,cost,currency,revision\n" + "\n".join(rows) + "\n", mapping)
+    db = sqlite3.connect(shop.data / "tabiji.db")
+    assert len(stands(db)) > 10 and db.execute("SELECT * FROM spend ORDER BY 1, 2, 3, 4").fetchall() == stands(db)
+    before = stands(db)
+    db.executescript("DROP TABLE spend; DROP INDEX event_spend;"
+                     "CREATE INDEX event_spend ON event (source, channel, occurred_at) WHERE type = 'spend_reported'; CREATE VIEW spend AS SELECT 1 AS older;")
+    db.close()
+    shop.take("older.csv", HEADER + "TikTok,,2026-07-01,9,JPY\n")
+    assert shop.ask("SELECT type FROM sqlite_schema WHERE name = 'spend'") == [("table",)]
+    rows = shop.ask("SELECT * FROM spend ORDER BY 1, 2, 3, 4")
+    assert [row for row in rows if row[1] != "TikTok"] == before and len(rows) == len(before) + 1, (rows, before)
+
+
 def main():
     with Workspace() as space:
         shop = Shop(space.path)
@@ -115,6 +149,7 @@ def main():
         check_correction(shop)
         check_nobody(shop)
         check_roas(shop)
+        check_table(shop)
 
 
 if __name__ == "__main__":

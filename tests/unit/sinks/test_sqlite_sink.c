@@ -161,6 +161,57 @@ static void test_apply_changed_event_its_links_follow(void **state)
     assert_answer(context, LINKS, "0 0 0");
 }
 
+#define SPENT                                                                                      \
+    "SELECT coalesce(group_concat(channel || ' ' || campaign || ' ' || day || ' ' || cost_minor "  \
+    "|| ' ' || reports, '; '), 'none') FROM spend"
+
+static void report(struct context *context, const struct made_event *made, const char *campaign,
+    int64_t cost, const char *spent)
+{
+    struct touchpoint event;
+    touchpoint_init(&event);
+    fixture_event_key(made->event, event.event_key);
+    event.occurred_at = made->occurred_at;
+    event.received_at = 100 + made->event;
+    event.type = STR("spend_reported");
+    event.source = STR("ads");
+    event.has_order = true;
+    event.order.revenue_minor = cost;
+    event.order.currency = STR("JPY");
+    event.has_campaign = campaign != NULL;
+    if (campaign)
+        event.campaign.name = str_of(campaign);
+    list_touchpoint(&context->list, made, &event);
+    flush(context);
+    assert_answer(context, SPENT, spent);
+}
+
+static void test_apply_reports_of_spend_the_latest_stands(void **state)
+{
+    struct context *context = *state;
+    struct made_event first = {1, 7, 0, 1, "LINE", NULL, {0}, 0, 0};
+    struct made_event second = {1, 8, 86399999999, 1, "LINE", NULL, {0}, 0, 0};
+    struct made_event other = {1, 9, 86400000000, 1, "LINE", NULL, {0}, 0, 0};
+    report(context, &second, NULL, 20, "LINE  1970-01-01 20 1");
+    report(context, &first, NULL, 10, "LINE  1970-01-01 20 2");
+    report(context, &other, NULL, 5, "LINE  1970-01-01 20 2; LINE  1970-01-02 5 1");
+    second.placement = 2;
+    report(context, &second, "spring", 21,
+        "LINE  1970-01-01 10 1; LINE  1970-01-02 5 1; LINE spring 1970-01-01 21 1");
+    second.channel = "Email";
+    report(context, &second, NULL, 22,
+        "Email  1970-01-01 22 1; LINE  1970-01-01 10 1; LINE  1970-01-02 5 1");
+    second.channel = "LINE";
+    report(context, &second, NULL, 23, "LINE  1970-01-01 23 2; LINE  1970-01-02 5 1");
+    list_event_gone(&context->list, &second);
+    flush(context);
+    assert_answer(context, SPENT, "LINE  1970-01-01 10 1; LINE  1970-01-02 5 1");
+    list_event_gone(&context->list, &first);
+    list_event_gone(&context->list, &other);
+    flush(context);
+    assert_answer(context, SPENT, "none");
+}
+
 static void test_apply_tombstone_of_another_person_leaves_row(void **state)
 {
     struct context *context = *state;
@@ -681,6 +732,7 @@ int main(void)
         TEST(test_apply_changed_event_replaces_row_and_touch),
         TEST(test_apply_lower_placement_is_dropped),
         TEST(test_apply_changed_event_its_links_follow),
+        TEST(test_apply_reports_of_spend_the_latest_stands),
         TEST(test_apply_tombstone_of_another_person_leaves_row),
         TEST(test_apply_move_in_any_order_gives_same_rows),
         TEST(test_apply_move_there_and_back_with_late_news_settles),
