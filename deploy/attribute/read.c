@@ -42,6 +42,7 @@ struct reading {
     struct path_set customers;        /* their names */
     char currency[CURRENCY_SIZE_MAX]; /* of the rows so far; empty: none had one */
     bool converted;                   /* a row of touches did */
+    const char *other;                /* what may separate channels, seen in a path; NULL: none */
 };
 
 static struct str trim(struct str text)
@@ -286,11 +287,37 @@ static int add_touch(struct attribute_input *input, size_t at, uint32_t channel)
     return 0;
 }
 
+/* Arrows hold ">", so they are told whatever else there is. */
+static const char *const separators[] = {"->", "=>", "\u2192", "|", ";", ",", "/"};
+#define SEPARATOR_ROWS 1000 /* so many tell */
+#define SEPARATORS_COUNT (sizeof separators / sizeof *separators)
+
+static void note_separator(struct reading *reading, struct str path)
+{
+    for (size_t i = 0; !reading->other && i < SEPARATORS_COUNT; i++)
+        if (memmem(path.data, path.size, separators[i], strlen(separators[i])))
+            reading->other = separators[i];
+}
+
+/* A path that is split where it was not meant to be, or not at all, gives figures all the same. */
+static void tell_separator(const struct reading *reading)
+{
+    const struct attribute_options *options = reading->input->options;
+    bool arrow = reading->other == separators[0] || reading->other == separators[1];
+    if (!reading->other || options->separator_given || (!arrow && reading->input->set.longest > 1))
+        return;
+    (void)fprintf(options->messages, "%s: %s \"%s\": --separator '%s' if it separates channels\n",
+        options->name, arrow ? "paths have" : "no path has \">\", but there is", reading->other,
+        reading->other);
+}
+
 static int read_path(struct reading *reading, struct str text, size_t *count)
 {
     struct attribute_input *input = reading->input;
     int r = 0;
     *count = 0;
+    if (!reading->other && input->rows <= SEPARATOR_ROWS)
+        note_separator(reading, text);
     while (r == 0 && text.size) {
         struct str name = next_channel(&text, input->options->separator);
         uint32_t channel;
@@ -513,6 +540,8 @@ int attribute_read(struct attribute_input *input, FILE *in)
         (void)fprintf(input->options->messages, "%s: no header line\n", input->options->name);
         r = ERR_CONFIG;
     }
+    if (r == 0)
+        tell_separator(&reading);
     if (r == 0 && reading.header.event != HEADER_NO_FIELD && !reading.converted)
         (void)fprintf(input->options->messages,
             "%s: no row converts: --column converted=NAME names a column that tells\n",

@@ -152,6 +152,16 @@ def names():
     assert out.splitlines()[1:] == ["(unattributed),1,\\(unattributed),first,1.000000000,1.0,2.0", ",,(unattributed),first,1.000000000,3.0,5.0"], out
 
 
+def separators():
+    """Paths that are surely split by something else are told of."""
+    for path, other in (("A -> B", "->"), ("A | B", "|"), ("A \u2192 B", "\u2192"), ("A=>B", "=>"), ("A/B", "/")):
+        said = run("--model", "first", text=f"{PATHS}A,1,0,0\n{path},1,0,0\n")[1]
+        assert f"--separator '{other}'" in said, said
+        rows, said = run("--model", "first", "--separator", other, text=f"{PATHS}{path},1,0,0\n")
+        assert ("A", "first") in rows and ("B", "first") in rows and "--separator" not in said, (rows, said)
+    assert "--separator" not in run("--model", "first", text=PATHS + "A > B/C | D,1,0,0\nE/F,1,0,0\n")[1]
+
+
 def orders():
     """An order that no journey is as long as is an error, for whoever asks for markov."""
     for flags in (["--order", "3"], ["--order", "6", "--model", "first,markov"], ["--order", "3", "--transitions"], ["--order", "2", "--transform", "unique"]):
@@ -342,6 +352,7 @@ def main():
     events()
     names()
     orders()
+    separators()
     text()
     exact()
     idle()
