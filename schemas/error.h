@@ -38,6 +38,7 @@ enum error_class {
     X(ERR_AUTH, -18, FATAL, "auth", "the server does not accept who asks, or is not trusted")      \
     X(ERR_REPLY, -19, FATAL, "bad_reply", "the server's reply is not one of its kind")             \
     X(ERR_UNREACHABLE, -20, RETRY, "unreachable", "the server does not answer")                    \
+    X(ERR_TOPIC_ANEW, -21, FATAL, "topic_anew", "a topic was deleted and made anew")               \
     X(ERR_AVRO, -30, REJECT, "bad_avro", "bytes are not this Avro record")                         \
     X(ERR_SCHEMA_UNKNOWN, -31, REJECT, "schema_unknown", "no such schema")                         \
     X(ERR_SCHEMA_VIOLATION, -32, REJECT, "schema_violation", "does not fit the schema")            \

@@ -159,9 +159,10 @@ MUST_CHECK int kafka_mail_take(const struct kafka_config *config, const struct k
  * time (milliseconds): a sink whose time is 12 hours ago, or that has none, begins anew, as brokers
  * keep tombstones for 24. Order holds within a partition only; batches end at batch_records_max.
  * ack() commits the positions to the group <group>-results-<slot>, for tabiji lag and the like to
- * see; the sink's own are the truth. Errors: ERR_STATE when a position
- * lies beyond its topic's end (another cluster's, or the topic was made anew), ERR_CONFIG,
- * ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads: one. */
+ * see; the sink's own are the truth. A topic that is gone is waited for. Errors, also of next():
+ * ERR_TOPIC_ANEW when a position lies beyond its topic's end (the topic was made anew, or is another
+ * cluster's), logged with what mends it; ERR_CONFIG, ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads:
+ * one. */
 MUST_CHECK int kafka_results_open(const struct kafka_config *config,
     const struct result_position *positions, size_t count, struct result_source **out);
 

@@ -80,7 +80,8 @@ static const struct setting forced[] = {
     {ROLES_READ, "isolation.level", "read_committed"},
     {ROLE(KAFKA_ROLE_END), "isolation.level", "read_uncommitted"},
     {ROLES_READ, "enable.partition.eof", "true"},
-    {ROLES_READ, "auto.offset.reset", "earliest"},
+    {ROLES_READ & ~ROLE(KAFKA_ROLE_RESULTS), "auto.offset.reset", "earliest"},
+    {ROLE(KAFKA_ROLE_RESULTS), "auto.offset.reset", "error"}, /* rows are missed, or another's */
     {ROLE(KAFKA_ROLE_CONSUMER), "partition.assignment.strategy", "range"},
 };
 

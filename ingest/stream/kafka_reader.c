@@ -114,7 +114,9 @@ static int take(struct kafka_reader *reader, const rd_kafka_message_t *message)
         int r = kafka_error_of(message->err);
         kafka_log(
             &reader->config, LOG_WARNING, "kafka_replay", "%s", rd_kafka_message_errstr(message));
-        return r == ERR_AGAIN ? 0 : r;
+        /* Deleted before it was read: whoever begins again is told so. */
+        bool lost = message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+        return lost ? ERR_AGAIN : r == ERR_AGAIN ? 0 : r;
     }
     struct part *part = part_of(reader, message);
     if (!part || part->next >= part->end)

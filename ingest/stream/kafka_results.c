@@ -130,13 +130,46 @@ static int take(struct kafka_results *results, rd_kafka_message_t *message)
     return 0;
 }
 
-/* Returns 0 for what librdkafka mends by itself when brokers come back. */
+/* librdkafka does not tell a topic's id, but where the new one ends. */
+static int say_anew(
+    const struct kafka_results *results, const struct result_position *position, int64_t end)
+{
+    kafka_log(&results->config, LOG_ERR, "kafka_topic_anew",
+        "%s %d ends at %lld, but was read up to %lld: the topic was deleted and made anew, or this "
+        "is another cluster. What the old one had is derived again from the events by tabiji "
+        "repartition; with what the new one has alone, an empty database begins: tabiji sink "
+        "--database FILE",
+        position->topic, position->partition, (long long)end, (long long)position->next);
+    return ERR_TOPIC_ANEW;
+}
+
+/* Rows were deleted before they were read, as a retention is too short for this sink: it goes on,
+ * by opening again, with those that there are. Or the topic is another one. */
+static int out_of_range(struct kafka_results *results, const rd_kafka_message_t *message)
+{
+    const struct result_position *position = place_of(results, message);
+    int64_t low;
+    int64_t high;
+    if (!position)
+        return ERR_INTERNAL;
+    int r = kafka_client_ends(&results->client, position->topic, position->partition, &low, &high);
+    if (r < 0)
+        return r == ERR_CONFIG ? ERR_AGAIN : r; /* it is gone again */
+    return position->next > high ? say_anew(results, position, high) : ERR_AGAIN;
+}
+
+/* Returns 0 for what librdkafka mends by itself when brokers, or topics, come back. */
 static int on_error(struct kafka_results *results, const rd_kafka_message_t *message)
 {
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return out_of_range(results, message);
     int r = kafka_error_of(message->err);
     kafka_log(
         &results->config, LOG_WARNING, "kafka_results", "%s", rd_kafka_message_errstr(message));
-    return r == ERR_AGAIN ? 0 : r;
+    bool gone = message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+    return r == ERR_AGAIN || gone ? 0 : r;
 }
 
 /* Takes one message in: keeps or destroys it. Returns 0, or KAFKA_FRAME_AWAITED: it is held. */
@@ -347,12 +380,8 @@ static int start_position(struct kafka_results *results, struct result_position 
     if (r < 0)
         return r;
     int64_t next = stored ? stored->next : 0;
-    if (next > high) {
-        kafka_log(&results->config, LOG_ERR, "kafka_results",
-            "%s %d ends at %lld, the stored position is %lld: another cluster's?", position->topic,
-            position->partition, (long long)high, (long long)next);
-        return ERR_STATE;
-    }
+    if (next > high)
+        return say_anew(results, stored, high);
     position->next = next < low ? low : next;
     return 0;
 }

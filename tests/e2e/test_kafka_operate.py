@@ -330,6 +330,23 @@ def check_other_count(space, config):
     print("partitions added under the state: refused")
 
 
+def check_topic_anew(space, programs, config):
+    """A result topic is deleted and made anew under a running sink, and under one that starts: it says so, and what mends it."""
+    tool = ("org.apache.kafka.tools.TopicCommand", "--topic", "run.sessions.v1")
+    programs.start("sink")
+    wait_until(lambda: [group["lag"] for group in lag(config)["groups"] if group["group"] != "run"] == [0], "the sink at the end")
+    sink = programs.processes.pop("sink")
+    java_tool(bootstrap_of(config), *tool, "--delete")
+    wait_until(lambda: "UNKNOWN_TOPIC_OR_PART" in programs.logs["sink"].read_text(), "the sink to miss it")
+    assert sink.poll() is None, programs.logs["sink"].read_text()  # it may come back as it was
+    java_tool(bootstrap_of(config), *tool, "--create", "--partitions", str(PARTITIONS), "--config", "cleanup.policy=compact")
+    assert sink.wait(60) == 1
+    for said in (programs.logs["sink"].read_text(), refused("sink", *config, code=1, timeout=60)):
+        for words in ("kafka_topic_anew", "run.sessions.v1", "tabiji repartition", "--database FILE", "a topic was deleted and made anew"):
+            assert words in said, said[-2000:]
+    print("a topic made anew: noticed by the sink that runs, and by the one that starts")
+
+
 def bootstrap_of(config):
     return next(line.split(" = ")[1] for line in config[1].read_text().splitlines() if line.startswith("bootstrap.servers"))
 
@@ -346,6 +363,7 @@ def check_running(space, bootstrap):
     check_stop_under_load(space, programs, config, tabiji("generate", "--events", 20 * EVENTS, "--seed", 8).splitlines())
     if LONG:
         check_stop_without_broker(space, programs, lines)
+    check_topic_anew(space, programs, config)
     check_other_count(space, config)
 
 
