@@ -263,6 +263,25 @@ static int copy_into(struct verb_call *call, const struct kafka_config *from,
     return EXIT_OK;
 }
 
+/* Topics that are there already have the wanted count: it says where the keys of persons are. */
+static int check_partitions(
+    struct verb_call *call, const struct kafka_config *into, int64_t partitions)
+{
+    int32_t there[TOPIC_COUNT];
+    int r = kafka_topics_partitions(into, KAFKA_TIMEOUT_MS, there);
+    if (r < 0)
+        return verb_fail(call, r, "the topics of %s", into->prefix);
+    for (int i = 0; i < TOPIC_COUNT; i++)
+        if (there[i] != 0 && there[i] != partitions)
+            return verb_usage(call,
+                "%s.%s.v1 is there with %d partitions, not %lld: name another prefix by --into, or "
+                "that number by --partitions; topics that nothing uses any more go by tabiji "
+                "repartition --drop %s --confirm",
+                into->prefix, topic_name((enum topic)i), (int)there[i], (long long)partitions,
+                into->prefix);
+    return 0;
+}
+
 int replay_into_topics(
     struct verb_call *call, struct settings *settings, const struct replay_topics *wanted)
 {
@@ -281,6 +300,9 @@ int replay_into_topics(
     r = kafka_config_check(&into, problem, sizeof problem);
     if (r < 0)
         return verb_usage(call, "%s", problem);
+    r = wanted->partitions ? check_partitions(call, &into, wanted->partitions) : 0;
+    if (r)
+        return r;
     if (!wanted->dry_run) {
         r = kafka_topics_create(&into, KAFKA_TIMEOUT_MS);
         if (r == 0)

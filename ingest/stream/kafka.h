@@ -109,6 +109,11 @@ MUST_CHECK int kafka_make_dir(const char *path);
  * ERR_AGAIN when none answers in time. Threads: any. */
 MUST_CHECK int kafka_topics_create(const struct kafka_config *config, int timeout_ms);
 
+/* How many partitions each topic of the prefix has; 0: it is not there. Errors: ERR_KAFKA,
+ * ERR_AUTH, ERR_AGAIN. Threads: any. */
+MUST_CHECK int kafka_topics_partitions(
+    const struct kafka_config *config, int timeout_ms, int32_t out[TOPIC_COUNT]);
+
 /* Deletes all topics of the prefix that there are; *count: how many. Errors: ERR_KAFKA, ERR_AGAIN.
  * Threads: any. */
 MUST_CHECK int kafka_topics_delete(const struct kafka_config *config, int timeout_ms, int *count);
@@ -160,9 +165,9 @@ MUST_CHECK int kafka_mail_take(const struct kafka_config *config, const struct k
  * keep tombstones for 24. Order holds within a partition only; batches end at batch_records_max.
  * ack() commits the positions to the group <group>-results-<slot>, for tabiji lag and the like to
  * see; the sink's own are the truth. A topic that is gone is waited for. Errors, also of next():
- * ERR_TOPIC_ANEW when a position lies beyond its topic's end (the topic was made anew, or is another
- * cluster's), logged with what mends it; ERR_CONFIG, ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY. Threads:
- * one. */
+ * ERR_TOPIC_ANEW when a position lies beyond its topic's end (the topic was made anew, or is
+ * another cluster's), logged with what mends it; ERR_CONFIG, ERR_AGAIN, ERR_KAFKA, ERR_NO_MEMORY.
+ * Threads: one. */
 MUST_CHECK int kafka_results_open(const struct kafka_config *config,
     const struct result_position *positions, size_t count, struct result_source **out);
 

@@ -142,6 +142,21 @@ int kafka_topics_create(const struct kafka_config *config, int timeout_ms)
     return r;
 }
 
+int kafka_topics_partitions(
+    const struct kafka_config *config, int timeout_ms, int32_t out[TOPIC_COUNT])
+{
+    struct kafka_client client;
+    struct kafka_layout layout;
+    int r = kafka_client_open(&client, config, KAFKA_ROLE_ADMIN, NULL);
+    if (r < 0)
+        return r;
+    r = kafka_layout_get(&client, timeout_ms, &layout);
+    kafka_client_close(&client);
+    if (r == 0)
+        memcpy(out, layout.partitions, sizeof layout.partitions);
+    return r;
+}
+
 /* ---- quiet ---- */
 
 struct kafka_watch {

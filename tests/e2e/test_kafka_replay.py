@@ -123,6 +123,9 @@ def check(space, toy, bootstrap):
     same("derived anew from the topics", dump(space.path / "shadow"), some)
 
     killed(old, "new")
+    for dry in ((), ("--dry-run",)):
+        said = old.run("repartition", "--partitions", 4, "--into", "new", *dry, code=2).stderr
+        assert "new.events.v1 is there with 3 partitions, not 4" in said and "--into" in said and "--drop new --confirm" in said, said
     emit(old.port, lines[2000:2500])  # the collector has not been told yet
     new = Generation(space, toy, bootstrap, "new", 3, fixed)
     work_new, sink_new, collect_new = new.work("b"), new.sink(), new.collect()
