@@ -165,6 +165,7 @@ static void free_collector(struct collector *collector)
     (void)pthread_mutex_destroy(&collector->sources_lock);
     sources_free(&collector->sources);
     writer_free(&collector->writer);
+    recent_free(&collector->recent);
     free(collector);
 }
 
@@ -173,6 +174,8 @@ static int start_parts(struct collector *collector, const struct sockaddr_storag
     const struct collector_config *config = &collector->config;
     int r = sources_new(config->sources, config->sources_count, config->open_source,
         config->metrics, &collector->sources);
+    if (r == 0)
+        r = recent_new(&collector->recent);
     if (r == 0)
         r = watch_start(config->request_timeout_ms, config->idle_timeout_ms, &collector->watch);
     if (r == 0)

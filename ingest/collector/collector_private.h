@@ -23,6 +23,7 @@ struct collector {
     struct sources *sources; /* under sources_lock */
     struct watch *watch;
     struct writer *writer;
+    struct recent *recent;
     int port;
     _Atomic bool stopping;
     _Atomic int failure;            /* FATAL error of an append */

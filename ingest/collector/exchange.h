@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ingest/collector/intake.h"
+#include "ingest/collector/recent.h"
 #include "ingest/collector/sources.h"
 
 enum reply_form {
@@ -49,11 +50,14 @@ struct exchange {
     const struct door_config *door;
     struct json_parser *parser;
     struct arena *arena;
+    struct recent *recent; /* NULL: nothing is remembered */
 
     /* Set by the protocol. */
     const struct source *source; /* whose key it was; NULL: unknown */
     struct intake intake;        /* what it holds is appended, unless the status is 5xx */
-    int status;                  /* HTTP */
+    uint64_t *marks; /* of events without a login: remembered when they are durable; in the arena */
+    size_t marks_count;
+    int status; /* HTTP */
     int retry_after_seconds;
     struct buf reply;       /* the owner of the exchange frees it */
     const char *media_type; /* of the reply (static); NULL: application/json */

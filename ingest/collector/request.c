@@ -501,6 +501,9 @@ static void on_appended(struct writer_job *job, int result)
     if (result == 0)
         rotation_told(request->exchange.door->told, &request->exchange.intake.pairs);
     if (result == 0)
+        recent_add(
+            request->collector->recent, request->exchange.marks, request->exchange.marks_count);
+    if (result == 0)
         (void)FAULT_POINT("collector_appended");
     request->append_result = result;
     request->stage = STAGE_APPENDED;
@@ -545,6 +548,7 @@ static int judge(struct request *request)
     exchange->header = header_of;
     exchange->header_context = request;
     exchange->draw = draw;
+    exchange->recent = collector->recent;
     exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     exchange->events_max = collector->config.batch_events_max;

@@ -1,7 +1,8 @@
 """A loopback proxy before the collector: it refuses requests and swallows replies, as load balancers and mobile networks do.
 
 It runs in threads of the test. `faults` is what happens to the next POSTs, one after the other: "503" (refused, the collector hears
-nothing), "drop" (the collector takes it, the client hears nothing). `fired` counts what was done, `seen` what was asked, by method and path.
+nothing), "504" (the collector takes it, the client hears of a gateway's timeout), "drop" (the collector takes it, the client hears nothing; a
+browser then asks again by itself on a connection that it has used before), None (nothing). `fired` counts what was done, `seen` what was asked, by method and path.
 """
 import collections
 import http.client
@@ -59,7 +60,7 @@ class Proxy:
                 if fault:
                     self.fired[fault] += 1
         if fault == "503":
-            return self.refuse(client)
+            return self.refuse(client, 503)
         connection = http.client.HTTPConnection("127.0.0.1", self.target, timeout=30)
         headers = {name: value for name, value in client.headers.items() if name.lower() not in HOP or name.lower() == "content-length"}
         connection.request(client.command, client.path, body or None, headers)
@@ -70,6 +71,8 @@ class Proxy:
             client.close_connection = True
             client.connection.shutdown(socket.SHUT_RDWR)
             return None
+        if fault == "504":
+            return self.refuse(client, 504)
         client.send_response(reply.status)
         for name, value in reply.getheaders():
             if name.lower() not in HOP:
@@ -80,14 +83,15 @@ class Proxy:
             client.wfile.write(text)
 
     @staticmethod
-    def refuse(client):
+    def refuse(client, status):
         text = b"the gateway has nobody to ask"
-        client.send_response(503)
+        client.send_response(status)
         if client.headers.get("Origin"):
             client.send_header("Access-Control-Allow-Origin", client.headers["Origin"])
             client.send_header("Access-Control-Allow-Credentials", "true")
             client.send_header("Access-Control-Expose-Headers", "Retry-After")
-        client.send_header("Retry-After", "1")
+        if status == 503:
+            client.send_header("Retry-After", "1")
         client.send_header("Content-Type", "text/plain")
         client.send_header("Content-Length", len(text))
         client.end_headers()

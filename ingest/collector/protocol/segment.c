@@ -39,6 +39,41 @@ static struct str member_text(struct json object, struct str key)
     return str_make(NULL, 0);
 }
 
+/* What remembers the message while it may be sent again, and whether it names a login. 0: nothing
+ * does, it has no anonymousId or nothing is remembered. */
+static uint64_t mark_of(
+    const struct exchange *exchange, struct json item, struct str event_id, bool *has_login)
+{
+    struct json login;
+    struct str anonymous = member_text(item, STR("anonymousId"));
+    *has_login = json_get(item, STR("userId"), &login) && json_kind(login) != JSON_NULL;
+    return exchange->recent && anonymous.size
+               ? recent_mark(exchange->source->config.name, event_id, anonymous)
+               : 0;
+}
+
+/* Judges an event that was read. analytics-next fills in, when it sends an event again, the login
+ * of by then, and of an alias a previousId that is by then the new one: such a copy of what lately
+ * came as it was meant says nothing new. Errors: ERR_NO_MEMORY. */
+static int judge(struct exchange *exchange, const struct segment_message *message,
+    struct touchpoint *event, size_t index, const struct intake_payload *payload)
+{
+    struct intake *intake = &exchange->intake;
+    bool has_login = false;
+    bool alias = message->call == SEGMENT_ALIAS;
+    size_t accepted = intake->accepted;
+    uint64_t mark = mark_of(exchange, message->item, event->event_id, &has_login);
+    bool filled_in = alias ? !event->has_evidence : has_login;
+    if (mark && filled_in && recent_has(exchange->recent, mark)) {
+        intake->duplicates++;
+        return 0;
+    }
+    int r = intake_event(intake, event, index, payload);
+    if (r == 0 && mark && !filled_in && intake->accepted > accepted)
+        exchange->marks[exchange->marks_count++] = mark;
+    return r;
+}
+
 /* Reads one message and judges it. Errors: ERR_NO_MEMORY. */
 static int take_message(struct exchange *exchange, struct segment_message *message, int call,
     size_t index, struct texts *texts)
@@ -63,7 +98,7 @@ static int take_message(struct exchange *exchange, struct segment_message *messa
     event.source = exchange->source->config.name;
     event.adapter_version = ADAPTER_VERSION;
     event.traceparent = exchange->traceparent;
-    return intake_event(&exchange->intake, &event, index, &payload);
+    return judge(exchange, message, &event, index, &payload);
 }
 
 /* Prepares for `events`. 0, EXCHANGE_ANSWERED or ERR_NO_MEMORY. */
@@ -81,7 +116,11 @@ static int begin(struct exchange *exchange, size_t events)
         .now_micros = exchange->now_micros,
     };
     int r = exchange_check_rate(exchange, events, REPLY_SEGMENT);
-    return r != 0 ? r : intake_reserve(&exchange->intake, events);
+    if (r != 0)
+        return r;
+    exchange->marks_count = 0;
+    exchange->marks = arena_alloc(exchange->arena, (events + 1) * sizeof *exchange->marks);
+    return exchange->marks ? intake_reserve(&exchange->intake, events) : ERR_NO_MEMORY;
 }
 
 static struct segment_message message_of(const struct exchange *exchange)

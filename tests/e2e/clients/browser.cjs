@@ -14,7 +14,7 @@ const wrongClock = `{
 async function segment(context, say) {
   const page = await context.newPage();
   await page.goto(`${PAGE}/segment.html?utm_source=line&utm_medium=social`);
-  // Every call; a request is refused on the way, a reply is lost.
+  // Every call; requests are refused on the way and replies lost, so that some are sent again with the login of by then.
   await page.evaluate(async ([writeKey, cdnURL]) => {
     // README begins
     const analytics = AnalyticsNext.AnalyticsBrowser.load({writeKey, cdnURL});

@@ -317,6 +317,57 @@ static void test_segment_batch_merges_its_envelope(void **state)
         "viewed\"}\n");
 }
 
+/* analytics-next gives what it sends again the login of by then. */
+static void test_segment_event_that_comes_again_with_a_login_is_a_duplicate(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    struct exchange *exchange = &fixture->exchange;
+#define AGAIN(id, cookie, login)                                                                   \
+    STR("{\"messageId\":\"" id "\",\"anonymousId\":\"" cookie "\",\"userId\":" login               \
+        ",\"event\":\"x\"}")
+    assert_int_equal(recent_new(&exchange->recent), 0);
+    exchange_run(fixture, segment_handle, "track", AGAIN("m1", "a1", "null"));
+    assert_int_equal(exchange->marks_count, 1);
+    /* Not yet durable: it may not be there when it comes again. */
+    exchange_run(fixture, segment_handle, "track", AGAIN("m1", "a1", "\"u1\""));
+    assert_int_equal(exchange->intake.accepted, 1);
+    assert_int_equal(exchange->marks_count, 0); /* has a login: known by it */
+    exchange_run(fixture, segment_handle, "track", AGAIN("m1", "a1", "null"));
+    recent_add(exchange->recent, exchange->marks, exchange->marks_count);
+    const struct {
+        struct str body;
+        size_t accepted;
+    } samples[] = {
+        {AGAIN("m1", "a1", "\"u1\""), 0}, {AGAIN("m1", "a2", "\"u1\""), 1}, /* another browser */
+        {AGAIN("m2", "a1", "\"u1\""), 1}, {AGAIN("m1", "a1", "null"), 1},   /* the log tells */
+    };
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        exchange_run(fixture, segment_handle, "track", samples[i].body);
+        assert_string_equal(exchange_reply_text(fixture), SUCCESS);
+        assert_int_equal(exchange->intake.accepted, samples[i].accepted);
+        assert_int_equal(exchange->intake.duplicates, 1 - samples[i].accepted);
+    }
+#define ALIAS(previous)                                                                            \
+    STR("{\"messageId\":\"m4\",\"anonymousId\":\"a1\",\"userId\":\"u1\",\"previousId\":"           \
+        "\"" previous "\"}")
+    exchange_run(fixture, segment_handle, "alias", ALIAS("a1"));
+    recent_add(exchange->recent, exchange->marks, exchange->marks_count);
+    exchange_run(fixture, segment_handle, "alias", ALIAS("u1"));
+    assert_int_equal(exchange->intake.duplicates, 1);
+    exchange_run(fixture, segment_handle, "alias", ALIAS("a3")); /* the log tells */
+    assert_int_equal(exchange->intake.accepted, 1);
+    exchange->header_key = STR(FIXTURE_TRUSTED_KEY); /* another source */
+    exchange_run(fixture, segment_handle, "track", AGAIN("m1", "a1", "\"u1\""));
+    assert_int_equal(exchange->intake.accepted, 1);
+    exchange->header_key = STR(FIXTURE_KEY);
+    /* What was not accepted is not remembered. */
+    exchange_run(fixture, segment_handle, "track",
+        STR("{\"messageId\":\"m3\",\"anonymousId\":\"a1\",\"event\":\"x\",\"context\":{"
+            "\"consent\":{\"categoryPreferences\":{}}}}"));
+    assert_int_equal(exchange->marks_count, 0);
+    recent_free(&exchange->recent);
+}
+
 /* Nothing that an envelope says of all its messages is lost. */
 static void test_segment_context_of_the_envelope_is_kept(void **state)
 {
@@ -643,6 +694,7 @@ int main(void)
         CASE(test_segment_merge_of_what_is_no_pair_is_rejected),
         CASE(test_segment_screen_and_group),
         CASE(test_segment_batch_merges_its_envelope),
+        CASE(test_segment_event_that_comes_again_with_a_login_is_a_duplicate),
         CASE(test_segment_context_of_the_envelope_is_kept),
         CASE(test_segment_times),
         CASE(test_segment_time_of_rudder_and_of_sources),
