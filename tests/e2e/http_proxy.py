@@ -7,6 +7,7 @@ browser then asks again by itself on a connection that it has used before), None
 import collections
 import http.client
 import http.server
+import json
 import socket
 import threading
 
@@ -27,6 +28,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{port}"
         self.faults = collections.deque(faults)
         self.fired, self.seen = collections.Counter(), collections.Counter()
+        self.answered = set()  # as `seen`, by the collector
         self.types = set()  # Content-Type and Content-Encoding of POSTs
         self.lock = threading.Lock()
         proxy = self
@@ -50,6 +52,8 @@ class Proxy:
         self.server.server_close()
 
     def serve(self, client):
+        if client.path == "/seen":
+            return self.tell(client)
         body = client.rfile.read(int(client.headers.get("Content-Length") or 0))
         fault = None
         with self.lock:
@@ -67,6 +71,8 @@ class Proxy:
         reply = connection.getresponse()
         text = reply.read()
         connection.close()
+        with self.lock:
+            self.answered.add((client.command, client.path.partition("?")[0]))
         if fault == "drop":
             client.close_connection = True
             client.connection.shutdown(socket.SHUT_RDWR)
@@ -81,6 +87,15 @@ class Proxy:
         client.end_headers()
         if client.command != "HEAD":
             client.wfile.write(text)
+
+    def tell(self, client):
+        """What was answered, to those who cannot see it otherwise."""
+        with self.lock:
+            text = json.dumps([f"{method} {path}" for method, path in self.answered]).encode()
+        client.send_response(200)
+        client.send_header("Content-Length", len(text))
+        client.end_headers()
+        client.wfile.write(text)
 
     @staticmethod
     def refuse(client, status):

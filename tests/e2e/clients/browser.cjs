@@ -11,8 +11,36 @@ const wrongClock = `{
   };
 }`;
 
+const DEADLINE_MS = 40000;
+
+function within(promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${DEADLINE_MS} ms for ${what}`)), DEADLINE_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+// When so many requests of the page were answered 200.
+function delivered(page, count) {
+  let left = count;
+  return within(new Promise((done) => page.on('response', (response) => {
+    if (response.request().method() === 'POST' && response.status() === 200 && --left === 0) done();
+  })), `${count} deliveries`);
+}
+
+// When the proxy has seen a request that no page is left to wait for.
+async function seen(proxy, path) {
+  const end = Date.now() + DEADLINE_MS;
+  while (!(await (await fetch(`${proxy}/seen`)).json()).includes(`POST ${path}`)) {
+    if (Date.now() > end) throw new Error(`nobody asked for ${path}`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
 async function segment(context, say) {
   const page = await context.newPage();
+  const all = delivered(page, 7);
   await page.goto(`${PAGE}/segment.html?utm_source=line&utm_medium=social`);
   // Every call; requests are refused on the way and replies lost, so that some are sent again with the login of by then.
   await page.evaluate(async ([writeKey, cdnURL]) => {
@@ -29,19 +57,20 @@ async function segment(context, say) {
     await analytics.track('Order Completed', {order_id: 'web-1', revenue: 12980, currency: 'JPY', products: [{sku: 's1', quantity: 2, price: 6490}]});
   }, [WRITE_KEY, TABIJI]);
   const anonymous = await page.evaluate(() => window.analytics.user().then((user) => user.anonymousId()));
+  await all;
 
   // Nobody answers, the customer leaves: the event waits in localStorage until the next visit.
-  await page.waitForTimeout(100);
   await page.route(`${TABIJI}/**`, (route) => route.abort());
   await page.evaluate(() => window.analytics.track('Kept For Later'));
   await page.goto(`${PAGE}/empty.html`);
   const stored = await page.evaluate(() => Object.keys(localStorage).filter((key) => (localStorage[key] || '').includes('Kept For Later')));
   await page.unroute(`${TABIJI}/**`);
   await page.goto(`${PAGE}/segment.html`);
+  const kept = delivered(page, 1);
   await page.evaluate(async ([writeKey, cdnURL]) => {
     await AnalyticsNext.AnalyticsBrowser.load({writeKey, cdnURL});
   }, [WRITE_KEY, TABIJI]);
-  await page.waitForTimeout(1500);
+  await kept;
 
   // Batches, sent when the page is left.
   const [host] = TABIJI.replace('http://', '').split('/');
@@ -56,6 +85,7 @@ async function segment(context, say) {
     await batching.track('Email Opened');
   }, [WRITE_KEY, `${host}/v1`]);
   await page.goto(`${PAGE}/empty.html`);
+  await seen(TABIJI, '/v1/b');
   say({client: 'segment', anonymous, stored});
   await page.close();
 }
@@ -64,6 +94,7 @@ async function rudder(context, say) {
   const page = await context.newPage();
   for (const beacon of [false, true]) {
     await page.goto(`${PAGE}/rudder.html`);
+    const all = beacon ? null : delivered(page, 5);
     const anonymous = await page.evaluate(([writeKey, tabiji, useBeacon]) => new Promise((done) => {
       // README begins
       const analytics = new rudderanalytics.RudderAnalytics();
@@ -80,10 +111,11 @@ async function rudder(context, say) {
       analytics.group('g1', {name: 'Shop'});
       analytics.alias('rudder-web', 'rudder-web-old');
     }), [WRITE_KEY_RUDDER, TABIJI_RUDDER, beacon]);
-    await page.waitForTimeout(beacon ? 300 : 4000);
+    await all;
     say({client: 'rudder', anonymous, beacon});
   }
   await page.goto(`${PAGE}/empty.html`);
+  await seen(TABIJI_RUDDER, '/beacon/v1/batch');
   await page.close();
 }
 
