@@ -5,6 +5,7 @@
 
 #include "ingest/collector/intake.h"
 #include "ingest/collector/protocol/segment_message.h"
+#include "ingest/collector/protocol/snowplow_event.h"
 #include "ingest/import/row.h"
 #include "schemas/error.h"
 #include "schemas/rejected.avro.h"
@@ -14,6 +15,7 @@
 struct again {
     struct again_config config;
     struct json_parser *parser;
+    struct json_parser *inner[SNOWPLOW_PARSERS]; /* of JSON within a payload */
     struct import_options import;
     struct row_mapper mapper;
     bool mapper_open;
@@ -42,6 +44,8 @@ int again_new(struct again **out, const struct again_config *config)
         return ERR_NO_MEMORY;
     again->config = *config;
     int r = json_parser_new(&again->parser);
+    for (size_t i = 0; r == 0 && i < SNOWPLOW_PARSERS; i++)
+        r = json_parser_new(&again->inner[i]);
     if (r == 0 && config->mapping && config->mapping->format != MAPPING_CSV)
         r = open_mapper(again);
     if (r < 0) {
@@ -61,6 +65,8 @@ void again_free(struct again **again)
         row_mapper_close(&gone->mapper);
     row_output_free(&gone->output);
     json_parser_free(&gone->parser);
+    for (size_t i = 0; i < SNOWPLOW_PARSERS; i++)
+        json_parser_free(&gone->inner[i]);
     buf_free(&gone->row);
     free(gone);
     *again = NULL;
@@ -167,6 +173,27 @@ static int read_segment(const struct again_rejection *rejection, struct json val
     return 0;
 }
 
+static int read_snowplow(struct again *again, const struct again_rejection *rejection,
+    struct json value, struct arena *arena, struct touchpoint *event, struct event_problem *problem)
+{
+    const struct config_source *source = config_source(again->config.config, rejection->source);
+    struct snowplow_fields fields;
+    struct snowplow_message message = {.fields = &fields,
+        .currency = source ? source->currency : STR(""),
+        .now_micros = rejection->received_at,
+        .secret = again->config.door->person_key,
+        .arena = arena};
+    memcpy(message.parsers, again->inner, sizeof again->inner);
+    int r = snowplow_fields_read(value, arena, &fields, problem);
+    if (r == 0)
+        r = snowplow_read(&message, event, problem);
+    if (r < 0)
+        return r;
+    event->source = rejection->source;
+    event->adapter_version = ADAPTER_VERSION;
+    return 0;
+}
+
 /* The way that the stage's name says. */
 static int read_payload(struct again *again, const struct again_rejection *rejection,
     struct arena *arena, struct touchpoint *event, struct event_problem *problem)
@@ -179,6 +206,8 @@ static int read_payload(struct again *again, const struct again_rejection *rejec
         problem->error = r;
         return r;
     }
+    if (str_equal(rejection->stage, STR("snowplow")))
+        return read_snowplow(again, rejection, value, arena, event, problem);
     return str_equal(rejection->stage, STR("native"))
                ? read_native(rejection, value, source, arena, event, problem)
                : read_segment(rejection, value, source, arena, event, problem);
@@ -271,8 +300,9 @@ static int take_row(struct again *again, const struct again_rejection *rejection
 int again_take(struct again *again, const struct again_rejection *rejection, struct arena *arena,
     struct again_taken *out)
 {
-    bool request =
-        str_equal(rejection->stage, STR("native")) || str_equal(rejection->stage, STR("segment"));
+    bool request = str_equal(rejection->stage, STR("native")) ||
+                   str_equal(rejection->stage, STR("segment")) ||
+                   str_equal(rejection->stage, STR("snowplow"));
     bool row = again->mapper_open && str_equal(rejection->stage, STR("import")) &&
                str_equal(rejection->source, again->config.mapping->source);
     *out = (struct again_taken){.fate = AGAIN_CANNOT};

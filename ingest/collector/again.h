@@ -51,7 +51,7 @@ MUST_CHECK int again_new(struct again **out, const struct again_config *config);
 void again_free(struct again **again);
 
 /* Judges one. Pure: the time is when it was received. What it said of the client's address, of a
- * batch around it (Segment's sentAt) is not known any more. Errors: ERR_NO_MEMORY. */
+ * batch around it (Segment's sentAt), of a cookie is not known any more. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int again_take(struct again *again, const struct again_rejection *rejection,
     struct arena *arena, struct again_taken *out);
 

@@ -5,7 +5,8 @@
 
 #include "ingest/collector/exchange.h"
 
-/* The status is one that a body can cause; the reply is JSON; every record decodes, and passes the
+/* The status is one that a body can cause; the reply is JSON, or
+ * says that all is well; every record decodes, and passes the
  * door again unchanged; a rejected payload is a piece of the body. Stops the program otherwise. */
 void exchange_check(exchange_fn handle, const char *call, struct str body);
 

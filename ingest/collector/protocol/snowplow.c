@@ -30,9 +30,9 @@ static struct str text_of(void *context, size_t index)
     struct str text = STR("");
     if (exchange->query_count == 0)
         text = raw_element(&batch->elements, index);
-    if (text.size == 0 && snowplow_fields_text(&batch->fields, exchange->arena, &text) < 0)
-        text = exchange->body;
-    return text;
+    else if (snowplow_fields_text(&batch->fields, exchange->arena, &text) < 0)
+        text = exchange->target;
+    return text.size ? text : exchange->body;
 }
 
 /* What may stand in a cookie, and is no attempt at more. */
@@ -195,6 +195,7 @@ static int refuse_body(struct batch *batch, int error, struct str pointer)
         .pointer = pointer,
         .hint = STR("{\"schema\":\"" PAYLOAD_DATA "0-4\",\"data\":[...]}")};
     int r = begin(batch, 1);
+    exchange->intake.stage = STR("snowplow_batch"); /* which is no event, to be read again */
     if (r == 0)
         r = intake_reject(&exchange->intake, 0, STR(""), &problem, &payload);
     return r != 0 ? r : exchange_fail(exchange, error, problem.hint, REPLY_TRACKER);

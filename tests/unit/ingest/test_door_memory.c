@@ -11,6 +11,7 @@
 #include "ingest/collector/inflate.h"
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
+#include "ingest/collector/protocol/snowplow.h"
 #include "ingest/log/log.h"
 #include "schemas/error.h"
 #include "tests/unit/ingest/exchange_fixture.h"
@@ -36,6 +37,19 @@ static const struct str segment_body =
              "\"x@y\"},\"timezone\":\"z\"}},"
              "{\"type\":\"page\",\"messageId\":\"2\",\"userId\":\"u\",\"properties\":{\"url\":"
              "\"https://X.jp/\"}},5]}");
+
+static const struct str snowplow_body = STR_INIT(
+    "{\"schema\":\"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4\",\"data\":[{"
+    "\"eid\":\"1\",\"tv\":\"js-4\",\"p\":\"web\",\"duid\":\"d\",\"e\":\"ue\",\"vid\":3,"
+    "\"url\":\"https://X.jp/\",\"new\":1.5,\"ue_pr\":\"{\\\"schema\\\":\\\""
+    "iglu:com.snowplowanalytics.snowplow/unstruct_event/jsonschema/1-0-0\\\",\\\"data\\\":{"
+    "\\\"schema\\\":\\\"iglu:com.acme/Wish List/jsonschema/1-0-0\\\",\\\"data\\\":{\\\"a\\\":1}}}"
+    "\",\"cx\":\"eyJzY2hlbWEiOiJpZ2x1OmNvbS5zbm93cGxvd2FuYWx5dGljcy5zbm93cGxvdy9jb250ZXh0cy9qc29u"
+    "c2NoZW1hLzEtMC0xIiwiZGF0YSI6W3sic2NoZW1hIjoiaWdsdTpjb20uc25vd3Bsb3dhbmFseXRpY3Muc25vd3Bsb3cuZW"
+    "Nv"
+    "bW1lcmNlL3VzZXIvanNvbnNjaGVtYS8xLTAtMCIsImRhdGEiOnsiaWQiOjcsImVtYWlsIjoiYUBiLmpwIn19XX0\"},5,"
+    "{\"eid\":\"2\",\"tv\":\"js-4\",\"p\":\"web\",\"e\":\"tr\",\"tr_id\":\"o\",\"tr_tt\":0.1,"
+    "\"tr_cu\":\"usd\"}]}");
 
 static char *run_once(
     struct exchange_fixture *fixture, exchange_fn handle, const char *call, struct str body)
@@ -86,6 +100,11 @@ static void test_native_every_allocation_failing_is_an_error(void **state)
 static void test_segment_every_allocation_failing_is_an_error(void **state)
 {
     sweep(segment_handle, "batch", segment_body);
+}
+
+static void test_snowplow_every_allocation_failing_is_an_error(void **state)
+{
+    sweep(snowplow_post_handle, "", snowplow_body);
 }
 
 static int configure(const char *text)
@@ -148,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_native_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_segment_every_allocation_failing_is_an_error),
+        cmocka_unit_test(test_snowplow_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_config_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_metrics_every_allocation_failing_is_an_error),
     };
