@@ -131,6 +131,8 @@ static int set_models(struct settings *settings)
             .config = settings->journey.rules,
             .reset = model->reset,
             .order = model->order,
+            .bootstrap = (size_t)model->bootstrap,
+            .seed = (uint64_t)model->seed,
             .ignore_nulls = model->ignore_nulls,
             .conversion_types = model->conversion_types,
             .conversion_types_count = model->conversion_types_count,

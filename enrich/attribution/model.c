@@ -53,7 +53,7 @@ size_t model_path_begin(const struct model *model, const struct model_path *path
 struct counts_shape model_shape(enum model_kind kind, int order)
 {
     if (kind == MODEL_KIND_MARKOV)
-        return (struct counts_shape){COUNTS_TRANSITIONS, order};
+        return (struct counts_shape){COUNTS_TRANSITIONS, order ? order : 1};
     return (struct counts_shape){
         kind == MODEL_KIND_SHAPLEY_PATHS_ORDERED ? COUNTS_SEQUENCES : COUNTS_SETS, 1};
 }
@@ -76,7 +76,9 @@ int model_text(const struct model *model, struct buf *out)
 {
     int r = buf_appendf(
         out, "model %.*s: %s", (int)model->name.size, model->name.data, model_kind_text(model));
-    if (r == 0 && model->kind == MODEL_KIND_MARKOV)
+    if (r == 0 && model->kind == MODEL_KIND_MARKOV && model->order == 0)
+        r = buf_appendf(out, " of order auto, null %s", model->ignore_nulls ? "ignore" : "use");
+    if (r == 0 && model->kind == MODEL_KIND_MARKOV && model->order)
         r = buf_appendf(
             out, " of order %d, null %s", model->order, model->ignore_nulls ? "ignore" : "use");
     if (r == 0 && model->rule == RULE_MODEL_TIME_DECAY)

@@ -19,12 +19,14 @@ struct model {
     enum model_kind kind;      /* unknown: a rule */
     enum rule_model rule;      /* of a rule; else unknown */
     struct rule_config config; /* of a rule */
-    int order;                 /* of markov: 1 to MARKOV_ORDER_MAX */
+    int order;                 /* of markov: 1 to MARKOV_ORDER_MAX; 0: chosen when it is solved */
     bool ignore_nulls;         /* of markov: paths that did not convert count for nothing */
     const struct str *conversion_types; /* none: all that the journey has */
     size_t conversion_types_count;
     int64_t lookback_micros; /* touches so long before a conversion; 0: the journey's */
     bool reset;              /* no touches before the person's conversion before */
+    size_t bootstrap;        /* of one that is solved: replicates of its intervals; 0: none */
+    uint64_t seed;           /* of those, and of sampled values */
     char version[MODEL_VERSION_SIZE];
 };
 
@@ -56,6 +58,7 @@ enum model_kind model_kind_of(struct str name);
 #define MODEL_KINDS 7
 const struct str *model_kind_names(void);
 
+/* order: 0 counts as 1. */
 struct counts_shape model_shape(enum model_kind kind, int order);
 
 /* Whether paths that did not convert count. shapley and shapley_ordered share out conversions

@@ -147,7 +147,7 @@ const struct config_source *config_source(const struct config *config, struct st
 struct config_model {
     struct str name; /* as of a source; none of a rule model that is always credited by */
     struct str kind; /* algorithmic, or a rule's */
-    int order;
+    int order;       /* 0: chosen */
     bool ignore_nulls;
     const struct str *conversion_types;
     size_t conversion_types_count;
@@ -155,6 +155,7 @@ struct config_model {
     bool reset;
     int64_t half_life_days; /* 0: the journey's */
     uint32_t weights[3];    /* first, middle, last; not all 0 */
+    int64_t bootstrap, seed;
 };
 /* Those of [attribution], then sections in the order of the file. Valid after config_finish(). */
 size_t config_models(const struct config *config, const struct config_model **models);

@@ -286,6 +286,11 @@ static int check_own(
                 (int)setting->origin.size, setting->origin.data, own[i].key, own[i].kind,
                 (int)model->kind.size, model->kind.data);
     }
+    const struct setting *bootstrap = &section->settings[MODEL_OPTION_BOOTSTRAP];
+    if (model->bootstrap && rule_model_from_name(model->kind) >= 0)
+        return config_complain(problem, "%.*s: bootstrap is of models that are solved, not of %.*s",
+            (int)bootstrap->origin.size, bootstrap->origin.data, (int)model->kind.size,
+            model->kind.data);
     return 0;
 }
 
@@ -366,6 +371,12 @@ static int add_default(struct config *config, struct str kind, struct config_pro
     return 0;
 }
 
+/* A digit, or "auto". */
+static int order_of(struct str text)
+{
+    return text.data[0] == 'a' ? 0 : text.data[0] - '0';
+}
+
 static int make_models(struct config *config, struct config_problem *problem)
 {
     const struct named_list *sections = &config->named[NAMED_MODEL];
@@ -383,7 +394,9 @@ static int make_models(struct config *config, struct config_problem *problem)
         *model = (struct config_model){
             .name = section->name,
             .kind = settings[MODEL_OPTION_KIND].value.text,
-            .order = (int)settings[MODEL_OPTION_ORDER].value.number,
+            .order = order_of(settings[MODEL_OPTION_ORDER].value.text),
+            .bootstrap = settings[MODEL_OPTION_BOOTSTRAP].value.number,
+            .seed = settings[MODEL_OPTION_SEED].value.number,
             .ignore_nulls = str_equal(settings[MODEL_OPTION_NULL].value.text, STR("ignore")),
             .conversion_types = settings[MODEL_OPTION_CONVERSION_TYPES].value.items,
             .conversion_types_count = settings[MODEL_OPTION_CONVERSION_TYPES].value.items_count,

@@ -16,7 +16,7 @@ static const char *const always[] = {"first", "last", "last_non_direct", "linear
 
 #define COLUMNS                                                                                    \
     "model, model_kind, model_order, null_paths, conversion_types, lookback_days, journey, "       \
-    "half_life_days, weights, solved, sums, model_version"
+    "half_life_days, weights, solved, sums, model_version, bootstrap, seed"
 
 /* ---- rows ---- */
 
@@ -59,6 +59,8 @@ static int put_model(sqlite3_stmt *put, const struct model *model, size_t place,
     sqlite3_bind_int(put, 11, model->rule != RULE_MODEL_PARTICIPATION);
     bind_text(put, 12, version);
     sqlite3_bind_int64(put, 13, (int64_t)place);
+    sqlite3_bind_int64(put, 14, (int64_t)model->bootstrap);
+    sqlite3_bind_int64(put, 15, (int64_t)model->seed);
     int code = sqlite3_step(put);
     sqlite3_reset(put);
     return database_error(code);
@@ -67,11 +69,11 @@ static int put_model(sqlite3_stmt *put, const struct model *model, size_t place,
 /* Rows into the table of that name: first the rules that are always there. */
 static int put_models(sqlite3 *db, const char *table, const struct model *models, size_t count)
 {
-    char sql[256];
+    char sql[512];
     sqlite3_stmt *put = NULL;
     (void)snprintf(sql, sizeof sql,
         "INSERT INTO %s (" COLUMNS ", place) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?15, ?13)",
         table);
     int r = database_prepare(db, sql, &put);
     size_t place = 0;
@@ -211,7 +213,9 @@ static int read_model(
         .kind = model_kind_of(kind),
         .rule = rule < 0 ? RULE_MODEL_UNKNOWN : (enum rule_model)rule,
         .config = rule_config_default(),
-        .order = sqlite3_column_int(select, 2) ? sqlite3_column_int(select, 2) : 1,
+        .order = sqlite3_column_type(select, 2) == SQLITE_NULL ? 1 : sqlite3_column_int(select, 2),
+        .bootstrap = (size_t)sqlite3_column_int64(select, 12),
+        .seed = (uint64_t)sqlite3_column_int64(select, 13),
         .ignore_nulls = str_equal(column_text(select, 3), STR("ignore")),
         .lookback_micros = sqlite3_column_int64(select, 5) * TIME_MICROS_PER_DAY,
         .reset = str_equal(column_text(select, 6), STR("reset")),

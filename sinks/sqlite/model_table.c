@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "enrich/attribution/model_interval.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
 #include "sinks/sqlite/database.h"
+#include "sinks/sqlite/model_paths.h"
 
 #define NOTE_SIZE 128
 #define SAMPLES 2000 /* of values that are not exact */
@@ -30,6 +32,7 @@ struct row {
 };
 
 struct reading {
+    sqlite3 *db;
     struct model_answers *out;
     struct json_parser *parser;
     struct path_set channels; /* their names only */
@@ -38,6 +41,7 @@ struct reading {
     struct markov_count *counts; /* of one solving */
     struct model_credit *credits;
     size_t credits_room;
+    int order; /* by which the model at hand is solved */
 };
 
 static int grow(void **items, size_t *room, size_t count, size_t size)
@@ -244,7 +248,7 @@ static int answer(struct reading *reading, const struct row *row, struct str cha
         .version = row->version,
         .currency = row->currency,
         .credit = *credit,
-        .order = row->kind == MODEL_KIND_MARKOV ? row->order : 0};
+        .order = row->kind == MODEL_KIND_MARKOV ? reading->order : 0};
     int r = arena_dup(&reading->out->arena, channel, &made.channel);
     return r == 0 ? model_answers_add(reading->out, &made) : r;
 }
@@ -280,7 +284,7 @@ static int note_order(struct reading *reading, const struct row *row, size_t cou
         longest = count->from_count > longest ? count->from_count : longest;
         longest = count->to_count > longest ? count->to_count : longest;
     }
-    if (row->kind != MODEL_KIND_MARKOV || row->order == 1 || longest >= (size_t)row->order)
+    if (row->kind != MODEL_KIND_MARKOV || row->order <= 1 || longest >= (size_t)row->order)
         return 0;
     int size = snprintf(text, sizeof text, "order %d is beyond the data: the longest path has %zu",
         row->order, longest);
@@ -290,14 +294,104 @@ static int note_order(struct reading *reading, const struct row *row, size_t cou
     return r;
 }
 
+/* ---- from paths, where counts do not do ---- */
+
+/* Of the configuration: *replicates, and what options say of paths. */
+static int read_wishes(struct reading *reading, const struct row *row,
+    struct model_options *options, size_t *replicates)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(reading->db,
+        "SELECT bootstrap, seed, null_paths IS 'ignore' FROM model WHERE model = ?1 "
+        "AND model_version = ?2",
+        &select);
+    if (r < 0)
+        return r;
+    bind_text(select, 1, row->model);
+    bind_text(select, 2, row->version);
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW) {
+        int64_t count = sqlite3_column_int64(select, 0);
+        *replicates = count < 0 || (size_t)count > MODEL_REPLICATES_MAX ? 0 : (size_t)count;
+        options->seed = (uint64_t)sqlite3_column_int64(select, 1);
+        options->ignore_nulls = sqlite3_column_int(select, 2) != 0;
+    }
+    sqlite3_finalize(select);
+    return database_error(code);
+}
+
+/* What `found`, by the set's numbers, says of each channel of the counts. chosen: all of it, else
+ * the intervals alone. */
+static void take_paths(struct reading *reading, const struct path_set *set,
+    const struct model_credit *found, bool chosen)
+{
+    for (size_t i = 0; i < set->channels_count; i++) {
+        for (size_t k = 0; k < reading->channels.channels_count; k++) {
+            struct model_credit *credit = &reading->credits[k];
+            if (!str_equal(set->channels[i], reading->channels.channels[k]))
+                continue;
+            double low = credit->low, high = credit->high;
+            if (chosen)
+                *credit = found[i];
+            credit->low = isfinite(found[i].low) ? found[i].low : low;
+            credit->high = isfinite(found[i].high) ? found[i].high : high;
+        }
+    }
+}
+
+static int solve_set(
+    struct reading *reading, struct model_options *options, size_t replicates, struct path_set *set)
+{
+    size_t channels = reading->channels.channels_count;
+    bool chosen = options->order == 0;
+    double scores[MARKOV_ORDER_MAX];
+    int count;
+    struct model_credit *found = calloc(set->channels_count + 1, sizeof *found);
+    int r = found ? 0 : ERR_NO_MEMORY;
+    if (r == 0 && chosen)
+        r = markov_choose_order(set, &options->order, scores, &count);
+    if (r == 0 && chosen)
+        r = model_solve_paths(options, set, found, &reading->credits[channels]);
+    for (size_t i = 0; !chosen && r == 0 && i < set->channels_count; i++)
+        found[i].low = found[i].high = NAN;
+    if (r >= 0 && replicates)
+        r = model_solve_intervals(options, set, replicates, found);
+    if (r >= 0)
+        take_paths(reading, set, found, chosen);
+    free(found);
+    return r < 0 ? r : 0;
+}
+
+/* Chooses the order and makes intervals, where the model wants them. */
+static int refine(struct reading *reading, const struct row *row, struct model_options *options,
+    size_t replicates)
+{
+    struct path_set set = {0};
+    bool chosen = row->kind == MODEL_KIND_MARKOV && row->order == 0;
+    if (!chosen && replicates == 0)
+        return 0;
+    int r = model_paths_read(reading->db, row->model, row->currency, &set);
+    options->order = row->order;
+    if (r == 0 && set.paths_count)
+        r = solve_set(reading, options, replicates, &set);
+    reading->order = options->order ? options->order : 1;
+    path_set_free(&set);
+    return r;
+}
+
 static int solve(
     struct reading *reading, const struct row *row, size_t counts, int64_t revenue_minor)
 {
     size_t channels = reading->channels.channels_count;
-    const struct model_options options = {.kind = row->kind,
-        .order = row->order,
+    struct model_options options = {.kind = row->kind,
+        .order = row->order ? row->order : 1,
         .samples = SAMPLES,
         .names = reading->channels.channels};
+    size_t replicates = 0;
+    int r = read_wishes(reading, row, &options, &replicates);
+    if (r < 0)
+        return r;
+    reading->order = options.order;
     if (reading->credits_room < channels + 1) {
         struct model_credit *more =
             realloc(reading->credits, (channels + 1) * sizeof *reading->credits);
@@ -306,8 +400,10 @@ static int solve(
         reading->credits = more;
         reading->credits_room = channels + 1;
     }
-    int r = model_solve_counts(
+    r = model_solve_counts(
         &options, reading->counts, counts, channels, reading->credits, &reading->credits[channels]);
+    if (r == 0)
+        r = refine(reading, row, &options, replicates);
     size_t from = reading->out->count;
     if (r == 0)
         r = answer_all(reading, row, counts);
@@ -370,7 +466,7 @@ int model_answers_mark(struct model_answers *answers, sqlite3 *db)
 
 int model_table_solve(sqlite3 *db, struct model_answers *out)
 {
-    struct reading reading = {.out = out};
+    struct reading reading = {.db = db, .out = out};
     int r = model_answers_mark(out, db);
     if (r == 0)
         r = json_parser_new(&reading.parser);

@@ -277,6 +277,8 @@ CREATE TABLE model (
     solved INTEGER NOT NULL,
     sums INTEGER NOT NULL,
     model_version TEXT NOT NULL,
+    bootstrap INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
     place INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 

@@ -41,8 +41,8 @@ def configuration(models):
     return "\n".join(lines) + "\n"
 
 
-def run(*arguments, code=0):
-    found = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+def run(*arguments, code=0, text=None):
+    found = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, input=text)
     assert found.returncode == code, (arguments, found.returncode, found.stdout[-500:], found.stderr[-2000:])
     return found
 
@@ -250,6 +250,39 @@ def beyond_the_data(space):
     assert rows(data, "SELECT DISTINCT note FROM v_model_comparison_long WHERE model = 'deep'") == [(note,)]
 
 
+def chosen_and_uncertain(space):
+    """order = auto and bootstrap of configured models: the order, the figures and the intervals that `tabiji attribute` gives to what the model
+    sees; the same whatever the order of events, another seed others; intervals change neither counts nor figures."""
+    config, events, found = space.path / "auto.ini", space.path / "events.ndjson", []
+    models = ("[attribution]\nmodels = shapley_rate\n[model best]\norder = auto\nbootstrap = 40\nseed = SEED\n[model sure]\nkind = shapley\n"
+              "bootstrap = 40\nseed = SEED\n[model near]\norder = auto\nlookback_days = 3\njourney = reset\nnull = ignore\n")
+    lines = events.read_text().splitlines()
+    for turn, seed in enumerate((5, 5, 6)):
+        data = space.path / f"auto-{turn}"
+        random.Random(turn).shuffle(lines)
+        config.write_text(models.replace("SEED", str(seed)))
+        run("import", "--data", data, "--config", config, "--mapping", MAPPING, "-", text="\n".join(lines) + "\n")
+        found.append(rows(data, "SELECT model, currency, channel, solved_order, round(low, 6), round(high, 6), credited_conversions FROM v_model_channel "
+                                "ORDER BY 1, 2, 3"))
+        wide = [r for r in found[-1] if r[0] in ("best", "sure") and r[2] != "(unattributed)"]
+        assert len(wide) > 20 and all(low <= high for *_, low, high, _ in wide) and sum(low < high for *_, low, high, _ in wide) > 15, wide
+        assert all(low is None for m, *_, low, _, _ in found[-1] if m in ("near", "shapley_rate"))
+    without = lambda rows: [r[:4] + (round(r[6], 6),) for r in rows]
+    assert found[0] == [r[:6] + (a[6],) for r, a in zip(found[1], found[0])] and found[2] != found[0] and without(found[2]) == without(found[0])
+    for model, flags in (("best", []), ("near", ["--null", "ignore"])):
+        text = model_check.view(model_check.connect(data), "v_export_model_touches", "JPY", model)
+        said = run("attribute", "--format", "csv", "--lookback", "none", "--model", "markov", "--order", "auto", *flags, "-", text=text)
+        orders = {r[3] for r in found[2] if r[:2] == (model, "JPY")}
+        assert len(orders) == 1 and f"order {orders.pop()} (pAUC" in said.stderr, (model, orders, said.stderr)
+        wanted = {r["channel"]: float(r["credited_conversions"]) for r in csv.DictReader(io.StringIO(said.stdout))}
+        for name, _, channel, *_, conversions in (r for r in found[2] if r[:2] == (model, "JPY")):
+            assert abs(conversions - wanted[channel]) <= 1e-12 * max(1, wanted[channel]), (name, channel, conversions, wanted[channel])
+    config.write_text(models.replace("SEED", "7").replace("= 40", "= 20"))
+    run("import", "--data", data, "--config", config, "--mapping", MAPPING, "-", text=lines[0] + "\n")
+    now = rows(data, "SELECT model, currency, channel, solved_order, round(low, 6), round(high, 6), credited_conversions FROM v_model_channel ORDER BY 1, 2, 3")
+    assert without(now) == without(found[2]) and now != found[2], "other intervals need no replay"
+
+
 def real_file(space):
     """All models of the default, of the main job's real file."""
     source = SHARED / "data" / "journeys" / "attribution_data.csv"
@@ -269,6 +302,8 @@ def refused(space):
     for text, wanted in (("[model a]\nkind = shaply\n", 'did you mean "shapley"?'), ("[attribution]\nmodels = markov, markow\n", 'has "markow", which is none of'),
                          ("[attribution]\nmodels = markow\n", 'did you mean "markov"?'),
                          ("[model a]\nkind = shapley\norder = 2\n", "bad.ini:3: order is of markov"),
+                         ("[model a]\nkind = linear\nbootstrap = 5\n", "bad.ini:3: bootstrap is of models that are solved"),
+                         ("[model a]\norder = 7\n", "bad.ini:2"),
                          ("[model a]\nconversion_types = order_complete\n", 'did you mean "order_completed"?'),
                          ("[model linear]\nkind = markov\n", "name of a rule model")):
         bad.write_text(text)
@@ -288,6 +323,7 @@ def main():
         changed(space, data, config)
         by_schedule(space)
         beyond_the_data(space)
+        chosen_and_uncertain(space)
         real_file(space)
         assert json.loads(dump(data, "model_transition").splitlines()[0])["paths"] > 0
 

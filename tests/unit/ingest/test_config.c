@@ -224,7 +224,7 @@ static void test_config_models_that_cannot_be_are_named(void **state)
     assert_complaint(fixture, "[model a]\nkind = shaply\n", "did you mean \"shapley\"?");
     assert_complaint(fixture, "[attribution]\nmodels = markow\n", "did you mean \"markov\"?");
     assert_complaint(fixture, "[model a]\nordr = 2\n", "did you mean \"order\"?");
-    assert_complaint(fixture, "[model a]\norder = 7\n", "not within 1 and 6");
+    assert_complaint(fixture, "[model a]\norder = 7\n", "none of 1|2|3|4|5|6|auto");
     assert_complaint(fixture, "[model A]\norder = 2\n", "is no name of a model");
     assert_complaint(fixture, "[modle a]\n", "unknown section [modle a]");
     assert_unfinished(fixture, "[model a]\nkind = shapley\norder = 2\n",
