@@ -35,6 +35,7 @@ static const struct {
     {"person", "person AS t", "person"},
     {"rejected", "rejected AS t", "rejected_key"},
     {"session", "session AS t", "person, session_key"},
+    {"spend", "spend AS t", "source, channel, campaign, day"},
     {"touch", "touch AS t", "event_key"},
 };
 #define TABLES_COUNT (sizeof(tables) / sizeof(tables[0]))

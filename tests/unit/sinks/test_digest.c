@@ -31,6 +31,17 @@ static void fill(struct list *list, int64_t arrival)
         list_identifier(list, "cookie", (const char[]){(char)('a' + i), '\0'}, i, 1 + arrival);
         list_rejected(list, i, "bad_json", STR("{\xff"));
     }
+    struct made_event spent = {1, EVENTS, T0, 1 + arrival, "LINE", NULL, {0}, T0 + arrival, 0};
+    struct touchpoint report;
+    touchpoint_init(&report);
+    fixture_event_key(spent.event, report.event_key);
+    report.occurred_at = T0;
+    report.type = STR("spend_reported");
+    report.source = STR("ads");
+    report.has_order = true;
+    report.order.revenue_minor = 900;
+    report.order.currency = STR("JPY");
+    list_touchpoint(list, &spent, &report);
     /* Two partitions have counted it, or one has: the same. */
     const struct made_count count = {"markov", MODEL_KIND_MARKOV, 2, "JPY", "", "A", 2, 10};
     const struct made_count half = {"markov", MODEL_KIND_MARKOV, 0, "JPY", "", "A", 1, 5};
@@ -125,6 +136,7 @@ static void test_make_any_fact_changes_its_table_and_the_whole(void **state)
         {"model_transition", "UPDATE model_transition SET paths = paths + 1"},
         {"path", "UPDATE path SET channels = channels || ' '"},
         {"rejected", "UPDATE rejected SET payload = x'00'"},
+        {"spend", "UPDATE spend SET cost_minor = 901"},
     };
     static struct list list;
     (void)state;
