@@ -12,7 +12,10 @@
  */
 #include "deploy/memory_plan.h"
 
-#define PROCESS_BYTES ((size_t)32 << 20) /* program, librdkafka's handles, LMDB's lists */
+/* Program, librdkafka's handles, LMDB's lists, and the least of the queues: librdkafka counts bytes
+ * of records as they travel, and holds twice to ten times as much for small or compressed ones. */
+#define PROCESS_BYTES ((size_t)64 << 20)
+#define SMALL_BYTES ((size_t)80 << 20) /* less is a worker that cannot be so small; it tries */
 #define BATCH_BYTES_MIN ((size_t)1 << 20)
 #define CACHE_BYTES_MIN ((size_t)64 << 10)
 #define STAGES 2
@@ -33,7 +36,7 @@ struct memory_plan memory_plan(const struct config *config)
     size_t partitions = (size_t)config_int(config, OPTION_STREAM_PARTITIONS);
     if (memory == 0)
         return plan;
-    size_t rest = memory > 2 * PROCESS_BYTES ? memory - PROCESS_BYTES : memory / 2;
+    size_t rest = memory > SMALL_BYTES ? memory - PROCESS_BYTES : memory / 5;
     size_t tasks = STAGES * partitions;
     /* Three quarters to batches, a quarter to what is kept between them. */
     size_t sixteenths = 48 + 8 + 2 + tasks;

@@ -87,54 +87,61 @@ def state_mib(state):
     return sum(copy.stat().st_blocks * 512 for copy in state.rglob("data.mdb")) / (1 << 20)
 
 
-def waiting(port):
-    """Events that the worker has yet to commit, by partition; as of a second ago."""
+def records(port):
+    """Records that the worker has committed: events and the mail that they made."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", "/metrics")
-        lags = re.findall(r'^tabiji_consumer_lag\{topic="events",partition="\d+"\} (\S+)$', connection.getresponse().read().decode(), re.M)
-        return [int(float(lag)) for lag in lags]
-    return []
+        found = re.search(r"^tabiji_worker_records_total (\S+)$", connection.getresponse().read().decode(), re.M)
+        return float(found[1]) if found else 0
+    return 0
 
 
 class Grown:
-    """The worker in the group, and what was said of it when its state had grown to so many times the limit."""
+    """The worker in the group, and what was seen of it when its state had grown to so many times the limit."""
 
     def __init__(self, arguments, path, group, options):
         self.limit, self.group, self.state, self.port = arguments.limit_mib, group, path / "state", harness.free_port()
         self.memory, self.events = arguments.limit_mib // 2, arguments.events
         self.process = subprocess.Popen([harness.PROGRAM, "work", "--slot", "grown", "--state", self.state, "--metrics", f"127.0.0.1:{self.port}",
-                                         *options, "--set", f"worker.memory={self.memory} MiB", "--set", "kafka.consumer.statistics.interval.ms=1000"], stderr=open(path / "work.log", "w"),
+                                         *options, "--set", f"worker.memory={self.memory} MiB"], stderr=open(path / "work.log", "w"),
                                         preexec_fn=lambda: enter(group))
-        self.most, self.rates = 0, []
-        self.last = (0, 0, 0)  # time, events, CPU seconds
+        self.most = 0
+        self.seen = []  # (time, records, CPU seconds, MiB of state, anonymous, file pages)
+        self.rates = []
 
-    def say(self):
-        now = time.monotonic(), self.events - sum(waiting(self.port)), cpu(self.process.pid)
-        anonymous, (charged, cached, dirty) = memory(self.process.pid, self.group)
-        if now[1] > self.last[1]:
-            seconds, events = now[0] - self.last[0], now[1] - self.last[1]
-            self.rates.append(events / seconds)
-            size = state_mib(self.state)
-            print(f"to {size / self.limit:4.1f} times the limit: {self.rates[-1]:8,.0f} events/s {(now[2] - self.last[2]) / events * 1e6:7.1f} CPU s/M   "
-                  f"state {size:6.0f} MiB   anonymous {anonymous} MiB, at most {self.most} (group: {charged}, file pages {cached}, dirty {dirty})", flush=True)
-        self.last = now
+    def look(self):
+        anonymous, (_, cached, _) = memory(self.process.pid, self.group)
+        self.seen.append((time.monotonic(), records(self.port), cpu(self.process.pid), state_mib(self.state), anonymous, cached))
+        print(f"{self.seen[-1][1]:,.0f} records, state {self.seen[-1][3]:,.0f} MiB", flush=True)
 
     def follow(self, done):
         """Until done() says so."""
         steps = list(STEPS)
-        harness.wait_until(lambda: self.process.poll() is not None or (len(waiting(self.port)) == PARTITIONS and all(waiting(self.port))), "the first events")
-        self.last = time.monotonic(), self.events - sum(waiting(self.port)), cpu(self.process.pid)
+        harness.wait_until(lambda: self.process.poll() is not None or records(self.port) > 0, "the first records")
+        self.look()
         while not done():
             if self.process.poll() is not None:
                 raise SystemExit(f"the worker ended with {self.process.returncode}, -9 being the kernel's for want of memory")
             with contextlib.suppress(OSError):  # it ended just now
                 self.most = max(self.most, memory(self.process.pid, self.group)[0])
             if steps and state_mib(self.state) >= steps[0] * self.limit:
-                self.say()
+                self.look()
                 steps = [step for step in steps if step * self.limit > state_mib(self.state)]
             time.sleep(0.2)
-        self.say()
+        self.look()
+        self.tell()
+
+    def tell(self):
+        """An event counts as done in parts, as its records are."""
+        share = self.events / self.seen[-1][1]
+        print(f"{1 / share:.1f} records an event", flush=True)
+        for before, now in zip(self.seen, self.seen[1:]):
+            events = (now[1] - before[1]) * share
+            if events > 0:
+                self.rates.append(events / (now[0] - before[0]))
+                print(f"to {now[3] / self.limit:4.1f} times the limit: {self.rates[-1]:8,.0f} events/s {(now[2] - before[2]) / events * 1e6:7.1f} CPU s/M   "
+                      f"state {now[3]:6.0f} MiB   anonymous {now[4]} MiB, file pages {now[5]} MiB", flush=True)
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)

@@ -47,14 +47,14 @@ static void test_plan_never_takes_more_than_an_option_says(void **state)
 static void test_plan_parts_are_within_the_memory(void **state)
 {
     (void)state;
-    for (size_t memory = 64; memory <= 8192; memory *= 2)
+    for (size_t memory = 96; memory <= 8192; memory *= 2)
         for (size_t partitions = 1; partitions <= 16; partitions *= 4) {
             char text[128];
             (void)snprintf(text, sizeof text,
                 "[worker]\nmemory = %zu MiB\n[stream]\npartitions = %zu\n", memory, partitions);
             struct memory_plan plan = plan_of(text);
             size_t tasks = 2 * partitions;
-            size_t parts = 32 * MIB + 3 * plan.batch_bytes + plan.batch_bytes / 2 +
+            size_t parts = 64 * MIB + 3 * plan.batch_bytes + plan.batch_bytes / 2 +
                            plan.batch_bytes / 8 + tasks * (plan.batch_bytes / 16) +
                            2 * plan.cache_bytes * (partitions + tasks);
             if (parts > memory * MIB)
