@@ -189,6 +189,7 @@ static int configure_kafka(struct settings *settings, const char *suffix, struct
         out->journey_partitions = out->events_partitions;
     out->replication_factor = (int)config_int(config, OPTION_STREAM_REPLICATION);
     out->min_insync_replicas = (int)config_int(config, OPTION_STREAM_MIN_INSYNC);
+    out->static_members = config_bool(config, OPTION_STREAM_STATIC_MEMBERS);
     out->batch_records_max = (size_t)config_int(config, OPTION_WORKER_BATCH_RECORDS);
     const struct memory_plan plan = memory_plan(config);
     out->batch_bytes_max = plan.batch_bytes;

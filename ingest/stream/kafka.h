@@ -54,6 +54,10 @@ struct kafka_config {
      * slot that they share. NULL: the worker takes the slot for itself. */
     int thread;
     struct kafka_slot *shared_slot;
+    /* A worker is known to the group by its slot and thread (static membership, KIP-345): it does
+     * not leave when it is closed, and one that comes within session.timeout.ms takes its place
+     * without a rebalance. */
+    bool static_members;
 
     /* For kafka_topics_create(): events, identity and what identity publishes; journey and what it
      * publishes; replicas of all. */

@@ -251,6 +251,12 @@ static int set_names(
         snprintf(name, sizeof name, "%s-%s", config->group, slot);
         return set(conf, "transactional.id", name, problem, TEXT_SIZE);
     }
+    if (role == KAFKA_ROLE_CONSUMER && config->static_members) {
+        snprintf(name, sizeof name, "%s-%s", config->group, slot);
+        r = set(conf, "group.instance.id", name, problem, TEXT_SIZE);
+        if (r < 0)
+            return r;
+    }
     if (role == KAFKA_ROLE_CONSUMER || role == KAFKA_ROLE_END)
         return set(conf, "group.id", config->group, problem, TEXT_SIZE);
     if (role == KAFKA_ROLE_RESTORE) {

@@ -72,8 +72,10 @@ int kafka_consumer_error(struct kafka_client *consumer, const rd_kafka_message_t
     kafka_log(consumer->config, LOG_WARNING, "kafka_consumer", "%s: %s",
         rd_kafka_err2name(message->err), rd_kafka_message_errstr(message));
     switch (message->err) {
-    case RD_KAFKA_RESP_ERR__FATAL:
-        return ERR_KAFKA;
+    case RD_KAFKA_RESP_ERR__FATAL: /* another process has this one's slot, on another machine */
+        return rd_kafka_fatal_error(consumer->rk, NULL, 0) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+                   ? ERR_FENCED
+                   : ERR_KAFKA;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
         return ERR_AUTH;

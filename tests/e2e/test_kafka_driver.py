@@ -327,6 +327,36 @@ def check_poison_elsewhere(toy, bootstrap):
     toy.environment["TOY_STATE"] = state
 
 
+def check_static_members(program, space, bootstrap):
+    """Workers that leave and come back within their session: nobody else's partitions move, and theirs come back; killed, too."""
+    toy = Toy(program, space, bootstrap)
+    toy.environment |= {"TOY_PREFIX": "static", "TOY_GROUP": "static", "TOY_STATIC": "1", "TOY_SESSION": "30000"}
+    toy.run("topics")
+    steady, other = toy.work("steady"), toy.work("other")
+    for worker in (steady, other):
+        wait_until(lambda: "kafka_assigned: 6 partitions" in errors(worker), "half of the partitions each")
+    moves = errors(steady).count("kafka_assigned") + errors(steady).count("kafka_revoked")
+    for turn, sig in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)):
+        toy.append(1000 * turn, 200)
+        wait_until(lambda: has_worked(other), "the other worker to work")
+        other.send_signal(sig)
+        other.wait(30)
+        toy.append(1000 * turn + 500, 100)
+        other = toy.work("other")
+        wait_until(lambda: "kafka_assigned" in errors(other), "the partitions to come back")
+        assert errors(other).count("kafka_assigned: 6 partitions") == 1, errors(other)
+        toy.check(f"static members, {sig.name}")
+        now = errors(steady).count("kafka_assigned") + errors(steady).count("kafka_revoked")
+        assert now == moves, f"{now - moves} moves"
+    # The same slot on another machine: one of the two has to go.
+    toy.environment["TOY_STATE"] += "-elsewhere"
+    twin = toy.work("other")
+    assert other.wait(40) == 1 and "another worker has taken over" in errors(other) + str(lines(other)) or "fenced" in errors(other), errors(other)
+    toy.append(9000, 100)
+    toy.check("static members, the same slot twice")
+    assert [stop(worker) for worker in (steady, twin)] == [0, 0]
+
+
 def main():
     program = sys.argv[1]
     if not shutil.which("kcat"):
@@ -349,6 +379,7 @@ def main():
         check_bad_input(toy, bootstrap)
         check_poison(toy, bootstrap)
         check_poison_elsewhere(toy, bootstrap)
+        check_static_members(program, space, bootstrap)
 
 
 if __name__ == "__main__":

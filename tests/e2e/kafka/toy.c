@@ -9,8 +9,9 @@
  *     toy dump                            print all result rows, sorted
  *
  * Environment: TOY_BROKER, TOY_STATE, TOY_SLOT, TOY_PARTITIONS, TOY_BATCH, TOY_BYTES, TOY_NODES,
- * TOY_PREFIX, TOY_GROUP; TOY_POISON, TOY_POISON_SETTLE: an event that ends the worker, where it
- * comes in or when its person is brought up to date.
+ * TOY_PREFIX, TOY_GROUP, TOY_SESSION (its timeout, ms), TOY_STATIC (members are); TOY_POISON,
+ * TOY_POISON_SETTLE: an event that ends the worker, where it comes in or when its person is brought
+ * up to date.
  *
  * Event e visits nodes: e mod NODES, then HOPS further ones, each told by the one before. Every
  * visit is counted at its node (persons: node -> visits); the last tells the person of its node,
@@ -497,7 +498,7 @@ int main(int count, char **arguments)
 {
     const struct kafka_property properties[] = {
         {KAFKA_SCOPE_ALL, "bootstrap.servers", setting("TOY_BROKER", "127.0.0.1:9092")},
-        {KAFKA_SCOPE_CONSUMER, "session.timeout.ms", "2000"},
+        {KAFKA_SCOPE_CONSUMER, "session.timeout.ms", setting("TOY_SESSION", "2000")},
         {KAFKA_SCOPE_CONSUMER, "heartbeat.interval.ms", "500"},
         {KAFKA_SCOPE_PRODUCER, "transaction.timeout.ms", "6000"},
         {KAFKA_SCOPE_PRODUCER, "message.timeout.ms", "5000"},
@@ -510,6 +511,7 @@ int main(int count, char **arguments)
     config.group = setting("TOY_GROUP", config.group);
     config.state_dir = setting("TOY_STATE", "state");
     config.slot = setting("TOY_SLOT", "0");
+    config.static_members = getenv("TOY_STATIC") != NULL;
     config.events_partitions = (int32_t)number(setting("TOY_PARTITIONS", "4"));
     config.journey_partitions = config.events_partitions;
     config.batch_records_max = number(setting("TOY_BATCH", "500"));
