@@ -3,10 +3,13 @@
 #include "ingest/collector/recent.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/random.h>
+
+#include <xxhash.h>
 
 #include "schemas/error.h"
-#include "schemas/hash.h"
 
 #define PLACES (2 * (size_t)RECENT_EVENTS)
 _Static_assert((PLACES & (PLACES - 1)) == 0, "a mask");
@@ -17,7 +20,9 @@ struct generation {
 };
 
 struct recent {
-    pthread_mutex_t lock;
+    uint64_t seed; /* random: marks cannot be made to meet from outside */
+    _Atomic bool any;
+    pthread_mutex_t lock; /* of the generations */
     struct generation *newer;
     struct generation *older;
 };
@@ -28,6 +33,7 @@ int recent_new(struct recent **out)
     if (!recent)
         return ERR_NO_MEMORY;
     check(pthread_mutex_init(&recent->lock, NULL) == 0);
+    check(getrandom(&recent->seed, sizeof recent->seed, 0) == sizeof recent->seed);
     recent->newer = calloc(1, sizeof *recent->newer);
     recent->older = calloc(1, sizeof *recent->older);
     if (!recent->newer || !recent->older) {
@@ -49,27 +55,19 @@ void recent_free(struct recent **recent)
     *recent = NULL;
 }
 
-uint64_t recent_mark(struct str source, struct str event_id, struct str anonymous)
+uint64_t recent_mark(
+    const struct recent *recent, struct str source, struct str event_id, struct str anonymous)
 {
-    const struct str parts[] = {source, event_id, anonymous};
-    uint8_t digest[SHA256_SIZE];
-    uint8_t size[8];
-    struct sha256 hash;
-    sha256_init(&hash);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        put_be64(size, parts[i].size);
-        sha256_update(&hash, str_make(size, sizeof size));
-        sha256_update(&hash, parts[i]);
-    }
-    sha256_final(&hash, digest);
-    uint64_t mark = get_be64(digest);
+    uint64_t mark = XXH3_64bits_withSeed(source.data, source.size, recent->seed);
+    mark = XXH3_64bits_withSeed(event_id.data, event_id.size, mark);
+    mark = XXH3_64bits_withSeed(anonymous.data, anonymous.size, mark);
     return mark ? mark : 1;
 }
 
 /* The place of a mark, or the free one where it would go. */
 static size_t place_of(const struct generation *generation, uint64_t mark)
 {
-    size_t at = (size_t)mark & (PLACES - 1); /* bytes of a SHA-256: spread already */
+    size_t at = (size_t)mark & (PLACES - 1); /* bits of a hash: spread already */
     while (generation->places[at] && generation->places[at] != mark)
         at = (at + 1) & (PLACES - 1);
     return at;
@@ -93,6 +91,7 @@ void recent_add(struct recent *recent, const uint64_t *marks, size_t count)
 {
     if (count == 0)
         return;
+    atomic_store(&recent->any, true);
     check(pthread_mutex_lock(&recent->lock) == 0);
     for (size_t i = 0; i < count; i++)
         add(recent, marks[i]);
@@ -101,6 +100,8 @@ void recent_add(struct recent *recent, const uint64_t *marks, size_t count)
 
 bool recent_has(struct recent *recent, uint64_t mark)
 {
+    if (!atomic_load(&recent->any))
+        return false;
     check(pthread_mutex_lock(&recent->lock) == 0);
     bool found = recent->newer->places[place_of(recent->newer, mark)] == mark ||
                  recent->older->places[place_of(recent->older, mark)] == mark;

@@ -19,8 +19,10 @@ MUST_CHECK int recent_new(struct recent **out);
 /* Accepts NULL inside, leaves NULL. */
 void recent_free(struct recent **recent);
 
-/* What an event is known by: its source, its id, and what it was sent by. Threads: any. */
-uint64_t recent_mark(struct str source, struct str event_id, struct str anonymous);
+/* What an event is known by here: its source, its id, and what it was sent by; never 0. Threads:
+ * any. */
+uint64_t recent_mark(
+    const struct recent *recent, struct str source, struct str event_id, struct str anonymous);
 
 /* Remembers marks, for events that are durable. Threads: any. */
 void recent_add(struct recent *recent, const uint64_t *marks, size_t count);

@@ -48,7 +48,7 @@ static uint64_t mark_of(
     struct str anonymous = member_text(item, STR("anonymousId"));
     *has_login = json_get(item, STR("userId"), &login) && json_kind(login) != JSON_NULL;
     return exchange->recent && anonymous.size
-               ? recent_mark(exchange->source->config.name, event_id, anonymous)
+               ? recent_mark(exchange->recent, exchange->source->config.name, event_id, anonymous)
                : 0;
 }
 

@@ -10,13 +10,16 @@
 
 static void test_recent_mark_tells_its_parts_apart(void **state)
 {
+    struct recent *recent;
     (void)state;
-    uint64_t mark = recent_mark(STR("web"), STR("m1"), STR("a1"));
-    assert_true(mark == recent_mark(STR("web"), STR("m1"), STR("a1")));
-    assert_true(mark != recent_mark(STR("app"), STR("m1"), STR("a1")));
-    assert_true(mark != recent_mark(STR("web"), STR("m1a"), STR("1")));
-    assert_true(mark != recent_mark(STR("web"), STR("m1"), STR("a2")));
+    assert_int_equal(recent_new(&recent), 0);
+    uint64_t mark = recent_mark(recent, STR("web"), STR("m1"), STR("a1"));
+    assert_true(mark == recent_mark(recent, STR("web"), STR("m1"), STR("a1")));
+    assert_true(mark != recent_mark(recent, STR("app"), STR("m1"), STR("a1")));
+    assert_true(mark != recent_mark(recent, STR("web"), STR("m1a"), STR("1")));
+    assert_true(mark != recent_mark(recent, STR("web"), STR("m1"), STR("a2")));
     assert_true(mark != 0);
+    recent_free(&recent);
 }
 
 static void test_recent_remembers_the_last_ones(void **state)
