@@ -115,6 +115,15 @@ static void on_unsolved(void *context, int models)
         &embedded->settings->log, LOG_LEVEL_WARNING, "models_unsolved", LOG_INT("models", models));
 }
 
+static void on_committed(void *context, size_t results, int64_t ms)
+{
+    const struct embedded *embedded = context;
+    (void)results, (void)ms;
+    if (embedded->settings->metrics && embedded->runner)
+        metrics_set(embedded->settings->metrics, METRIC_ERASURE_REFUSED, 0, 0,
+            (int64_t)runner_stats(embedded->runner).refused);
+}
+
 static int rederive_all(struct local *local)
 {
     int r = 0;
@@ -132,6 +141,7 @@ static const struct runner_config *runner_config_of(
         .rejected = on_rejected,
         .retrying = on_retrying,
         .unsolved = on_unsolved,
+        .committed = on_committed,
         .context = embedded,
         .solve_interval_ms =
             config_int(embedded->settings->config, OPTION_ATTRIBUTION_SOLVE_INTERVAL),

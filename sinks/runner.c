@@ -52,6 +52,7 @@ struct runner {
     atomic_ullong retries;
     atomic_ullong rejected;
     atomic_ullong set_aside; /* the sink's own count */
+    atomic_ullong refused;   /* likewise */
     atomic_int last_error;
 };
 
@@ -120,6 +121,7 @@ static int commit(struct runner *runner)
     int r = sink->commit(sink);
     if (r < 0)
         return forget_transaction(runner, r);
+    atomic_store(&runner->refused, sink->refused_count);
     if (runner->config.committed)
         runner->config.committed(runner->config.context, runner->uncommitted, now(runner) - begun);
     atomic_fetch_add(&runner->results, runner->uncommitted);
@@ -381,6 +383,7 @@ struct runner_stats runner_stats(const struct runner *runner)
         .syncs = atomic_load(&runner->syncs),
         .retries = atomic_load(&runner->retries),
         .rejected = atomic_load(&runner->rejected) + atomic_load(&runner->set_aside),
+        .refused = atomic_load(&runner->refused),
         .last_error = atomic_load(&runner->last_error),
     };
 }

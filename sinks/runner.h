@@ -54,6 +54,7 @@ struct runner_stats {
     uint64_t syncs;
     uint64_t retries;
     uint64_t rejected; /* set aside by the sink, or refused by it */
+    uint64_t refused;  /* events that came after an erasure, since the sink was opened */
     int last_error;    /* of the last retry, else 0 */
 };
 

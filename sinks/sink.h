@@ -52,4 +52,5 @@ struct sink {
     void (*close)(struct sink *sink);
 
     uint64_t rejected_count; /* results set aside since it was opened */
+    uint64_t refused_count;  /* events that came after an erasure and were refused, since then */
 };

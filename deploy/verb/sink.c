@@ -43,6 +43,8 @@ static void on_committed(void *context, size_t results, int64_t ms)
     /* Also those that the sink itself has set aside. */
     metrics_set(
         metrics, METRIC_SINK_REJECTED, 0, 0, (int64_t)runner_stats(sinking->runner).rejected);
+    metrics_set(
+        metrics, METRIC_ERASURE_REFUSED, 0, 0, (int64_t)runner_stats(sinking->runner).refused);
 }
 
 static void on_retrying(void *context, int error, int64_t wait_ms)

@@ -562,18 +562,36 @@ static int put_rotation(struct writer *writer, const struct person_of *of)
     return writer_step(writer, put);
 }
 
+/* How many events the node had refused as far as the table knows. */
+static int find_refused(struct writer *writer, const uint8_t node[KEY_SIZE], int64_t *out)
+{
+    sqlite3_stmt *find;
+    int r = writer_statement(writer, STATEMENT_REFUSED_FIND, &find);
+    if (r < 0)
+        return r;
+    bind_blob(find, 1, str_make(node, KEY_SIZE));
+    int code = sqlite3_step(find);
+    *out = code == SQLITE_ROW ? sqlite3_column_int64(find, 0) : 0;
+    sqlite3_reset(find);
+    return database_error(code);
+}
+
 /* Not of an identifier: how many events came to a node after an erasure and were refused. */
 static int put_refused(struct writer *writer, const struct result *result)
 {
     struct person_of of;
     sqlite3_stmt *put;
+    int64_t before = 0;
     if (result->tombstone)
         return ERR_AVRO; /* no such count ends */
     int r = person_of_decode(&of, result->value, &writer->arena);
     if (r == 0)
+        r = find_refused(writer, of.node, &before);
+    if (r == 0)
         r = writer_statement(writer, STATEMENT_REFUSED_PUT, &put);
     if (r < 0)
         return r;
+    *writer->refused_count += of.epoch > before ? (uint64_t)(of.epoch - before) : 0;
     bind_blob(put, 1, str_make(of.node, KEY_SIZE));
     bind_text(put, 2, of.namespace);
     sqlite3_bind_int64(put, 3, of.epoch);

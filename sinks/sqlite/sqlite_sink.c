@@ -506,6 +506,7 @@ int sqlite_sink_open(struct sink **out, const char *path, const struct database_
     sqlite->wal_pages_max = wal_pages ? wal_pages : DATABASE_WAL_PAGES_DEFAULT;
     sqlite->counts_changed = true;
     sqlite->writer.rejected_count = &sqlite->base.rejected_count;
+    sqlite->writer.refused_count = &sqlite->base.refused_count;
     sqlite->writer.namespaces =
         sqlite->options.namespaces ? sqlite->options.namespaces : namespace_table_default();
     if (r == 0 && sqlite->options.first_load && loading_possible(path)) {

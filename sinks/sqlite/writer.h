@@ -29,6 +29,7 @@ struct writer {
     size_t currencies_count;
     int64_t credit_next;      /* row that the next credit gets; 0: to be asked for */
     uint64_t *rejected_count; /* of the sink */
+    uint64_t *refused_count;  /* likewise */
     bool any_aside;           /* sink_rejected may hold rows */
     bool links_indexed;       /* WRITER_LINK_INDEX is there */
 };

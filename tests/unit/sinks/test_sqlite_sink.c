@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "schemas/person_of.avro.h"
 #include "schemas/error.h"
 
 #define T0 1780000000000000
@@ -538,6 +539,30 @@ static void test_apply_unreadable_result_is_set_aside_alone(void **state)
     buf_free(&noise);
 }
 
+/* How many events were refused after an erasure is no identifier, and counts on. */
+static void test_apply_refused_count_is_a_row_of_its_own(void **state)
+{
+    struct context *context = *state;
+    const int64_t counts[] = {2, 5, 5};
+    for (size_t i = 0; i < 3; i++) {
+        struct person_of of;
+        struct buf bytes = {0};
+        uint8_t key[KEY_SIZE + 1] = {4, 1};
+        person_of_init(&of);
+        memcpy(of.node, key, KEY_SIZE);
+        of.namespace = STR("email");
+        of.epoch = counts[i];
+        of.why = STR("refused");
+        assert_int_equal(person_of_encode(&of, &bytes), 0);
+        list_add(&context->list, TOPIC_PERSONS, str_make(key, sizeof(key)), &bytes);
+        buf_free(&bytes);
+        flush(context);
+    }
+    assert_answer(context, "SELECT namespace || events FROM erasure_refused", "email5");
+    assert_answer(context, "SELECT count(*) FROM identifier", "0");
+    assert_int_equal(context->sink->refused_count, 5);
+}
+
 static void test_apply_good_result_takes_back_what_was_set_aside(void **state)
 {
     struct context *context = *state;
@@ -745,6 +770,7 @@ int main(void)
         TEST(test_apply_rejections_in_any_order_give_the_same_rows),
         TEST(test_open_file_without_the_table_of_attempts_gets_it),
         TEST(test_apply_unreadable_result_is_set_aside_alone),
+        TEST(test_apply_refused_count_is_a_row_of_its_own),
         TEST(test_apply_good_result_takes_back_what_was_set_aside),
         TEST(test_apply_key_and_value_of_two_persons_is_set_aside),
         TEST(test_commit_stores_positions_with_rows),
