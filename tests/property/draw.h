@@ -17,3 +17,6 @@ void draw_case_phases(struct identity_case *given, struct random *random);
 
 /* How many there are. */
 size_t draw_phases_count(const struct identity_case *given);
+
+/* To stderr: its limits, then a line an event. */
+void draw_case_print(const struct identity_case *given);
