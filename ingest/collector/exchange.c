@@ -197,9 +197,9 @@ int exchange_authorise_app(struct exchange *exchange, struct str key, struct str
                                            : sources_find_app(exchange->sources, app_id);
     if (!source && key.size == 0)
         source = sources_open(exchange->sources);
-    /* Segment's own clients name a write key that nobody has made; on a laptop that is no reason to
-     * turn them away. */
-    if (!source && form == REPLY_SEGMENT)
+    /* Clients of Segment and GA4 always name a key, one that nobody has made; on a laptop that is
+     * no reason to turn them away. */
+    if (!source && (form == REPLY_SEGMENT || protocol == SOURCE_PROTOCOL_GA4))
         source = sources_open(exchange->sources);
     if (!source)
         return exchange_refuse(exchange, 401, "unauthorized",

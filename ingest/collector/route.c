@@ -1,6 +1,7 @@
 /* The table of routes. Source: PROTOCOLS. */
 #include "ingest/collector/route.h"
 
+#include "ingest/collector/protocol/ga4.h"
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
 #include "ingest/collector/protocol/segment_settings.h"
@@ -21,6 +22,8 @@
 #define SNOWPLOW(methods, path, prefix, handle)                                                    \
     EVENTS(methods, path, prefix, "", handle, REPLY_TRACKER, METRIC_PROTOCOL_SNOWPLOW)
 #define SNOWPLOW_VENDOR "/com.snowplowanalytics.snowplow/"
+#define GA4(path, call)                                                                            \
+    EVENTS(ROUTE_POST, path, false, call, ga4_handle, REPLY_NATIVE, METRIC_PROTOCOL_GA4)
 #define PAGE(path, page)                                                                           \
     {                                                                                              \
         STR_INIT(path), false, ROUTE_GET, STR_INIT(""), NULL, page, REPLY_NATIVE,                  \
@@ -59,6 +62,8 @@ static const struct route routes[] = {
     SNOWPLOW(ROUTE_POST, SNOWPLOW_VENDOR "tp2", false, snowplow_post_handle),
     SNOWPLOW(ROUTE_POST, SNOWPLOW_VENDOR "tp2/", true, snowplow_post_handle),
     SNOWPLOW(ROUTE_GET | ROUTE_POST, SNOWPLOW_VENDOR, true, snowplow_unknown_handle),
+    GA4("/mp/collect", "collect"),
+    GA4("/debug/mp/collect", "debug"),
     PAGE("/v1/lookup", PAGE_LOOKUP),
     PAGE("/healthz", PAGE_HEALTH),
     PAGE("/readyz", PAGE_READY),

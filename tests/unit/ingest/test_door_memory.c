@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ingest/collector/inflate.h"
+#include "ingest/collector/protocol/ga4.h"
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
 #include "ingest/collector/protocol/snowplow.h"
@@ -50,6 +51,15 @@ static const struct str snowplow_body = STR_INIT(
     "bW1lcmNlL3VzZXIvanNvbnNjaGVtYS8xLTAtMCIsImRhdGEiOnsiaWQiOjcsImVtYWlsIjoiYUBiLmpwIn19XX0\"},5,"
     "{\"eid\":\"2\",\"tv\":\"js-4\",\"p\":\"web\",\"e\":\"tr\",\"tr_id\":\"o\",\"tr_tt\":0.1,"
     "\"tr_cu\":\"usd\"}]}");
+
+static const struct str ga4_body = STR_INIT(
+    "{\"client_id\":\"c.1\",\"user_id\":7,\"timestamp_micros\":\"1795139940000000\",\"user_data\":{"
+    "\"sha256_email_address\":["
+    "\"0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef\"],"
+    "\"sha256_phone_number\":\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"},"
+    "\"events\":[{\"name\":\"purchase\",\"params\":{\"transaction_id\":\"T\",\"currency\":\"usd\","
+    "\"value\":1.5,\"items\":[{\"item_id\":\"s\"}],\"page_location\":\"https://X.jp/\",\"x\":1}},5,"
+    "{\"name\":\"Any_thing\"}]}");
 
 static char *run_once(
     struct exchange_fixture *fixture, exchange_fn handle, const char *call, struct str body)
@@ -105,6 +115,12 @@ static void test_segment_every_allocation_failing_is_an_error(void **state)
 static void test_snowplow_every_allocation_failing_is_an_error(void **state)
 {
     sweep(snowplow_post_handle, "", snowplow_body);
+}
+
+static void test_ga4_every_allocation_failing_is_an_error(void **state)
+{
+    sweep(ga4_handle, "collect", ga4_body);
+    sweep(ga4_handle, "debug", ga4_body);
 }
 
 static int configure(const char *text)
@@ -168,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_native_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_segment_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_snowplow_every_allocation_failing_is_an_error),
+        cmocka_unit_test(test_ga4_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_config_every_allocation_failing_is_an_error),
         cmocka_unit_test(test_metrics_every_allocation_failing_is_an_error),
     };
