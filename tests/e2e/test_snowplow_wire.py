@@ -109,6 +109,7 @@ def bad_input(port):
         assert (reply[0], json.loads(reply[2])["code"]) == wanted, (what, reply)
     mixed = batch(event("mixed-1"), event("mixed-2", url={}), {"e": "pv"}, event("mixed-3", e="zz"), event("mixed-4", page="a\0b"), 7)
     assert ask(port, "POST", TP2, mixed)[::2] == (200, b"ok")
+    is_image(ask(port, "GET", "/i?e=tr&p=web&tv=no-js-0.1.0&duid=d&eid=paid-1&tr_id=W-8&tr_tt=1.50"))  # yen have no sen
     raw = "';DROP TABLE event; =cmd() <script> \r\n \x1b[31m"
     assert ask(port, "POST", TP2, batch(event("raw-1", se_la=raw)))[0] == 200
     return {"mixed-1", "raw-1"}, raw
@@ -128,8 +129,9 @@ def measurement_protocol(port):
 
 def main():
     with Workspace() as space:
-        port, data = free_port(), space.path / "data"
-        process = space.start("run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.open_source=dev")
+        port, data, config = free_port(), space.path / "data", space.path / "tabiji.ini"
+        config.write_text("[source dev]\ncurrency = JPY\n")
+        process = space.start("run", "--config", config, "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.open_source=dev")
         wait_until(lambda: ready(port), "the collector")
         wanted = routes(port)
         more, raw = bad_input(port)
@@ -142,12 +144,18 @@ def main():
         assert rows(data, "SELECT type, revenue_minor, currency FROM event WHERE order_id = 'W-9'") == [("order_completed", 12980, "JPY")]
         reasons = sorted((each["stage"], each["reason"]) for each in json.loads(tabiji("rejected", "list", "--data", data, "--json")))
         assert reasons == [("ga4", "bad_event_type"), ("ga4", "bad_json"), ("snowplow", "bad_event_type"), ("snowplow", "bad_id"),
-                           ("snowplow", "bad_id"), ("snowplow", "bad_type"), ("snowplow", "bad_type"), ("snowplow", "nul_in_text"),
-                           ("snowplow_batch", "schema_unknown")], reasons
+                           ("snowplow", "bad_id"), ("snowplow", "bad_type"), ("snowplow", "bad_type"), ("snowplow", "money_precision"),
+                           ("snowplow", "nul_in_text"), ("snowplow_batch", "schema_unknown")], reasons
         text = ask(port, "GET", "/metrics")[2].decode()
         for protocol in ("snowplow", "ga4"):
             assert f'tabiji_collector_requests_total{{protocol="{protocol}",status="2' in text, text
         assert stop(process) == 0, "SIGTERM"
+        # The shop takes dollars after all; what came in an address is read again like the rest.
+        config.write_text("[source dev]\ncurrency = USD\n")
+        said = json.loads(tabiji("rejected", "replay", "--json", "--config", config, "--data", data, expect=6))
+        assert (said["accepted"], said["refused"]) == (1, len(reasons) - 1 - 3), said  # of whole bodies and of GA4 there is nothing to read again
+        assert rows(data, "SELECT event_id, type, revenue_minor, currency FROM event WHERE order_id = 'W-8'") == [
+            ("paid-1", "order_completed", 150, "USD")]
         print(f"{len(found) + 1} events, {len(reasons)} refused")
 
 
