@@ -18,7 +18,11 @@ static int open_kafka(void *context, struct appender **out)
 {
     struct kafka_door *door = context;
     int r = serve_topics(door->settings, &door->kafka, door->timeout_ms);
-    return r < 0 ? r : kafka_appender_open(&door->kafka, door->timeout_ms, out);
+    if (r == 0)
+        r = kafka_appender_open(&door->kafka, door->timeout_ms, out);
+    if (r == 0)
+        door->cluster = *out;
+    return r;
 }
 
 static void cancel_kafka(void *context, struct appender *appender)
@@ -111,10 +115,17 @@ int kafka_door_open(
     int r = serve_measure(settings);
     if (r < 0)
         return r;
+    renewal_begin(&door->renewal, &door->kafka);
     if (size_max == 0)
         return open_kafka(door, &door->appender);
     door->timeout_ms = (int)config_int(settings->config, OPTION_SPOOL_AFTER);
     return open_spool(door, size_max);
+}
+
+void kafka_door_renew(struct kafka_door *door)
+{
+    if (door->cluster && renewal_due(&door->renewal))
+        kafka_appender_renew(door->cluster);
 }
 
 int kafka_door_failure(const struct kafka_door *door)

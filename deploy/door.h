@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "deploy/renew.h"
 #include "deploy/settings.h"
 #include "ingest/stream/kafka.h"
 
@@ -11,6 +12,8 @@ struct kafka_door {
     struct kafka_config kafka;
     int timeout_ms;
     struct appender *appender;
+    struct appender *_Atomic cluster; /* Kafka's, behind the spool or not; NULL: not reached yet */
+    struct renewal renewal;
 };
 
 /* Reaches Kafka, or, with a spool, goes on without; makes settings->metrics and settings->spool.
@@ -22,6 +25,9 @@ MUST_CHECK int kafka_door_open(
 
 /* The error that ended the spool; 0 while there is none. Threads: any. */
 int kafka_door_failure(const struct kafka_door *door);
+
+/* To be called now and then: takes over certificates that were rotated. Threads: one. */
+void kafka_door_renew(struct kafka_door *door);
 
 /* After the collector's end. Leaves settings->metrics. */
 void kafka_door_close(struct kafka_door *door);

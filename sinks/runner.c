@@ -41,6 +41,7 @@ struct runner {
     size_t careful;          /* so many results go one by one */
     int64_t backoff_ms;
     atomic_bool stopping;
+    atomic_bool reopening;
     atomic_bool ended; /* the thread of runner_start() has */
     pthread_t thread;
     int thread_error;
@@ -282,7 +283,13 @@ static int turn(struct runner *runner, enum more more, bool *idle)
 {
     bool more_comes = more == MORE_COMES;
     struct result_batch batch;
-    int r = runner->source ? 0 : open_source(runner);
+    int r = 0;
+    if (atomic_exchange(&runner->reopening, false)) {
+        r = commit(runner);
+        drop_source(runner);
+    }
+    if (r == 0 && !runner->source)
+        r = open_source(runner);
     if (r < 0)
         return r;
     bool waits = !runner->transaction && !stopping(runner) && more != MORE_NONE;
@@ -373,6 +380,11 @@ int runner_to_quiet(struct runner *runner, bool (*quiet)(void *context), void *q
 void runner_stop(struct runner *runner)
 {
     atomic_store(&runner->stopping, true);
+}
+
+void runner_reopen(struct runner *runner)
+{
+    atomic_store(&runner->reopening, true);
 }
 
 struct runner_stats runner_stats(const struct runner *runner)

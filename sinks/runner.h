@@ -80,6 +80,9 @@ MUST_CHECK int runner_to_quiet(
  * is made to return early. Threads: any, also a signal handler's. */
 void runner_stop(struct runner *runner);
 
+/* Makes the loop open its source anew between two batches. Threads: any. */
+void runner_reopen(struct runner *runner);
+
 /* Threads: any. */
 struct runner_stats runner_stats(const struct runner *runner);
 

@@ -13,7 +13,8 @@ struct collecting {
 
 static int check_collector(void *context)
 {
-    const struct collecting *collecting = context;
+    struct collecting *collecting = context;
+    kafka_door_renew(&collecting->door);
     int r = kafka_door_failure(&collecting->door);
     return r < 0 ? r : collector_failure(collecting->collector);
 }

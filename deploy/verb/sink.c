@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "deploy/renew.h"
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
 #include "ingest/metrics/metrics_server.h"
@@ -17,6 +18,7 @@ struct sinking {
     struct settings *settings;
     struct kafka_config kafka;
     struct runner *runner;
+    struct renewal renewal;
 };
 
 static int open_source(void *context, const struct result_position *positions, size_t count,
@@ -70,7 +72,10 @@ static const char *why_not_ready(void *context)
 
 static int check_runner(void *context)
 {
-    return runner_ended(context) ? 1 : 0;
+    struct sinking *sinking = context;
+    if (renewal_due(&sinking->renewal))
+        runner_reopen(sinking->runner);
+    return runner_ended(sinking->runner) ? 1 : 0;
 }
 
 /* A database whose place was not named goes to the data directory, which may not be there yet. */
@@ -93,6 +98,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = serve_topics(settings, &sinking.kafka, SERVE_KAFKA_TIMEOUT_MS);
     if (r < 0)
         return serve_stopping() ? EXIT_OK : verb_fail(call, r, "Kafka");
+    renewal_begin(&sinking.renewal, &sinking.kafka);
     r = settings_database(settings, &database);
     if (r == 0)
         r = make_data_dir(settings);
@@ -124,7 +130,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = runner_start(sinking.runner, NULL, NULL);
     if (r == 0) {
         (void)fprintf(stderr, "tabiji sink: tables in %s\n", database);
-        (void)serve_wait(call, settings, NULL, check_runner, sinking.runner);
+        (void)serve_wait(call, settings, NULL, check_runner, &sinking);
         r = runner_join(sinking.runner);
     }
     metrics_server_stop(&settings->server);

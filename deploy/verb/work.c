@@ -4,6 +4,8 @@
  * A worker belongs to its thread from here on:
  *
  *     open_workers() ─▶ work() ─▶ ended ─▶ (main: stop, wake) ─▶ closing posted ─▶ closed, joined
+ *                       ▲    │
+ *                       └────┘ renew: closed and opened again, where certificates were rotated
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "deploy/renew.h"
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
@@ -29,8 +32,10 @@ struct working;
 
 struct thread {
     struct working *working;
-    struct kafka_config kafka; /* its log is this thread's */
-    struct kafka_worker *worker;
+    struct kafka_config kafka;   /* its log is this thread's */
+    pthread_mutex_t mutex;       /* over the pointer that follows, while the thread runs */
+    struct kafka_worker *worker; /* NULL: being opened again */
+    _Atomic bool renew;
     pthread_t id;
     sem_t closing; /* posted when nobody wakes the worker any more */
     int result;    /* read after the join */
@@ -43,6 +48,7 @@ struct working {
     struct kafka_slot *slot;
     struct thread threads[THREADS_MAX];
     int count;
+    struct renewal renewal;
     _Atomic bool stopping;
     _Atomic bool ended; /* one of the threads */
 };
@@ -53,6 +59,34 @@ static void pause_ms(long ms)
     (void)nanosleep(&left, NULL);
 }
 
+static void wake(struct thread *thread)
+{
+    (void)pthread_mutex_lock(&thread->mutex);
+    if (thread->worker)
+        kafka_worker_wake(thread->worker);
+    (void)pthread_mutex_unlock(&thread->mutex);
+}
+
+static void set_worker(struct thread *thread, struct kafka_worker *worker)
+{
+    (void)pthread_mutex_lock(&thread->mutex);
+    thread->worker = worker;
+    (void)pthread_mutex_unlock(&thread->mutex);
+}
+
+/* Another worker in the place of the last. On an error there is none, and this is called again. */
+static int renew(struct thread *thread)
+{
+    const struct settings *settings = thread->working->settings;
+    struct kafka_worker *worker = thread->worker;
+    set_worker(thread, NULL);
+    kafka_worker_close(&worker);
+    int r = kafka_worker_open(&thread->kafka, settings->stages, SETTINGS_STAGES, &worker);
+    if (r == 0)
+        set_worker(thread, worker);
+    return r;
+}
+
 /* Consumer, producer and stores belong to this thread. */
 static void *work(void *context)
 {
@@ -61,7 +95,8 @@ static void *work(void *context)
     long pause = PAUSE_MS_FIRST;
     int r = 0;
     while (!atomic_load(&working->stopping)) {
-        r = kafka_worker_run(thread->worker, RUN_TIMEOUT_MS);
+        bool anew = atomic_exchange(&thread->renew, false) || !thread->worker;
+        r = anew ? renew(thread) : kafka_worker_run(thread->worker, RUN_TIMEOUT_MS);
         if (r >= 0) {
             pause = PAUSE_MS_FIRST;
             continue;
@@ -87,6 +122,11 @@ static void *work(void *context)
 static int check_threads(void *context)
 {
     struct working *working = context;
+    bool due = renewal_due(&working->renewal);
+    for (int i = 0; due && i < working->count; i++) {
+        atomic_store(&working->threads[i].renew, true);
+        wake(&working->threads[i]);
+    }
     return atomic_load(&working->ended) ? 1 : 0;
 }
 
@@ -129,9 +169,11 @@ static int start_threads(struct working *working, int *started)
     for (*started = 0; *started < working->count; ++*started) {
         struct thread *thread = &working->threads[*started];
         (void)sem_init(&thread->closing, 0, 0);
+        (void)pthread_mutex_init(&thread->mutex, NULL);
         if (pthread_create(&thread->id, NULL, work, thread) == 0)
             continue;
         (void)sem_destroy(&thread->closing);
+        (void)pthread_mutex_destroy(&thread->mutex);
         return ERR_NO_MEMORY;
     }
     return 0;
@@ -144,13 +186,14 @@ static int end_threads(struct working *working, int started)
     int r = 0;
     atomic_store(&working->stopping, true);
     for (int i = 0; i < started; i++) {
-        kafka_worker_wake(working->threads[i].worker);
+        wake(&working->threads[i]);
         (void)sem_post(&working->threads[i].closing);
     }
     for (int i = 0; i < started; i++) {
         struct thread *thread = &working->threads[i];
         (void)pthread_join(thread->id, NULL);
         (void)sem_destroy(&thread->closing);
+        (void)pthread_mutex_destroy(&thread->mutex);
         if (r == 0)
             r = thread->result;
     }
@@ -181,8 +224,10 @@ static int serve(struct verb_call *call, struct settings *settings)
     int r = serve_kafka(settings, "", &working.kafka);
     if (r == 0)
         r = serve_topics(settings, &working.kafka, SERVE_KAFKA_TIMEOUT_MS);
-    if (r == 0)
+    if (r == 0) {
+        renewal_begin(&working.renewal, &working.kafka);
         r = open_workers(&working);
+    }
     if (r < 0) {
         close_workers(&working);
         if (r == ERR_LOCKED)

@@ -135,6 +135,9 @@ MUST_CHECK int kafka_appender_open(
     const struct kafka_config *config, int timeout_ms, struct appender **out);
 /* Ends appends in flight, and all later ones, with ERR_AGAIN. Threads: any. */
 void kafka_appender_cancel(struct appender *appender);
+/* What is appended from here on goes by a producer that reads certificates anew; appends in flight
+ * end with the old one. Threads: any. */
+void kafka_appender_renew(struct appender *appender);
 /* Ends appends in flight with ERR_AGAIN. Accepts NULL inside, leaves NULL. */
 void kafka_appender_close(struct appender **appender);
 

@@ -50,7 +50,7 @@ struct kafka_appender {
     struct kafka_config config;
     int timeout_ms;
     pthread_mutex_t mutex;
-    struct line *line; /* under mutex; NULL after a failed replacement */
+    struct line *line; /* under mutex; NULL: the next append opens one */
     bool cancelled;    /* under mutex */
 };
 
@@ -425,6 +425,17 @@ void kafka_appender_cancel(struct appender *base)
     if (appender->line)
         purge(appender->line);
     pthread_mutex_unlock(&appender->mutex);
+}
+
+void kafka_appender_renew(struct appender *base)
+{
+    struct kafka_appender *appender = (struct kafka_appender *)base;
+    pthread_mutex_lock(&appender->mutex);
+    struct line *line = appender->line;
+    appender->line = NULL;
+    pthread_mutex_unlock(&appender->mutex);
+    if (line)
+        line_unref(appender, line);
 }
 
 void kafka_appender_close(struct appender **base)

@@ -375,6 +375,26 @@ def secure_config(space, bootstrap, directory, prefix, **change):
     return config
 
 
+def rotate(programs, config, directory):
+    """41: first a file that is none, which nobody takes over; then another authority, of which the broker gets a certificate."""
+    trusted = directory / "authority.pem"
+    first = trusted.read_text()
+    (directory / "first.pem").write_text(first)
+    trusted.write_text("no certificate")
+    wait_until(lambda: all("do not do yet" in log.read_text() for log in programs.logs.values()), "bad files to be seen")
+    trusted.write_text(first + (directory / "stranger.pem").read_text())
+    wait_until(lambda: all("clients are made anew" in log.read_text() for log in programs.logs.values()), "new files to be taken over")
+    subprocess.run(["openssl", "x509", "-req", "-in", directory / "server.csr", "-CA", directory / "stranger.pem", "-CAkey", directory / "stranger.key",
+                    "-CAcreateserial", "-days", "2", "-extfile", directory / "san", "-out", directory / "rotated.pem"], check=True, capture_output=True)
+    kafka_broker.stop(directory)
+    (directory / "keystore.pem").write_text((directory / "server.key").read_text() + (directory / "rotated.pem").read_text())
+    kafka_broker.launch(directory)
+    programs.emit(tabiji("generate", "--events", 300, "--seed", 12).splitlines())
+    wait_until(lambda: lag(config)["lag"] == 0 and len(lag(config)["groups"]) == 2, "no lag after the rotation")
+    assert all(process.poll() is None for process in programs.processes.values())
+    print("certificates rotated: taken over by collect, work and sink")
+
+
 def check_secure(space, bootstrap, directory):
     """All three programs over SASL_SSL; who is refused, or does not trust the broker, is told so, and soon."""
     for name, text in {"password": PASSWORD, "guess": "guess"}.items():
@@ -389,6 +409,7 @@ def check_secure(space, bootstrap, directory):
     programs.emit(tabiji("generate", "--events", 300, "--seed", 11).splitlines())
     wait_until(lambda: scrape(programs.ports["sink"]).get(("tabiji_sink_results_total", ()), 0) > 300, "results over TLS")
     wait_until(lambda: lag(config)["lag"] == 0, "no lag")
+    rotate(programs, config, directory)
     for process in programs.processes.values():
         seen = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes() + pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
         assert PASSWORD.encode() not in seen
@@ -396,7 +417,7 @@ def check_secure(space, bootstrap, directory):
         programs.stop(verb)
 
     wrong = secure_config(space, bootstrap, directory, "wrong", **{"sasl.password_file": space.path / "guess"})
-    stranger = secure_config(space, bootstrap, directory, "stranger", **{"ssl.ca.location": directory / "stranger.pem"})
+    stranger = secure_config(space, bootstrap, directory, "stranger", **{"ssl.ca.location": directory / "first.pem"})  # of before the rotation
     for verb in (("topics", "check"), ("lag",), ("collect", "--listen", "127.0.0.1:0"), ("work",), ("sink",)):
         begun = time.monotonic()
         said = refused(*verb, *wrong, code=5)
