@@ -196,11 +196,11 @@ def main():
         real_clients.install()
     except real_clients.Unavailable as why:
         skip(str(why))
+    without = None
     try:
         chromium = real_clients.browser()
     except real_clients.Unavailable as why:
-        chromium = None
-        print(f"browsers are left out: {why}")
+        chromium, without = None, why
     with Workspace() as space:
         port, page = free_port(), serve_pages()
         proxies = {name: Proxy(free_port(), port, FAULTS[name]) for name in SERVERS + BROWSERS}
@@ -222,6 +222,8 @@ def main():
         assert len(found) == wanted and len({row["person"] for row in found}) == len(names), "each client's customer is another person"
         assert stop(process) == 0, "SIGTERM"
         print(f"{len(found)} events of {len(names)} clients, each once, {sum(sum(proxy.fired.values()) for proxy in proxies.values())} faults")
+    if without:
+        skip(f"browsers alone: {without}")
 
 
 if __name__ == "__main__":
