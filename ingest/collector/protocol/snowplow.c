@@ -31,7 +31,7 @@ static struct str text_of(void *context, size_t index)
     if (exchange->query_count == 0)
         text = raw_element(&batch->elements, index);
     else if (snowplow_fields_text(&batch->fields, exchange->arena, &text) < 0)
-        text = exchange->target;
+        text = STR("{}"); /* out of memory: nothing will be kept */
     return text.size ? text : exchange->body;
 }
 

@@ -452,7 +452,8 @@ static int take_entities(struct snowplow_reader *reader, struct json list, struc
             r = keep_entity(reader, &iglu, data, kept);
     }
     json_iterate(list, &iterator);
-    while (r == 0 && reader->event->has_order && json_next(&iterator, &key, &entity)) {
+    bool sale = reader->ecommerce && reader->event->has_order;
+    while (r == 0 && sale && json_next(&iterator, &key, &entity)) {
         r = read_described(reader, entity, STR("/co/data"), &iglu, &data);
         if (r == 0 && is_schema(&iglu, STR(ECOMMERCE), STR("product")))
             r = snowplow_order_product(reader, data, json_count(list));
