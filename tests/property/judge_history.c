@@ -1,4 +1,5 @@
 /* Judges of all that was ever published. */
+#include "enrich/identity/owner.h"
 #include "schemas/error.h"
 #include "schemas/stitched.avro.h"
 #include "tests/property/judge.h"
@@ -98,6 +99,8 @@ static int note_change(void *context, enum topic topic, struct str key, struct s
     struct person_of identifier;
     struct stitched event;
     int r = 0;
+    if (topic == TOPIC_PERSONS && key.size == OWNER_REFUSED_KEY_SIZE)
+        return 0;
     if (value.data && topic == TOPIC_PERSONS) {
         r = person_of_decode(&identifier, value, &arena);
         if (r == 0)
@@ -246,6 +249,8 @@ static int note_alias_change(void *context, enum topic topic, struct str key, st
     struct person_of identifier;
     struct stitched event;
     int r = 0;
+    if (topic == TOPIC_PERSONS && key.size == OWNER_REFUSED_KEY_SIZE)
+        return 0;
     if (topic == TOPIC_PERSONS) {
         r = value.data ? person_of_decode(&identifier, value, &arena) : 0;
         if (r == 0)

@@ -1,6 +1,7 @@
 /* Judges of what stands in rows at rest. */
 #include <stdio.h>
 
+#include "enrich/identity/owner.h"
 #include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/profile.avro.h"
@@ -19,6 +20,8 @@ static int visit_identifier(void *context, struct str key, struct str value)
 {
     struct identifiers *out = context;
     struct str copy;
+    if (key.size == OWNER_REFUSED_KEY_SIZE)
+        return 0;
     check(out->count < PERSONS_MAX);
     int r = arena_dup(&out->arena, value, &copy);
     if (r < 0)

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "enrich/identity/owner.h"
 #include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/person_of.avro.h"
@@ -65,6 +66,8 @@ static int take_row(void *context, struct str key, struct str value)
 {
     const struct taking *taking = context;
     struct snapshot *out = taking->out;
+    if (taking->topic == TOPIC_PERSONS && key.size == OWNER_REFUSED_KEY_SIZE)
+        return 0; /* what came after an erasure tells of no person */
     const struct snapshot_row *last = out->count ? &out->rows[out->count - 1] : NULL;
     if (last && last->topic == taking->topic && str_equal(last->key, key))
         return ERR_STATE;
