@@ -3,9 +3,12 @@
 answer, which to a tracker is never one that it would send again for ever."""
 import gzip
 import json
+import os
+import re
 import socket
+import subprocess
 
-from harness import Workspace, free_port, stop, tabiji, wait_until
+from harness import ROOT, Workspace, free_port, stop, tabiji, wait_until
 from test_http import ready
 from test_segment_wire import exchange, rows
 
@@ -122,6 +125,10 @@ def measurement_protocol(port):
         status, headers, text = ask(port, "POST", "/mp/collect?measurement_id=G-1&api_secret=any", body)
         assert (status, text) == (204, b"") and "content-type" not in headers, (status, headers, text)
     assert ask(port, "POST", "/mp/collect?api_secret=any", b"{")[0] == 204
+    page = (ROOT / "ingest/collector/README.md").read_text()
+    shown = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.S) if "/mp/collect" in block)
+    done = subprocess.run(["sh", "-c", shown.replace("curl ", "curl -sf ")], env={**os.environ, "TABIJI": f"http://127.0.0.1:{port}", "KEY": "any"})
+    assert done.returncode == 0, shown
     status, _, text = ask(port, "POST", "/debug/mp/collect?api_secret=any", body)
     told = json.loads(text)["validationMessages"]
     assert status == 200 and [(each["fieldPath"], each["validationCode"]) for each in told] == [("events.name", "NAME_INVALID")], (status, text)
@@ -137,11 +144,12 @@ def main():
         more, raw = bad_input(port)
         measurement_protocol(port)
         wanted |= more
-        wait_until(lambda: rows(data, "SELECT count(*) FROM event")[0][0] >= len(wanted) + 1, "the events")
+        wait_until(lambda: rows(data, "SELECT count(*) FROM event")[0][0] >= len(wanted) + 2, "the events")
         found = [row[0] for row in rows(data, "SELECT event_id FROM event WHERE order_id IS NULL")]
         assert sorted(found) == sorted(wanted), (sorted(found), sorted(wanted))
         assert json.loads(rows(data, "SELECT properties FROM event WHERE event_id = 'raw-1'")[0][0])["se_la"] == raw
-        assert rows(data, "SELECT type, revenue_minor, currency FROM event WHERE order_id = 'W-9'") == [("order_completed", 12980, "JPY")]
+        for order in ("W-9", "W-1"):
+            assert rows(data, "SELECT type, revenue_minor, currency FROM event WHERE order_id = ?", order) == [("order_completed", 12980, "JPY")]
         reasons = sorted((each["stage"], each["reason"]) for each in json.loads(tabiji("rejected", "list", "--data", data, "--json")))
         assert reasons == [("ga4", "bad_event_type"), ("ga4", "bad_json"), ("snowplow", "bad_event_type"), ("snowplow", "bad_id"),
                            ("snowplow", "bad_id"), ("snowplow", "bad_type"), ("snowplow", "bad_type"), ("snowplow", "money_precision"),
@@ -156,7 +164,7 @@ def main():
         assert (said["accepted"], said["refused"]) == (1, len(reasons) - 1 - 3), said  # of whole bodies and of GA4 there is nothing to read again
         assert rows(data, "SELECT event_id, type, revenue_minor, currency FROM event WHERE order_id = 'W-8'") == [
             ("paid-1", "order_completed", 150, "USD")]
-        print(f"{len(found) + 1} events, {len(reasons)} refused")
+        print(f"{len(found) + 2} events, {len(reasons)} refused")
 
 
 if __name__ == "__main__":

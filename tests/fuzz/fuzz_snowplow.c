@@ -21,10 +21,11 @@ static const struct {
                  ".ecommerce/snowplow_ecommerce_action/jsonschema/1-0-2\\\",\\\"data\\\":{"
                  "\\\"type\\\":\\\"transaction\\\"}}}\",\"co\":",
         "}]}"},
+    {BATCH EVENT "\"ti\",\"ti_id\":\"o\",\"ti_sk\":\"s\",\"co\":", "}]}"},
 };
 #define WRAPPINGS (sizeof wrappings / sizeof *wrappings)
 
-/* '0' + n leaves n of three. */
+/* '0' + n leaves n of four. */
 static const char *const samples[] = {
     "0" BATCH EVENT "\"pv\",\"url\":\"https://x.jp/?a\",\"refr\":\"/\",\"dtm\":\"1\",\"stm\":\"2\","
     "\"nuid\":7,\"uid\":\"u\"}," EVENT
@@ -48,6 +49,8 @@ static const char *const samples[] = {
     "{\"schema\":\"" IGLU ".ecommerce/user/jsonschema/1-0-0\",\"data\":{\"id\":1,\"email\":\"a@b\","
     "\"x\":[]}},{\"schema\":\"" IGLU
     "/client_session/jsonschema/1-0-2\",\"data\":{\"userId\":\"d\",\"eventIndex\":3}}]}",
+    "3{\"schema\":\"" IGLU "/contexts/jsonschema/1-0-1\",\"data\":[{\"schema\":\"" IGLU
+    ".ecommerce/product/jsonschema/1-0-0\",\"data\":{\"id\":\"s\",\"price\":1}}]}",
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
