@@ -14,7 +14,6 @@
 
 #include "schemas/error.h"
 #include "sinks/sqlite/model_list.h"
-#include "sinks/sqlite/spend.h"
 
 #define CACHE_KIB_DEFAULT (128 << 10)
 #define LOAD_CACHE_KIB_DEFAULT (384 << 10) /* what a million events keep coming back to */
@@ -204,77 +203,6 @@ int database_describe(sqlite3 *db, const char *table)
     return r < 0 ? r : fill_dictionary(db, table);
 }
 
-/* Came later than version 5: files without it get it when they are opened to be written. */
-#define REJECTION_TABLE                                                                            \
-    "CREATE TABLE sink_rejection (rejected_key BLOB PRIMARY KEY, attempt INTEGER NOT NULL, "       \
-    "settled INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
-
-#define ERASURE_IDENTIFIER_TABLE                                                                   \
-    "CREATE TABLE erasure_identifier (receipt_id TEXT NOT NULL, node BLOB NOT NULL, "              \
-    "PRIMARY KEY (receipt_id, node)) WITHOUT ROWID, STRICT;"
-
-#define ERASURE_REFUSED_TABLE                                                                      \
-    "CREATE TABLE erasure_refused (node BLOB PRIMARY KEY, namespace TEXT NOT NULL, "               \
-    "events INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
-
-/* What files of version 6 may lack, as builds of it made them. */
-static const struct {
-    const char *present; /* SQL: 1 when it is there */
-    const char *add; /* NULL: spend_create(), in place of a view */
-    const char *table;
-} later_parts[] = {
-    {"SELECT count(*) FROM sqlite_schema WHERE name = 'sink_rejection'", REJECTION_TABLE,
-        "sink_rejection"},
-    {"SELECT count(*) FROM pragma_table_info('erasure_receipt') WHERE name = 'person'",
-        "ALTER TABLE erasure_receipt ADD COLUMN person BLOB;", "erasure_receipt"},
-    {"SELECT count(*) FROM pragma_table_info('erasure_receipt') WHERE name = 'identifiers_gone'",
-        "ALTER TABLE erasure_receipt ADD COLUMN identifiers_gone INTEGER;", "erasure_receipt"},
-    {"SELECT count(*) FROM sqlite_schema WHERE name = 'erasure_identifier'",
-        ERASURE_IDENTIFIER_TABLE, "erasure_identifier"},
-    {"SELECT count(*) FROM sqlite_schema WHERE name = 'erasure_refused'", ERASURE_REFUSED_TABLE,
-        "erasure_refused"},
-    {"SELECT count(*) FROM sqlite_schema WHERE name = 'spend' AND type = 'table'", NULL, "spend"},
-};
-
-static int add_part(sqlite3 *db, size_t part)
-{
-    int64_t present = 0;
-    int r = read_integer(db, later_parts[part].present, &present);
-    if (r < 0 || present)
-        return r;
-    const char *add = later_parts[part].add;
-    r = add ? database_run(db, add) : spend_create(db);
-    return r < 0 ? r : database_describe(db, later_parts[part].table);
-}
-
-static int lacks_parts(sqlite3 *db, bool *out)
-{
-    int64_t present = 1;
-    int r = 0;
-    for (size_t i = 0; r == 0 && present && i < sizeof later_parts / sizeof *later_parts; i++)
-        r = read_integer(db, later_parts[i].present, &present);
-    *out = !present;
-    return r;
-}
-
-static int complete(sqlite3 *db)
-{
-    bool lacks = false;
-    int r = lacks_parts(db, &lacks);
-    if (r < 0 || !lacks)
-        return r;
-    r = database_run(db, "BEGIN IMMEDIATE");
-    if (r < 0)
-        return r;
-    for (size_t i = 0; r == 0 && i < sizeof later_parts / sizeof *later_parts; i++)
-        r = add_part(db, i); /* another writer may have come first */
-    if (r == 0)
-        r = database_run(db, "COMMIT");
-    if (r < 0)
-        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-    return r;
-}
-
 static int create(sqlite3 *db)
 {
     char identify[PRAGMA_SIZE_MAX];
@@ -286,10 +214,6 @@ static int create(sqlite3 *db)
     if (r < 0)
         return r;
     r = database_run(db, sinks_sqlite_schema);
-    if (r == 0)
-        r = database_run(db, REJECTION_TABLE ERASURE_IDENTIFIER_TABLE ERASURE_REFUSED_TABLE);
-    if (r == 0)
-        r = spend_create(db);
     if (r == 0)
         r = database_run(db, sinks_sqlite_views);
     if (r == 0)
@@ -359,7 +283,7 @@ static int prepare_writer(sqlite3 *db, const struct database_options *options)
         r = configure_writer(db, options);
     if (r < 0)
         return r;
-    return empty ? create(db) : complete(db);
+    return empty ? create(db) : 0;
 }
 
 /* Counting its memory costs SQLite a lock for each allocation, and nobody asks for the count. */

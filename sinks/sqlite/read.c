@@ -358,21 +358,12 @@ int reader_rejection_attempt(struct reader *reader, const uint8_t key[KEY_SIZE],
 {
     sqlite3_stmt *select = NULL;
     int64_t found = 0;
-    /* A file that no program of this build has written has no such table. */
     int r = database_prepare(
-        reader->db, "SELECT 1 FROM sqlite_schema WHERE name = 'sink_rejection'", &select);
-    int code = r < 0 ? SQLITE_DONE : sqlite3_step(select);
-    sqlite3_finalize(select);
-    if (r < 0 || code != SQLITE_ROW) {
-        *attempt = 0;
-        return r < 0 ? r : code == SQLITE_DONE ? 0 : database_error(code);
-    }
-    r = database_prepare(
         reader->db, "SELECT attempt FROM sink_rejection WHERE rejected_key = ?1", &select);
     if (r < 0)
         return r;
     bind_blob(select, 1, key_str(key));
-    code = sqlite3_step(select);
+    int code = sqlite3_step(select);
     if (code == SQLITE_ROW)
         found = sqlite3_column_int64(select, 0);
     sqlite3_finalize(select);

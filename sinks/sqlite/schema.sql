@@ -78,7 +78,10 @@ CREATE TABLE event (
 ) STRICT;
 
 -- What few events are: told apart as they come, since a later look at all of them is dear.
--- Reports of spend are as well (spend.c).
+-- event_spend is of the expressions of spend.h.
+CREATE INDEX event_spend
+ON event (source, coalesce(channel, ''), coalesce(campaign_name, ''), occurred_at)
+WHERE type = 'spend_reported';
 CREATE INDEX event_unlinked ON event (event_key) WHERE evidence < 0;
 
 -- The order of each person's events: an index that is written in its own order, which halves its
@@ -370,3 +373,35 @@ CREATE TABLE rejected (
     line INTEGER,
     received_at INTEGER NOT NULL
 ) STRICT;
+
+-- What each channel cost, a row a source, channel, campaign and day: the report that stands. Kept by
+-- the writer (spend.h).
+CREATE TABLE spend (
+    source TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    campaign TEXT NOT NULL,
+    day TEXT NOT NULL,
+    cost_minor INTEGER,
+    currency TEXT,
+    reports INTEGER NOT NULL,
+    event_key BLOB NOT NULL,
+    PRIMARY KEY (source, channel, campaign, day)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE sink_rejection (
+    rejected_key BLOB PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    settled INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE erasure_identifier (
+    receipt_id TEXT NOT NULL,
+    node BLOB NOT NULL,
+    PRIMARY KEY (receipt_id, node)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE erasure_refused (
+    node BLOB PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    events INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;

@@ -5,10 +5,6 @@
  */
 #pragma once
 
-#include <sqlite3.h>
-
-#include "schemas/bytes.h"
-
 #define SPEND_TYPE "spend_reported"
 
 /* What the key of a row is in event; row: "" or its name with a point. */
@@ -17,9 +13,6 @@
 #define SPEND_DAY(row) "strftime('%Y-%m-%d', " row "occurred_at / 1000000, 'unixepoch')"
 #define SPEND_KEY(row)                                                                             \
     row "source, " SPEND_CHANNEL(row) ", " SPEND_CAMPAIGN(row) ", " SPEND_DAY(row)
-
-/* The report that stands is the first: the highest sequence, of equal ones the latest received. */
-#define SPEND_ORDER "sequence DESC, received_at DESC, event_key DESC"
 
 /* Both for the event at row ?1: its key's row goes, and comes again from all reports of the key,
  * without that event unless ?2. */
@@ -41,7 +34,3 @@
                                       "k.") " AND (?2 OR e.event_row <> ?1) "                      \
                                             "ORDER BY e.sequence DESC, e.received_at DESC, "       \
                                             "e.event_key DESC LIMIT 1"
-
-/* Creates the table and its index within the caller's transaction, and fills it from event; instead
- * of the view that files of before have. Errors: the database's. */
-MUST_CHECK int spend_create(sqlite3 *db);

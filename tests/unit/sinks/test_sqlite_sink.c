@@ -493,30 +493,6 @@ static void test_apply_rejections_in_any_order_give_the_same_rows(void **state)
     }
 }
 
-static void run_sql(struct context *context, const char *sql)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(context->scratch.database, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
-static void test_open_file_without_the_table_of_attempts_gets_it(void **state)
-{
-    struct context *context = *state;
-    list_rejected(&context->list, 3, "bad_json", STR("{"));
-    flush(context);
-    context->sink->close(context->sink);
-    run_sql(context, "DROP TABLE sink_rejection; DELETE FROM data_dictionary WHERE table_name = "
-                     "'sink_rejection'");
-    assert_int_equal(sqlite_sink_open(&context->sink, context->scratch.database, NULL), 0);
-    list_again(&context->list, 3, "", 0, true);
-    flush(context);
-    assert_answer(context, "SELECT count(*) FROM rejected", "0");
-    assert_answer(
-        context, "SELECT count(*) FROM data_dictionary WHERE table_name = 'sink_rejection'", "4");
-}
-
 static void test_apply_unreadable_result_is_set_aside_alone(void **state)
 {
     struct context *context = *state;
@@ -768,7 +744,6 @@ int main(void)
         TEST(test_apply_session_and_identifier_follow_their_keys),
         TEST(test_apply_hostile_text_is_stored_to_the_byte),
         TEST(test_apply_rejections_in_any_order_give_the_same_rows),
-        TEST(test_open_file_without_the_table_of_attempts_gets_it),
         TEST(test_apply_unreadable_result_is_set_aside_alone),
         TEST(test_apply_refused_count_is_a_row_of_its_own),
         TEST(test_apply_good_result_takes_back_what_was_set_aside),
