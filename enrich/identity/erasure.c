@@ -178,13 +178,15 @@ int erasure_on_forget(
     if (r == 0 && message->has_event_key)
         r = owner_refuse(actor->owners, owner, message->event_key);
     if (r < 0 || (signature.count == 1 && device))
-        return r; /* such events are kept away by when they occurred */
+        return r;               /* such events are kept away by when they occurred */
+    if (signature.count == 1) { /* also of one that came again, and was refused again */
+        owner->flags &= ~(unsigned)OWNER_ALONE;
+        owner_lost(actor->owners, owner);
+    }
     signature_digest(&signature, digest);
     r = owner_forget(actor->owners, owner, digest);
     if (r < 0 || r == SIGNATURE_FORGOTTEN)
         return r < 0 ? r : 0;
-    if (signature.count == 1)
-        owner->flags &= ~(unsigned)OWNER_ALONE;
     if (r == SIGNATURE_KNOWN)
         r = take_links_back(actor, owner, &signature);
     return r < 0 ? r : follow(actor, owner, &signature, 0);
