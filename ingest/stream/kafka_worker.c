@@ -41,6 +41,7 @@
 #define CLUSTER_SIZE 128
 #define BATCH_STRETCH 10 /* times batch_ms that a batch may take while there is more at hand */
 #define CLOCK_EVERY 64   /* records between looks at the clock */
+#define LINGER_PART 4    /* of a commit's time: with all of it each hop took half as long again */
 #define REJOIN_MS 3000
 
 struct kafka_worker {
@@ -502,12 +503,11 @@ static void tick(struct kafka_worker *worker, bool now)
 }
 
 /* Until when an open batch waits for records. At the end of all inputs, so far as it is known, more
- * may have come to others of them since they were read: as long as the last commit took, so that
- * commits are half of the time at most. A batch for what came of each input alone would be a
- * transaction for a few records. */
+ * may have come to others of them since they were read: a part of what the last commit took. A
+ * batch for what came of each input alone would be a transaction for a few records. */
 static int64_t wait_end(const struct kafka_worker *worker)
 {
-    int64_t linger_end = worker->batch_begin + worker->commit_ms;
+    int64_t linger_end = worker->batch_begin + worker->commit_ms / LINGER_PART;
     bool brief = worker->inputs.awaited == 0 && linger_end < worker->batch_end;
     return brief ? linger_end : worker->batch_end;
 }
