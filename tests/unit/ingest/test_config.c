@@ -320,6 +320,24 @@ static void test_config_finish_bad_source_is_an_error(void **state)
     assert_non_null(strstr(fixture->problem.text, "t.ini:3: \"YEN\" is not an ISO 4217 currency"));
 }
 
+static void test_config_finish_app_id_is_of_one_source(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(load(fixture, "[source a]\napp_ids = shop, mail\n[source b]\n"
+                                   "protocols = snowplow, ga4\napp_ids = app\n"),
+        0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    const struct config_source *source = config_source(fixture->config, STR("a"));
+    assert_int_equal(source->app_ids_count, 2);
+    assert_true(str_equal(source->app_ids[1], STR("mail")));
+    assert_int_equal(config_source(fixture->config, STR("b"))->protocols,
+        SOURCE_PROTOCOL_SNOWPLOW | SOURCE_PROTOCOL_GA4);
+    assert_int_equal(load(fixture, "[source b]\napp_ids = app, mail\n"), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+    assert_non_null(
+        strstr(fixture->problem.text, "t.ini:2: app id \"mail\" is [source a]'s already"));
+}
+
 static void test_config_finish_reads_secrets_from_files(void **state)
 {
     struct fixture *fixture = *state;
@@ -472,6 +490,7 @@ int main(void)
         CASE(test_config_set_names),
         CASE(test_config_finish_makes_sources_ready),
         CASE(test_config_finish_bad_source_is_an_error),
+        CASE(test_config_finish_app_id_is_of_one_source),
         CASE(test_config_finish_reads_secrets_from_files),
         CASE(test_config_finish_absent_or_empty_secret_is_an_error),
         CASE(test_config_dump_reads_back_to_the_same),
