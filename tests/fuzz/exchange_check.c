@@ -47,7 +47,9 @@ static void check_rejected(const struct append_record *record, struct str body, 
     check(rejected_decode(&rejected, record->value, arena) == 0);
     check(rejected.reason.size != 0);
     check(rejected.payload.size != 0);
-    check(memmem(body.data, body.size, rejected.payload.data, rejected.payload.size) != NULL);
+    struct json fields;
+    check(memmem(body.data, body.size, rejected.payload.data, rejected.payload.size) != NULL ||
+          json_parse(parser, rejected.payload, &fields) == 0);
 }
 
 static void check_reply(const struct exchange *exchange)

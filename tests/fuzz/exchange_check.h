@@ -7,7 +7,8 @@
 
 /* The status is one that a body can cause; the reply is JSON, or
  * says that all is well; every record decodes, and passes the
- * door again unchanged; a rejected payload is a piece of the body. Stops the program otherwise. */
+ * door again unchanged; a rejected payload is a piece of the body, or JSON. Stops the program
+ * otherwise. */
 void exchange_check(exchange_fn handle, const char *call, struct str body);
 
 /* A sample with some characters changed to ones that mean something in JSON. Returns its size. */

@@ -19,18 +19,24 @@ struct batch {
     struct snowplow_fields fields; /* of the event that is read */
     struct raw_elements elements;  /* the events as they were sent; none of an image */
     struct str cookie;             /* what the client is to be known by; empty: as yet unknown */
+    bool whole;                    /* all fields of it are */
     bool by_app;                   /* its application id alone says whose it is */
 };
 
-/* What is kept of a refused event: its text, or its fields where they came in the address. */
+/* What is kept of a refused event: its text, or its fields where they came in the address, or have
+ * JSON in them. */
 static struct str text_of(void *context, size_t index)
 {
     struct batch *batch = context;
     struct exchange *exchange = batch->exchange;
     struct str text = STR("");
-    if (exchange->query_count == 0)
+    const struct str *values = batch->fields.values;
+    bool inner = values[SNOWPLOW_UE_PR].size || values[SNOWPLOW_UE_PX].size ||
+                 values[SNOWPLOW_CO].size || values[SNOWPLOW_CX].size;
+    if (!batch->whole || (exchange->query_count == 0 && !inner))
         text = raw_element(&batch->elements, index);
-    else if (snowplow_fields_text(&batch->fields, exchange->arena, &text) < 0)
+    else if (snowplow_fields_text(
+                 &batch->fields, batch->message.parsers[0], exchange->arena, &text) < 0)
         text = STR("{}"); /* out of memory: nothing will be kept */
     return text.size ? text : exchange->body;
 }
@@ -117,6 +123,7 @@ static int take_item(struct batch *batch, struct json item, size_t index)
     const struct intake_payload payload = {.text = text_of, .context = batch};
     struct event_problem problem;
     int r = snowplow_fields_read(item, exchange->arena, &batch->fields, &problem);
+    batch->whole = r == 0;
     if (r == ERR_FIELD_TYPE)
         return intake_reject(
             &exchange->intake, index, batch->fields.values[SNOWPLOW_EID], &problem, &payload);
@@ -265,6 +272,7 @@ static int take_address(struct batch *batch)
         r = exchange_uuid(exchange, &batch->message.id);
     if (r == 0)
         r = snowplow_fields_merge(&batch->fields, exchange);
+    batch->whole = true;
     if (r == 0)
         r = take_fields(batch, 0);
     return r != 0 ? r : check_alone(batch, 1);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ingest/collector/base64.h"
 #include "schemas/error.h"
 
 #define OTHERS_ROOM 8
@@ -99,6 +100,13 @@ static int text_of(struct json value, struct arena *arena, struct str *out)
     }
 }
 
+static int canonical(struct json value, struct arena *arena, struct str *out)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    int r = json_write_canonical(value, &text);
+    return r < 0 ? r : arena_dup(arena, buf_str(&text), out);
+}
+
 int snowplow_fields_read(struct json object, struct arena *arena, struct snowplow_fields *out,
     struct event_problem *problem)
 {
@@ -112,8 +120,10 @@ int snowplow_fields_read(struct json object, struct arena *arena, struct snowplo
     json_iterate(object, &iterator);
     while (json_next(&iterator, &name, &value)) {
         struct str text;
-        int r = text_of(value, arena, &text);
         int field = field_of(name);
+        bool json =
+            json_kind(value) == JSON_OBJECT && (field == SNOWPLOW_UE_PR || field == SNOWPLOW_CO);
+        int r = json ? canonical(value, arena, &text) : text_of(value, arena, &text);
         if (r == ERR_FIELD_TYPE && field >= 0)
             problem->pointer = snowplow_field_pointer((enum snowplow_field)field);
         if (r == ERR_FIELD_TYPE)
@@ -140,23 +150,74 @@ int snowplow_fields_merge(struct snowplow_fields *fields, const struct exchange 
     return 0;
 }
 
-static int write_member(struct buf *out, struct str name, struct str value)
+static int write_name(struct buf *out, struct str name)
 {
     int r = buf_append(out, out->size ? "," : "{", 1);
     if (r == 0)
         r = json_write_text(out, name);
-    if (r == 0)
-        r = buf_append(out, ":", 1);
+    return r < 0 ? r : buf_append(out, ":", 1);
+}
+
+static int write_member(struct buf *out, struct str name, struct str value)
+{
+    int r = write_name(out, name);
     return r < 0 ? r : json_write_text(out, value);
 }
 
-int snowplow_fields_text(const struct snowplow_fields *fields, struct arena *arena, struct str *out)
+int snowplow_field_json(const struct snowplow_fields *fields, enum snowplow_field field,
+    struct arena *arena, struct str *out)
+{
+    struct str text = fields->values[field];
+    size_t size = 0;
+    *out = text;
+    if (field != SNOWPLOW_UE_PX && field != SNOWPLOW_CX)
+        return 0;
+    char *room = arena_alloc(arena, BASE64_SIZE_MAX(text.size));
+    if (!room)
+        return ERR_NO_MEMORY;
+    int r = base64_decode(text, room, BASE64_SIZE_MAX(text.size), &size);
+    if (r == 0)
+        *out = str_make(room, size);
+    return r;
+}
+
+/* The field, unless it is absent or the plain form of one that is there as base64. */
+static int write_field(const struct snowplow_fields *fields, enum snowplow_field field,
+    struct json_parser *parser, struct arena *arena, struct buf *out)
+{
+    static const enum snowplow_field plain_of[SNOWPLOW_FIELD_COUNT] = {
+        [SNOWPLOW_UE_PR] = SNOWPLOW_UE_PR,
+        [SNOWPLOW_UE_PX] = SNOWPLOW_UE_PR,
+        [SNOWPLOW_CO] = SNOWPLOW_CO,
+        [SNOWPLOW_CX] = SNOWPLOW_CO,
+    };
+    enum snowplow_field plain = plain_of[field];
+    struct str name = snowplow_field_name(field);
+    struct str text = fields->values[field];
+    struct json value;
+    if (text.size == 0)
+        return 0;
+    bool twice = plain && plain != field && fields->values[plain].size;
+    if (!plain || twice)
+        return write_member(out, name, text);
+    int r = snowplow_field_json(fields, field, arena, &text);
+    if (r == 0)
+        r = json_parse(parser, text, &value);
+    if (r == ERR_NO_MEMORY)
+        return r;
+    if (r < 0 || json_kind(value) != JSON_OBJECT)
+        return write_member(out, name, fields->values[field]);
+    r = write_name(out, snowplow_field_name(plain));
+    return r < 0 ? r : json_write_canonical(value, out);
+}
+
+int snowplow_fields_text(const struct snowplow_fields *fields, struct json_parser *parser,
+    struct arena *arena, struct str *out)
 {
     CLEANUP(buf_free) struct buf text = {0};
     int r = 0;
     for (int i = 0; r == 0 && i < SNOWPLOW_FIELD_COUNT; i++)
-        if (fields->values[i].size)
-            r = write_member(&text, snowplow_field_name((enum snowplow_field)i), fields->values[i]);
+        r = write_field(fields, (enum snowplow_field)i, parser, arena, &text);
     for (size_t i = 0; r == 0 && i < fields->others_count; i++)
         r = write_member(&text, fields->others[i].name, fields->others[i].value);
     if (r == 0)

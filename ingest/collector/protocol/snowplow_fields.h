@@ -93,8 +93,9 @@ struct str snowplow_field_name(enum snowplow_field field);
 struct str snowplow_field_pointer(enum snowplow_field field);
 enum snowplow_keep snowplow_field_keep(enum snowplow_field field);
 
-/* Reads the members of an object; numbers and truth values as they are written. Errors:
- * ERR_FIELD_TYPE with *problem; ERR_NO_MEMORY. Threads: any. */
+/* Reads the members of an object; numbers and truth values as they are written, and JSON in ue_pr
+ * and co, which is a text there, also as it is. Errors: ERR_FIELD_TYPE with *problem;
+ * ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int snowplow_fields_read(struct json object, struct arena *arena,
     struct snowplow_fields *out, struct event_problem *problem);
 
@@ -103,7 +104,14 @@ MUST_CHECK int snowplow_fields_read(struct json object, struct arena *arena,
 MUST_CHECK int snowplow_fields_merge(
     struct snowplow_fields *fields, const struct exchange *exchange);
 
-/* The fields as a JSON object, into the arena: what is kept of an event that came in an address.
- * Errors: ERR_NO_MEMORY. Threads: any. */
-MUST_CHECK int snowplow_fields_text(
-    const struct snowplow_fields *fields, struct arena *arena, struct str *out);
+/* The JSON that a field carries, without its base64; the text itself where it is none of both.
+ * Errors: ERR_VALUE (no base64), ERR_NO_MEMORY. Threads: any. */
+MUST_CHECK int snowplow_field_json(const struct snowplow_fields *fields, enum snowplow_field field,
+    struct arena *arena, struct str *out);
+
+/* The fields as a JSON object, into the arena: what is kept of an event that is refused. JSON
+ * within a field stands in it as ue_pr and co as it is, not quoted and not as base64: so that
+ * whoever looks for an identifier finds it. parser: for that. Errors: ERR_NO_MEMORY. Threads: one a
+ * parser. */
+MUST_CHECK int snowplow_fields_text(const struct snowplow_fields *fields,
+    struct json_parser *parser, struct arena *arena, struct str *out);

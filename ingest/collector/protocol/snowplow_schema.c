@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "ingest/collector/base64.h"
 #include "ingest/collector/protocol/consent_words.h"
 #include "ingest/collector/protocol/segment_names.h"
 #include "ingest/collector/protocol/snowplow_order.h"
@@ -82,24 +81,17 @@ static int open_field(struct snowplow_reader *reader, const enum snowplow_field 
     bool plain = fields[0] == SNOWPLOW_UE_PR ? message->fields->values[SNOWPLOW_UE_PX].size == 0
                                              : message->fields->values[SNOWPLOW_CX].size == 0;
     enum snowplow_field which = plain ? fields[0] : fields[1];
-    struct str pointer = snowplow_field_pointer(which);
+    struct str pointer = snowplow_field_pointer(fields[0]); /* as which the JSON is kept */
     struct str text = message->fields->values[which];
     *found = text.size != 0;
     if (!*found)
         return 0;
-    if (!plain) {
-        size_t size = 0;
-        char *room = arena_alloc(reader->arena, BASE64_SIZE_MAX(text.size));
-        if (!room)
-            return ERR_NO_MEMORY;
-        int r = base64_decode(text, room, BASE64_SIZE_MAX(text.size), &size);
-        if (r < 0)
-            return snowplow_fail(reader, r, pointer, STR("base64"));
-        text = str_make(room, size);
-    }
+    int r = snowplow_field_json(message->fields, which, reader->arena, &text);
+    if (r < 0)
+        return snowplow_fail(reader, r, snowplow_field_pointer(which), STR("base64"));
     struct json value;
     struct iglu iglu;
-    int r = json_parse(parser, text, &value);
+    r = json_parse(parser, text, &value);
     if (r < 0)
         return snowplow_fail(reader, r, pointer, STR("self-describing JSON"));
     r = read_described(reader, value, pointer, &iglu, out);
