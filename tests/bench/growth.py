@@ -133,12 +133,13 @@ class Grown:
         self.tell()
 
     def tell(self):
-        """An event counts as done in parts, as its records are."""
+        """An event counts as done in parts, as its records are. The first steps are mostly events and identity, which take little room,
+        the last ones journeys: compare steps behind 2 times the limit."""
         share = self.events / self.seen[-1][1]
         print(f"{1 / share:.1f} records an event", flush=True)
         for before, now in zip(self.seen, self.seen[1:]):
             events = (now[1] - before[1]) * share
-            if events > 0:
+            if events > 0 and now[3] > before[3] * 1.05:  # else it only came to rest
                 self.rates.append(events / (now[0] - before[0]))
                 print(f"to {now[3] / self.limit:4.1f} times the limit: {self.rates[-1]:8,.0f} events/s {(now[2] - before[2]) / events * 1e6:7.1f} CPU s/M   "
                       f"state {now[3]:6.0f} MiB   anonymous {now[4]} MiB, file pages {now[5]} MiB", flush=True)
@@ -172,7 +173,7 @@ def run(arguments, path, group):
                     process.wait()
         peak, hits = numbers(group)
         times = state_mib(worker.state) / worker.limit
-        print(f"{times:.1f} times the limit: last rate against the first {worker.rates[-1] / worker.rates[0]:.2f}; anonymous memory at most {worker.most} MiB "
+        print(f"{times:.1f} times the limit: the last rate against the one before {worker.rates[-1] / worker.rates[max(len(worker.rates) - 2, 0)]:.2f}; anonymous memory at most {worker.most} MiB "
               f"of [worker] memory = {worker.memory} MiB; the group's peak {peak} MiB, ran into the limit: {hits}")
         if worker.most > worker.memory:
             raise SystemExit("more memory than [worker] memory says")

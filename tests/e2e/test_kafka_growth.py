@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "tests" / "bench"))
 import growth  # noqa: E402
 
 SLICE_MIB = 80  # 38 is what it takes; without [worker] memory it is 115
-SLOWEST = 0.15  # of the first rate; reading from the disk is not what this measures
+SLOWEST = 0.25  # of the rate from 2 to 5 times the limit, that from 5 to 10; 0.65 was seen
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
         except kafka_broker.Unavailable as reason:
             skip(f"no Kafka broker: {reason}")
         assert growth.state_mib(worker.state) > 8 * worker.limit, "the state has not grown"
-        assert worker.rates[-1] > SLOWEST * worker.rates[0], worker.rates
+        assert worker.rates[-1] > SLOWEST * worker.rates[-2], worker.rates
 
 
 if __name__ == "__main__":
