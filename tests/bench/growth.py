@@ -185,8 +185,8 @@ def run(arguments, path, group):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("toy")
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--limit-mib", type=int, default=512)
+    parser.add_argument("--events", type=int, default=1_200_000)
+    parser.add_argument("--limit-mib", type=int, default=192)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tabiji-growth-") as directory, limited(arguments.limit_mib) as group:
         print(f"{arguments.events} events, {arguments.limit_mib} MiB for the worker with its page cache", flush=True)
