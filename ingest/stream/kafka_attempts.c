@@ -273,7 +273,19 @@ int kafka_attempts_enter(struct kafka_attempts *attempts, struct kafka_inputs *i
     struct rows rows = {.config = inputs->config, .list = rd_kafka_topic_partition_list_new(1)};
     attempt->began = input->committed;
     attempt->current = position;
+    /* One record at a time is being processed: what was noted elsewhere is none, in one request. */
+    if (attempts->noted && (attempts->topic != topic || attempts->partition != partition)) {
+        struct kafka_input *before =
+            kafka_inputs_find(inputs, (int)attempts->topic, attempts->partition);
+        if (before && before->task && before->attempt.current != NONE) {
+            before->attempt.current = NONE;
+            before->attempt.began = before->committed;
+            add_row(&rows, attempts->topic, attempts->partition, &before->attempt);
+        }
+    }
     attempts->noted = true;
+    attempts->topic = topic;
+    attempts->partition = partition;
     add_row(&rows, topic, partition, attempt);
     int r = note(attempts, rows.list, KAFKA_ANSWER_MS);
     rd_kafka_topic_partition_list_destroy(rows.list);

@@ -59,7 +59,9 @@ struct kafka_attempts {
     struct kafka_client *client; /* of KAFKA_ROLE_RESTORE, borrowed; NULL: nothing is counted */
     uint64_t owner;
     int64_t range;
-    bool noted; /* a record, in this batch or one that was undone */
+    bool noted;       /* a record, in this batch or one that was undone */
+    enum topic topic; /* of the record noted last, and its partition */
+    int32_t partition;
 };
 
 void kafka_attempts_open(struct kafka_attempts *attempts, struct kafka_client *client);
