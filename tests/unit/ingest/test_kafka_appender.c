@@ -133,13 +133,13 @@ static void test_results_open_at_positions_goes_on_after_them(void **state)
     assert_int_equal(kafka_results_caught_up(fixture->source, OPEN_MS), 0);
 }
 
-static void test_results_open_position_beyond_the_end_is_bad_state(void **state)
+static void test_results_open_position_beyond_the_end_is_another_topic(void **state)
 {
     struct fixture *fixture = *state;
     const struct result_position beyond[] = {
         {"tabiji.sessions.v1", 2, 1}, {"tabiji.seen", 0, (int64_t)time(NULL) * 1000}};
     assert_int_equal(
-        kafka_results_open(&fixture->mock.config, beyond, 2, &fixture->source), ERR_STATE);
+        kafka_results_open(&fixture->mock.config, beyond, 2, &fixture->source), ERR_TOPIC_ANEW);
     assert_null(fixture->source);
 }
 
@@ -403,7 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_append_records_are_read_back_as_results),
         TEST(test_results_open_at_positions_goes_on_after_them),
-        TEST(test_results_open_position_beyond_the_end_is_bad_state),
+        TEST(test_results_open_position_beyond_the_end_is_another_topic),
         TEST(test_results_open_after_a_day_away_begins_anew),
         TEST(test_results_next_tombstone_has_no_value),
         TEST(test_results_next_value_without_frame_is_bad_state_for_good),
