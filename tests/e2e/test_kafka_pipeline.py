@@ -107,7 +107,7 @@ class Cluster:
             time.sleep(0.5)
         same(what, dump(self.database), wanted_dump)
         self.check_models()
-        assert wanted_credits and len({row[2] for row in wanted_credits}) == 2
+        assert len({row[2] for row in wanted_credits}) > 1, "no credits of solved models"
         wait_until(lambda: touch_credits(self.database) == wanted_credits, "the same credits of touches")
 
     def check_models(self):

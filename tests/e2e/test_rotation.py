@@ -190,15 +190,16 @@ def erased_before_the_pair(space):
     copy = Shop(space, "copy", key)
     shutil.copytree(shop.data, copy.data)
     copy.tell("erase", "--confirm", f"email:{HANA}")
-    receipt, = copy.rows("SELECT * FROM erasure_receipt")
+    columns = [name for _, name, *_ in copy.rows("PRAGMA table_info(erasure_receipt)")]
+    receipt = dict(zip(columns, copy.rows("SELECT * FROM erasure_receipt")[0])) | {"left_over": 1, "asked": 0}
     with sqlite3.connect(shop.data / "tabiji.db") as db:
-        db.execute(f"INSERT INTO erasure_receipt VALUES ({', '.join('?' * len(receipt))})", (*receipt[:-2], 1, 0))
+        db.execute(f"INSERT INTO erasure_receipt ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", list(receipt.values()))
     db.close()
     shop.load([event(5, login="u-another")])
     assert set(shop.persons()) == {"e1", "e2", "e5"}, shop.persons()
     keys(code=1)
     shop.tell("erase", "--confirm", f"email:{HANA}")
-    assert shop.rows("SELECT receipt_id, left_over FROM erasure_receipt") == [(receipt[0], 0)]
+    assert shop.rows("SELECT receipt_id, left_over FROM erasure_receipt") == [(receipt["receipt_id"], 0)]
     run("keys", "retire", key, "k1", "--confirm", "--data", shop.data)
     shop.load([event(3, email=HANA), event(4, email=HANA, cookie="c-1")])
     assert set(shop.persons()) == {"e2", "e5"}, shop.persons()
