@@ -409,7 +409,7 @@ int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *sign
 static struct str suppression_key(uint8_t key[SUPPRESSION_KEY_SIZE], const struct owner *owner)
 {
     memcpy(key, owner->id, KEY_SIZE);
-    key[KEY_SIZE] = 0;
+    key[KEY_SIZE] = OWNER_SUPPRESSION_MARK;
     return str_make(key, SUPPRESSION_KEY_SIZE);
 }
 

@@ -140,7 +140,9 @@ MUST_CHECK int owner_forget(struct owners *owners, struct owner *owner, const ui
 MUST_CHECK int owner_suppress(
     struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
 
-/* A suppressed identifier: since when, by whose erasure. */
+/* A suppressed identifier: since when, by whose erasure. Its row of TABLE_SIGNATURE has the key
+ * node | this. */
+#define OWNER_SUPPRESSION_MARK 0x00
 struct suppression {
     int64_t at; /* occurred_at of the last erasure */
     uint8_t person[KEY_SIZE];

@@ -45,7 +45,7 @@ static int is_alone(struct asking *asking, struct str node, struct str value)
         r = read_time(asking, TABLE_EDGE, node, ROW_OLDER_MARK, AT_OF_OLDER, &at);
         return r < 0 ? r : at == since;
     }
-    r = read_time(asking, TABLE_SIGNATURE, node, 0, AT_OF_SUPPRESSION, &at);
+    r = read_time(asking, TABLE_SIGNATURE, node, OWNER_SUPPRESSION_MARK, AT_OF_SUPPRESSION, &at);
     return r < 0 ? r : at >= since; /* before: a retirement has forgotten it already */
 }
 

@@ -171,7 +171,7 @@ static int visit_signature(void *context, struct str key, struct str value)
     if (key.size == KEY_SIZE + SIGNATURE_SIZE && value.size) {
         check(run->forgotten_count < FORGOTTEN_MAX);
         memcpy(run->forgotten[run->forgotten_count++], key.data, key.size);
-    } else if (key.size == KEY_SIZE + 1) {
+    } else if (key.size == KEY_SIZE + 1 && key.data[KEY_SIZE] == OWNER_SUPPRESSION_MARK) {
         struct mark *mark = &run->marks[run->marks_count++];
         check(run->marks_count < CASE_NODES_MAX);
         memcpy(mark->node, key.data, KEY_SIZE);

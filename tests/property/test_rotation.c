@@ -324,7 +324,7 @@ static int visit_signature(void *context, struct str key, struct str value)
     if (key.size == KEY_SIZE + SIGNATURE_SIZE && value.size) {
         check(run->forgotten_count < SIGNATURES_MAX);
         memcpy(run->forgotten[run->forgotten_count++], key.data, key.size);
-    } else if (key.size == KEY_SIZE + 1) {
+    } else if (key.size == KEY_SIZE + 1 && key.data[KEY_SIZE] == OWNER_SUPPRESSION_MARK) {
         check(run->suppressed_count < CASE_NODES_MAX);
         memcpy(run->suppressed[run->suppressed_count++], key.data, KEY_SIZE);
     }
