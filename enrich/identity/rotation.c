@@ -539,6 +539,7 @@ static bool pairs(const struct actor *actor, const struct owner *owner,
     return same(node, owner->id);
 }
 
+/* Of what it is, suppressed and generic, the newer one hears in the order in which it became so. */
 int rotation_on_event(struct actor *actor, struct owner *owner, const struct touchpoint *event)
 {
     uint8_t node[KEY_SIZE], key_bytes[ROW_KEY_SIZE], head[8 + 2];
@@ -568,11 +569,16 @@ int rotation_on_event(struct actor *actor, struct owner *owner, const struct tou
         return r;
     owner->flags |= OWNER_OLDER;
     owner_changed(actor->owners, owner);
-    r = send_rotate(actor, owner, key, value);
-    if (r < 0 || !(owner->flags & OWNER_SUPPRESSED))
-        return r;
     r = owner_suppression(actor->owners, owner, &since);
-    return r ? r : send_suppress(actor, owner, node, since.person, since.at);
+    bool erased = r == 0, died_first = owner->flags & OWNER_ERASED_DEAD;
+    r = r < 0 ? r : 0;
+    if (r == 0 && erased && !died_first)
+        r = send_suppress(actor, owner, node, since.person, since.at);
+    if (r == 0)
+        r = send_rotate(actor, owner, key, value);
+    if (r == 0 && erased && died_first)
+        r = send_suppress(actor, owner, node, since.person, since.at);
+    return r;
 }
 
 /* ---- at the newer node ---- */

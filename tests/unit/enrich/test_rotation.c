@@ -194,6 +194,22 @@ static void test_erased_value_is_suppressed_under_both_whatever_came_first(void 
     }
 }
 
+/* What was erased and became generic after that is so under a key of later, too: the one made the
+ * other neither more nor less. */
+static void test_erased_value_that_became_generic_is_suppressed_under_the_newer(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)event(fixture, "page_viewed", OLD, NULL);
+    (void)event(fixture, "erasure_requested", OLD, NULL);
+    (void)event(fixture, "page_viewed", OLD, "u-1");
+    (void)event(fixture, "page_viewed", OLD, "u-2");
+    (void)event(fixture, "page_viewed", OLD, "u-3");
+    (void)event(fixture, "page_viewed", OLD, "u-4");
+    (void)tell(fixture, OLD, NEW);
+    assert_int_equal(event(fixture, "page_viewed", OLD, NULL).mails[TOPIC_JOURNEY], 0);
+    assert_int_equal(event(fixture, "page_viewed", NEW, NULL).mails[TOPIC_JOURNEY], 0);
+}
+
 static void test_pair_that_is_none_is_rejected(void **state)
 {
     struct fixture *fixture = *state;
@@ -223,6 +239,9 @@ int main(void)
             test_pair_of_three_keys_is_one_person, setup_keep_sent, teardown),
         cmocka_unit_test_setup_teardown(
             test_erased_value_is_suppressed_under_both_whatever_came_first, setup_keep_sent,
+            teardown),
+        cmocka_unit_test_setup_teardown(
+            test_erased_value_that_became_generic_is_suppressed_under_the_newer, setup_keep_sent,
             teardown),
         cmocka_unit_test_setup_teardown(
             test_pair_that_is_none_is_rejected, setup_keep_sent, teardown),
