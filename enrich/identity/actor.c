@@ -492,6 +492,7 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
     case IDENTITY_KIND_PASS_UNLINK:
     case IDENTITY_KIND_PASS_EVIDENCE:
     case IDENTITY_KIND_PASS_RETRACT:
+    case IDENTITY_KIND_PASS_EVENT:
         return rotation_on_pass(actor, owner, message);
     default:
         return ERR_VALUE;

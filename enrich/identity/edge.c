@@ -294,6 +294,18 @@ int edges_spare(struct owners *owners, struct owner *owner)
     return r;
 }
 
+int edges_spared(
+    struct owners *owners, const struct owner *owner, const struct link_end *others, size_t count)
+{
+    struct edge edge;
+    for (size_t i = 0; i < count; i++) {
+        int r = edge_get(owners, owner, others[i].node, &edge);
+        if (r < 0 || !(edge.flags & EDGE_OTHERS))
+            return r < 0 ? r : 0;
+    }
+    return 1;
+}
+
 int edges_kin(struct owners *owners, const struct owner *owner, bool above, struct edge_list *out)
 {
     const struct edge_array *array = above ? &owner->above : &owner->below;

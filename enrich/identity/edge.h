@@ -5,6 +5,7 @@
 #pragma once
 
 #include "enrich/identity/owner.h"
+#include "schemas/identity_message.avro.h"
 
 /* So many on either side are kept in the node's own row. (Tests build with smaller limits.) */
 #ifndef EDGES_ABOVE_MAX
@@ -83,6 +84,10 @@ MUST_CHECK int edges_below(struct owners *owners, const struct owner *owner, str
 /* Marks the links up that signatures show: what an erasure leaves of them is others'. Errors: as
  * edge_put(). */
 MUST_CHECK int edges_spare(struct owners *owners, struct owner *owner);
+
+/* Returns 1 when all these are marked so, else 0. Errors: as edge_get(). */
+MUST_CHECK int edges_spared(
+    struct owners *owners, const struct owner *owner, const struct link_end *others, size_t count);
 
 /* Lists neighbours of its own rank on one side, copied: *out is valid until the end of the call of
  * the stage. Costs nothing where there are none. Errors: as edge_get(). */

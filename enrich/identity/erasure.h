@@ -30,8 +30,7 @@
  *    to take when, later, the e-mail that it stood with becomes generic and it moves on to x: it
  *    stands where it would had A's events never come. What is told apart so is pairs of
  *    identifiers, not events: what says later no more than such pairs is taken for the other's.
- *    An event that names one of them by a second or later key (rotation.h) is not told apart, and
- *    goes.
+ *    Pseudonyms of one value are one identifier in this, too (rotation.h).
  *  - A generic identifier is nobody's but its own: erased, it takes what has nothing but generic
  *    identifiers and stays with it, before and later. Other events that show it are others'.
  * Nobody else's event goes: what comes to A by a link that goes with A is not of S's place A, and

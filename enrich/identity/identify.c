@@ -37,6 +37,7 @@ struct visit {
     size_t chain_count;
     size_t index;
     int64_t position;
+    int64_t answer;   /* to rotation_ask(); 0: not asked */
     struct str bytes; /* the event, Avro */
     struct str channel;
 };
@@ -78,31 +79,48 @@ static int link_set(struct visit *visit, const struct node *set, struct link_end
     return send_link(visit, set->id, (struct str){0}, members, set->members_count);
 }
 
+/* The members of the first nodes of the chain, strongest first, and which of them are newer
+ * pseudonyms. */
+struct members {
+    struct link_end ends[EVENT_IDENTIFIERS_MAX];
+    size_t count;
+    uint8_t newer[EVENT_IDENTIFIERS_MAX];
+    size_t newer_count;
+};
+
+static void first_members(const struct visit *visit, size_t nodes, struct members *out)
+{
+    out->count = out->newer_count = 0;
+    for (size_t i = 0; i < nodes; i++) {
+        const struct node *node = &visit->chain[i];
+        members_of(visit, node, out->ends + out->count);
+        for (size_t k = 0; k < node->members_count; k++, out->count++)
+            if (rotation_newer(node->members[k]->namespace, node->members[k]->value))
+                out->newer[out->newer_count++] = (uint8_t)out->count;
+    }
+}
+
 /* Its links go by way of pseudonyms that may have older ones: returns 1 where there are any. */
 static int pass_links(struct visit *visit, const uint8_t *digest)
 {
-    struct link_end members[EVENT_IDENTIFIERS_MAX];
-    uint8_t newer[EVENT_IDENTIFIERS_MAX];
-    struct rotation_passage passage = {.members = members, .newer = newer, .digest = digest};
-    for (size_t i = 0; i < visit->chain_count; i++) {
-        const struct node *node = &visit->chain[i];
-        members_of(visit, node, members + passage.members_count);
-        for (size_t k = 0; k < node->members_count; k++, passage.members_count++)
-            if (rotation_newer(node->members[k]->namespace, node->members[k]->value))
-                newer[passage.newer_count++] = (uint8_t)passage.members_count;
-    }
-    if (passage.newer_count == 0)
+    struct members all;
+    struct link_end set[EVENT_IDENTIFIERS_MAX];
+    first_members(visit, visit->chain_count, &all);
+    if (all.newer_count == 0)
         return 0;
     int r = 0;
     for (size_t i = 0; r == 0 && i < visit->chain_count; i++) {
-        members_of(visit, &visit->chain[i], members);
+        members_of(visit, &visit->chain[i], set);
         if (node_is_set(visit->chain[i].id))
-            r = link_set(visit, &visit->chain[i], members);
+            r = link_set(visit, &visit->chain[i], set);
     }
-    for (size_t i = 0, count = 0; i < visit->chain_count; i++) {
-        members_of(visit, &visit->chain[i], members + count);
-        count += visit->chain[i].members_count;
-    }
+    const struct rotation_passage passage = {
+        .members = all.ends,
+        .members_count = all.count,
+        .newer = all.newer,
+        .newer_count = all.newer_count,
+        .digest = digest,
+    };
     if (r == 0)
         r = rotation_link(visit->actor, visit->owner, &passage);
     return r < 0 ? r : 1;
@@ -244,21 +262,32 @@ static int keep_away(struct visit *visit, bool learned)
     return r < 0 ? r : 1;
 }
 
-/* Returns 1 when all identifiers that come before the node in the event's chain are others' beside
- * it: events that show them so stood when its person was erased, and were not that person's. */
-static int of_others(const struct visit *visit)
+/* A node that only generic ones come before. Returns 0 when all these are others' beside it: events
+ * that show them so stood when its person was erased, and were not that person's; 1 when not: the
+ * event is kept away, or when that has to be asked first. */
+static int unless_of_others(struct visit *visit)
 {
-    struct link_end members[EVENT_IDENTIFIERS_MAX];
-    struct edge edge;
-    for (size_t i = 0; i < visit->index; i++) {
-        members_of(visit, &visit->chain[i], members);
-        for (size_t k = 0; k < visit->chain[i].members_count; k++) {
-            int r = edge_get(visit->actor->owners, visit->owner, members[k].node, &edge);
-            if (r < 0 || !(edge.flags & EDGE_OTHERS))
-                return r < 0 ? r : 0;
-        }
-    }
-    return 1;
+    struct members members;
+    if (visit->answer)
+        return visit->answer == ROTATION_OTHERS ? 0 : keep_away(visit, true);
+    first_members(visit, visit->index + 1, &members);
+    int r = edges_spared(visit->actor->owners, visit->owner, members.ends, members.count - 1);
+    if (r)
+        return r < 0 ? r : 0;
+    if (members.newer_count == 0 || !erasure_for_good(visit->actor->namespaces, visit->owner->id))
+        return keep_away(visit, true);
+    const struct rotation_question question = {
+        .ends = members.ends,
+        .ends_count = members.count,
+        .newer = members.newer,
+        .newer_count = members.newer_count,
+        .event = {.event = visit->bytes,
+            .channel = visit->channel,
+            .position = visit->position,
+            .chain_index = (int32_t)visit->index},
+    };
+    r = rotation_ask(visit->actor, visit->owner, &question);
+    return r < 0 ? r : 1;
 }
 
 /* A generic identifier that was erased names nobody: the event goes on to the next node, and is
@@ -270,10 +299,7 @@ static int suppressed(struct visit *visit)
     if (!(flags & OWNER_SUPPRESSED) || (flags & OWNER_ERASED_DEAD) ||
         (visit->index > 0 && (flags & OWNER_REACHED)))
         return 0;
-    int r = visit->index > 0 ? of_others(visit) : 0;
-    if (r)
-        return r < 0 ? r : 0;
-    return keep_away(visit, visit->index > 0);
+    return visit->index > 0 ? unless_of_others(visit) : keep_away(visit, false);
 }
 
 static int send_evidence(struct visit *visit)
@@ -409,6 +435,7 @@ static int process_travelling(struct visit *visit, const struct identity_message
     if (r < 0)
         return r;
     visit->index = stays ? 0 : (size_t)message->chain_index;
+    visit->answer = stays ? 0 : message->number;
     visit->position = message->position;
     visit->channel = message->channel;
     if (visit->index >= visit->chain_count ||
@@ -492,6 +519,7 @@ static int stage_process(void *instance, struct task *task, const struct record 
     visit.actor = &actor;
     visit.channel = (struct str){0};
     visit.index = 0;
+    visit.answer = 0;
     touchpoint_init(&visit.event);
     owners_enter(identify->owners, task);
     int r = record->topic == TOPIC_EVENTS ? process_event(&visit, record)

@@ -119,20 +119,26 @@ static bool signature_valid(const struct identity_message *message)
            memcmp(chain[index].id, message->to, KEY_SIZE) == 0;
 }
 
-/* A pass is at one of the pseudonyms that it names. */
+/* A pass is at one of the pseudonyms that it names; an event's, at last, at whom that is about. */
 static bool pass_valid(const struct identity_message *message)
 {
     bool evidence =
         message->kind == IDENTITY_KIND_PASS_EVIDENCE || message->kind == IDENTITY_KIND_PASS_RETRACT;
+    bool event = message->kind == IDENTITY_KIND_PASS_EVENT;
     if (message->links_count < 2 || message->links_count > EVENT_IDENTIFIERS_MAX ||
-        message->chain_index < 0 || (size_t)message->chain_index >= message->newer.size)
+        message->chain_index < 0 ||
+        (size_t)message->chain_index >= message->newer.size + (size_t)event)
+        return false;
+    if (event && (!message->has_other || message->number < 1 || message->number >= NODES_MAX))
         return false;
     if (evidence && (message->links_count != 2 || !message->has_event_key))
         return false;
     for (size_t i = 0; i < message->newer.size; i++)
         if ((uint8_t)message->newer.data[i] >= message->links_count)
             return false;
-    size_t index = (uint8_t)message->newer.data[message->chain_index];
+    bool behind = (size_t)message->chain_index == message->newer.size;
+    size_t index =
+        behind ? message->links_count - 1 : (uint8_t)message->newer.data[message->chain_index];
     return memcmp(message->links[index].node, message->to, KEY_SIZE) == 0;
 }
 
@@ -184,7 +190,8 @@ static bool kind_valid(
 {
     switch (message->kind) {
     case IDENTITY_KIND_EVENT:
-        return message->chain_index >= 0 && message->chain_index < NODES_MAX;
+        return message->chain_index >= 0 && message->chain_index < NODES_MAX &&
+               (message->number == 0 || message->chain_index > 0);
     case IDENTITY_KIND_STAY:
         return true;
     case IDENTITY_KIND_LINK:
@@ -214,6 +221,7 @@ static bool kind_valid(
     case IDENTITY_KIND_PASS_UNLINK:
     case IDENTITY_KIND_PASS_EVIDENCE:
     case IDENTITY_KIND_PASS_RETRACT:
+    case IDENTITY_KIND_PASS_EVENT:
         return rotation_valid(namespaces, message);
     default: /* and kinds of a later version */
         return erasure_valid(message);

@@ -225,6 +225,29 @@ static int issue_evidence(
     return actor_send(actor, owner, counted.to, &counted);
 }
 
+/* At the oldest pseudonym of the value that was come to. */
+static int answer(
+    struct actor *actor, const struct owner *owner, const struct identity_message *passed)
+{
+    struct identity_message message;
+    int r = edges_spared(actor->owners, owner, passed->links, passed->links_count - 1);
+    if (r < 0)
+        return r;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_EVENT;
+    message.number = r == 1 ? ROTATION_OTHERS : ROTATION_NOT_OTHERS;
+    message.chain_index = (int32_t)passed->number;
+    message.position = passed->position;
+    message.channel = passed->channel;
+    message.event = passed->event;
+    return actor_send(actor, owner, passed->other, &message);
+}
+
+static bool of_event(const struct identity_message *message)
+{
+    return message->kind == IDENTITY_KIND_PASS_EVENT;
+}
+
 /* On to the newer pseudonym at the position, or behind the last to the ends. */
 static int send_on(struct actor *actor, const struct owner *owner, struct identity_message *message,
     size_t position)
@@ -233,6 +256,10 @@ static int send_on(struct actor *actor, const struct owner *owner, struct identi
         size_t index = (uint8_t)message->newer.data[position];
         message->chain_index = (int32_t)position;
         return actor_send(actor, owner, message->links[index].node, message);
+    }
+    if (of_event(message)) {
+        message->chain_index = (int32_t)position;
+        return actor_send(actor, owner, message->links[message->links_count - 1].node, message);
     }
     return of_evidence(message) ? issue_evidence(actor, owner, message)
                                 : issue_links(actor, owner, message);
@@ -366,19 +393,43 @@ int rotation_on_pass(
     struct identity_message passed = *message;
     struct rotation_older older;
     size_t position = (size_t)message->chain_index;
+    if (of_event(message) && position == message->newer.size)
+        return answer(actor, owner, message);
     struct str own = message->links[(uint8_t)message->newer.data[position]].value;
     memcpy(links, message->links, message->links_count * sizeof *links);
     passed.links = links;
     if (!(owner->flags & OWNER_NEWER)) {
-        int r = remember(actor, owner, message);
+        int r = of_event(message) ? 0 : remember(actor, owner, message);
         return r < 0 ? r : send_on(actor, owner, &passed, position + 1);
     }
     int r = rotation_older(actor->owners, owner, &older);
+    if (r == 0 && of_event(message))
+        return send_on_older(actor, owner, &older, &passed);
     if (r == 0)
         r = count_passage(actor, owner, &older, message);
     if (r == 0 && !takes_back(message))
         r = owner_name(actor->owners, owner, own);
     return r < 0 ? r : send_on_older(actor, owner, &older, &passed);
+}
+
+int rotation_ask(
+    struct actor *actor, const struct owner *owner, const struct rotation_question *question)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_PASS_EVENT;
+    message.links = question->ends;
+    message.links_count = question->ends_count;
+    message.newer = str_make(question->newer, question->newer_count);
+    message.has_other = true;
+    memcpy(message.other, owner->id, KEY_SIZE);
+    message.number = question->event.chain_index;
+    for (size_t i = 0; i < question->ends_count; i++)
+        question->ends[i].value = (struct str){0}; /* the event has them */
+    message.position = question->event.position;
+    message.channel = question->event.channel;
+    message.event = question->event.event;
+    return send_on(actor, owner, &message, 0);
 }
 
 /* ---- at a signature's first node ---- */

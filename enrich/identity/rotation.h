@@ -18,6 +18,9 @@
  * learns of one (rotate), it takes that back on the same way and sends it on anew. So the channels'
  * order holds, and the rest of the protocol knows nothing of rotations.
  *
+ * Whether an event is another's than an erased person's is told by the older one's links, too: its
+ * node asks on the same way (pass_event), and waits with the event for the answer.
+ *
  * The newer node follows the older one: its root is what that says, it dies when that is generic
  * and each is suppressed with the other. Where the newer one was erased before its pair was told,
  * the older one is erased then. Its row of person_of stands, since it is how the value is looked
@@ -73,6 +76,21 @@ MUST_CHECK int rotation_on_pass(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
 MUST_CHECK int rotation_on_rotate(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
+
+/* An event that came to a suppressed node behind generic ones: whether it is others' (erasure.h) is
+ * asked by way of its newer pseudonyms, at the oldest of the node's value. The answer brings the
+ * event back (IdentityMessage.number). Errors: those of outbox. */
+#define ROTATION_OTHERS 1
+#define ROTATION_NOT_OTHERS 2
+struct rotation_question {
+    struct link_end *ends; /* those before the node, and it; their values are taken away */
+    size_t ends_count;
+    const uint8_t *newer;
+    size_t newer_count;
+    struct travelling_event event; /* its chain_index: of the node */
+};
+MUST_CHECK int rotation_ask(
+    struct actor *actor, const struct owner *owner, const struct rotation_question *question);
 
 /* The newer ones hear of the node's root, and whether it is generic. Its value's other pseudonyms
  * hear that it is suppressed. */

@@ -500,17 +500,6 @@ static bool by_signature_alone(const struct run *plain, const struct case_event 
     return false;
 }
 
-/* By a newer key, an event that comes to a suppressed identifier behind generic ones is not known
- * for others' (erasure.h): it is refused. */
-static bool not_spared(const struct run *plain, const struct case_event *event)
-{
-    for (size_t i = 1; i < event->signature.count; i++)
-        if (among((const uint8_t(*)[KEY_SIZE])plain->suppressed, plain->suppressed_count,
-                event->signature.members[i]))
-            return true;
-    return false;
-}
-
 /* The same events stand, with the same persons, as without a rotation; but for cases at that limit.
  */
 static void check_same(struct run *run, const struct run *plain)
@@ -520,9 +509,6 @@ static void check_same(struct run *run, const struct run *plain)
     for (size_t i = 0; i < test->plain.events_count; i++)
         limit |= test->kept[i] && test->keys[i] > 1 && !plain->seen[i] &&
                  by_signature_alone(plain, &test->plain.events[i]);
-    for (size_t i = 0; i < test->plain.events_count; i++)
-        limit |= test->keys[i] > 1 && plain->seen[i] && !run->seen[i] &&
-                 not_spared(plain, &test->plain.events[i]);
     for (size_t i = 0; i < test->plain.events_count && !limit; i++) {
         erased_events += test->plain.events[i].kind == CASE_EVENT && !plain->seen[i];
         if (run->seen[i] != plain->seen[i])

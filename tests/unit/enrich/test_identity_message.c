@@ -306,7 +306,8 @@ static void test_valid_signature_of_another_node_false(void **state)
     assert_false(identity_message_valid(namespace_table_default(), &message));
 }
 
-/* A pass is at one of the newer pseudonyms that it names; a rotation is told by its older node. */
+/* A pass is at one of the newer pseudonyms that it names, an event's at last at whom it is about; a
+ * rotation is told by its older node. */
 static void test_valid_rotation_at_another_node_false(void **state)
 {
     struct identity_message message;
@@ -342,6 +343,27 @@ static void test_valid_rotation_at_another_node_false(void **state)
     assert_false(identity_message_valid(table, &message));
     links[0].node[0] = CLASSES;
     assert_false(identity_message_valid(table, &message));
+    links[0].node[0] = LOGIN;
+    message.kind = IDENTITY_KIND_PASS_EVENT;
+    assert_false(identity_message_valid(table, &message)); /* nobody asks */
+    message.has_other = true;
+    message.other[0] = EMAIL;
+    assert_false(identity_message_valid(table, &message)); /* a first node asks nothing */
+    message.number = 1;
+    assert_true(identity_message_valid(table, &message));
+    message.chain_index = 1; /* behind the newer ones: at the last end */
+    assert_true(identity_message_valid(table, &message));
+    message.chain_index = 2;
+    assert_false(identity_message_valid(table, &message));
+    message.chain_index = 1;
+    message.to[0] = LOGIN;
+    assert_false(identity_message_valid(table, &message));
+    message.to[0] = EMAIL;
+    message.kind = IDENTITY_KIND_EVENT;
+    assert_true(identity_message_valid(table, &message));
+    message.chain_index = 0;
+    assert_false(identity_message_valid(table, &message)); /* an answer to a first node */
+    message.number = 0;
     message.kind = IDENTITY_KIND_ROTATE;
     message.links_count = 1;
     message.has_other = true;
