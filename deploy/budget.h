@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "enrich/attribution/response.h"
+#include "enrich/attribution/budget_share.h"
 #include "schemas/arena.h"
 
 #define BUDGET_CURRENCY_SIZE 4

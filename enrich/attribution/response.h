@@ -1,6 +1,5 @@
 /*
- * How value answers to spend: a Hill curve a channel, fitted over periods, and the budget at which
- * the last unit of money earns the same everywhere.
+ * How value answers to spend: a Hill curve a channel, fitted over periods.
  *
  * Units: spend and value are in major units of one currency, a period. Pure; threads: any.
  * Source: ATTRIBUTION, "Beyond attribution".
@@ -13,7 +12,6 @@
 
 #define HILL_PERIODS_MIN 4  /* one more than the curve has parameters */
 #define HILL_DISTINCT_MIN 3 /* different spends among them */
-#define BUDGET_CHANNELS_MAX 256
 
 /* value(x) = beta x^alpha / (x^alpha + gamma^alpha): beta is what endless spend would earn, gamma
  * the spend that earns half of it, alpha above 1 makes it an S. */
@@ -41,21 +39,3 @@ double hill_inflection(const struct hill *hill);
  */
 MUST_CHECK int hill_fit(
     const double *x, const double *y, size_t count, struct hill *out, double *rms);
-
-struct budget_line {
-    struct hill hill;
-    double low; /* 0 <= low <= high; high may be INFINITY */
-    double high;
-    double spend; /* out */
-};
-
-/*
- * Shares `total` out so that the sum of values is the largest within the bounds: exact to the grid
- * of BUDGET_STEPS even where curves are S-shaped, then refined to equal marginals. What no bound
- * lets anyone take is an error. Deterministic.
- * Errors: ERR_EMPTY (no line); ERR_TOO_MANY (over BUDGET_CHANNELS_MAX); ERR_VALUE (a bound or total
- * that is no amount, low > high); ERR_NUMBER_RANGE (total below the sum of low or above that of
- * high); ERR_NO_MEMORY. Lines are unchanged on error.
- */
-#define BUDGET_STEPS 400
-MUST_CHECK int budget_share(struct budget_line *lines, size_t count, double total);
