@@ -310,8 +310,11 @@ static int read_rows(struct budget *budget, sqlite3 *db, const struct budget_opt
 
 static void take_shares(struct budget *budget, const struct budget_line *lines)
 {
-    for (size_t i = 0, k = 0; i < budget->count; i++)
-        budget->rows[i].budget = budget->rows[i].fitted ? lines[k++].spend : budget->rows[i].spend;
+    for (size_t i = 0, k = 0; i < budget->count; i++) {
+        struct budget_row *row = &budget->rows[i];
+        row->budget = row->fitted ? lines[k++].spend : row->spend;
+        row->beyond_seen = row->budget > row->largest * (1 + 1e-9);
+    }
 }
 
 static int share(struct budget *budget, const struct budget_options *options)
@@ -418,6 +421,8 @@ static int put_row(sqlite3_stmt *put, const struct budget *budget,
         sqlite3_bind_double(put, 21, hill_value(&row->hill, row->spend));
     }
     sqlite3_bind_int64(put, 22, (int64_t)row->cut);
+    sqlite3_bind_double(put, 23, row->largest);
+    sqlite3_bind_int(put, 24, row->beyond_seen);
     sqlite3_bind_int64(
         put, 20, (int64_t)now.tv_sec * MICROS_PER_SECOND + now.tv_nsec / NANOS_PER_MICRO);
     int code = sqlite3_step(put);
@@ -437,7 +442,7 @@ static int save_rows(sqlite3 *db, const struct budget *budget, const struct budg
     if (r == 0)
         r = database_prepare(db,
             "INSERT INTO budget VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-            "?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+            "?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
             &put);
     for (size_t i = 0; r == 0 && i < budget->count; i++)
         r = put_row(put, budget, options, &budget->rows[i]);

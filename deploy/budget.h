@@ -50,6 +50,7 @@ struct budget_row {
     struct hill hill;  /* of attributed times factor */
     double rms;
     double low, high, budget;
+    bool beyond_seen; /* the budget is more than largest: where the curve is a guess */
 };
 
 struct budget {

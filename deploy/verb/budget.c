@@ -168,9 +168,11 @@ static int print_json(const struct budget *budget, const struct budget_options *
         if (r < 0)
             return r;
         figures_of(&budget->rows[i], figures);
-        (void)printf("%s{\"channel\":%.*s,\"periods\":%zu,\"periods_cut\":%zu,\"fitted\":%s",
+        (void)printf("%s{\"channel\":%.*s,\"periods\":%zu,\"periods_cut\":%zu,\"fitted\":%s,"
+                     "\"beyond_seen\":%s",
             i ? "," : "", (int)name.size, name.data, budget->rows[i].periods, budget->rows[i].cut,
-            budget->rows[i].fitted ? "true" : "false");
+            budget->rows[i].fitted ? "true" : "false",
+            budget->rows[i].beyond_seen ? "true" : "false");
         for (int k = 0; k < FIGURE_COUNT; k++)
             if (isfinite(figures[k]))
                 (void)printf(",\"%s\":%.17g", figure_names[k], figures[k]);
@@ -256,7 +258,7 @@ static int print_table(const struct budget *budget, const struct budget_options 
 static void warn_of_guesses(const struct budget *budget)
 {
     for (size_t i = 0; i < budget->count; i++)
-        if (budget->rows[i].budget > budget->rows[i].largest * (1 + 1e-9))
+        if (budget->rows[i].beyond_seen)
             (void)fprintf(stderr,
                 "tabiji budget: %.*s: %.2f is beyond the largest spend seen, %.2f; --max holds "
                 "it\n",

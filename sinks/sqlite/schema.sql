@@ -357,6 +357,8 @@ CREATE TABLE budget (
     solved_at INTEGER NOT NULL,
     spend_value REAL,
     periods_cut INTEGER NOT NULL,
+    largest_spend REAL NOT NULL,
+    beyond_seen INTEGER NOT NULL,
     PRIMARY KEY (model, currency, channel)
 ) WITHOUT ROWID, STRICT;
 

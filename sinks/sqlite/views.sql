@@ -908,6 +908,8 @@ SELECT
     currency,
     spend_value,
     periods_cut,
+    largest_spend,
+    beyond_seen,
     strftime('%Y-%m-%d %H:%M:%S', solved_at / 1000000, 'unixepoch', '+9 hours') AS solved_at_jst
 FROM budget;
 

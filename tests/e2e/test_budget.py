@@ -95,10 +95,17 @@ def check_shares(data, total, low, high):
 
 
 def check_guess(data):
-    """Money beyond what any curve has seen is shared out, and said to be a guess."""
-    run = subprocess.run([PROGRAM, "budget", "--data", str(data), "--period", "day", "--total", "90000"],
-                         capture_output=True, text=True, timeout=60, check=True)
+    """Money beyond what any curve has seen is shared out, and said to be a guess, in what is kept too; what is held is none."""
+    flags = ["--period", "day", "--total", "90000", "--max", "Display=3000"]
+    run = subprocess.run([PROGRAM, "budget", "--data", str(data), *flags], capture_output=True, text=True, timeout=60, check=True)
     assert "beyond the largest spend seen" in run.stderr, run.stderr
+    rows = {row["channel"]: row for row in ask(data, *flags, "--save")["channels"]}
+    wanted = {"LINE": True, "Paid Search": True, "Display": False, "Flyer": False}
+    assert {c: row["beyond_seen"] for c, row in rows.items()} == wanted, rows
+    with contextlib.closing(sqlite3.connect(f"file:{data / 'tabiji.db'}?mode=ro", uri=True)) as db:
+        for table in ("budget", "v_budget"):
+            kept = db.execute(f"SELECT channel, beyond_seen, largest_spend FROM {table} WHERE model = 'linear'").fetchall()
+            assert kept and {c: (bool(b), x) for c, b, x in kept} == {c: (wanted[c], rows[c]["largest_spend"]) for c in wanted}, kept
 
 
 def check_experiment(data):
