@@ -9,11 +9,6 @@
 #include "schemas/time.h"
 #include "sinks/sqlite/database.h"
 
-/* Columns that v_model_comparison has always had; configured ones follow. */
-static const char *const always[] = {"first", "last", "last_non_direct", "linear", "time_decay",
-    "position", "j_shape", "inverse_j", "markov", "shapley", "shapley_rate", "shao_li", "custom",
-    "participation"};
-
 #define COLUMNS                                                                                    \
     "model, model_kind, model_order, null_paths, conversion_types, lookback_days, journey, "       \
     "half_life_days, weights, solved, sums, model_version, bootstrap, seed"
@@ -126,14 +121,6 @@ int model_list_is(sqlite3 *db, const struct model *models, size_t count, bool *i
 
 /* ---- the view ---- */
 
-static bool has_column(struct str name)
-{
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (str_equal(str_of(always[i]), name))
-            return true;
-    return false;
-}
-
 static int append_column(struct buf *sql, struct str name)
 {
     static const char *const figures[] = {"conversions", "revenue", "revenue_minor"};
@@ -157,11 +144,10 @@ static int make_view(sqlite3 *db, const struct model *models, size_t count)
     int r = buf_append_str(&sql, STR("DROP VIEW IF EXISTS v_model_comparison;\n"
                                      "CREATE VIEW v_model_comparison AS\n"
                                      "SELECT\n    channel,\n    currency"));
-    for (size_t i = 0; r == 0 && i < sizeof always / sizeof *always; i++)
-        r = append_column(&sql, str_of(always[i]));
+    for (int i = RULE_MODEL_UNKNOWN + 1; r == 0 && i < RULE_MODEL_CONFIGURED; i++)
+        r = append_column(&sql, str_of(rule_model_name((enum rule_model)i)));
     for (size_t i = 0; r == 0 && i < count; i++)
-        if (!has_column(models[i].name))
-            r = append_column(&sql, models[i].name);
+        r = append_column(&sql, models[i].name);
     if (r == 0)
         r = buf_append_str(&sql, STR(SOLVED_FROM));
     if (r == 0)
