@@ -659,6 +659,13 @@ int kafka_layout_check(const struct kafka_config *config, const struct kafka_lay
     return 0;
 }
 
+static bool names_nothing(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+           code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 int kafka_client_ends(
     struct kafka_client *client, const char *topic, int32_t partition, int64_t *low, int64_t *high)
 {
@@ -669,7 +676,7 @@ int kafka_client_ends(
     if (code) {
         kafka_log(client->config, LOG_WARNING, "kafka_ends", "%s %d: %s", topic, partition,
             rd_kafka_err2str(code));
-        return kafka_error_of(code);
+        return names_nothing(code) ? ERR_AGAIN : kafka_error_of(code);
     }
     *low = first;
     *high = end;

@@ -98,7 +98,8 @@ MUST_CHECK int kafka_layout_same(struct kafka_client *client, const struct kafka
 bool kafka_topic_of_identity(enum topic topic);
 
 /* First and next-to-last offset of a partition; `high` counts records of open transactions when
- * the client's role is KAFKA_ROLE_END. Errors: ERR_AGAIN, ERR_CONFIG, ERR_KAFKA. */
+ * the client's role is KAFKA_ROLE_END. Errors: ERR_AGAIN, also for what is not there: who asks has
+ * seen it, and brokers that start know it soon; ERR_CONFIG, ERR_KAFKA. */
 MUST_CHECK int kafka_client_ends(
     struct kafka_client *client, const char *topic, int32_t partition, int64_t *low, int64_t *high);
 

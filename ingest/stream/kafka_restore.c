@@ -68,8 +68,8 @@ static int add_parts(struct kafka_restore *restore, size_t owner, struct kafka_c
         int64_t high;
         kafka_topic_name(task->config, (enum topic)i, name);
         int r = kafka_client_ends(ends, name, task->partition, &low, &high);
-        if (r < 0) /* It was there when the worker was opened: brokers that start know it soon. */
-            return r == ERR_CONFIG ? ERR_AGAIN : r;
+        if (r < 0)
+            return r;
         int64_t next = task->changelogs[i].next;
         /* Beyond the end: another topic of that name. Before the beginning: changes are missing. */
         lost |= next > high || (next > 0 && next < low);

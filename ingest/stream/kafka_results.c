@@ -154,7 +154,7 @@ static int out_of_range(struct kafka_results *results, const rd_kafka_message_t 
         return ERR_INTERNAL;
     int r = kafka_client_ends(&results->client, position->topic, position->partition, &low, &high);
     if (r < 0)
-        return r == ERR_CONFIG ? ERR_AGAIN : r; /* it is gone again */
+        return r;
     return position->next > high ? say_anew(results, position, high) : ERR_AGAIN;
 }
 
