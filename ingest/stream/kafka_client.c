@@ -279,8 +279,12 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
         client->config->log(client->config->log_context, level, facility, text);
 }
 
-static bool is_refusal(rd_kafka_resp_err_t code)
+/* librdkafka tells of a certificate that is not trusted as _TRANSPORT where it is a read that ends
+ * the handshake. */
+static bool is_refusal(rd_kafka_resp_err_t code, const char *reason)
 {
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT)
+        return strstr(reason, "certificate verify failed");
     return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
            code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
            code == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM;
@@ -291,7 +295,7 @@ static bool is_refusal(rd_kafka_resp_err_t code)
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     struct kafka_client *client = opaque;
-    bool refused = is_refusal((rd_kafka_resp_err_t)code);
+    bool refused = is_refusal((rd_kafka_resp_err_t)code, reason);
     if (refused)
         atomic_store(&client->refused, true);
     kafka_log(client->config, refused ? LOG_ERR : LOG_WARNING,
