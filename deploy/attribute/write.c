@@ -6,13 +6,10 @@
 #include "deploy/attribute/attribute.h"
 #include "deploy/attribute/text.h"
 #include "deploy/render.h"
-#include "enrich/attribution/model_solve.h"
-#include "enrich/attribution/transform.h"
+#include "enrich/attribution/model_interval.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
 
-#define INTERVAL_LOW 0.025
-#define INTERVAL_HIGH 0.975
 #define STATE_SEPARATOR " > "
 
 struct answers {
@@ -56,7 +53,10 @@ static int solve_model(const struct attribute_options *options, int model, int o
         .samples = options->samples,
     };
     struct model_credit *credits = calloc(set->channels_count + 1, sizeof *credits);
-    int r = credits ? model_solve_paths(&how, set, credits, unattributed) : ERR_NO_MEMORY;
+    int follows = credits ? model_solve_paths(&how, set, credits, unattributed) : ERR_NO_MEMORY;
+    int r = follows;
+    if (r >= 0 && options->bootstrap)
+        r = model_solve_intervals(&how, set, options->bootstrap, credits);
     for (size_t i = 0; r >= 0 && i < set->channels_count; i++) {
         out[i].conversions = credits[i].conversions;
         out[i].value = credits[i].value;
@@ -66,68 +66,7 @@ static int solve_model(const struct attribute_options *options, int model, int o
         out[i].high = credits[i].high;
     }
     free(credits);
-    return r;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Linear between the ranks on both sides. */
-static double quantile(const double *sorted, size_t count, double part)
-{
-    double at = part * (double)(count - 1);
-    size_t below = (size_t)at;
-    double rest = at - (double)below;
-    return below + 1 < count ? sorted[below] + rest * (sorted[below + 1] - sorted[below])
-                             : sorted[below];
-}
-
-/* Channels have the same numbers in a replicate, which lacks their names. */
-static int replicate(const struct attribute_options *options, int model, int order,
-    const struct path_set *set, size_t number, double *drawn)
-{
-    struct path_set drawing = {0};
-    struct model_credit unattributed;
-    size_t channels = set->channels_count;
-    struct attribute_answer *answers = calloc(channels + 1, sizeof *answers);
-    int r = answers ? transform_resample(set, options->seed, number, &drawing) : ERR_NO_MEMORY;
-    drawing.channels_count = channels;
-    if (r == 0)
-        r = solve_model(options, model, order, &drawing, answers, &unattributed);
-    for (size_t i = 0; r >= 0 && i < channels; i++)
-        drawn[i * options->bootstrap + number] = answers[i].conversions;
-    drawing.channels_count = 0;
-    path_set_free(&drawing);
-    free(answers);
-    return r < 0 ? r : 0;
-}
-
-/* From paths in one order, so that rounding too does not depend on that of the rows. */
-static int bootstrap(const struct attribute_options *options, int model, int order,
-    const struct path_set *set, struct attribute_answer *out)
-{
-    size_t count = options->bootstrap;
-    if (count == 0)
-        return 0;
-    struct path_set ordered = {0};
-    double *drawn = malloc((set->channels_count + 1) * count * sizeof *drawn);
-    uint32_t *numbers = malloc((set->channels_count + 1) * sizeof *numbers);
-    int r = drawn && numbers ? transform_order(set, &ordered, numbers) : ERR_NO_MEMORY;
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = replicate(options, model, order, &ordered, i, drawn);
-    for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
-        double *own = drawn + numbers[i] * count;
-        qsort(own, count, sizeof *own, compare_doubles);
-        out[i].low = quantile(own, count, INTERVAL_LOW);
-        out[i].high = quantile(own, count, INTERVAL_HIGH);
-    }
-    path_set_free(&ordered);
-    free(numbers);
-    free(drawn);
-    return r;
+    return r < 0 ? r : follows;
 }
 
 /* ---- rows ---- */
@@ -169,7 +108,7 @@ static int take_solved(struct attribute_input *input, int model, int order,
             "%s: %s: the effects on value cancel out, which leaves its shares undefined: value is "
             "shared as conversions are\n",
             options->name, attribute_model_name(model));
-    return r < 0 ? r : bootstrap(options, model, order, &input->set, out);
+    return r < 0 ? r : 0;
 }
 
 static int answer_model(

@@ -9,13 +9,13 @@
 #include "deploy/verb/models.h"
 #include "deploy/verb/verbs.h"
 #include "enrich/attribution/markov.h"
+#include "enrich/attribution/model_interval.h"
 #include "schemas/error.h"
 #include "schemas/time.h"
 
 #define LOOKBACK_DAYS_DEFAULT 90
 #define LOOKBACK_DAYS_MAX 36500
 #define HALF_LIFE_DAYS_DEFAULT 7
-#define BOOTSTRAP_MAX 100000
 #define SAMPLES_DEFAULT 2000
 #define SAMPLES_MAX 100000000
 #define NAME_SIZE_MAX 256
@@ -136,7 +136,7 @@ static int read_window(const struct verb_call *call, struct attribute_options *o
 static int read_numbers(const struct verb_call *call, struct attribute_options *options)
 {
     long long replicates = 0, seed = 0, samples = SAMPLES_DEFAULT;
-    int r = verb_integer(call, "--bootstrap", 0, BOOTSTRAP_MAX, &replicates);
+    int r = verb_integer(call, "--bootstrap", 0, (long long)MODEL_REPLICATES_MAX, &replicates);
     if (r == 0)
         r = verb_integer(call, "--seed", 0, INT64_MAX, &seed);
     if (r == 0)

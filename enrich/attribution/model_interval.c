@@ -1,4 +1,5 @@
-/* Channels have the same numbers in a replicate, which lacks their names. */
+/* Replicates are made from paths in one order, so that rounding too does not depend on that of
+ * `set`. Channels have the same numbers in a replicate, which lacks their names. */
 #include "enrich/attribution/model_interval.h"
 
 #include <stdlib.h>
@@ -49,16 +50,20 @@ int model_solve_intervals(const struct model_options *options, const struct path
     size_t replicates, struct model_credit *credits)
 {
     check(replicates > 0 && replicates <= MODEL_REPLICATES_MAX);
+    struct path_set ordered = {0};
     double *drawn = malloc((set->channels_count + 1) * replicates * sizeof *drawn);
-    int r = drawn ? 0 : ERR_NO_MEMORY;
+    uint32_t *numbers = malloc((set->channels_count + 1) * sizeof *numbers);
+    int r = drawn && numbers ? transform_order(set, &ordered, numbers) : ERR_NO_MEMORY;
     for (size_t i = 0; r == 0 && i < replicates; i++)
-        r = replicate(options, set, i, replicates, drawn + i);
+        r = replicate(options, &ordered, i, replicates, drawn + i);
     for (size_t i = 0; r == 0 && i < set->channels_count; i++) {
-        double *own = drawn + i * replicates;
+        double *own = drawn + numbers[i] * replicates;
         qsort(own, replicates, sizeof *own, compare_doubles);
         credits[i].low = quantile(own, replicates, PART_LOW);
         credits[i].high = quantile(own, replicates, PART_HIGH);
     }
+    path_set_free(&ordered);
+    free(numbers);
     free(drawn);
     return r;
 }

@@ -262,13 +262,19 @@ def chosen_and_uncertain(space):
         random.Random(turn).shuffle(lines)
         config.write_text(models.replace("SEED", str(seed)))
         run("import", "--data", data, "--config", config, "--mapping", MAPPING, "-", text="\n".join(lines) + "\n")
-        found.append(rows(data, "SELECT model, currency, channel, solved_order, round(low, 6), round(high, 6), credited_conversions FROM v_model_channel "
+        found.append(rows(data, "SELECT model, currency, channel, solved_order, low, high, credited_conversions FROM v_model_channel "
                                 "ORDER BY 1, 2, 3"))
         wide = [r for r in found[-1] if r[0] in ("best", "sure") and r[2] != "(unattributed)"]
         assert len(wide) > 20 and all(low <= high for *_, low, high, _ in wide) and sum(low < high for *_, low, high, _ in wide) > 15, wide
         assert all(low is None for m, *_, low, _, _ in found[-1] if m in ("near", "shapley_rate"))
     without = lambda rows: [r[:4] + (round(r[6], 6),) for r in rows]
     assert found[0] == [r[:6] + (a[6],) for r, a in zip(found[1], found[0])] and found[2] != found[0] and without(found[2]) == without(found[0])
+    for model, kind in (("best", ["markov", "--order", "auto"]), ("sure", ["shapley"])):
+        text = model_check.view(model_check.connect(data), "v_export_model_touches", "JPY", model)
+        said = run("attribute", "--format", "csv", "--lookback", "none", "--model", *kind, "--bootstrap", 40, "--seed", 6, "-", text=text)
+        wanted = {r["channel"]: (float(r["low"]), float(r["high"])) for r in csv.DictReader(io.StringIO(said.stdout)) if r["low"]}
+        kept = {r[2]: r[4:6] for r in found[2] if r[:2] == (model, "JPY") and r[4] is not None}
+        assert len(kept) > 5 and kept == wanted, (model, kept, wanted)
     for model, flags in (("best", []), ("near", ["--null", "ignore"])):
         text = model_check.view(model_check.connect(data), "v_export_model_touches", "JPY", model)
         said = run("attribute", "--format", "csv", "--lookback", "none", "--model", "markov", "--order", "auto", *flags, "-", text=text)
@@ -279,7 +285,7 @@ def chosen_and_uncertain(space):
             assert abs(conversions - wanted[channel]) <= 1e-12 * max(1, wanted[channel]), (name, channel, conversions, wanted[channel])
     config.write_text(models.replace("SEED", "7").replace("= 40", "= 20"))
     run("import", "--data", data, "--config", config, "--mapping", MAPPING, "-", text=lines[0] + "\n")
-    now = rows(data, "SELECT model, currency, channel, solved_order, round(low, 6), round(high, 6), credited_conversions FROM v_model_channel ORDER BY 1, 2, 3")
+    now = rows(data, "SELECT model, currency, channel, solved_order, low, high, credited_conversions FROM v_model_channel ORDER BY 1, 2, 3")
     assert without(now) == without(found[2]) and now != found[2], "other intervals need no replay"
 
 
