@@ -31,7 +31,8 @@ def commands():
 
 def run(space, line, port):
     line = line.replace("build/deploy/tabiji", str(pathlib.Path(PROGRAM).resolve())).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
-    line = line.replace("deploy/mappings", str(ROOT.resolve() / "deploy" / "mappings"))
+    for folder in ("mappings", "config"):
+        line = line.replace(f"deploy/{folder}", str(ROOT.resolve() / "deploy" / folder))
     environment = {**os.environ, "TABIJI_COLLECTOR_LISTEN": f"127.0.0.1:{port}"}
     if "keys retire" in line:  # the shop of the blocks before has no key file
         line = line.replace("--data shop", "--data keyed")
