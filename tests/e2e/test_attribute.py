@@ -141,8 +141,31 @@ def playbook():
 
 
 def snowplow():
-    """Its paths and conversions, read back: last touch and totals."""
+    """Its sessions and conversions made into paths as it makes them, and their last touch; its paths read back."""
     folder = ATTRIBUTION / "snowplow-fractribution"
+    published = lambda name: list(csv.DictReader(open(folder / f"snowplow_fractribution_{name}_expected.csv")))
+    text = "customer_id,time,conversion,conversion_value,channel\n" + "".join(
+        [f"{r['customer_id']},{r['visit_start_tstamp']},0,,{r['channel']}\n" for r in published("sessions_by_customer_id")] +
+        [f"{r['customer_id']},{r['conversion_tstamp']},1,{r['revenue']},\n" for r in published("conversions_by_customer_id")])
+    flags = ["--model", "last", "--lookback", "30", "--transform", "exposure", "--format", "csv"]
+    paths, last = {}, {}
+    for row in csv.DictReader(io.StringIO(run(*flags, "--paths", "-", text=text)[0])):
+        sums = paths.setdefault(row["path"], [0.0, 0.0])
+        sums[0] += float(row["credited_conversions"])
+        sums[1] += float(row["credited_value"])
+    converting = {r["transformed_path"]: r for r in published("path_summary") if int(r["conversions"])}
+    converted = {path: sums for path, sums in paths.items() if sums[0]}
+    assert len(converted) == 4 and converted.keys() == converting.keys(), (converted, converting.keys())
+    for path, sums in converted.items():
+        near(sums[0], float(converting[path]["conversions"]), path)
+        near(sums[1], float(converting[path]["revenue"]), path)
+        for k in (0, 1):
+            last.setdefault(path.split(" > ")[-1], [0.0, 0.0])[k] += sums[k]
+    direct = {r["channel"]: r for r in csv.DictReader(io.StringIO(run(*flags, "-", text=text)[0]))}
+    for channel, row in direct.items():
+        near(float(row["credited_conversions"]), last.get(channel, [0.0, 0.0])[0], channel)
+        near(float(row["credited_value"]), last.get(channel, [0.0, 0.0])[1], channel)
+    assert last.keys() <= direct.keys(), (last, direct.keys())
     found = table("--model", "last", folder / "snowplow_fractribution_path_summary_expected.csv", "--column", "path=transformed_path",
                   "--column", "null=non_conversions")
     wanted = {}
