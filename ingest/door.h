@@ -29,7 +29,12 @@ struct door_config {
 
 void door_config_default(struct door_config *config);
 
-/* The same from a finished configuration: tenant keys, blocked values. Slices live in the
+/* The table of namespaces of a finished configuration, in the arena with its names. Errors:
+ * ERR_CONFIG with *problem set (as namespace_table_read()), ERR_NO_MEMORY. */
+MUST_CHECK int door_configure_namespaces(const struct config *config, struct arena *arena,
+    const struct namespace_table **out, struct config_problem *problem);
+
+/* All from a finished configuration: tenant keys, blocked values. Slices live in the
  * arena. Errors: ERR_CONFIG with *problem set (a file that is no key file, a bad key id),
  * ERR_NO_MEMORY. */
 MUST_CHECK int door_configure(const struct config *config, struct arena *arena,

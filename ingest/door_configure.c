@@ -77,9 +77,8 @@ static int set_blocked(
     return 0;
 }
 
-/* The table of namespaces, in the arena with its names. */
-static int set_namespaces(const struct config *config, struct arena *arena,
-    struct identifier_config *identifiers, struct config_problem *problem)
+int door_configure_namespaces(const struct config *config, struct arena *arena,
+    const struct namespace_table **out, struct config_problem *problem)
 {
     struct namespace_lists lists = {.names = NULL};
     char why[NAMESPACE_WHY_SIZE] = "";
@@ -94,7 +93,7 @@ static int set_namespaces(const struct config *config, struct arena *arena,
     for (size_t i = 0; r == 0 && i < table->count; i++)
         r = arena_dup(arena, table->rules[i].name, &table->rules[i].name);
     if (r == 0)
-        identifiers->namespaces = table;
+        *out = table;
     else
         (void)snprintf(problem->text, sizeof problem->text, "%s", why);
     return r;
@@ -105,7 +104,7 @@ int door_configure(const struct config *config, struct arena *arena, struct door
 {
     struct door_config door;
     door_config_default(&door);
-    int r = set_namespaces(config, arena, &door.identifiers, problem);
+    int r = door_configure_namespaces(config, arena, &door.identifiers.namespaces, problem);
     if (r == 0)
         r = set_keys(config, arena, &door, problem);
     if (r == 0)

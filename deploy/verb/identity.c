@@ -6,6 +6,7 @@
 #include "deploy/verb/identity_show.h"
 #include "deploy/verb/preview.h"
 #include "deploy/verb/verbs.h"
+#include "ingest/door.h"
 #include "schemas/error.h"
 
 /* Limits of the executable specification. Source: identity_spec.py, solve(). */
@@ -23,20 +24,43 @@ static void set_limits(struct namespace_table *table, long long up, long long do
     }
 }
 
-static int solve_file(struct verb_call *call, FILE *in, const char *name)
+/* What [identity] says; in the arena. Returns 0, or an exit_code after saying what is wrong. */
+static int read_configured(
+    struct verb_call *call, struct arena *arena, const struct namespace_table **out)
+{
+    struct config_problem problem = {.text = ""};
+    if (verb_value(call, "--up") || verb_value(call, "--down"))
+        return verb_usage(call, "--configured takes the limits of [identity]: no --up, no --down");
+    int r = door_configure_namespaces(call->config, arena, out, &problem);
+    if (r == ERR_CONFIG)
+        return verb_end(call, EXIT_USAGE, error_name(r), "identity: %s", problem.text);
+    return r < 0 ? verb_fail(call, r, "configuration") : 0;
+}
+
+/* Those of the specification, with the limits of the call. Returns as above. */
+static int read_limits(struct verb_call *call, struct namespace_table *out)
 {
     long long up = UP_DEFAULT, down = DOWN_DEFAULT;
-    struct namespace_table namespaces = *namespace_table_default();
-    struct solve_counts counts;
     int r = verb_integer(call, "--up", 1, LIMIT_MAX, &up);
     if (r == 0)
         r = verb_integer(call, "--down", 1, LIMIT_MAX, &down);
+    *out = *namespace_table_default();
+    set_limits(out, up, down);
+    return r;
+}
+
+static int solve_file(struct verb_call *call, FILE *in, const char *name)
+{
+    CLEANUP(arena_free) struct arena arena = {0};
+    struct namespace_table limited;
+    const struct namespace_table *namespaces = &limited;
+    struct solve_counts counts;
+    int r = verb_switch(call, "--configured") ? read_configured(call, &arena, &namespaces)
+                                              : read_limits(call, &limited);
     if (r)
         return r;
-    if (!verb_switch(call, "--configured"))
-        set_limits(&namespaces, up, down);
     const struct solve_options options = {
-        .namespaces = &namespaces,
+        .namespaces = namespaces,
         .places = verb_switch(call, "--places"),
         .in = in,
         .name = name,
@@ -87,7 +111,9 @@ static const struct verb_option options[] = {
     {"--database", "FILE", "show, preview-*: SQLite file", "sink.sqlite.path", false},
     {"--up", "N", "solve: most distinct neighbours of one stronger namespace (5)", NULL},
     {"--down", "N", "solve: most distinct neighbours of one weaker namespace (1000)", NULL},
-    {"--configured", NULL, "solve: the limits that the pipeline has, instead of --up and --down",
+    {"--configured", NULL,
+        "solve: the namespaces, protected counts and limits of [identity], instead of --up and "
+        "--down",
         NULL},
     {"--places", NULL, "solve: whom each event belongs to, instead of each identifier", NULL},
     {"--limit", "N",
@@ -109,7 +135,8 @@ const struct verb verb_identity = {
         "and prints the root of\n"
         "every identifier, found by the pipeline's own reducers: what would identity say about my "
         "data. Values\n"
-        "count as they stand. A line that cannot be read is named and left out (exit 6).\n"
+        "count as they stand, blocked ones too. A line that cannot be read is named and left out "
+        "(exit 6).\n"
         "preview-unlink says which events and identifiers would go to another person if A and B "
         "(namespace:value)\n"
         "were said not to be one person; preview-link, if they were; and which events would be "
@@ -120,7 +147,9 @@ const struct verb verb_identity = {
     .examples = "  tabiji identity show --data shop email:hana@example.jp\n"
                 "  tabiji identity preview-unlink --data shop login:u-1 cookie:c-9\n"
                 "  tabiji identity solve events.ndjson\n"
-                "  tabiji identity solve --places --up 3 events.ndjson",
+                "  tabiji identity solve --places --up 3 events.ndjson\n"
+                "  tabiji identity solve --configured --set 'identity.generic_up=5, phone 2' "
+                "events.ndjson",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,

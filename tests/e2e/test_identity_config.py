@@ -96,8 +96,36 @@ def other_state_is_refused(space):
     assert run("state", "digest", "--data", data).stdout != before
 
 
+def solve(space, *options, code=0, events=()):
+    """identity solve --configured: the roots of a file's identifiers."""
+    file = space.path / "solve.ndjson"
+    file.write_text("".join(json.dumps({"id": f"e{n}", "time": n, "ids": ids}) + "\n" for n, ids in enumerate(events)))
+    found = run("identity", "solve", "--configured", *options, file, code=code)
+    return {":".join(row["id"]): ":".join(row["root"]) for row in map(json.loads, found.stdout.splitlines())} if code == 0 else found
+
+
+def solve_is_configured(space):
+    """What would identity say about my data: with the pipeline's own namespaces, ranks, protected counts and limits."""
+    three = [[["login", f"u{n}"], ["phone", "p"]] for n in range(3)] + [[["phone", "p"], ["cookie", "c"]]]
+    assert solve(space, events=three)["cookie:c"] == "phone:p"
+    assert solve(space, "--set", "identity.generic_up=phone 2", events=three)["cookie:c"] == "cookie:c"
+    cards = [[["login", "u"], ["loyalty", "A"]], [["login", "u"], ["loyalty", "B"]]]
+    one, two = (sum(root == "login:u" for root in solve(space, *options, events=cards).values())
+                for options in ((), ("--set", "identity.protected=loyalty 2")))
+    assert (one, two) == (2, 3), (one, two)
+    own = space.path / "solve.ini"
+    own.write_text("[identity]\nnamespaces = member, terminal\nprotected =\ngeneric_up = 3\ngeneric_down = 50\n")
+    members = [[["member", "m1"], ["terminal", "t1"]]]
+    assert solve(space, "--config", own, events=members) == {"member:m1": "member:m1", "terminal:t1": "member:m1"}
+    assert "unknown_namespace" in solve(space, events=members, code=6).stderr
+    for options, told in ((("--set", "identity.generic_up=nonsense"), "generic_up"), (("--up", "7"), "--configured"),
+                          (("--down", "7"), "--configured"), (("--set", "identity.protected=loyalti 1"), 'did you mean "loyalty"')):
+        assert told in solve(space, *options, events=three, code=2).stderr, options
+
+
 def main():
     with Workspace() as space:
+        solve_is_configured(space)
         limits_are_honoured(space)
         wrong_lists_are_refused(space)
         other_state_is_refused(space)
