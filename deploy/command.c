@@ -231,8 +231,7 @@ int verb_integer(
     return 0;
 }
 
-/* {"error":{"code":..,"message":..}}, for programs; what goes to standard error is for people. */
-static void print_error(struct str code, struct str message)
+void command_error_json(struct str code, struct str message)
 {
     CLEANUP(buf_free) struct buf safe = {0};
     CLEANUP(buf_free) struct buf out = {0};
@@ -259,7 +258,7 @@ static void tell(const struct verb_call *call, const char *code, const char *end
     (void)fprintf(stderr, "tabiji %s: %s%s\n", call->verb->name,
         message ? message : error_text(ERR_NO_MEMORY), end);
     if (call->json && message)
-        print_error(str_of(code), str_of(message));
+        command_error_json(str_of(code), str_of(message));
     free(message);
 }
 

@@ -27,6 +27,9 @@ struct command {
 MUST_CHECK int command_parse(const struct verb *const *verbs, size_t verbs_count, int argc,
     char *const *argv, struct command *out, FILE *err);
 
+/* Prints {"error":{"code":..,"message":..}} to standard output: the end of a call, for programs. */
+void command_error_json(struct str code, struct str message);
+
 /* Value of a global flag ("--config"), or NULL. */
 const char *command_global(const struct command *command, const char *name);
 

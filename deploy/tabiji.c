@@ -190,6 +190,41 @@ static int finish(int exit_code)
     return lost && exit_code == EXIT_OK ? EXIT_FAILED : exit_code;
 }
 
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
+}
+
+/* A command line that is none: what is wrong to standard error and, under --json, its first line
+ * without the program's name as JSON. */
+static void tell_usage(struct str text, bool json)
+{
+    (void)fwrite(text.data, 1, text.size, stderr);
+    const char *end = memchr(text.data, '\n', text.size);
+    const char *start = memmem(text.data, text.size, ": ", 2);
+    if (json && end && start && start < end)
+        command_error_json(STR("usage"), str_make(start + 2, (size_t)(end - start - 2)));
+}
+
+/* As command_parse(). */
+static int parse(struct command *command, int argc, char **argv)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *err = open_memstream(&text, &size);
+    if (!err)
+        return command_parse(verbs, VERBS_COUNT, argc, argv, command, stderr);
+    int code = command_parse(verbs, VERBS_COUNT, argc, argv, command, err);
+    (void)fclose(err);
+    if (text && size)
+        tell_usage(str_make(text, size), wants_json(argc, argv));
+    free(text);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     int exit_code;
@@ -199,9 +234,9 @@ int main(int argc, char **argv)
     if (documents(argc, argv, &exit_code))
         return finish(exit_code);
     static struct command command; /* too large for a small stack */
-    exit_code = command_parse(verbs, VERBS_COUNT, argc, argv, &command, stderr);
+    exit_code = parse(&command, argc, argv);
     if (exit_code)
-        return exit_code;
+        return finish(exit_code);
     if (command.help) {
         command_help_verb(command.call.verb, stdout);
         return finish(EXIT_OK);

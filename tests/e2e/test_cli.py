@@ -45,6 +45,17 @@ def closed_pipe():
             assert subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.DEVNULL).returncode == 1, arguments
 
 
+def ends_with_json():
+    """Under --json a program finds JSON, however the command line is wrong."""
+    for arguments in (["erase"], ["lookup"], ["explain", "cookie:c1"], ["identity"], ["improt"], ["erase", "--no-such-flag"], ["erase", "a:1", "b:2"],
+                      ["lookup", "--data"]):
+        run = subprocess.run([PROGRAM, *arguments[:1], "--json", *arguments[1:]], capture_output=True, text=True)
+        error = json.loads(run.stdout)["error"]
+        assert run.returncode == 2 and error["code"] == "usage" and error["message"] in run.stderr, (arguments, run)
+        assert not error["message"].startswith("tabiji"), error
+        assert subprocess.run([PROGRAM, *arguments], capture_output=True, text=True).stdout == "", arguments
+
+
 def main():
     overview = tabiji("--help")
     manual = tabiji("help", "--man")
@@ -56,6 +67,7 @@ def main():
     assert json.loads(tabiji("version", "--json"))["tabiji"]
 
     closed_pipe()
+    ends_with_json()
     fails(2, 'did you mean "import"', "improt")
     fails(2, 'did you mean "--mapping"', "import", "--maping", "x", "y")
     fails(2, "needs", "import", "--mapping", "x")
