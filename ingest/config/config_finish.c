@@ -1,4 +1,5 @@
 /* What needs all values: secrets from their files, sources ready for use. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -49,6 +50,7 @@ static int read_secret(struct config *config, struct str text, struct str origin
         return r;
     CLEANUP(buf_free) struct buf bytes = {0};
     r = ini_load(path, SECRET_SIZE_MAX, &bytes);
+    int reason = errno;
     if (r == ERR_NO_MEMORY)
         return r;
     struct str content = buf_str(&bytes);
@@ -58,8 +60,8 @@ static int read_secret(struct config *config, struct str text, struct str origin
     if (r == 0 && content.size == 0)
         r = ERR_EMPTY;
     if (r < 0)
-        return config_complain(
-            problem, "%.*s: %s: %s", (int)origin.size, origin.data, path, error_text(r));
+        return config_complain(problem, "%.*s: %s: %s", (int)origin.size, origin.data, path,
+            r == ERR_IO && reason ? strerror(reason) : error_text(r));
     return value_copy(&config->arena, content, secret);
 }
 

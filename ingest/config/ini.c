@@ -140,7 +140,9 @@ int ini_load(const char *path, size_t size_max, struct buf *out)
     if (!file)
         return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
     int r = read_all(file, size_max, out);
+    int reason = errno;
     if (fclose(file) != 0 && r == 0)
-        r = ERR_IO;
+        return ERR_IO;
+    errno = reason;
     return r;
 }

@@ -41,6 +41,6 @@ struct ini_problem {
 MUST_CHECK int ini_read(
     struct str text, ini_entry_fn entry, void *context, struct ini_problem *problem);
 
-/* Reads a file whole into *out. Errors: ERR_NOT_FOUND, ERR_IO, ERR_TOO_LARGE over size_max,
- * ERR_NO_MEMORY. Threads: any. */
+/* Reads a file whole into *out. Errors: ERR_NOT_FOUND, ERR_IO (errno says why),
+ * ERR_TOO_LARGE over size_max, ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int ini_load(const char *path, size_t size_max, struct buf *out);

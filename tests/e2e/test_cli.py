@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The command line as a user meets it: help, exit codes, nearest names, the same configuration everywhere."""
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -56,6 +57,21 @@ def ends_with_json():
         assert subprocess.run([PROGRAM, *arguments], capture_output=True, text=True).stdout == "", arguments
 
 
+def key_files(space):
+    """A key that cannot be read: why, and which."""
+    key = space.path / "unreadable.key"
+    load = ("import", "--data", str(space.path / "unread"), "--mapping", str(ROOT / "deploy/mappings/native.ini"), "/dev/null", "--set")
+    fails(2, f"{space.path}: Is a directory", *load, f"identity.key_file={space.path}")
+    fails(2, f"{key}: ", *load, f"identity.key_file={key}")
+    key.write_text("0" * 64)
+    key.chmod(0)
+    nobody = {"user": 65534} if os.getuid() == 0 else {}  # root may read all
+    try:
+        fails(2, f"{key}: Permission denied", *load, f"identity.key_file={key}", **nobody)
+    except PermissionError:
+        print("not tried: the program is out of nobody's reach")
+
+
 def main():
     overview = tabiji("--help")
     manual = tabiji("help", "--man")
@@ -102,6 +118,7 @@ def main():
         fails(2, "", "import", "--data", str(space.path / "d"), "--mapping", str(space.path / "absent.ini"), str(good))
 
     with Workspace() as space:
+        key_files(space)
         key = space.path / "tenant.key"
         tabiji("keys", "new", str(key))
         first = key.read_text()
