@@ -406,6 +406,7 @@ static int settle(const char *path, sqlite3 *db, struct settling *settling, bool
         struct receipt *receipt = &settling->open[i].receipt;
         int64_t before = receipt->left_over;
         r = count_left(db, settling, i, followed, receipt);
+        receipt->asked |= r == 0 && receipt->left_over == 0; /* whoever followed it to its end */
         if (r == 0 && receipt->left_over != before)
             r = write_left(path, receipt);
         if (r == 0 && receipt->left_over)

@@ -26,7 +26,8 @@ struct receipt {
     int64_t left_over; /* other rows of the person that stand still; 0: done */
     bool has_person;   /* receipts of older builds lack it */
     uint8_t person[KEY_SIZE]; /* that was to be erased */
-    bool asked; /* the request is in the log and was followed: receipt_end() said so */
+    bool asked; /* the request is in the log and was followed: receipt_end() said so, or nothing is
+                   left of it */
 };
 
 /* The identifier itself goes; its hash is what a receipt names it by. */
