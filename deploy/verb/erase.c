@@ -31,13 +31,14 @@ struct erasing {
     const char *path; /* of the database */
     struct identifier identifier;
     struct lookup_match match;
-    bool resumed;   /* the receipt is one that was not finished */
-    bool gone;      /* nobody is known by the identifier any more */
-    bool totals;    /* remain */
-    bool begun;     /* the receipt is written */
-    bool generic;   /* the identifier is: it names nobody, and takes what is its own */
-    int64_t beside; /* then: events that show it beside others' identifiers, and are theirs */
-    struct buf why; /* it is generic; text */
+    bool resumed;       /* the receipt is one that was not finished */
+    bool gone;          /* nobody is known by the identifier any more */
+    bool totals;        /* remain */
+    bool begun;         /* the receipt is written */
+    bool generic;       /* the identifier is: it names nobody, and takes what is its own */
+    int64_t beside;     /* then: events that show it beside others' identifiers, and are theirs */
+    struct buf why;     /* it is generic; text */
+    struct buf persons; /* whose those events are: generic_persons() */
     struct receipt receipt;
 };
 
@@ -135,7 +136,9 @@ static int find_beside(struct erasing *erasing, struct reader *reader)
     int r = generic_excesses(erasing->settings, reader, match->node, excesses, &count);
     if (r == 0)
         r = generic_text(excesses, count, &erasing->why);
-    return r < 0 ? r : reader_count_beside(reader, match->node, match->person, &erasing->beside);
+    if (r == 0)
+        r = reader_count_beside(reader, match->node, match->person, &erasing->beside);
+    return r < 0 ? r : generic_persons(reader, match->node, erasing->call->json, &erasing->persons);
 }
 
 /* Finds the one person. */
@@ -187,7 +190,8 @@ static void print_generic(const struct erasing *erasing)
     if (!erasing->generic)
         return;
     if (erasing->call->json) {
-        (void)printf(",\"generic\":true,\"events_beside\":%lld", (long long)erasing->beside);
+        (void)printf(",\"generic\":true,\"events_beside\":%lld,\"persons_beside\":%.*s",
+            (long long)erasing->beside, (int)erasing->persons.size, erasing->persons.data);
         return;
     }
     (void)printf("%s is generic%s%.*s%s and names nobody: %lld event%s that show%s it beside other "
@@ -197,6 +201,16 @@ static void print_generic(const struct erasing *erasing)
         erasing->why.size ? erasing->why.data : "", erasing->why.size ? ")" : "",
         (long long)erasing->beside, erasing->beside == 1 ? "" : "s",
         erasing->beside == 1 ? "s" : "");
+    (void)printf(
+        "%.*s", (int)erasing->persons.size, erasing->persons.size ? erasing->persons.data : "");
+}
+
+/* Of a generic identifier that has nothing of its own: the request stands, and nothing went. */
+static bool took_nothing(const struct erasing *erasing)
+{
+    const struct receipt *receipt = &erasing->receipt;
+    return erasing->generic && erasing->beside && receipt->before.counts[0] == 0 &&
+           receipt->gone == 0 && receipt->left_over == 0;
 }
 
 static int64_t sum(const struct reader_counts *counts)
@@ -296,7 +310,8 @@ static void print_receipt(const struct erasing *erasing)
 {
     const struct receipt *receipt = &erasing->receipt;
     if (!erasing->call->json) {
-        (void)printf("erased by event %s:\n", receipt->id);
+        (void)printf("%s by event %s:\n", took_nothing(erasing) ? "nothing was erased" : "erased",
+            receipt->id);
         print_counts(&receipt->before);
         (void)printf("  %-12s %lld\n", "left over", (long long)receipt->left_over);
         (void)printf("identifiers:\n  %-12s %lld\n", "gone", (long long)receipt->gone);
@@ -306,8 +321,10 @@ static void print_receipt(const struct erasing *erasing)
         print_generic(erasing);
         return;
     }
-    (void)printf(
-        "{\"erased\":%s,\"receipt_id\":\"%s\"", receipt->left_over ? "false" : "true", receipt->id);
+    bool nothing = took_nothing(erasing);
+    (void)printf("{\"erased\":%s%s,\"receipt_id\":\"%s\"",
+        receipt->left_over || nothing ? "false" : "true", nothing ? ",\"reason\":\"generic\"" : "",
+        receipt->id);
     print_counts_json(&receipt->before);
     print_generic(erasing);
     (void)printf(",\"identifiers_gone\":%lld,\"of_others\":%lld,\"left_over\":%lld}\n",
@@ -366,7 +383,12 @@ static int erase(struct erasing *erasing)
         (void)fprintf(stderr, "tabiji erase: %s\n",
             verb_value(call, "--url") ? "still under way; the same command finishes it"
                                       : "something is left; the same command asks again");
-    return erasing->receipt.left_over ? EXIT_PARTIAL : EXIT_OK;
+    if (took_nothing(erasing))
+        (void)fprintf(stderr,
+            "tabiji erase: %s is generic and has no events of its own: who is to be "
+            "forgotten is erased by the identifiers beside it, one by one\n",
+            call->arguments[0]);
+    return erasing->receipt.left_over || took_nothing(erasing) ? EXIT_PARTIAL : EXIT_OK;
 }
 
 static int run_with(struct erasing *erasing)
@@ -395,6 +417,7 @@ static int run(struct verb_call *call)
             str_equal(config_text(settings.config, OPTION_ERASE_REMAINDER), STR("totals"));
     r = r < 0 ? verb_fail(call, r, "configuration") : run_with(&erasing);
     buf_free(&erasing.why);
+    buf_free(&erasing.persons);
     settings_close(&settings);
     return r;
 }
@@ -438,7 +461,13 @@ const struct verb verb_erase = {
         "A generic identifier (a kiosk, an e-mail of many) names nobody: what shows it beside "
         "other "
         "identifiers is of those and\n"
-        "stays, and is counted; only what nothing but generic identifiers show goes.\n"
+        "stays, and is counted; only what nothing but generic identifiers show goes. Whose the "
+        "rest is, "
+        "is listed (persons_beside in --json):\n"
+        "who is to be forgotten and has a generic login is erased by those identifiers, one by "
+        "one. "
+        "Exit 6 when nothing at all\n"
+        "went (\"erased\":false, \"reason\":\"generic\"), or something is left.\n"
         "Cannot be undone.",
     .examples =
         "  tabiji erase --data shop email:hana@example.jp\n"

@@ -1,6 +1,8 @@
 /* The counts come from the tables: reducers stop to count one behind the limit. */
 #include "deploy/verb/generic.h"
 
+#include "deploy/render.h"
+#include "deploy/uuid.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
 
@@ -55,6 +57,76 @@ int generic_json(const struct generic_excess *excesses, size_t count, struct buf
                 setting_of(&excesses[i]));
     }
     return r == 0 ? buf_append(out, "]", 1) : r;
+}
+
+struct persons {
+    struct buf *out;
+    bool json;
+    size_t count;
+};
+
+static int append_person_json(struct persons *persons, const struct reader_candidate *candidate)
+{
+    struct buf *out = persons->out;
+    bool named = candidate->namespace.size != 0;
+    char uuid[UUID_TEXT_SIZE];
+    uuid_write(candidate->person, uuid);
+    int r = buf_append_str(out, persons->count ? STR(",{\"namespace\":") : STR("{\"namespace\":"));
+    if (r == 0)
+        r = named ? json_write_text(out, candidate->namespace) : buf_append_str(out, STR("null"));
+    if (r == 0)
+        r = buf_append_str(out, STR(",\"value\":"));
+    if (r == 0)
+        r = named ? json_write_text(out, candidate->value) : buf_append_str(out, STR("null"));
+    return r < 0 ? r
+                 : buf_appendf(out, ",\"person\":\"%s\",\"events\":%lld}", uuid,
+                       (long long)candidate->events);
+}
+
+static int append_person_text(struct persons *persons, const struct reader_candidate *candidate)
+{
+    struct buf *out = persons->out;
+    char uuid[UUID_TEXT_SIZE];
+    int r = persons->count ? 0
+                           : buf_append_str(out, STR("They are of these persons, who are erased "
+                                                     "each by an identifier of their own:\n"));
+    uuid_write(candidate->person, uuid);
+    if (r == 0)
+        r = buf_append_str(out, STR("  "));
+    if (r == 0 && candidate->namespace.size)
+        r = buf_appendf(out, "%.*s:", (int)candidate->namespace.size, candidate->namespace.data);
+    if (r == 0)
+        r = candidate->namespace.size ? render_safe(out, candidate->value)
+                                      : buf_appendf(out, "person %s", uuid);
+    return r < 0 ? r
+                 : buf_appendf(out, " (%lld event%s)\n", (long long)candidate->events,
+                       candidate->events == 1 ? "" : "s");
+}
+
+static int append_person(void *context, const struct reader_candidate *candidate)
+{
+    struct persons *persons = context;
+    int r = 0;
+    if (persons->json)
+        r = append_person_json(persons, candidate);
+    else if (persons->count < GENERIC_PERSONS_MAX)
+        r = append_person_text(persons, candidate);
+    persons->count++;
+    return r;
+}
+
+int generic_persons(struct reader *reader, const uint8_t node[KEY_SIZE], bool json, struct buf *out)
+{
+    struct persons persons = {.out = out, .json = json};
+    int r = json ? buf_append(out, "[", 1) : 0;
+    if (r == 0)
+        r = reader_candidates(reader, node, INT64_MAX, append_person, &persons);
+    if (r == 0 && json)
+        r = buf_append(out, "]", 1);
+    else if (r == 0 && persons.count > GENERIC_PERSONS_MAX)
+        r = buf_appendf(
+            out, "  ... and %zu more (--json: all)\n", persons.count - GENERIC_PERSONS_MAX);
+    return r;
 }
 
 static int judge(void *context, const struct reader_node *node)

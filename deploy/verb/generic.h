@@ -28,6 +28,15 @@ MUST_CHECK int generic_text(const struct generic_excess *excesses, size_t count,
  * ERR_NO_MEMORY. */
 MUST_CHECK int generic_json(const struct generic_excess *excesses, size_t count, struct buf *out);
 
+/* Appends the persons whose events show the node beside other identifiers, the latest first, each
+ * with the strongest of those: lines for people, with a sentence before them where there are any,
+ * or [{"namespace":..,"value":..,"person":..,"events":..}] (namespace and value null: none of the
+ * person's own). Of more than GENERIC_PERSONS_MAX lines the rest is counted; JSON has all. Errors:
+ * ERR_NO_MEMORY, as reader_candidates(). */
+#define GENERIC_PERSONS_MAX 100
+MUST_CHECK int generic_persons(
+    struct reader *reader, const uint8_t node[KEY_SIZE], bool json, struct buf *out);
+
 /* What the link counts: "parted" (by a word), "dead" (one of the two is generic, under whatever
  * pseudonym), else "stands". *out is static. Errors: as reader_node(). */
 MUST_CHECK int generic_link_word(

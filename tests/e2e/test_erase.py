@@ -166,7 +166,7 @@ def kiosk_and_word(space):
     assert [row for row, in rows(data, query)] == [*(f"e{n}" for n in range(7)), "e9"], "late: the kiosk's own yields nothing, others' stay"
     run("erase", "--confirm", "--data", data, "login:u-1")
     assert "was erased on" in run("erase", "--confirm", "--data", data, "device:kiosk", code=2).stderr
-    assert "of others" in run("erase", "--confirm", "--again", "--data", data, "device:kiosk").stdout
+    assert "of others" in run("erase", "--confirm", "--again", "--data", data, "device:kiosk", code=6).stdout
     assert doctor(data, 0)["verdict"] == "ok"
 
 
@@ -176,8 +176,30 @@ def generic_login(space):
     load(data, [event(n, "11-01", login="bot", cookie=f"c-{n}") for n in range(1001)])
     said = "is generic (it was seen with 1001 of cookie, more than 1000 (identity.generic_down)) and names nobody: 1001 events"
     assert said in run("erase", "--data", data, "login:bot", code=2).stdout
-    assert said in run("erase", "--confirm", "--data", data, "login:bot").stdout
+    found = run("erase", "--confirm", "--data", data, "login:bot", code=6)
+    assert said in found.stdout and "nothing was erased" in found.stdout and "one by one" in found.stderr, found
+    assert found.stdout.count("  cookie:c-") == 100 and "and 901 more" in found.stdout, found.stdout
     assert rows(data, "SELECT count(*) FROM event") == [(1001,)]
+    generic_person(space)
+
+
+def generic_person(space):
+    """Who has a generic login is erased by the identifiers beside it, which the answer lists, one by one."""
+    data, limit = space.path / "generic-person", ("--set", "identity.generic_down=3")
+    load(data, [*(event(n, "11-01", login="big", cookie=f"c-{n}") for n in range(4)), event(9, "11-02", login="big", email="big@example.jp"),
+                *KEN], *limit)
+    told = json.loads(run("erase", "--json", "--confirm", "--data", data, *limit, "login:big", code=6).stdout)
+    assert (told["erased"], told["reason"], told["events"], told["identifiers_gone"], told["left_over"]) == (False, "generic", 0, 0, 0), told
+    persons = told["persons_beside"]
+    assert len(persons) == 5 and sum(p["events"] for p in persons) == 5 == told["events_beside"], told
+    for person in persons:
+        one = json.loads(run("erase", "--json", "--confirm", "--data", data, *limit, f"{person['namespace']}:{person['value']}").stdout)
+        assert one["erased"] and one["events"] == 1 and "reason" not in one, one
+    assert rows(data, "SELECT count(*) FROM event WHERE detail LIKE '%big%' OR identifiers LIKE '%big%'") == [(0,)]
+    assert rows(data, "SELECT count(*) FROM event") == [(len(KEN),)]
+    load(data, [event(1, "11-01", login="big", cookie="c-1"), event(30, "11-09", login="big", email="big@example.jp")], *limit)
+    load(data, [event(31, "11-10", login="big")], *limit)
+    assert rows(data, "SELECT count(*) FROM event") == [(len(KEN),)], "late events of the subject yield nothing"
 
 
 def generic_of_one(space):
