@@ -10,6 +10,7 @@
 #include "deploy/render.h"
 #include "deploy/say.h"
 #include "deploy/uuid.h"
+#include "deploy/verb/claim.h"
 #include "deploy/verb/explain_credit.h"
 #include "deploy/verb/explain_way.h"
 #include "deploy/verb/generic.h"
@@ -181,14 +182,16 @@ static int add_why(struct reasons *reasons, const struct met *met)
         return add_generic(reasons, met);
     if (!shared && !str_equal(met->why, STR("rejected")))
         return 0;
+    CLEANUP(buf_free) struct buf more = {0};
     int r = append_name(&sentence, met);
     if (r == 0)
-        r = buf_appendf(&sentence, " %s",
-            shared ? "is shared by persons of equal strength, so it belongs to neither"
-                   : "claimed a person that has another of its kind already");
+        r = shared
+                ? buf_append_str(&sentence,
+                      STR(" is shared by persons of equal strength, so it belongs to neither"))
+                : claim_rejected(reasons->settings, reasons->reader, met->node, &sentence, &more);
     return r < 0 ? r
-                 : add_reason(
-                       reasons, shared ? "shared" : "rejected", met, buf_str(&sentence), STR(""));
+                 : add_reason(reasons, shared ? "shared" : "rejected", met, buf_str(&sentence),
+                       buf_str(&more));
 }
 
 /* What of the way keeps its ends apart, from a to b. */

@@ -2,7 +2,9 @@
  * or that they are not. Both are events, reversible, and kept by a rebuild. */
 #include <stdio.h>
 
+#include "deploy/render.h"
 #include "deploy/say.h"
+#include "deploy/verb/claim.h"
 #include "deploy/verb/preview.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
@@ -186,21 +188,106 @@ static int are_one(
     return r == 0 ? memcmp(persons[0], persons[1], KEY_SIZE) == 0 : ERR_STATE;
 }
 
+/* Of a word that made no one person: a claim that was rejected, and what to do. */
+struct rejection {
+    struct buf text; /* a sentence */
+    struct buf json; /* members behind a comma */
+};
+
+static void rejection_free(struct rejection *rejection)
+{
+    buf_free(&rejection->text);
+    buf_free(&rejection->json);
+}
+
+static int is_rejected(void *context, const struct reader_node *node)
+{
+    bool *rejected = context;
+    *rejected = str_equal(node->why, STR("rejected"));
+    return 0;
+}
+
+static int write_rejection(struct settings *settings, struct reader *reader,
+    const struct identifier *end, const uint8_t node[KEY_SIZE], struct rejection *out)
+{
+    CLEANUP(buf_free) struct buf sentence = {0};
+    CLEANUP(buf_free) struct buf more = {0};
+    int r = buf_appendf(&sentence, "%.*s:%.*s", (int)end->namespace.size, end->namespace.data,
+        (int)end->value.size, end->value.data);
+    if (r == 0)
+        r = claim_rejected(settings, reader, node, &sentence, &more);
+    if (r == 0)
+        r = render_safe(&out->text, buf_str(&sentence));
+    if (r == 0)
+        r = buf_append_str(&out->json, STR(",\"rejected\":{\"namespace\":"));
+    if (r == 0)
+        r = json_write_text(&out->json, end->namespace);
+    if (r == 0)
+        r = buf_append_str(&out->json, STR(",\"value\":"));
+    if (r == 0)
+        r = json_write_text(&out->json, end->value);
+    if (r == 0)
+        r = buf_append_str(&out->json, buf_str(&more));
+    if (r == 0)
+        r = buf_append_str(&out->json, STR(",\"text\":"));
+    if (r == 0)
+        r = json_write_text(&out->json, buf_str(&sentence));
+    return r == 0 ? buf_append(&out->json, "}", 1) : r;
+}
+
+/* The first of the two whose claim was rejected, if one's was. */
+static int find_rejection(
+    struct settings *settings, const struct identifier ends[2], struct rejection *out)
+{
+    CLEANUP(reader_close) struct reader *reader = NULL;
+    uint8_t node[KEY_SIZE];
+    const char *path = "";
+    bool rejected = false;
+    int r = settings_database(settings, &path);
+    if (r == 0)
+        r = reader_open(&reader, path);
+    for (size_t i = 0; r == 0 && !rejected && i < 2; i++) {
+        r = reader_node_id(settings->door.identifiers.namespaces, &ends[i], node);
+        if (r == 0)
+            r = reader_node(reader, node, is_rejected, &rejected);
+        if (r == 0 && rejected)
+            r = write_rejection(settings, reader, &ends[i], node, out);
+    }
+    return r < 0 ? r : 0;
+}
+
 /* The word is said; what it came to may be another thing: one word of several, a generic
  * identifier, two logins. */
-static void tell(struct verb_call *call, const char *id, int one)
+static void tell(struct verb_call *call, const char *id, int one, const struct rejection *rejection)
 {
     const char *a = call->arguments[0], *b = call->arguments[1];
+    const struct buf *text = &rejection->text, *json = &rejection->json;
     if (call->json)
-        (void)printf("{\"event_id\":\"%s\"%s}\n", id,
+        (void)printf("{\"event_id\":\"%s\"%s%.*s}\n", id,
             one < 0 ? ""
             : one   ? ",\"same_person\":true"
-                    : ",\"same_person\":false");
+                    : ",\"same_person\":false",
+            (int)json->size, json->size ? json->data : "");
     else if (one < 0)
         (void)printf("done: event %s\n", id);
     else
         (void)printf("done: event %s; %s and %s are %s (tabiji explain says why)\n", id, a, b,
             one ? "one person" : "two persons");
+    if (!call->json && text->size)
+        (void)printf("%.*s\n", (int)text->size, text->data);
+}
+
+/* Says what the word came to. Returns an exit_code. */
+static int end(struct verb_call *call, struct settings *settings, const struct identifier ends[2],
+    const char *id, bool link)
+{
+    CLEANUP(rejection_free) struct rejection rejection = {.text = {0}};
+    int one = are_one(call, settings, ends);
+    int r = link && one == 0 ? find_rejection(settings, ends, &rejection) : 0;
+    if (r < 0)
+        return verb_fail(call, r, "event %s is said; what it came to", id);
+    tell(call, id, one, &rejection);
+    return link && one == 0 ? EXIT_PARTIAL : EXIT_OK;
 }
 
 static int say(struct verb_call *call, struct settings *settings, bool link)
@@ -225,9 +312,7 @@ static int say(struct verb_call *call, struct settings *settings, bool link)
     if (r < 0)
         return verb_fail(call, r, "cannot write the event");
     r = say_event(call, settings, buf_str(&json));
-    if (r == EXIT_OK)
-        tell(call, id, are_one(call, settings, ends));
-    return r;
+    return r == EXIT_OK ? end(call, settings, ends, id, link) : r;
 }
 
 static int run(struct verb_call *call)
@@ -275,7 +360,14 @@ const struct verb verb_link = {
               "linked when it is. What\n"
               "begins with an erased identifier comes to nothing and is refused; to make one known "
               "again as B takes --confirm\n"
-              "(behind a collector, --url, nobody looks first).",
+              "(behind a collector, --url, nobody looks first).\n"
+              "Of a protected namespace a person has so many values ([identity] protected: 1 of "
+              "loyalty). Of more that claim\n"
+              "it those count whose hash comes first: an order that no late event changes, nor a "
+              "word, whatever its authority.\n"
+              "The others' claims are rejected: the answer names who holds the place; unlink that "
+              "one first. Exit 6: the word\n"
+              "stands, but the two are two persons still.",
     .examples = "  tabiji link --data shop --reason 'called, gave both' login:u-1 login:u-2",
     .options = options,
     .options_count = sizeof options / sizeof *options,

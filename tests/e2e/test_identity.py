@@ -115,7 +115,7 @@ def verdicts(space):
     order, = told(data, "cookie:c-0", "cookie:c-1")["reasons"]
     assert order["exceeded"] == [{"namespace": "cookie", "count": 3, "limit": 2, "setting": "identity.generic_up"}], order
     # A word shows two identifiers, but is not counted: the eighth login is none of those that made the phone generic.
-    run("link", "--data", data, "--reason", "x", "login:u-hana", f"phone:{phone}")
+    run("link", "--data", data, "--reason", "x", "login:u-hana", f"phone:{phone}", code=6)
     assert told(data, "login:u-1", "login:u-2")["reasons"][0]["exceeded"][0]["count"] == 7
     shared = told(data, "login:u-hana", "login:u-ken")  # each identifier that both were seen with, and no other
     assert shared["verdict"] == "shared" and sorted((r["kind"], r["value"]) for r in shared["reasons"]) == [
@@ -135,6 +135,7 @@ def verdicts(space):
     card, = [value for value, in rows(data, "SELECT value FROM identifier WHERE namespace = 'loyalty' AND why = 'rejected'")]
     rejected = told(data, f"loyalty:{card}", "login:u-1")
     assert rejected["verdict"] == "rejected" and rejected["reasons"][0]["value"] == card, rejected
+    rejected_claim(data, card, *({"card-1", "card-2"} - {card}), rejected["reasons"][0])
     run("unlink", "--data", data, "--reason", "x", "cookie:c-hana", "email:hana@example.jp")
     unlinked = told(data, "cookie:c-hana", "email:hana@example.jp")
     assert unlinked["verdict"] == "unlinked" and unlinked["reasons"][0]["other"]["namespace"] == "email", unlinked
@@ -149,6 +150,20 @@ def verdicts(space):
         blocked = told(data, value, "login:u-ken", code=4)
         assert blocked["verdict"] == "blocked" and [r["kind"] for r in blocked["reasons"]] == [kind], blocked
         assert blocked["a"]["person"] is None and blocked["b"]["why"] == "self" and blocked["b"]["person"] == shared["b"]["person"], blocked
+
+
+def rejected_claim(data, card, holder, reason):
+    """Who claimed whom, and who holds the place: by hash, which no word changes; the answer to a link says so, and what to do."""
+    assert reason["claimed"] == {"namespace": "login", "value": "u-1"} and reason["most"] == 1, reason
+    assert reason["holders"] == [{"namespace": "loyalty", "value": holder}], reason
+    assert f"loyalty:{card} claimed login:u-1" in reason["text"] and f": loyalty:{holder};" in reason["text"] and "by hash" in reason["text"], reason
+    link = ("link", "--data", data, "--reason", "shown at the desk", f"loyalty:{card}", "login:u-1")
+    said = run(*link, code=6).stdout
+    assert "two persons" in said and f"loyalty:{holder}" in said and "tabiji unlink" in said, said
+    answer = json.loads(run(*link, "--json", code=6).stdout)
+    assert answer["same_person"] is False and answer["rejected"]["holders"] == reason["holders"] and answer["rejected"]["value"] == card, answer
+    run("unlink", "--data", data, "--reason", "an old card", f"loyalty:{holder}", "login:u-1")
+    assert json.loads(run(*link, "--json").stdout)["same_person"]
 
 
 def shown(data):

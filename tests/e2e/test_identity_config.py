@@ -45,6 +45,13 @@ def limits_are_honoured(space):
     load(space.path / "named", "--set", "identity.generic_up=phone 2")  # the others as they are by default: the same settings
     load(space.path / "named", "--set", "identity.generic_up=5, loyalty 3, email 3, phone 2, order 2, receipt 2, case 2")
     assert why(space.path / "named") == ["generic"], why(space.path / "named")
+    two = ("--set", "identity.protected=loyalty 2", "--data", space.path / "cards")
+    load(*two[3:], *two[:2], events=[event(n, login="u-1", loyalty=f"card-{n}") for n in range(3)])
+    told = [json.loads(run("explain", "--json", *two, f"loyalty:card-{n}", "login:u-1").stdout) for n in range(3)]
+    reason, = (reason for answer in told for reason in answer["reasons"])
+    holders = {holder["value"] for holder in reason["holders"]}
+    assert reason["kind"] == "rejected" and reason["most"] == 2 and len(holders | {reason["value"]}) == 3, reason
+    assert "as many of loyalty as it may, 2" in reason["text"], reason
     file = space.path / "own.ini"
     file.write_text("[identity]\nnamespaces = member, phone, terminal\nprotected =\ngeneric_up = 3\ngeneric_down = 50\n")
     own = space.path / "own"
