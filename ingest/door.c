@@ -206,6 +206,17 @@ static void judge_time(const struct door_config *config, struct touchpoint *even
     }
 }
 
+/* An operator's word of the future would stand until then, whatever operators say meanwhile. */
+static int check_word(
+    const struct door_config *config, const struct touchpoint *event, struct event_problem *problem)
+{
+    bool word = event->has_evidence && event->evidence.authority >= EVENT_AUTHORITY_OPERATOR;
+    if (!word || event->occurred_at <= event->received_at + config->future_max_micros)
+        return 0;
+    return fail(problem, ERR_TIME, STR("/time"),
+        STR("an operator's word lies in the future: it would stand until then, whatever is said"));
+}
+
 /* "/ids/<namespace>" in the arena; "/ids" when memory is short. */
 static struct str ids_pointer(struct str name, struct arena *arena)
 {
@@ -341,6 +352,9 @@ int door_take(const struct door_config *config, struct touchpoint *event, int64_
     if (r < 0)
         return r;
     judge_time(config, event, now_micros);
+    r = check_word(config, event, problem);
+    if (r < 0)
+        return r;
     r = seal(config, event, arena, &taken.record);
     if (r < 0)
         return fail(problem, r, STR(""), STR(""));

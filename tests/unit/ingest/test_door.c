@@ -589,9 +589,34 @@ static void test_door_accept_spend_of_a_customer_is_refused(void **state)
     assert_int_equal(accept_event(fixture), ERR_VALUE);
 }
 
+static void test_door_accept_word_of_the_future_is_the_clients_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct touchpoint *event = &fixture->event;
+    event->type = STR("identity_linked");
+    event->has_evidence = true;
+    event->evidence.a_namespace = STR("cookie");
+    event->evidence.a_value = STR("c1");
+    event->evidence.b_namespace = STR("login");
+    event->evidence.b_value = STR("u1");
+    event->evidence.sign = 1;
+    event->evidence.authority = EVENT_AUTHORITY_OPERATOR;
+    event->occurred_at = NOW + fixture->config.future_max_micros;
+    assert_int_equal(accept_event(fixture), 0);
+    event->occurred_at++;
+    event->time_quality = TIME_QUALITY_CLIENT;
+    assert_int_equal(accept_event(fixture), ERR_TIME);
+    assert_memory_equal(fixture->problem.pointer.data, "/time", 5);
+    event->evidence.authority = 0;
+    assert_int_equal(accept_event(fixture), 0);
+    assert_int_equal(event->time_quality, TIME_QUALITY_SUSPECT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_door_accept_word_of_the_future_is_the_clients_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_good_event_decodes_to_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(
