@@ -18,6 +18,10 @@
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
+#include "schemas/time.h"
+
+#define LINK_COLUMNS 5 /* of the way: what a row's link rests on */
+#define WORD_COLUMNS 5 /* and what was said of it */
 
 /* ---- answers ---- */
 
@@ -28,7 +32,7 @@ static void show_step(struct render_table *table, const struct met *met, bool fi
     render_text(table, met->why);
     render_uuid(table, met->person);
     if (first) {
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < LINK_COLUMNS; i++)
             render_nothing(table);
         return;
     }
@@ -47,6 +51,22 @@ static void show_step(struct render_table *table, const struct met *met, bool fi
     render_text(table, met->last_id);
 }
 
+/* What was said of the two; people read it as sentences below. */
+static void show_word(struct render_table *table, const struct met *met, bool first)
+{
+    const struct reader_word *word = &met->word;
+    if (first || word->sign == 0) {
+        for (int i = 0; i < WORD_COLUMNS; i++)
+            render_nothing(table);
+        return;
+    }
+    render_text(table, word->sign > 0 ? STR("link") : STR("unlink"));
+    render_integer(table, word->authority);
+    render_time(table, word->said_at);
+    render_text(table, word->event_id);
+    render_text(table, word->reason);
+}
+
 static int show_way(
     const struct verb_call *call, const struct search *search, const struct way *way)
 {
@@ -60,11 +80,20 @@ static int show_way(
         {"first_event", "event", RENDER_LEFT, 20},
         {"last_at", "last", RENDER_LEFT, 0},
         {"last_event", "event", RENDER_LEFT, 20},
+        {"word", "word", RENDER_LEFT, 0},
+        {"word_authority", "authority", RENDER_RIGHT, 0},
+        {"word_at", "said", RENDER_LEFT, 0},
+        {"word_event", "event", RENDER_LEFT, 0},
+        {"word_reason", "reason", RENDER_LEFT, 0},
     };
     struct render_table *table = NULL;
-    int r = render_new(&table, columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; r == 0 && i < way->count; i++)
+    size_t count = sizeof columns / sizeof *columns;
+    int r = render_new(&table, columns, call->json ? count : count - WORD_COLUMNS);
+    for (size_t i = 0; r == 0 && i < way->count; i++) {
         show_step(table, &search->items[way->steps[i]], i == 0);
+        if (call->json)
+            show_word(table, &search->items[way->steps[i]], i == 0);
+    }
     if (r == 0)
         r = render_write(table, call->json, stdout);
     render_free(&table);
@@ -134,23 +163,77 @@ static int add_reason(struct reasons *reasons, const char *kind, const struct me
     return r;
 }
 
+/* "login:u-1 and login:u-2 were linked by an operator on 2026-11-20T10:00:00Z (event op-1): called
+ * in" */
+static int append_word(struct buf *out, const struct met *from, const struct met *met)
+{
+    const struct reader_word *word = &met->word;
+    char time[TIME_TEXT_SIZE_MAX];
+    (void)time_format(word->said_at, time);
+    int r = append_name(out, from);
+    if (r == 0)
+        r = buf_append_str(out, STR(" and "));
+    if (r == 0)
+        r = append_name(out, met);
+    return r < 0
+               ? r
+               : buf_appendf(out, " were %s by %s on %s (event %.*s)%s%.*s",
+                     word->sign > 0 ? "linked" : "unlinked",
+                     word->authority >= EVENT_AUTHORITY_OPERATOR ? "an operator" : "a client", time,
+                     (int)word->event_id.size, word->event_id.data, word->reason.size ? ": " : "",
+                     (int)word->reason.size, word->reason.size ? word->reason.data : "");
+}
+
+/* Sentences for people: which links of the way rest on words. */
+static int write_words(const struct search *search, const struct way *way)
+{
+    CLEANUP(buf_free) struct buf out = {0};
+    CLEANUP(buf_free) struct buf safe = {0};
+    int r = 0;
+    for (size_t i = 1; r == 0 && i < way->count; i++) {
+        const struct met *met = &search->items[way->steps[i]];
+        if (met->word.sign <= 0) /* words against are reasons */
+            continue;
+        buf_clear(&out);
+        r = append_word(&out, &search->items[met->from], met);
+        if (r == 0)
+            r = render_safe(&safe, buf_str(&out));
+        if (r == 0)
+            r = buf_append(&safe, "\n", 1);
+    }
+    if (r == 0)
+        (void)printf("%.*s", (int)safe.size, safe.size ? safe.data : "");
+    return r;
+}
+
+static int append_word_json(struct buf *out, const struct reader_word *word)
+{
+    char time[TIME_TEXT_SIZE_MAX];
+    (void)time_format(word->said_at, time);
+    int r = buf_appendf(
+        out, ",\"word\":{\"authority\":%lld,\"time\":\"%s\",", (long long)word->authority, time);
+    if (r == 0)
+        r = append_member(out, "event", word->event_id);
+    if (r == 0)
+        r = buf_append(out, ",", 1);
+    if (r == 0)
+        r = append_member(out, "reason", word->reason);
+    return r == 0 ? buf_append(out, "}", 1) : r;
+}
+
 static int add_unlinked(struct reasons *reasons, const struct met *from, const struct met *met)
 {
     CLEANUP(buf_free) struct buf sentence = {0};
     CLEANUP(buf_free) struct buf more = {0};
-    int r = append_name(&sentence, from);
-    if (r == 0)
-        r = buf_append_str(&sentence, STR(" and "));
-    if (r == 0)
-        r = append_name(&sentence, met);
-    if (r == 0)
-        r = buf_append_str(&sentence, STR(" were unlinked by an operator"));
+    int r = append_word(&sentence, from, met);
     if (r == 0)
         r = buf_append_str(&more, STR(",\"other\":{"));
     if (r == 0)
         r = append_identifier(&more, met->namespace, met->value);
     if (r == 0)
         r = buf_append(&more, "}", 1);
+    if (r == 0)
+        r = append_word_json(&more, &met->word);
     return r < 0 ? r : add_reason(reasons, "unlinked", from, buf_str(&sentence), buf_str(&more));
 }
 
@@ -467,6 +550,8 @@ static int write_text(
                               : ": no event leads from one to the other");
     if (answer->way.count)
         r = show_way(call, answer->search, &answer->way);
+    if (r == 0)
+        r = write_words(answer->search, &answer->way);
     (void)printf("%.*s", (int)reasons->text.size, reasons->text.size ? reasons->text.data : "");
     return r;
 }
@@ -618,7 +703,9 @@ const struct verb verb_explain = {
         "(with how many of which namespace it was seen with, and the limit), shared, a "
         "rejected claim, an operator's\n"
         "unlink, an identifier that joins nobody since it was seen with several of one kind, or no "
-        "link at all.\n"
+        "link at all. What an operator, or a client's alias, said of two is told with its reason, "
+        "time "
+        "and event.\n"
         "\"key rotation\" links two pseudonyms of one value; events together are counted under all "
         "pseudonyms. Exit 4 when\n"
         "nobody is known by one of them, or one is blocked. --json: {\"same_person\", "

@@ -72,9 +72,14 @@ static int add(struct search *search, const uint8_t node[KEY_SIZE], const struct
         met->last_at = link->last_at;
         met->parted = link->parted;
         met->rotation = link->rotation;
+        met->word = link->word;
         r = arena_dup(search->arena, link->first_id, &met->first_id);
         if (r == 0)
             r = arena_dup(search->arena, link->last_id, &met->last_id);
+        if (r == 0)
+            r = arena_dup(search->arena, link->word.event_id, &met->word.event_id);
+        if (r == 0)
+            r = arena_dup(search->arena, link->word.reason, &met->word.reason);
     }
     search->count += r >= 0;
     return r < 0 ? r : 0;

@@ -20,8 +20,9 @@ struct met {
     uint8_t person[KEY_SIZE];
     uint8_t root[KEY_SIZE];
     bool known;
-    bool parted;   /* from where it was met, by a word */
-    bool rotation; /* from where it was met: another pseudonym of the same value */
+    bool parted;             /* from where it was met, by a word */
+    struct reader_word word; /* of the two; sign 0: nothing was said */
+    bool rotation;           /* from where it was met: another pseudonym of the same value */
 };
 
 struct search {

@@ -88,6 +88,15 @@ MUST_CHECK int reader_any_node(struct reader *reader, int rank,
 MUST_CHECK int reader_alias(
     struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t person[KEY_SIZE]);
 
+/* What an operator, or a client's alias, said last of two identifiers, in the order of evidence. */
+struct reader_word {
+    int sign;          /* > 0: one person; < 0: not one; 0: nothing was said */
+    int64_t authority; /* EVENT_AUTHORITY_OPERATOR: an operator's; 0: a client's */
+    int64_t said_at;
+    struct str event_id;
+    struct str reason; /* may be empty */
+};
+
 /* Two identifiers that events show together. */
 struct reader_link {
     uint8_t weaker[KEY_SIZE];
@@ -99,6 +108,7 @@ struct reader_link {
     struct str first_id; /* of the events */
     struct str last_id;
     bool parted; /* a word that stands says that they are not one: the link counts for nothing */
+    struct reader_word word; /* the one that stands */
 };
 
 /* All links of an identifier: to stronger ones, then to weaker ones, by key. */
@@ -121,8 +131,8 @@ MUST_CHECK int reader_pair_links(struct reader *reader, const struct namespace_t
     void *context);
 
 /* All events that show both nodes, under whatever pseudonyms of either, as one link: count, first
- * and last (weaker, stronger and parted are not set). 0, or READER_ABSENT when no event does; the
- * callback is called once. */
+ * and last (weaker, stronger, parted and word are not set). 0, or READER_ABSENT when no event does;
+ * the callback is called once. */
 MUST_CHECK int reader_pair_sum(struct reader *reader, const uint8_t a[KEY_SIZE],
     const uint8_t b[KEY_SIZE], int (*found)(void *context, const struct reader_link *link),
     void *context);

@@ -109,12 +109,13 @@ int reader_alias(struct reader *reader, const uint8_t alias[KEY_SIZE], uint8_t p
     "AND e.detail ->> '$.evidence.a_value' = s.value)) "
 #define WORD                                                                                       \
     "coalesce(e.detail ->> '$.evidence.authority', 0) AS authority, e.occurred_at AS said_at, "    \
-    "e.event_key AS said_by "
+    "e.event_key AS said_by, e.event_id AS said_id, "                                              \
+    "coalesce(e.detail ->> '$.evidence.reason', '') AS reason "
 /* Each end under all its pseudonyms: ?1 to ?8, ?9 to ?16 (READER_PSEUDONYMS_MAX). */
 #define WEAKER "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
 #define STRONGER "(?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) "
 #define PARTED_SQL                                                                                 \
-    "SELECT word FROM (SELECT -1 AS word, " WORD                                                   \
+    "SELECT word, authority, said_at, said_id, reason FROM (SELECT -1 AS word, " WORD              \
     "FROM identifier AS w, identifier AS s, event AS e "                                           \
     "WHERE w.node IN " WEAKER "AND s.node IN " STRONGER "AND e.evidence < 0 AND " OF_THE_PAIR      \
     "UNION ALL SELECT 1 AS word, " WORD "FROM identifier AS w, identifier AS s, "                  \
@@ -146,7 +147,8 @@ struct linking {
     sqlite3_stmt *parted;
 };
 
-static int read_parted(struct linking *linking, const struct reader_link *link, bool *out)
+/* Sets link->parted and link->word; its slices are valid until the statement is reset. */
+static int read_word(struct linking *linking, struct reader_link *link)
 {
     bool weaker = memcmp(link->weaker, linking->own.nodes[0], KEY_SIZE) == 0;
     struct pseudonyms other;
@@ -157,8 +159,15 @@ static int read_parted(struct linking *linking, const struct reader_link *link, 
     bind_pseudonyms(linking->parted, 1, weaker ? &linking->own : &other);
     bind_pseudonyms(linking->parted, 1 + READER_PSEUDONYMS_MAX, weaker ? &other : &linking->own);
     int code = sqlite3_step(linking->parted);
-    *out = code == SQLITE_ROW && sqlite3_column_int(linking->parted, 0) < 0;
-    sqlite3_reset(linking->parted);
+    if (code == SQLITE_ROW)
+        link->word = (struct reader_word){
+            .sign = sqlite3_column_int(linking->parted, 0),
+            .authority = sqlite3_column_int64(linking->parted, 1),
+            .said_at = sqlite3_column_int64(linking->parted, 2),
+            .event_id = column_text(linking->parted, 3),
+            .reason = column_text(linking->parted, 4),
+        };
+    link->parted = link->word.sign < 0;
     return database_error(code);
 }
 
@@ -175,8 +184,11 @@ static int give_link(sqlite3_stmt *select, struct linking *linking,
     link.rotation = link.first_id.size == 0;
     if (!copy_key(select, 5, link.weaker) || !copy_key(select, 6, link.stronger))
         return ERR_STATE;
-    int r = read_parted(linking, &link, &link.parted);
-    return r < 0 ? r : found(context, &link);
+    int r = read_word(linking, &link);
+    if (r == 0)
+        r = found(context, &link);
+    sqlite3_reset(linking->parted);
+    return r;
 }
 
 int reader_links(struct reader *reader, const uint8_t node[KEY_SIZE],

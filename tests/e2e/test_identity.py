@@ -139,6 +139,7 @@ def verdicts(space):
     run("unlink", "--data", data, "--reason", "x", "cookie:c-hana", "email:hana@example.jp")
     unlinked = told(data, "cookie:c-hana", "email:hana@example.jp")
     assert unlinked["verdict"] == "unlinked" and unlinked["reasons"][0]["other"]["namespace"] == "email", unlinked
+    words_are_told(data)
     unknown = told(data, "cookie:c-alone", "login:u-none", code=4)
     assert unknown["verdict"] == "unknown" and unknown["a"]["person"] and unknown["b"]["person"] is None, unknown
     assert [(r["kind"], r["namespace"], r["value"]) for r in unknown["reasons"]] == [("unknown", "login", "u-none")], unknown
@@ -150,6 +151,21 @@ def verdicts(space):
         blocked = told(data, value, "login:u-ken", code=4)
         assert blocked["verdict"] == "blocked" and [r["kind"] for r in blocked["reasons"]] == [kind], blocked
         assert blocked["a"]["person"] is None and blocked["b"]["why"] == "self" and blocked["b"]["person"] == shared["b"]["person"], blocked
+
+
+def words_are_told(data):
+    """A word with its reason, time and event: where it links, and where it parts."""
+    a, b = "login:u-3", "login:u-4"
+    for verb, sign in (("link", "linked"), ("unlink", "unlinked")):
+        said = json.loads(run(verb, "--json", "--data", data, "--reason", f"why {verb}", a, b).stdout)["event_id"]
+        text = run("explain", "--data", data, a, b).stdout
+        assert f"{a} and {b} were {sign} by an operator on 20" in text and f"(event {said}): why {verb}" in text, text
+        answer = told(data, a, b)
+        step = answer["chain"][1]
+        assert (step["word"], step["word_authority"], step["word_event"], step["word_reason"]) == (verb, 100, said, f"why {verb}"), step
+    word = answer["reasons"][0]["word"]
+    assert (word["authority"], word["event"], word["reason"]) == (100, said, "why unlink") and word["time"].startswith("20"), word
+    assert told(data, "cookie:c-own", "login:u-ken")["chain"][1]["word"] is None
 
 
 def rejected_claim(data, card, holder, reason):
