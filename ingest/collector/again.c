@@ -224,6 +224,7 @@ static int take_request(struct again *again, const struct again_rejection *rejec
         .source = rejection->source,
         .stage = rejection->stage,
         .is_operator = source && source->is_operator,
+        .refuses_evidence = source && source->refuses_evidence,
         .now_micros = rejection->received_at};
     struct touchpoint event = {0};
     struct event_problem problem;

@@ -161,6 +161,12 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
             .hint = STR("only a source with operator = yes may say this")};
         return intake_reject(intake, index, event->event_id, &problem, payload);
     }
+    if (event->has_evidence && intake->refuses_evidence && !intake->is_operator) {
+        problem = (struct event_problem){.error = ERR_VALUE,
+            .pointer = STR("/evidence"),
+            .hint = STR("a source with evidence = no may not say that two identifiers are one")};
+        return intake_reject(intake, index, event->event_id, &problem, payload);
+    }
     if (event->has_evidence)
         event->evidence.authority = intake->is_operator ? EVENT_AUTHORITY_OPERATOR : 0;
     int r = door_take(intake->door, event, intake->now_micros, intake->arena, &out, &problem);

@@ -25,8 +25,9 @@ struct intake {
     struct str source;
     struct str stage; /* "native" */
     int64_t now_micros;
-    bool is_operator; /* the source is */
-    bool dry_run;     /* nothing is appended, not even to rejected */
+    bool is_operator;      /* the source is */
+    bool refuses_evidence; /* the source's, unless it is an operator */
+    bool dry_run;          /* nothing is appended, not even to rejected */
 
     struct rotation_list pairs;    /* to be appended before them */
     struct append_record *records; /* in the arena; to be appended, unless dry_run */

@@ -135,6 +135,7 @@ struct config_source {
     bool enabled;
     bool trusted_channel;
     bool is_operator;
+    bool refuses_evidence;             /* aliases of one that is no operator */
     enum config_event_time event_time; /* of Segment's and Rudder's events */
 };
 /* In the order of the file. Valid after config_finish(). */

@@ -226,6 +226,7 @@ static int make_sources(struct config *config, struct config_problem *problem)
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,
             .is_operator = settings[SOURCE_OPTION_OPERATOR].value.number != 0,
+            .refuses_evidence = settings[SOURCE_OPTION_EVIDENCE].value.number == 0,
             .event_time = event_time_of(&settings[SOURCE_OPTION_EVENT_TIME].value),
         };
         const struct setting *currency = &settings[SOURCE_OPTION_CURRENCY];

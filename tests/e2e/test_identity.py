@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Who is whom, why, and by whose word: explain, identity show, erase; old person ids resolve."""
+import base64
 import hashlib
 import http.server
 import json
@@ -8,6 +9,8 @@ import sqlite3
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
 
 from harness import PROGRAM, ROOT, Workspace, stop, wait_until
@@ -328,6 +331,25 @@ def listening(space, log, *arguments):
     return process, f"http://127.0.0.1:{port}"
 
 
+def aliases(data, url):
+    """A key that web pages show may be refused what makes two logins one person; that of an application says it."""
+    def post(path, key, body):
+        request = urllib.request.Request(url + path, json.dumps(body).encode(), {
+            "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(), "Content-Type": "application/json"})
+        try:
+            return urllib.request.urlopen(request, timeout=10).read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+    alias = {"messageId": "alias-1", "type": "alias", "previousId": "v-1", "userId": "v-2", "timestamp": "2026-11-20T10:00:00Z"}
+    post("/v1/alias", "page", alias)
+    post("/v1/identify", "page", {"messageId": "known-1", "type": "identify", "userId": "v-1", "timestamp": "2026-11-20T10:00:00Z"})
+    wait_until(lambda: rows(data, "SELECT pointer FROM rejected WHERE source = 'page'") == [("/evidence",)], "the refusal")
+    wait_until(lambda: person_of(data, "login", "v-1"), "what is no alias")
+    assert person_of(data, "login", "v-2") is None
+    post("/v1/alias", "web", alias)
+    wait_until(lambda: person_of(data, "login", "v-2") == person_of(data, "login", "v-1"), "the alias")
+
+
 def unlink_asks_the_collector(space):
     """Of what was never linked exit 4, wherever the tables are; and a plain word where nobody has them."""
     data, config = space.path / "asked", space.path / "asked.ini"
@@ -335,7 +357,7 @@ def unlink_asks_the_collector(space):
     for name in ("crm", "web"):
         (space.path / f"{name}.key").write_text(name + "\n")
     config.write_text("".join(f"[source {n}]\nkey_sha256 = {hashlib.sha256(n.encode()).hexdigest()}\n{more}" for n, more in
-                              (("crm", "operator = yes\n"), ("web", ""))))
+                              (("crm", "operator = yes\nevidence = no\n"), ("web", ""), ("page", "evidence = no\n"))))
     process, url = listening(space, "asked.log", "run", "--config", config, "--data", data, "--listen", "127.0.0.1:0")
     ask = ["unlink", "--data", space.path / "none", "--url", url, "--reason", "x"]
     crm = [*ask, "--key-file", space.path / "crm.key"]
@@ -348,6 +370,7 @@ def unlink_asks_the_collector(space):
     assert len(rows(data, "SELECT 1 FROM event")) == events, "nothing was said"
     run(*crm, "login:u-hana", "email:HANA@example.jp")
     wait_until(lambda: len(rows(data, "SELECT 1 FROM event WHERE type = 'identity_unlinked'")) == 1, "the word")
+    aliases(data, url)
     stop(process)
 
 

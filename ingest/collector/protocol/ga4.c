@@ -207,6 +207,7 @@ int ga4_handle(struct exchange *exchange)
         .source = exchange->source->config.name,
         .stage = STR("ga4"),
         .is_operator = exchange->source->config.is_operator,
+        .refuses_evidence = exchange->source->config.refuses_evidence,
         .now_micros = exchange->now_micros,
         .dry_run = str_equal(exchange->call, STR("debug")),
     };

@@ -142,6 +142,7 @@ static int begin(struct exchange *exchange, size_t events)
         .source = exchange->source->config.name,
         .stage = STR("native"),
         .is_operator = exchange->source->config.is_operator,
+        .refuses_evidence = exchange->source->config.refuses_evidence,
         .now_micros = exchange->now_micros,
         .dry_run = str_equal(exchange->call, STR("validate")),
     };

@@ -113,6 +113,7 @@ static int begin(struct exchange *exchange, size_t events)
         .source = exchange->source->config.name,
         .stage = STR("segment"),
         .is_operator = exchange->source->config.is_operator,
+        .refuses_evidence = exchange->source->config.refuses_evidence,
         .now_micros = exchange->now_micros,
     };
     int r = exchange_check_rate(exchange, events, REPLY_SEGMENT);

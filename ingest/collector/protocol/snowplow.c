@@ -156,6 +156,7 @@ static int begin(struct batch *batch, size_t events)
         .source = exchange->source->config.name,
         .stage = STR("snowplow"),
         .is_operator = exchange->source->config.is_operator,
+        .refuses_evidence = exchange->source->config.refuses_evidence,
         .now_micros = exchange->now_micros,
     };
     batch->message.fields = &batch->fields;
