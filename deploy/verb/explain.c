@@ -195,7 +195,9 @@ static int write_words(const struct search *search, const struct way *way)
         if (met->word.sign <= 0) /* words against are reasons */
             continue;
         buf_clear(&out);
-        r = append_word(&out, &search->items[met->from], met);
+        r = buf_append_str(&out, STR("word: "));
+        if (r == 0)
+            r = append_word(&out, &search->items[met->from], met);
         if (r == 0)
             r = render_safe(&safe, buf_str(&out));
         if (r == 0)
