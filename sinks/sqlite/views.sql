@@ -924,7 +924,13 @@ SELECT
     s.value AS stronger_value,
     count(*) AS events,
     min(l.occurred_at) AS first_at,
-    max(l.occurred_at) AS last_at
+    max(l.occurred_at) AS last_at,
+    (SELECT e.event_id FROM event_link AS f JOIN event AS e ON e.event_key = f.event_key
+        WHERE f.weaker = l.weaker AND f.stronger = l.stronger
+        ORDER BY f.occurred_at, f.event_key LIMIT 1) AS first_event_id,
+    (SELECT e.event_id FROM event_link AS f JOIN event AS e ON e.event_key = f.event_key
+        WHERE f.weaker = l.weaker AND f.stronger = l.stronger
+        ORDER BY f.occurred_at DESC, f.event_key DESC LIMIT 1) AS last_event_id
 FROM event_link AS l
 LEFT JOIN identifier AS w ON w.node = l.weaker
 LEFT JOIN identifier AS s ON s.node = l.stronger

@@ -84,6 +84,7 @@ def explains(data):
     assert "shared" in out and "u-hana" in out and "u-ken" in out, out
     run("identity", "show", "--data", data, "cookie:never", code=4)
     assert rows(data, "SELECT events, first_at < last_at FROM identity_link WHERE weaker_value = 'c-tablet'") == [(1, 0), (1, 0)]
+    assert rows(data, "SELECT first_event_id, last_event_id FROM identity_link WHERE weaker_value = 'c-hana'") == [("e2", "e2")]
 
 
 def told(data, a, b, code=0):
