@@ -8,14 +8,13 @@
 #include "schemas/json.h"
 #include "schemas/time.h"
 
-int erasure_write_request(
-    const struct receipt *receipt, const struct identifier *subject, struct buf *out)
+int erasure_write_event(
+    const struct erasure_event *event, const struct identifier *subject, struct buf *out)
 {
     char time[TIME_TEXT_SIZE_MAX];
-    (void)time_format(receipt->requested_at, time);
-    int r =
-        buf_appendf(out, "{\"id\":\"%s\",\"type\":\"erasure_requested\",\"time\":\"%s\",\"ids\":{",
-            receipt->id, time);
+    (void)time_format(event->at, time);
+    int r = buf_appendf(out, "{\"id\":\"%s\",\"type\":\"%s\",\"time\":\"%s\",\"ids\":{", event->id,
+        event->type, time);
     if (r == 0)
         r = json_write_text(out, subject->namespace);
     if (r == 0)
@@ -25,8 +24,18 @@ int erasure_write_request(
     if (r == 0)
         r = buf_append_str(out, STR("},\"properties\":{\"reason\":"));
     if (r == 0)
-        r = json_write_text(out, receipt->reason);
+        r = json_write_text(out, event->reason);
     return r == 0 ? buf_append_str(out, STR("}}\n")) : r;
+}
+
+int erasure_write_request(
+    const struct receipt *receipt, const struct identifier *subject, struct buf *out)
+{
+    const struct erasure_event event = {.type = "erasure_requested",
+        .id = receipt->id,
+        .at = receipt->requested_at,
+        .reason = receipt->reason};
+    return erasure_write_event(&event, subject, out);
 }
 
 static int ask_again(

@@ -1,10 +1,22 @@
 /*
- * The request of an erasure, and what to do about requests that were cut off (receipt.h).
+ * The events of erasures and lifts, and what to do about requests that were cut off (receipt.h).
  */
 #pragma once
 
 #include "deploy/settings.h"
 #include "sinks/sqlite/receipt.h"
+
+/* An operator's event of one identifier. Text is borrowed. */
+struct erasure_event {
+    const char *type; /* erasure_requested, erasure_lifted */
+    const char *id;
+    int64_t at;
+    struct str reason;
+};
+
+/* Appends it, native JSON. subject: how it is to name the identifier. Errors: as buf_append(). */
+MUST_CHECK int erasure_write_event(
+    const struct erasure_event *event, const struct identifier *subject, struct buf *out);
 
 /* Appends the request's event of a receipt, native JSON. subject: how the event is to name it.
  * Errors: as buf_append(). */

@@ -256,7 +256,8 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
 {
     struct identifier_report report;
     struct identifier_config identifiers = config->identifiers;
-    if (str_equal(event->type, STR("erasure_requested")))
+    if (str_equal(event->type, STR("erasure_requested")) ||
+        str_equal(event->type, STR("erasure_lifted")))
         identifiers.blocked_count = 0; /* the operator's list may be younger than what is known */
     int r = identifier_normalise(&identifiers, arena, event, &report);
     struct str pointer = STR("/ids");
@@ -365,7 +366,8 @@ int door_take(const struct door_config *config, struct touchpoint *event, int64_
 bool door_refused_by_customer(const struct touchpoint *event)
 {
     bool about_consent = str_equal(event->type, STR("consent_changed")) ||
-                         str_equal(event->type, STR("erasure_requested"));
+                         str_equal(event->type, STR("erasure_requested")) ||
+                         str_equal(event->type, STR("erasure_lifted"));
     return event->consent.analytics == CHOICE_DENIED && !about_consent;
 }
 

@@ -29,6 +29,7 @@
     X(checkout_started, WEB)                                                                       \
     X(consent_changed, IDENTITY)                                                                   \
     X(coupon_redeemed, STORE)                                                                      \
+    X(erasure_lifted, IDENTITY)                                                                    \
     X(erasure_requested, IDENTITY)                                                                 \
     X(form_submitted, WEB)                                                                         \
     X(identified, IDENTITY)                                                                        \
@@ -112,7 +113,8 @@ enum event_class event_type_class(struct str type)
 
 bool event_is_operators(const struct touchpoint *event)
 {
-    return str_equal(event->type, STR("erasure_requested")) ||
+    return str_equal(event->type, STR("erasure_lifted")) ||
+           str_equal(event->type, STR("erasure_requested")) ||
            str_equal(event->type, STR("identity_linked")) ||
            str_equal(event->type, STR("identity_unlinked")) ||
            event_type_class(event->type) == EVENT_CLASS_LEDGER ||

@@ -22,8 +22,8 @@ bool event_type_valid(struct str type);
 /* Authority of an operator's evidence; clients have 0. */
 #define EVENT_AUTHORITY_OPERATOR 100
 
-/* Whether only an operator may say it: links, unlinks, erasures, spend, and evidence against a
- * link. Threads: any. */
+/* Whether only an operator may say it: links, unlinks, erasures and their lifts, spend, and
+ * evidence against a link. Threads: any. */
 bool event_is_operators(const struct touchpoint *event);
 
 enum event_class {

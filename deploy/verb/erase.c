@@ -12,6 +12,7 @@
 #include "deploy/erasure.h"
 #include "deploy/say.h"
 #include "deploy/verb/generic.h"
+#include "deploy/verb/lift.h"
 #include "deploy/verb/lookup.h"
 #include "deploy/verb/tables.h"
 #include "deploy/verb/verbs.h"
@@ -63,8 +64,9 @@ static int find_unfinished(struct erasing *erasing)
 static int tell_erased(struct erasing *erasing, struct reader *reader)
 {
     const struct settings *settings = erasing->settings;
-    char subject[RECEIPT_SUBJECT_SIZE], time[TIME_TEXT_SIZE_MAX];
+    char subject[RECEIPT_SUBJECT_SIZE], time[TIME_TEXT_SIZE_MAX], lifted[TIME_TEXT_SIZE_MAX];
     struct receipt receipt;
+    struct reader_suppression since = {.lifted_at = 0};
     uint8_t node[KEY_SIZE];
     int64_t refused = 0;
     receipt_subject(&erasing->identifier, subject);
@@ -74,13 +76,17 @@ static int tell_erased(struct erasing *erasing, struct reader *reader)
     r = reader_node_id(settings->door.identifiers.namespaces, &erasing->identifier, node);
     if (r == 0)
         r = reader_refused(reader, node, &refused);
+    if (r == 0)
+        r = reader_suppression(reader, node, &since);
     if (r < 0)
         return r;
     (void)time_format(receipt.requested_at, time);
+    (void)time_format(since.lifted_at, lifted);
     return verb_not_found(erasing->call,
         "nobody is known by \"%s\": it was erased on %s (receipt %s); %lld events that came to it "
-        "since were refused",
-        erasing->call->arguments[0], time, receipt.id, (long long)refused);
+        "since were refused%s%s",
+        erasing->call->arguments[0], time, receipt.id, (long long)refused,
+        since.lifted_at ? "; that was lifted on " : "", since.lifted_at ? lifted : "");
 }
 
 /* Nobody is known by the identifier: perhaps since it is erased, and its receipt lacks the end. */
@@ -395,6 +401,8 @@ static int run_with(struct erasing *erasing)
 {
     struct verb_call *call = erasing->call;
     erasing->settings->door.identifiers.blocked_count = 0; /* what is blocked by now may be known */
+    if (verb_switch(call, "--lift"))
+        return lift_run(call, erasing->settings);
     int r = find_person(erasing);
     if (r)
         return r;
@@ -427,7 +435,8 @@ static const struct verb_option options[] = {
     {"--database", "FILE", "SQLite file", "sink.sqlite.path", false},
     {"--confirm", NULL, "do it; without it only says what would go", NULL, false},
     {"--again", NULL, "also where the identifier was erased before: whose it is now", NULL, false},
-    {"--reason", "TEXT", "why; stands on the receipt", NULL, false},
+    {"--lift", NULL, "take events of an erased identifier again: of now and later", NULL, false},
+    {"--reason", "TEXT", "why; stands on the receipt, or in the lift", NULL, false},
     {"--url", "URL", "a collector, where one runs", NULL, false},
     {"--key-file", "FILE", "file whose first line is the key of a source with operator = yes", NULL,
         false},
@@ -468,10 +477,18 @@ const struct verb verb_erase = {
         "one. "
         "Exit 6 when nothing at all\n"
         "went (\"erased\":false, \"reason\":\"generic\"), or something is left.\n"
-        "Cannot be undone.",
+        "Cannot be undone. But --lift lets an identifier that is suppressed be known again: events "
+        "that occur from then on\n"
+        "are taken, as of somebody new; older ones stay refused, and what was refused by then does "
+        "not come back. It is\n"
+        "of the one identifier that it names: each that the person had is lifted by its own name. "
+        "A "
+        "later erasure\n"
+        "closes it again. Exit 4: the identifier is not suppressed.",
     .examples =
         "  tabiji erase --data shop email:hana@example.jp\n"
-        "  tabiji erase --data shop --confirm --reason 'request 2026-113' email:hana@example.jp",
+        "  tabiji erase --data shop --confirm --reason 'request 2026-113' email:hana@example.jp\n"
+        "  tabiji erase --data shop --lift --reason 'is a customer again' email:hana@example.jp",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,

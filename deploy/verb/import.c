@@ -257,8 +257,8 @@ const struct verb verb_import = {
         "field and reason, with where the first stands.\n"
         "A row that links or unlinks identifiers is an operator's word: it wants operator = yes "
         "in the mapping's [file],\n"
-        "and a reason (else: tabiji link, tabiji unlink). An erasure is asked for by tabiji "
-        "erase alone, which leaves a receipt.\n"
+        "and a reason (else: tabiji link, tabiji unlink). An erasure is asked for, and lifted, by "
+        "tabiji erase alone.\n"
         "Importing a file twice, in parts or shuffled adds nothing; after a crash the same "
         "command goes on\n"
         "where it was. - is standard input.",

@@ -130,7 +130,7 @@ static int check_erased(
     if (!outcome.stands && !outcome.lost)
         return verb_end(call, EXIT_USAGE, "erased",
             "%s is of a person who was erased, and stays forgotten: nothing would come of the "
-            "word, and it was not said",
+            "word, and it was not said (tabiji erase --lift lets it be known again)",
             call->arguments[0]);
     const struct identifier turned[2] = {ends[1], ends[0]};
     struct preview_outcome other;
@@ -352,22 +352,23 @@ const struct verb verb_link = {
     .name = "link",
     .summary = "say that two identifiers are one person",
     .arguments = "A B",
-    .detail = "A and B are namespace:value. The word is an event like all others: a rebuild keeps "
-              "it, and `tabiji\n"
-              "unlink` takes it back. It is above what clients say. Words within a kind add up: of "
-              "logins a and b, b and c\n"
-              "linked, all three are one person. An identifier that nobody was seen with yet is "
-              "linked when it is. What\n"
-              "begins with an erased identifier comes to nothing and is refused; to make one known "
-              "again as B takes --confirm\n"
-              "(behind a collector, --url, nobody looks first).\n"
-              "Of a protected namespace a person has so many values ([identity] protected: 1 of "
-              "loyalty). Of more that claim\n"
-              "it those count whose hash comes first: an order that no late event changes, nor a "
-              "word, whatever its authority.\n"
-              "The others' claims are rejected: the answer names who holds the place; unlink that "
-              "one first. Exit 6: the word\n"
-              "stands, but the two are two persons still.",
+    .detail =
+        "A and B are namespace:value. The word is an event like all others: a rebuild keeps "
+        "it, and `tabiji\n"
+        "unlink` takes it back. It is above what clients say. Words within a kind add up: of "
+        "logins a and b, b and c\n"
+        "linked, all three are one person. An identifier that nobody was seen with yet is "
+        "linked when it is. What\n"
+        "begins with an erased identifier comes to nothing and is refused, until `tabiji erase "
+        "--lift`; to make one known\nagain as B takes --confirm "
+        "(behind a collector, --url, nobody looks first).\n"
+        "Of a protected namespace a person has so many values ([identity] protected: 1 of "
+        "loyalty). Of more that claim\n"
+        "it those count whose hash comes first: an order that no late event changes, nor a "
+        "word, whatever its authority.\n"
+        "The others' claims are rejected: the answer names who holds the place; unlink that "
+        "one first. Exit 6: the word\n"
+        "stands, but the two are two persons still.",
     .examples = "  tabiji link --data shop --reason 'called, gave both' login:u-1 login:u-2",
     .options = options,
     .options_count = sizeof options / sizeof *options,

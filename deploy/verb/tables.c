@@ -5,6 +5,7 @@
 #include "deploy/say.h"
 #include "enrich/identity/person.h"
 #include "schemas/error.h"
+#include "schemas/time.h"
 
 /* ---- whether they are of these settings ---- */
 
@@ -56,6 +57,30 @@ int tables_fit(struct verb_call *call, struct settings *settings, struct reader 
     return 0;
 }
 
+/* Where it was erased, by whatever name: EXIT_NOT_FOUND after saying so, else 0. */
+static int tell_erased(struct verb_call *call, const struct settings *settings,
+    struct reader *reader, const struct identifier *identifier, const char *spelling)
+{
+    struct reader_suppression since;
+    uint8_t node[KEY_SIZE];
+    char time[TIME_TEXT_SIZE_MAX], lifted[TIME_TEXT_SIZE_MAX];
+    int64_t refused = 0;
+    int r = reader_node_id(settings->door.identifiers.namespaces, identifier, node);
+    if (r == 0)
+        r = reader_suppression(reader, node, &since);
+    if (r == 0)
+        r = reader_refused(reader, node, &refused);
+    if (r)
+        return 0;
+    (void)time_format(since.erased_at, time);
+    (void)time_format(since.lifted_at, lifted);
+    return verb_not_found(call,
+        "nobody is known by \"%s\": it was erased on %s; %lld events that came to it since were "
+        "refused%s%s",
+        spelling, time, (long long)refused, since.lifted_at ? "; that was lifted on " : "",
+        since.lifted_at ? lifted : "");
+}
+
 int tables_nobody(
     struct verb_call *call, struct settings *settings, struct reader *reader, const char *spelling)
 {
@@ -68,7 +93,9 @@ int tables_nobody(
         return verb_not_found(call, "nobody is known by \"%s\": it %s", spelling,
             r == ERR_NAMESPACE ? "begins with no namespace that there is"
                                : say_why_none(settings, str_of(spelling), r));
-    return verb_not_found(call, "nobody is known by \"%s\"", spelling);
+    if (r == 0 && strchr(spelling, ':'))
+        r = tell_erased(call, settings, reader, &identifier, spelling);
+    return r > 0 ? r : verb_not_found(call, "nobody is known by \"%s\"", spelling);
 }
 
 void tables_tell_new(const struct verb_call *call, const char *spelling)

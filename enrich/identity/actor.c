@@ -484,6 +484,8 @@ int actor_receive(struct actor *actor, const struct identity_message *message)
         return erasure_on_forget(actor, owner, message);
     case IDENTITY_KIND_SUPPRESS:
         return erasure_on_suppress(actor, owner, message);
+    case IDENTITY_KIND_LIFT:
+        return erasure_on_lift(actor, owner, message);
     case IDENTITY_KIND_ALONE:
         return erasure_on_alone(actor, owner, message);
     case IDENTITY_KIND_ROTATE:

@@ -4,6 +4,7 @@
 #include "enrich/identity/edge.h"
 #include "enrich/identity/evidence.h"
 #include "enrich/identity/rotation.h"
+#include "enrich/identity/suppression.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
@@ -51,13 +52,14 @@ static void to_links(const struct signature *signature, struct link_end *links)
 
 /* ---- the request ---- */
 
-int erasure_request(struct actor *actor, const struct touchpoint *event, const struct owner *first)
+int erasure_request(struct actor *actor, const struct touchpoint *event, const struct owner *first,
+    enum identity_kind kind)
 {
     struct signature signature;
     struct identity_message message;
     int r = signature_of_event(actor->namespaces, event, owners_scratch(actor->owners), &signature);
     identity_message_init(&message);
-    message.kind = IDENTITY_KIND_ERASE;
+    message.kind = kind;
     message.at = event->occurred_at;
     for (size_t i = 0; r == 0 && i < signature.count; i++)
         r = actor_send(actor, first, signature.members[i], &message);
@@ -116,17 +118,18 @@ static int suppress(
 
 /* The way that the signature's events went from this node. */
 static int follow(struct actor *actor, struct owner *owner, const struct signature *signature,
-    int32_t chain_index)
+    int32_t chain_index, int64_t at)
 {
     struct journey_message message;
     bool stays = chain_index == CHAIN_INDEX_STAY;
     if (!stays && (owner->flags & OWNER_DEAD))
-        return erasure_pass_on(signature, chain_index, owner->id, actor->outbox);
+        return erasure_pass_on(signature, chain_index, at, owner->id, actor->outbox);
     journey_message_init(&message);
     message.kind = JOURNEY_KIND_SUPPRESS;
     message.stay = stays;
     memcpy(message.node, owner->id, KEY_SIZE);
     message.members = signature_bytes(signature);
+    message.at = at;
     if (stays) {
         owner_stay_person(actor->owners, owner, signature->members[0], message.person);
     } else {
@@ -178,18 +181,18 @@ int erasure_on_forget(
     if (r == 0 && message->has_event_key)
         r = owner_refuse(actor->owners, owner, message->event_key);
     if (r < 0 || (signature.count == 1 && device))
-        return r;               /* such events are kept away by when they occurred */
-    if (signature.count == 1) { /* also of one that came again, and was refused again */
-        owner->flags &= ~(unsigned)OWNER_ALONE;
+        return r; /* such events are kept away by when they occurred */
+    signature_digest(&signature, digest);
+    int was = owner_forget(actor->owners, owner, digest, message->at);
+    if (was >= 0 && was != SIGNATURE_STAYS && signature.count == 1) {
+        owner->flags &= ~(unsigned)OWNER_ALONE; /* also of one that came, and was refused, again */
         owner_lost(actor->owners, owner);
     }
-    signature_digest(&signature, digest);
-    r = owner_forget(actor->owners, owner, digest);
-    if (r < 0 || r == SIGNATURE_FORGOTTEN)
-        return r < 0 ? r : 0;
-    if (r == SIGNATURE_KNOWN)
+    if (was < 0 || was == SIGNATURE_FORGOTTEN)
+        return was < 0 ? was : 0;
+    if (was == SIGNATURE_KNOWN)
         r = take_links_back(actor, owner, &signature);
-    return r < 0 ? r : follow(actor, owner, &signature, 0);
+    return r < 0 ? r : follow(actor, owner, &signature, 0, message->at);
 }
 
 int erasure_on_suppress(
@@ -205,7 +208,14 @@ int erasure_on_suppress(
     if (message->links_count == 0)
         return suppress(actor, owner, message->person, message->at);
     check(signature_of_links(message->links, message->links_count, &signature));
-    return follow(actor, owner, &signature, message->chain_index);
+    return follow(actor, owner, &signature, message->chain_index, message->at);
+}
+
+int erasure_on_lift(
+    struct actor *actor, struct owner *owner, const struct identity_message *message)
+{
+    int r = owner_lift(actor->owners, owner, message->at);
+    return r <= 0 ? r : rotation_lift(actor, owner, message->at);
 }
 
 int erasure_on_alone(
@@ -229,7 +239,7 @@ bool erasure_keeps_away(const struct namespace_table *namespaces, const uint8_t 
     return erasure_for_good(namespaces, node) || (is_first && is_older);
 }
 
-int erasure_pass_on(const struct signature *signature, int32_t chain_index,
+int erasure_pass_on(const struct signature *signature, int32_t chain_index, int64_t at,
     const uint8_t from[KEY_SIZE], struct outbox *outbox)
 {
     struct signature_node chain[NODES_MAX];
@@ -240,6 +250,7 @@ int erasure_pass_on(const struct signature *signature, int32_t chain_index,
     to_links(signature, links);
     identity_message_init(&message);
     message.kind = IDENTITY_KIND_SUPPRESS;
+    message.at = at;
     message.chain_index = next ? chain_index + 1 : CHAIN_INDEX_STAY;
     message.links = links;
     message.links_count = signature->count;

@@ -38,6 +38,28 @@
  * the rest never come, but for generic marks and epochs, which stay. tests/property/departed.c is
  * this paragraph, executable.
  *
+ * A lift (erasure_lifted) at the time L ends the suppression of the identifier that it names, for
+ * what occurred at L or later. Let an event's lift be the last one of its first node, where that is
+ * suppressed, of those no later than the event. Where no erasure of the node is later than that
+ * lift, the event is let in: neither the node, nor its signature where that was forgotten up to
+ * then, refuses it, and no erasure up to the lift takes it. It links anew what was taken back, as
+ * an event of somebody new does; what was erased does not come back. Likewise an identifier behind
+ * generic ones takes no event that occurred at a lift of its own or later. So:
+ *  - what is older than the lift stays refused, whenever it comes. A later erasure closes the
+ *    identifier again, and takes what was let in; a lift behind that opens it. Lifts never take
+ *    anything, and copies of one say nothing.
+ *  - of one identifier, erasures and lifts may come in any order: what counts is their times (of
+ *    lifts the latest SUPPRESSION_LIFTS_MAX). What is told by the order of arrival is an event's
+ *    fate: one that came after the erasure and before the lift was refused, whenever it occurred,
+ *    and stays so, unless it is sent again.
+ *  - it is of the named identifier alone: each that the person had is lifted by its own name, and
+ *    also under its other keys (rotation.h). A device's signatures are let in likewise.
+ *  - a signature whose first node is not suppressed stays forgotten: one that begins with a set, or
+ *    with a generic identifier that was not erased itself; and so does one that a suppressed
+ *    identifier met behind such, by its next nodes' lifts or not.
+ * An event that is let in carries its lift (Stitched.lifted_at), so that no mark of an erasure, on
+ * whatever way behind it, is to be taken back anywhere: each compares its time.
+ *
  * An identifier that nothing shows any more is known no more. A generic one has no neighbours to
  * tell it so and counts them (owner_count_begin()), but for words, and for a device's own events:
  * where there are such, its row may stay.
@@ -74,9 +96,10 @@ bool erasure_for_good(const struct namespace_table *namespaces, const uint8_t no
 bool erasure_keeps_away(const struct namespace_table *namespaces, const uint8_t node[KEY_SIZE],
     bool is_first, bool is_older);
 
-/* Each identifier of an erasure request is told. Errors: ERR_NO_MEMORY, those of outbox_send(). */
-MUST_CHECK int erasure_request(
-    struct actor *actor, const struct touchpoint *event, const struct owner *first);
+/* Each identifier of a request, kind erase or lift, is told. Errors: ERR_NO_MEMORY, those of
+ * outbox_send(). */
+MUST_CHECK int erasure_request(struct actor *actor, const struct touchpoint *event,
+    const struct owner *first, enum identity_kind kind);
 
 /* The person's timeline is to drop what stands there, and to tell the owner when that is done.
  * Errors: as actor_receive(). */
@@ -86,12 +109,13 @@ MUST_CHECK int erasure_erase_person(
 /* What a suppressed node has put somewhere, and its mark keeps away: the mark follows it. */
 MUST_CHECK int erasure_mark(struct actor *actor, struct owner *owner);
 
-/* Messages forget, suppress and alone. Errors: as actor_receive(). */
+/* Messages forget, suppress, lift and alone. Errors: as actor_receive(). */
 MUST_CHECK int erasure_on_forget(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
 MUST_CHECK int erasure_on_suppress(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
-
+MUST_CHECK int erasure_on_lift(
+    struct actor *actor, struct owner *owner, const struct identity_message *message);
 MUST_CHECK int erasure_on_alone(
     struct actor *actor, struct owner *owner, const struct identity_message *message);
 
@@ -123,7 +147,7 @@ MUST_CHECK int erasure_go(
 MUST_CHECK int erasure_keep(
     const struct erased *erased, const struct touchpoint *event, struct outbox *outbox);
 
-/* A signature's suppression, on from a timeline or node that has it no more: to the node of its
- * chain behind chain_index, or back to the first to stay. */
-MUST_CHECK int erasure_pass_on(const struct signature *signature, int32_t chain_index,
+/* A signature's suppression by an erasure of that time, on from a timeline or node that has it no
+ * more: to the node of its chain behind chain_index, or back to the first to stay. */
+MUST_CHECK int erasure_pass_on(const struct signature *signature, int32_t chain_index, int64_t at,
     const uint8_t from[KEY_SIZE], struct outbox *outbox);

@@ -56,6 +56,8 @@
  *  - identifiers that no event shows any more have no row in person_of.
  *  - evidence of an event that vanished says nothing, for good (also where the event is sent again,
  *    and stands since it is a device's and occurred after the erasure).
+ * A lift (type erasure_lifted, else alike) lets events of the identifier that occurred at its time
+ * or later be taken again. Its event stands in no timeline either.
  * The result is that of a build without those events, but for generic marks and epochs, which stay.
  * What rotation.h pairs stays too: an erased value is suppressed under every key.
  */

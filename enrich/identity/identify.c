@@ -13,12 +13,14 @@
 #include "enrich/identity/erasure.h"
 #include "enrich/identity/evidence.h"
 #include "enrich/identity/rotation.h"
+#include "enrich/identity/suppression.h"
 #include "ingest/door.h"
 #include "schemas/error.h"
 #include "schemas/journey_message.avro.h"
 
 #define STAGE_NAME "identify"
 #define ERASURE_TYPE "erasure_requested"
+#define LIFT_TYPE "erasure_lifted"
 
 struct identify {
     const struct identify_config *config;
@@ -37,8 +39,9 @@ struct visit {
     size_t chain_count;
     size_t index;
     int64_t position;
-    int64_t answer;   /* to rotation_ask(); 0: not asked */
-    struct str bytes; /* the event, Avro */
+    int64_t answer;    /* to rotation_ask(); 0: not asked */
+    int64_t lifted_at; /* the lift that let it in at its first node, or 0 */
+    struct str bytes;  /* the event, Avro */
     struct str channel;
 };
 
@@ -158,6 +161,7 @@ static int send_put(const struct visit *visit, const uint8_t person[KEY_SIZE], b
         .chain_index = stay ? CHAIN_INDEX_STAY : (int32_t)visit->index,
         .channel = visit->channel,
         .event = visit->bytes,
+        .lifted_at = visit->lifted_at,
     };
     struct journey_message message = {
         .kind = JOURNEY_KIND_PUT,
@@ -186,6 +190,7 @@ static int send_on(const struct visit *visit)
         .channel = visit->channel,
         .position = visit->position,
         .chain_index = (int32_t)visit->index,
+        .lifted_at = visit->lifted_at,
     };
     identity_message_onward(visit->chain, visit->chain_count, &event, &message);
     return actor_send(visit->actor, visit->owner, message.to, &message);
@@ -219,20 +224,23 @@ static int refuse(const struct visit *visit)
 static int learn_signature(struct visit *visit)
 {
     uint8_t digest[SHA256_SIZE];
-    if (visit->chain_count == 1 && !node_is_set(visit->owner->id)) {
-        if (!(visit->owner->flags & OWNER_ALONE)) {
-            visit->owner->flags |= OWNER_ALONE;
-            visit->owner->person_due |= visit->owner->flags & OWNER_LOST;
-            owner_changed(visit->actor->owners, visit->owner);
-        }
-        return 0; /* nothing to link */
+    struct owner *owner = visit->owner;
+    bool alone = visit->chain_count == 1 && !node_is_set(owner->id);
+    int r = SIGNATURE_NEW;
+    if (!alone || (visit->lifted_at && erasure_for_good(visit->actor->namespaces, owner->id))) {
+        signature_chain_digest(visit->chain, visit->chain_count, digest);
+        r = owner_know(visit->actor->owners, owner, digest, visit->lifted_at);
     }
-    signature_chain_digest(visit->chain, visit->chain_count, digest);
-    int r = owner_know(visit->actor->owners, visit->owner, digest);
-    if (r == SIGNATURE_NEW)
-        r = pass_links(visit, digest);
-    else
-        return r != SIGNATURE_FORGOTTEN ? r < 0 ? r : 0 : refuse(visit);
+    if (r == SIGNATURE_FORGOTTEN || r < 0)
+        return r < 0 ? r : refuse(visit);
+    if (alone && !(owner->flags & OWNER_ALONE)) {
+        owner->flags |= OWNER_ALONE;
+        owner->person_due |= owner->flags & OWNER_LOST;
+        owner_changed(visit->actor->owners, owner);
+    }
+    if (alone || r == SIGNATURE_KNOWN)
+        return 0; /* nothing to link */
+    r = pass_links(visit, digest);
     return r < 0 ? r : r == 1 ? 0 : send_links(visit);
 }
 
@@ -240,23 +248,21 @@ static int learn_signature(struct visit *visit)
 
 /* Returns 1 when the node keeps the event away; its first node counts it. One whose first node has
  * learned its signature is taken back there. */
-static int keep_away(struct visit *visit, bool learned)
+static int keep_away(
+    struct visit *visit, const struct suppression *since, int64_t lift, bool learned)
 {
-    struct suppression since;
     struct owners *owners = visit->actor->owners;
-    int r = owner_suppression(owners, visit->owner, &since);
-    if (r)
-        return r < 0 ? r : 0;
-    if (!erasure_keeps_away(visit->actor->namespaces, visit->owner->id, visit->index == 0,
-            visit->event.occurred_at < since.at))
+    int r = 0;
+    if (lift || !erasure_keeps_away(visit->actor->namespaces, visit->owner->id, visit->index == 0,
+                    visit->event.occurred_at < since->at))
         return 0;
     if (!learned || visit->index == 0)
         r = owner_refuse(owners, visit->owner, visit->event.event_key);
     if (r < 0 || !learned)
         return r < 0 ? r : 1;
     const struct erased erased = {.namespaces = visit->actor->namespaces,
-        .person = since.person,
-        .at = since.at,
+        .person = since->person,
+        .at = visit->index > 0 ? INT64_MAX : since->at, /* no lift of the first node ends that */
         .refused = visit->index > 0};
     r = erasure_take_back(&erased, &visit->event, owners_scratch(owners), visit->actor->outbox);
     return r < 0 ? r : 1;
@@ -265,17 +271,17 @@ static int keep_away(struct visit *visit, bool learned)
 /* A node that only generic ones come before. Returns 0 when all these are others' beside it: events
  * that show them so stood when its person was erased, and were not that person's; 1 when not: the
  * event is kept away, or when that has to be asked first. */
-static int unless_of_others(struct visit *visit)
+static int unless_of_others(struct visit *visit, const struct suppression *since)
 {
     struct members members;
     if (visit->answer)
-        return visit->answer == ROTATION_OTHERS ? 0 : keep_away(visit, true);
+        return visit->answer == ROTATION_OTHERS ? 0 : keep_away(visit, since, 0, true);
     first_members(visit, visit->index + 1, &members);
     int r = edges_spared(visit->actor->owners, visit->owner, members.ends, members.count - 1);
     if (r)
         return r < 0 ? r : 0;
     if (members.newer_count == 0 || !erasure_for_good(visit->actor->namespaces, visit->owner->id))
-        return keep_away(visit, true);
+        return keep_away(visit, since, 0, true);
     const struct rotation_question question = {
         .ends = members.ends,
         .ends_count = members.count,
@@ -284,7 +290,8 @@ static int unless_of_others(struct visit *visit)
         .event = {.event = visit->bytes,
             .channel = visit->channel,
             .position = visit->position,
-            .chain_index = (int32_t)visit->index},
+            .chain_index = (int32_t)visit->index,
+            .lifted_at = visit->lifted_at},
     };
     r = rotation_ask(visit->actor, visit->owner, &question);
     return r < 0 ? r : 1;
@@ -296,10 +303,17 @@ static int unless_of_others(struct visit *visit)
 static int suppressed(struct visit *visit)
 {
     unsigned flags = visit->owner->flags;
-    if (!(flags & OWNER_SUPPRESSED) || (flags & OWNER_ERASED_DEAD) ||
-        (visit->index > 0 && (flags & OWNER_REACHED)))
+    struct suppression since;
+    int r = owner_suppression(visit->actor->owners, visit->owner, &since);
+    if (r)
+        return r < 0 ? r : 0;
+    int64_t lift = suppression_lift(&since, visit->event.occurred_at);
+    if (visit->index == 0)
+        visit->lifted_at = lift;
+    if ((flags & OWNER_ERASED_DEAD) || (visit->index > 0 && (flags & OWNER_REACHED)))
         return 0;
-    return visit->index > 0 ? unless_of_others(visit) : keep_away(visit, false);
+    return visit->index > 0 && !lift ? unless_of_others(visit, &since)
+                                     : keep_away(visit, &since, lift, false);
 }
 
 static int send_evidence(struct visit *visit)
@@ -341,7 +355,12 @@ static int on_stay(struct visit *visit)
 {
     struct link_end members[EVENT_IDENTIFIERS_MAX];
     uint8_t person[KEY_SIZE];
-    int r = keep_away(visit, true);
+    struct suppression since;
+    int r = owner_suppression(visit->actor->owners, visit->owner, &since);
+    if (r == 0) /* a lift that let it in here when it came */
+        r = keep_away(visit, &since, visit->lifted_at >= since.at ? visit->lifted_at : 0, true);
+    else if (r == STATE_ABSENT)
+        r = 0;
     if (r)
         return r < 0 ? r : 0;
     members_of(visit, &visit->chain[0], members);
@@ -408,7 +427,9 @@ static int redirect(const struct visit *visit)
 static int arrive(struct visit *visit)
 {
     if (visit->index == 0 && str_equal(visit->event.type, STR(ERASURE_TYPE)))
-        return erasure_request(visit->actor, &visit->event, visit->owner);
+        return erasure_request(visit->actor, &visit->event, visit->owner, IDENTITY_KIND_ERASE);
+    if (visit->index == 0 && str_equal(visit->event.type, STR(LIFT_TYPE)))
+        return erasure_request(visit->actor, &visit->event, visit->owner, IDENTITY_KIND_LIFT);
     if (visit->index == 0 && str_equal(visit->event.type, STR(ROTATION_EVENT_TYPE)))
         return rotation_on_event(visit->actor, visit->owner, &visit->event);
     return on_event(visit);
@@ -438,6 +459,7 @@ static int process_travelling(struct visit *visit, const struct identity_message
     visit->answer = stays ? 0 : message->number;
     visit->position = message->position;
     visit->channel = message->channel;
+    visit->lifted_at = message->lifted_at;
     if (visit->index >= visit->chain_count ||
         memcmp(visit->chain[visit->index].id, message->to, KEY_SIZE) != 0)
         return ERR_VALUE;
@@ -520,6 +542,7 @@ static int stage_process(void *instance, struct task *task, const struct record 
     visit.channel = (struct str){0};
     visit.index = 0;
     visit.answer = 0;
+    visit.lifted_at = 0;
     touchpoint_init(&visit.event);
     owners_enter(identify->owners, task);
     int r = record->topic == TOPIC_EVENTS ? process_event(&visit, record)

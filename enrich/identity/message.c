@@ -16,6 +16,7 @@ void identity_message_onward(const struct node *chain, size_t chain_count,
     out->chain_index = (int32_t)index;
     out->channel = event->channel;
     out->event = event->event;
+    out->lifted_at = event->lifted_at;
     memcpy(out->to, chain[index].id, KEY_SIZE);
     memcpy(out->from, event->from, KEY_SIZE);
 }
@@ -173,6 +174,8 @@ static bool erasure_valid(const struct identity_message *message)
     case IDENTITY_KIND_RETRACT:
         return message->has_event_key && message->has_other && identifier(message->to) &&
                identifier(message->other) && stronger(message->other, message->to);
+    case IDENTITY_KIND_LIFT:
+        return identifier(message->to);
     case IDENTITY_KIND_ALONE:
         return message->has_person && identifier(message->to);
     case IDENTITY_KIND_FORGET:

@@ -16,6 +16,7 @@ struct travelling_event {
     struct str channel; /* of the rule table */
     int64_t position;
     int32_t chain_index; /* of the node that it leaves */
+    int64_t lifted_at;   /* the lift that let it in, or 0 */
     uint8_t from[KEY_SIZE];
 };
 

@@ -116,6 +116,11 @@ void owner_stay_person(const struct owners *owners, const struct owner *owner,
     owners_person(owners, owner->flags & OWNER_NEWER ? owner->root : member, person);
 }
 
+const struct namespace_table *owners_namespaces(const struct owners *owners)
+{
+    return owners->namespaces;
+}
+
 /* ---- the table ---- */
 
 /* Ids are hashes but for their first byte. */
@@ -316,9 +321,18 @@ int owner_name(struct owners *owners, struct owner *owner, struct str value)
     return 0;
 }
 
-/* ---- signatures: rows node | hash -> nothing, or the mark of a forgotten one ---- */
+/* ---- signatures: rows node | hash -> nothing, f | at (8) or k | at (8) | lifted_at (8) ---- */
 
-#define FORGOTTEN STR("f")
+/* A row; at: of the last erasure that forgot it, or NEVER. One that was forgotten and that a lift
+ * let in again is known, for what comes under a lift of that time or later. */
+struct signature_row {
+    bool known;
+    int64_t at;
+    int64_t lifted_at; /* the latest lift that let an event of it in; 0 for none */
+};
+#define NEVER INT64_MIN
+#define ROW_FORGOTTEN_SIZE (1u + 8)
+#define ROW_KNOWN_SIZE (1u + 8 + 8)
 
 static struct str signature_key(
     uint8_t key[SIGNATURE_KEY_SIZE], const struct owner *owner, const uint8_t *signature)
@@ -337,38 +351,84 @@ static size_t find_signature(const struct owner *owner, const uint8_t *signature
     return i;
 }
 
-/* What the rows say. */
-static int signature_row(struct owners *owners, const struct owner *owner, const uint8_t *signature)
+/* A row of an older build does not say when it was forgotten. */
+static int signature_row_decode(struct signature_row *out, struct str value)
+{
+    const uint8_t *bytes = (const uint8_t *)value.data;
+    *out = (struct signature_row){.known = true, .at = NEVER};
+    if (value.size == 0)
+        return 0;
+    out->known = value.data[0] == 'k';
+    if (!out->known && value.size == 1) {
+        out->at = 0;
+        return 0;
+    }
+    if (value.size != (out->known ? ROW_KNOWN_SIZE : ROW_FORGOTTEN_SIZE))
+        return ERR_STATE;
+    out->at = get_be64_signed(bytes + 1);
+    out->lifted_at = out->known ? get_be64_signed(bytes + 1 + 8) : 0;
+    return 0;
+}
+
+static int signature_row_put(struct owners *owners, const struct owner *owner,
+    const uint8_t *signature, const struct signature_row *row)
+{
+    uint8_t key[SIGNATURE_KEY_SIZE], value[ROW_KNOWN_SIZE];
+    bool plain = row->known && row->at == NEVER && row->lifted_at == 0;
+    value[0] = row->known ? 'k' : 'f';
+    put_be64_signed(value + 1, row->at);
+    put_be64_signed(value + 9, row->lifted_at);
+    return state_put(owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature),
+        str_make(value, plain        ? 0
+                        : row->known ? ROW_KNOWN_SIZE
+                                     : ROW_FORGOTTEN_SIZE));
+}
+
+/* What is known of it. Returns STATE_ABSENT for nothing; *in_row: not in the node's own row. */
+static int signature_find(struct owners *owners, const struct owner *owner,
+    const uint8_t *signature, struct signature_row *out, bool *in_row)
 {
     uint8_t key[SIGNATURE_KEY_SIZE];
     struct str found;
+    *out = (struct signature_row){.known = true, .at = NEVER};
+    *in_row = false;
+    if (find_signature(owner, signature) < owner->signatures_count)
+        return 0;
+    out->known = false;
     if (!(owner->flags & (OWNER_SIGNATURE_ROWS | OWNER_FORGETS)))
-        return SIGNATURE_NEW;
+        return STATE_ABSENT;
     int r = state_get(owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature), &found);
-    if (r != 0)
-        return r < 0 ? r : SIGNATURE_NEW;
-    return str_equal(found, FORGOTTEN) ? SIGNATURE_FORGOTTEN : SIGNATURE_KNOWN;
+    if (r)
+        return r;
+    *in_row = true;
+    return signature_row_decode(out, found);
 }
 
-static int know_in_rows(struct owners *owners, struct owner *owner, const uint8_t *signature)
+/* Out of the node's own row, or of the number of rows. */
+static void signature_leave(struct owner *owner, const uint8_t *signature)
 {
-    uint8_t key[SIGNATURE_KEY_SIZE];
+    size_t at = find_signature(owner, signature);
+    if (at < owner->signatures_count)
+        memmove(owner->signatures + at * SIGNATURE_SIZE,
+            owner->signatures + --owner->signatures_count * SIGNATURE_SIZE, SIGNATURE_SIZE);
+    else
+        owner->signature_rows--;
+}
+
+static int know_in_rows(struct owners *owners, struct owner *owner, const uint8_t *signature,
+    const struct signature_row *row)
+{
     owner->flags |= OWNER_SIGNATURE_ROWS;
     owner->signature_rows++;
     owner_changed(owners, owner);
-    return state_put(
-        owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature), (struct str){0});
+    return signature_row_put(owners, owner, signature, row);
 }
 
-int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signature)
+static int know_new(struct owners *owners, struct owner *owner, const uint8_t *signature)
 {
-    if (find_signature(owner, signature) < owner->signatures_count)
-        return SIGNATURE_KNOWN;
-    int r = signature_row(owners, owner, signature);
-    if (r != SIGNATURE_NEW)
-        return r;
+    const struct signature_row row = {.known = true, .at = NEVER};
     if (owner->signatures_count == OWNER_SIGNATURES_MAX)
-        return know_in_rows(owners, owner, signature);
+        return know_in_rows(owners, owner, signature, &row);
     if (!owner->signatures)
         owner->signatures =
             arena_alloc(&owners->arena, (size_t)OWNER_SIGNATURES_MAX * SIGNATURE_SIZE);
@@ -377,88 +437,52 @@ int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signat
     memcpy(owner->signatures + owner->signatures_count * SIGNATURE_SIZE, signature, SIGNATURE_SIZE);
     owner->signatures_count++;
     owner_changed(owners, owner);
-    return SIGNATURE_NEW;
-}
-
-int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature)
-{
-    uint8_t key[SIGNATURE_KEY_SIZE];
-    size_t at = find_signature(owner, signature);
-    int was =
-        at < owner->signatures_count ? SIGNATURE_KNOWN : signature_row(owners, owner, signature);
-    if (was < 0 || was == SIGNATURE_FORGOTTEN)
-        return was;
-    if (at < owner->signatures_count)
-        memmove(owner->signatures + at * SIGNATURE_SIZE,
-            owner->signatures + --owner->signatures_count * SIGNATURE_SIZE, SIGNATURE_SIZE);
-    else if (was == SIGNATURE_KNOWN)
-        owner->signature_rows--;
-    owner->flags |= OWNER_FORGETS | OWNER_LOST;
-    owner->person_due = true;
-    owner_changed(owners, owner);
-    int r =
-        state_put(owners->state, TABLE_SIGNATURE, signature_key(key, owner, signature), FORGOTTEN);
-    return r < 0 ? r : was;
-}
-
-/* ---- suppression: a row node | 00 -> at (8) | 0 (8) | person ---- */
-
-#define SUPPRESSION_KEY_SIZE (KEY_SIZE + 1)
-#define SUPPRESSION_SIZE (8 + 8 + KEY_SIZE)
-
-static struct str suppression_key(uint8_t key[SUPPRESSION_KEY_SIZE], const struct owner *owner)
-{
-    memcpy(key, owner->id, KEY_SIZE);
-    key[KEY_SIZE] = OWNER_SUPPRESSION_MARK;
-    return str_make(key, SUPPRESSION_KEY_SIZE);
-}
-
-int owner_suppression(struct owners *owners, const struct owner *owner, struct suppression *out)
-{
-    uint8_t key[SUPPRESSION_KEY_SIZE];
-    struct str value;
-    if (!(owner->flags & OWNER_SUPPRESSED))
-        return STATE_ABSENT;
-    int r = state_get(owners->state, TABLE_SIGNATURE, suppression_key(key, owner), &value);
-    if (r < 0)
-        return r;
-    if (r == STATE_ABSENT || value.size != SUPPRESSION_SIZE)
-        return ERR_STATE;
-    out->at = get_be64_signed((const uint8_t *)value.data);
-    memcpy(out->person, value.data + 16, KEY_SIZE);
     return 0;
 }
 
-int owner_suppression_put(
-    struct owners *owners, const struct owner *owner, const struct suppression *suppression)
+int owner_know(
+    struct owners *owners, struct owner *owner, const uint8_t *signature, int64_t lifted_at)
 {
-    uint8_t key[SUPPRESSION_KEY_SIZE], value[SUPPRESSION_SIZE];
-    put_be64_signed(value, suppression->at);
-    put_be64_signed(value + 8, 0);
-    memcpy(value + 16, suppression->person, KEY_SIZE);
-    return state_put(
-        owners->state, TABLE_SIGNATURE, suppression_key(key, owner), str_make(value, sizeof value));
-}
-
-int owner_suppress(
-    struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
-{
-    struct suppression now = {.at = at};
-    int r = owner_suppression(owners, owner, &now);
+    struct signature_row row;
+    bool in_row;
+    int r = signature_find(owners, owner, signature, &row, &in_row);
     if (r < 0)
         return r;
-    if (r == 0 && at <= now.at && memcmp(now.person, person, KEY_SIZE) == 0)
-        return 0;
-    now.at = at > now.at ? at : now.at;
-    memcpy(now.person, person, KEY_SIZE);
-    if (!(owner->flags & OWNER_SUPPRESSED) && (owner->flags & OWNER_DEAD))
-        owner->flags |= OWNER_ERASED_DEAD;
-    owner->flags |= OWNER_SUPPRESSED;
-    owner_lost(owners, owner);
-    r = owner_suppression_put(owners, owner, &now);
-    if (r == 0)
-        r = edges_spare(owners, owner);
-    return r < 0 ? r : 1;
+    int was = row.known ? SIGNATURE_KNOWN : SIGNATURE_NEW;
+    if (row.at != NEVER && (lifted_at == 0 || lifted_at < row.at))
+        return SIGNATURE_FORGOTTEN;
+    if (lifted_at == 0)
+        r = row.known ? 0 : know_new(owners, owner, signature);
+    if (lifted_at == 0 || (row.known && row.lifted_at >= lifted_at))
+        return r < 0 ? r : was;
+    if (row.known)
+        signature_leave(owner, signature);
+    row.known = true;
+    row.lifted_at = lifted_at;
+    r = know_in_rows(owners, owner, signature, &row);
+    return r < 0 ? r : was;
+}
+
+int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature, int64_t at)
+{
+    struct signature_row row;
+    bool in_row;
+    int r = signature_find(owners, owner, signature, &row, &in_row);
+    if (r < 0)
+        return r;
+    int was = row.known ? SIGNATURE_KNOWN : in_row ? SIGNATURE_FORGOTTEN : SIGNATURE_NEW;
+    bool stays = row.known && row.lifted_at > 0 && row.lifted_at >= at;
+    if (was == SIGNATURE_FORGOTTEN && row.at >= at)
+        return was;
+    if (row.known && !stays)
+        signature_leave(owner, signature);
+    row.at = at > row.at ? at : row.at;
+    row.known = stays;
+    owner->flags |= OWNER_FORGETS | OWNER_LOST;
+    owner->person_due = true;
+    owner_changed(owners, owner);
+    r = signature_row_put(owners, owner, signature, &row);
+    return r < 0 ? r : stays ? SIGNATURE_STAYS : was;
 }
 
 /* ---- what shows a generic node: a row node | 06 -> count (8) ---- */
@@ -510,49 +534,6 @@ int owner_count_add(struct owners *owners, struct owner *owner, int64_t add)
         owner_lost(owners, owner);
     int r = get_count(owners, owner, &count);
     return r < 0 ? r : put_count(owners, owner, count + add);
-}
-
-/* ---- what was refused: rows node | 05 | event_key, and their number in TABLE_PERSON_OF ---- */
-
-#define REFUSED_MARK 0x05
-#define REFUSAL_KEY_SIZE (KEY_SIZE + 1 + KEY_SIZE)
-
-static int count_refused(struct owners *owners, const struct owner *owner)
-{
-    uint8_t key[OWNER_REFUSED_KEY_SIZE] = {0};
-    struct person_of row;
-    struct str value;
-    memcpy(key, owner->id, KEY_SIZE);
-    int r = state_get(owners->state, TABLE_PERSON_OF, str_make(key, sizeof key), &value);
-    person_of_init(&row);
-    if (r == 0)
-        r = person_of_decode(&row, value, owners->scratch);
-    if (r < 0)
-        return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
-    memcpy(row.node, owner->id, KEY_SIZE);
-    row.namespace = owners->namespaces->rules[node_rank(owner->id)].name;
-    row.why = STR("refused");
-    row.epoch++;
-    struct buf *bytes = owners_buffer(owners);
-    r = person_of_encode(&row, bytes);
-    if (r < 0)
-        return r;
-    return state_put(owners->state, TABLE_PERSON_OF, str_make(key, sizeof key), buf_str(bytes));
-}
-
-int owner_refuse(
-    struct owners *owners, const struct owner *owner, const uint8_t event_key[KEY_SIZE])
-{
-    uint8_t key[REFUSAL_KEY_SIZE];
-    struct str value;
-    memcpy(key, owner->id, KEY_SIZE);
-    key[KEY_SIZE] = REFUSED_MARK;
-    memcpy(key + KEY_SIZE + 1, event_key, KEY_SIZE);
-    int r = state_get(owners->state, TABLE_SIGNATURE, str_make(key, sizeof key), &value);
-    if (r != STATE_ABSENT)
-        return r;
-    r = state_put(owners->state, TABLE_SIGNATURE, str_make(key, sizeof key), (struct str){0});
-    return r < 0 ? r : count_refused(owners, owner);
 }
 
 /* ---- writing ---- */

@@ -89,6 +89,7 @@ void owners_free(struct owners **owners);
 void owners_enter(struct owners *owners, struct task *task);
 struct state *owners_state(struct owners *owners);
 struct arena *owners_scratch(struct owners *owners);
+const struct namespace_table *owners_namespaces(const struct owners *owners);
 /* Memory that lives as long as the owners. */
 struct arena *owners_arena(struct owners *owners);
 /* An empty buffer for one row at a time. */
@@ -127,32 +128,19 @@ enum {
     SIGNATURE_NEW = 0,
     SIGNATURE_KNOWN = 1,
     SIGNATURE_FORGOTTEN = 2,
+    SIGNATURE_STAYS = 3,
 };
 
-/* Remembers a new signature (8 bytes of its hash). Returns what it was. Errors: those of state. */
-MUST_CHECK int owner_know(struct owners *owners, struct owner *owner, const uint8_t *signature);
+/* Remembers a new signature (8 bytes of its hash). lifted_at: the lift under which its event comes,
+ * or 0; it lets in what was forgotten up to then, as if new. Returns what it was. Errors: those of
+ * state. */
+MUST_CHECK int owner_know(
+    struct owners *owners, struct owner *owner, const uint8_t *signature, int64_t lifted_at);
 
-/* Forgets the signature for good. Returns what it was. Errors: those of state. */
-MUST_CHECK int owner_forget(struct owners *owners, struct owner *owner, const uint8_t *signature);
-
-/* Suppresses the identifier, whose person is erased, and spares its links (EDGE_OTHERS). Returns 1
- * when that says more than before, 0 when not. Errors: those of state. */
-MUST_CHECK int owner_suppress(
-    struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
-
-/* A suppressed identifier: since when, by whose erasure. Its row of TABLE_SIGNATURE has the key
- * node | this. */
-#define OWNER_SUPPRESSION_MARK 0x00
-struct suppression {
-    int64_t at; /* occurred_at of the last erasure */
-    uint8_t person[KEY_SIZE];
-};
-
-/* Returns STATE_ABSENT where the owner is not suppressed. */
-MUST_CHECK int owner_suppression(
-    struct owners *owners, const struct owner *owner, struct suppression *out);
-MUST_CHECK int owner_suppression_put(
-    struct owners *owners, const struct owner *owner, const struct suppression *suppression);
+/* Forgets the signature, by an erasure of that time. Returns what it was; SIGNATURE_STAYS where a
+ * lift of that time or later has let it in again. Errors: those of state. */
+MUST_CHECK int owner_forget(
+    struct owners *owners, struct owner *owner, const uint8_t *signature, int64_t at);
 
 /* A generic node keeps no more neighbours: how often others show it, so that it knows when none
  * does. begin: how often when it becomes generic; a node that was so in the state of an older build
@@ -160,13 +148,9 @@ MUST_CHECK int owner_suppression_put(
 MUST_CHECK int owner_count_begin(struct owners *owners, struct owner *owner, int64_t count);
 MUST_CHECK int owner_count_add(struct owners *owners, struct owner *owner, int64_t add);
 
-/* Key of a row of TABLE_PERSON_OF that counts what owner_refuse() was told of a node. */
+/* Key of a row of TABLE_PERSON_OF that says since when a node is suppressed, and lifted, and how
+ * many events it has refused for that; suppression.h. */
 #define OWNER_REFUSED_KEY_SIZE (KEY_SIZE + 1)
-
-/* What an erasure left at the node has refused an event that came to it: each counts once, however
- * often it comes. Errors: those of state. */
-MUST_CHECK int owner_refuse(
-    struct owners *owners, const struct owner *owner, const uint8_t event_key[KEY_SIZE]);
 
 /* Writes what changed: rows of TABLE_NODE and TABLE_PERSON_OF. An identifier that erasures have
  * left nothing of has no row of person_of. May empty the cache. */

@@ -13,6 +13,7 @@
 #include "enrich/identity/edge.h"
 #include "enrich/identity/erasure.h"
 #include "enrich/identity/rotation.h"
+#include "enrich/identity/suppression.h"
 #include "schemas/error.h"
 
 #define REACHED_MARK 0x03

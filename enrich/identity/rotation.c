@@ -16,6 +16,7 @@
 #include "enrich/identity/edge.h"
 #include "enrich/identity/evidence.h"
 #include "enrich/identity/settle.h"
+#include "enrich/identity/suppression.h"
 #include "ingest/normalise/identifier.h"
 #include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
@@ -240,6 +241,7 @@ static int answer(
     message.position = passed->position;
     message.channel = passed->channel;
     message.event = passed->event;
+    message.lifted_at = passed->lifted_at;
     return actor_send(actor, owner, passed->other, &message);
 }
 
@@ -429,6 +431,7 @@ int rotation_ask(
     message.position = question->event.position;
     message.channel = question->event.channel;
     message.event = question->event.event;
+    message.lifted_at = question->event.lifted_at;
     return send_on(actor, owner, &message, 0);
 }
 
@@ -556,6 +559,29 @@ int rotation_reach(
     return r < 0 ? r : actor_send(actor, owner, older.node, message);
 }
 
+static int send_lift(
+    struct actor *actor, const struct owner *owner, const uint8_t to[KEY_SIZE], int64_t at)
+{
+    struct identity_message message;
+    identity_message_init(&message);
+    message.kind = IDENTITY_KIND_LIFT;
+    message.at = at;
+    return actor_send(actor, owner, to, &message);
+}
+
+int rotation_lift(struct actor *actor, const struct owner *owner, int64_t at)
+{
+    struct rotation_older older;
+    struct rows rows = {.count = 0};
+    int r = owner->flags & OWNER_OLDER ? read_rows(actor->owners, owner, NEWER_MARK, &rows) : 0;
+    for (size_t i = 0; r == 0 && i < rows.count; i++)
+        r = send_lift(actor, owner, (const uint8_t *)rows.keys[i].data + KEY_SIZE + 1, at);
+    if (r < 0 || !(owner->flags & OWNER_NEWER))
+        return r;
+    r = rotation_older(actor->owners, owner, &older);
+    return r < 0 ? r : send_lift(actor, owner, older.node, at);
+}
+
 int rotation_suppress(
     struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
 {
@@ -594,7 +620,7 @@ static bool pairs(const struct actor *actor, const struct owner *owner,
 int rotation_on_event(struct actor *actor, struct owner *owner, const struct touchpoint *event)
 {
     uint8_t node[KEY_SIZE], key_bytes[ROW_KEY_SIZE], head[8 + 2];
-    struct suppression since;
+    struct suppression since = {.lifts_count = 0};
     struct str value;
     if (!pairs(actor, owner, event, node))
         return ERR_VALUE;
@@ -629,6 +655,8 @@ int rotation_on_event(struct actor *actor, struct owner *owner, const struct tou
         r = send_rotate(actor, owner, key, value);
     if (r == 0 && erased && died_first)
         r = send_suppress(actor, owner, node, since.person, since.at);
+    for (size_t i = 0; r == 0 && i < since.lifts_count; i++)
+        r = send_lift(actor, owner, node, since.lifts[i]);
     return r;
 }
 
@@ -660,7 +688,11 @@ static int become_newer(
     r = owner_suppression(actor->owners, owner, &since);
     own.kind = IDENTITY_KIND_ERASE;
     own.at = since.at;
-    return r ? r : actor_send(actor, owner, older.node, &own);
+    if (r == 0)
+        r = actor_send(actor, owner, older.node, &own);
+    for (size_t i = 0; r == 0 && i < since.lifts_count; i++)
+        r = send_lift(actor, owner, older.node, since.lifts[i]);
+    return r;
 }
 
 int rotation_on_rotate(

@@ -93,12 +93,13 @@ MUST_CHECK int rotation_ask(
     struct actor *actor, const struct owner *owner, const struct rotation_question *question);
 
 /* The newer ones hear of the node's root, and whether it is generic. Its value's other pseudonyms
- * hear that it is suppressed. */
+ * hear that it is suppressed, and of lifts. */
 #define ROTATION_SUPPRESSES 1 /* `number` of such a message: it counts where it is the later */
 MUST_CHECK int rotation_tell(struct actor *actor, const struct owner *owner);
 /* Sends the message to each pseudonym that its value has beside it; *sent: so many more. */
 MUST_CHECK int rotation_reach(struct actor *actor, const struct owner *owner,
     struct identity_message *message, int64_t *sent);
+MUST_CHECK int rotation_lift(struct actor *actor, const struct owner *owner, int64_t at);
 MUST_CHECK int rotation_suppress(
     struct actor *actor, const struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at);
 

@@ -1,6 +1,6 @@
 #include "enrich/identity/suppressed.h"
 
-#include "enrich/identity/owner.h"
+#include "enrich/identity/suppression.h"
 #include "ingest/stream/row_schema.h"
 #include "schemas/error.h"
 

@@ -50,6 +50,12 @@ static bool told(struct recent *recent, const struct signature *signature)
     return false;
 }
 
+/* Whether a lift has let the event in since an erasure of that time. */
+static bool lifted_since(int64_t lifted_at, int64_t at)
+{
+    return lifted_at > 0 && lifted_at >= at;
+}
+
 /* ---- erased persons ---- */
 
 struct erasing {
@@ -58,9 +64,11 @@ struct erasing {
     struct recent recent;
 };
 
-static int drop_erased(void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
+static int drop_erased(
+    void *context, const uint8_t node[KEY_SIZE], const struct seated_event *seated)
 {
     struct erasing *erasing = context;
+    const struct touchpoint *event = &seated->event;
     const struct journey_message *erase = erasing->erase;
     struct task *task = erasing->timeline->task;
     const struct namespace_table *namespaces = erasing->timeline->config->namespaces;
@@ -70,6 +78,8 @@ static int drop_erased(void *context, const uint8_t node[KEY_SIZE], const struct
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
     if (signature.count == 1 && !erasure_for_good(namespaces, signature.members[0]) &&
         event->occurred_at >= erase->at)
+        return 0;
+    if (lifted_since(seated->lifted_at, erase->at))
         return 0;
     if (!event->has_evidence && told(&erasing->recent, &signature))
         return 1;
@@ -147,9 +157,11 @@ struct marking {
 /* Returns 1 when the event, at the mark's node, must not stand. One that came there behind generic
  * ones was let through by the node's owner, who knows what is others'. The node hears of the first
  * one that does, and that shows it though nothing else may. */
-static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
+static int drop_marked(
+    void *context, const uint8_t node[KEY_SIZE], const struct seated_event *seated)
 {
     struct marking *marking = context;
+    const struct touchpoint *event = &seated->event;
     const struct node_mark *mark = &marking->mark;
     const struct namespace_table *namespaces = marking->timeline->config->namespaces;
     struct task *task = marking->timeline->task;
@@ -161,7 +173,8 @@ static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct
     (void)signature_chain(&signature, chain);
     bool is_first = memcmp(chain[0].id, node, KEY_SIZE) == 0;
     struct erased erased = {namespaces, mark->person, mark->at, NULL, false};
-    if (is_first && erasure_keeps_away(namespaces, node, true, event->occurred_at < mark->at)) {
+    if (is_first && !lifted_since(seated->lifted_at, mark->at) &&
+        erasure_keeps_away(namespaces, node, true, event->occurred_at < mark->at)) {
         if (!event->has_evidence && told(&marking->recent, &signature))
             return 1;
         r = erasure_take_back(&erased, event, task->scratch, task->outbox);
@@ -175,7 +188,7 @@ static int drop_marked(void *context, const uint8_t node[KEY_SIZE], const struct
 }
 
 static int drop_marked_arrival(struct timeline *timeline, const struct person *person,
-    const uint8_t node[KEY_SIZE], const struct touchpoint *event)
+    const uint8_t node[KEY_SIZE], const struct seated_event *event)
 {
     struct marking marking = {.timeline = timeline};
     int r = get_mark(timeline, person, node, &marking.mark);
@@ -231,13 +244,35 @@ static void suppressed_key(uint8_t key[SUPPRESSED_KEY_SIZE], const struct person
     memcpy(key + GONE_KEY_SIZE, digest, KEY_SIZE);
 }
 
-int erasure_drops(struct timeline *timeline, struct person *person, const uint8_t node[KEY_SIZE],
-    const struct touchpoint *event)
+/* A row's content: stay (1) | identifiers | at (8), which those of an older build lack. */
+struct suppressed_row {
+    bool stay;
+    struct signature signature;
+    int64_t at;
+};
+
+static int suppressed_decode(struct suppressed_row *out, struct str value)
 {
+    if (value.size < STAY_SIZE)
+        return ERR_STATE;
+    size_t at_size = (value.size - STAY_SIZE) % KEY_SIZE;
+    struct str members = str_make(value.data + STAY_SIZE, value.size - STAY_SIZE - at_size);
+    if ((at_size && at_size != 8) || !signature_of_bytes(members, &out->signature))
+        return ERR_STATE;
+    out->stay = value.data[0];
+    out->at = at_size ? get_be64_signed((const uint8_t *)value.data + value.size - 8) : 0;
+    return 0;
+}
+
+int erasure_drops(struct timeline *timeline, struct person *person, const uint8_t node[KEY_SIZE],
+    const struct touchpoint *event, int64_t lifted_at)
+{
+    const struct seated_event seated = {*event, lifted_at};
+    struct suppressed_row row;
     uint8_t key[SUPPRESSED_KEY_SIZE];
     struct signature signature;
     struct str value;
-    int r = person->suppresses ? drop_marked_arrival(timeline, person, node, event) : 0;
+    int r = person->suppresses ? drop_marked_arrival(timeline, person, node, &seated) : 0;
     if (r || !person->suppresses)
         return r;
     r = signature_of_event(
@@ -246,7 +281,9 @@ int erasure_drops(struct timeline *timeline, struct person *person, const uint8_
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
     suppressed_key(key, person, node, &signature);
     r = state_get(timeline->task->state, TABLE_GONE, str_make(key, sizeof key), &value);
-    if (r)
+    if (r == 0)
+        r = suppressed_decode(&row, value);
+    if (r || lifted_since(lifted_at, row.at))
         return r < 0 ? r : 0;
     r = erasure_retract(timeline->config->namespaces, event, timeline->task->outbox);
     return r < 0 ? r : 1;
@@ -254,16 +291,17 @@ int erasure_drops(struct timeline *timeline, struct person *person, const uint8_
 
 /* Onward from a node that is gone: with its events, or down the chain. */
 static int pass_on(
-    struct timeline *timeline, const struct gone_node *gone, const struct signature *signature)
+    struct timeline *timeline, const struct gone_node *gone, const struct suppressed_row *row)
 {
+    const struct signature *signature = &row->signature;
     struct signature_node chain[NODES_MAX];
     if (gone->scattered) {
         size_t nodes = signature_chain(signature, chain), at = 0;
         while (at < nodes && memcmp(chain[at].id, gone->node, KEY_SIZE) != 0)
             at++;
-        return at == nodes
-                   ? ERR_STATE
-                   : erasure_pass_on(signature, (int32_t)at, gone->node, timeline->task->outbox);
+        return at == nodes ? ERR_STATE
+                           : erasure_pass_on(signature, (int32_t)at, row->at, gone->node,
+                                 timeline->task->outbox);
     }
     struct journey_message message;
     journey_message_init(&message);
@@ -272,6 +310,7 @@ static int pass_on(
     memcpy(message.node, gone->node, KEY_SIZE);
     message.epoch = gone->epoch;
     message.members = signature_bytes(signature);
+    message.at = row->at;
     return send(timeline, &message);
 }
 
@@ -288,7 +327,7 @@ int erasure_gone(struct timeline *timeline, struct person *person, const struct 
     if (r < 0)
         return r;
     while ((r = state_scan_next(scan, &key, &value)) == 0) {
-        struct signature signature;
+        struct suppressed_row row = {.stay = false};
         struct node_mark mark;
         if (key.size != SUPPRESSED_KEY_SIZE || (is_mark(key) && gone->scattered))
             continue; /* a mark stays where the last of its node's events may still come by */
@@ -296,14 +335,13 @@ int erasure_gone(struct timeline *timeline, struct person *person, const struct 
             r = mark_decode(&mark, value);
             if (r == 0)
                 r = pass_mark_on(timeline, gone, &mark);
-        } else if (value.size < STAY_SIZE ||
-                   !signature_of_bytes(
-                       str_make(value.data + STAY_SIZE, value.size - STAY_SIZE), &signature))
-            r = ERR_STATE;
-        else if (value.data[0])
-            continue;
-        else
-            r = pass_on(timeline, gone, &signature);
+        } else {
+            r = suppressed_decode(&row, value);
+            if (r == 0 && row.stay)
+                continue;
+            if (r == 0)
+                r = pass_on(timeline, gone, &row);
+        }
         if (r == 0)
             r = state_delete(timeline->task->state, TABLE_GONE, key);
         if (r < 0)
@@ -315,20 +353,22 @@ int erasure_gone(struct timeline *timeline, struct person *person, const struct 
 
 struct following {
     struct timeline *timeline;
-    const struct signature *signature;
+    const struct suppressed_row *row;
 };
 
 static int drop_suppressed(
-    void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event)
+    void *context, const uint8_t node[KEY_SIZE], const struct seated_event *seated)
 {
     const struct following *following = context;
+    const struct touchpoint *event = &seated->event;
     (void)node;
     struct signature signature;
     int r = signature_of_event(following->timeline->config->namespaces, event,
         following->timeline->task->scratch, &signature);
     if (r < 0)
         return error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
-    if (!str_equal(signature_bytes(&signature), signature_bytes(following->signature)))
+    if (!str_equal(signature_bytes(&signature), signature_bytes(&following->row->signature)) ||
+        lifted_since(seated->lifted_at, following->row->at))
         return 0;
     r = erasure_retract(
         following->timeline->config->namespaces, event, following->timeline->task->outbox);
@@ -337,28 +377,39 @@ static int drop_suppressed(
 
 static int suppress_signature(struct timeline *timeline, const struct journey_message *message)
 {
-    uint8_t key[SUPPRESSED_KEY_SIZE];
-    struct signature signature;
+    uint8_t key[SUPPRESSED_KEY_SIZE], at[8];
+    struct suppressed_row row = {.at = message->at}, before;
     struct person *person;
     struct gone_node *gone;
+    struct str found;
     CLEANUP(buf_free) struct buf value = {0};
-    if (!signature_of_bytes(message->members, &signature))
+    if (!signature_of_bytes(message->members, &row.signature))
         return ERR_VALUE;
     int r = timeline_person(timeline, message->person, &person);
     if (r == 0)
         r = timeline_admit(timeline, person, message, &gone);
     if (r == 1)
-        return pass_on(timeline, gone, &signature);
+        return pass_on(timeline, gone, &row);
+    if (r < 0)
+        return r;
+    suppressed_key(key, person, message->node, &row.signature);
+    r = state_get(timeline->task->state, TABLE_GONE, str_make(key, sizeof key), &found);
     if (r == 0)
+        r = suppressed_decode(&before, found);
+    if (r == 0 && before.at > row.at)
+        row.at = before.at;
+    put_be64_signed(at, row.at);
+    if (r >= 0)
         r = buf_append(&value, message->stay ? "\1" : "\0", STAY_SIZE);
     if (r == 0)
         r = buf_append_str(&value, message->members);
+    if (r == 0)
+        r = buf_append(&value, at, sizeof at);
     if (r < 0)
         return r;
     person->suppresses = true;
-    suppressed_key(key, person, message->node, &signature);
     r = state_put(timeline->task->state, TABLE_GONE, str_make(key, sizeof key), buf_str(&value));
-    struct following following = {timeline, &signature};
+    struct following following = {timeline, &row};
     return r < 0 ? r : timeline_drop(timeline, person, message->node, drop_suppressed, &following);
 }
 

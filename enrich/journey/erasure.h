@@ -5,7 +5,7 @@
  * enrich/identity/reach.h and erasure.h.
  *
  * Events that bear a device's identifier alone and occurred at or after the erasure are kept: a
- * device lives on.
+ * device lives on. So are those that a lift of the erasure's time or later let in.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 /* Returns 1 when an event that comes to the node must not stand: what follows has been sent. */
 MUST_CHECK int erasure_drops(struct timeline *timeline, struct person *person,
-    const uint8_t node[KEY_SIZE], const struct touchpoint *event);
+    const uint8_t node[KEY_SIZE], const struct touchpoint *event, int64_t lifted_at);
 
 /* The node's events have left: suppressed signatures follow them. */
 MUST_CHECK int erasure_gone(

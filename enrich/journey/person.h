@@ -14,6 +14,7 @@ struct pending_event {
     struct moment moment;
     int64_t position;
     int64_t placement;
+    int64_t lifted_at; /* Stitched.lifted_at */
     struct str event;
 };
 

@@ -99,6 +99,7 @@ int stitched_row_encode(
         .has_session_key = moment->has_session,
         .touch = moment->touch,
         .event = event->event,
+        .lifted_at = event->lifted_at,
     };
     if (!moment->own_channel.size && !str_equal(moment->channel, moment->rule_channel)) {
         row.has_rule_channel = true;

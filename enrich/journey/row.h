@@ -27,8 +27,8 @@ void gone_key(
 extern const uint8_t gone_mixed[KEY_SIZE];
 
 /* A signature whose events vanish: TABLE_GONE, person | node | 16 bytes of its digest -> stay (1) |
- * its identifiers. It moves with the node's events, or stays with those that stay. With zeros for a
- * digest: the mark of a suppressed node, which moves likewise. */
+ * its identifiers | at (8). It moves with the node's events, or stays with those that stay. With
+ * zeros for a digest: the mark of a suppressed node, which moves likewise. */
 #define SUPPRESSED_KEY_SIZE (3 * KEY_SIZE)
 
 /* An event's seat: that the node's owner placed it with this person. */
@@ -58,4 +58,9 @@ MUST_CHECK int stitched_row_encode(
 static inline struct str stitched_rule_channel(const struct stitched *row)
 {
     return row->has_rule_channel ? row->rule_channel : row->channel;
+}
+
+static inline int64_t later_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }

@@ -246,8 +246,10 @@ static int step_stored(struct run *run, struct str value, bool outside)
         r = touchpoint_decode(&event, row.event, &settle->room->row);
     if (r < 0)
         return damaged(r);
-    struct pending_event stored = {
-        .position = row.position, .placement = row.placement, .event = row.event};
+    struct pending_event stored = {.position = row.position,
+        .placement = row.placement,
+        .lifted_at = row.lifted_at,
+        .event = row.event};
     moment_read(
         &stored.moment, settle->timeline->types, &event, row.node, stitched_rule_channel(&row));
     if (!outside)

@@ -437,14 +437,20 @@ static int leave_seat(struct timeline *timeline, struct person *person,
 }
 
 /* A sink keeps the highest placement that it saw of an event, whoever showed it. A copy that comes
- * again by a longer way, or by an older one, must so raise what stands here, or not lower it. */
-static int raise_placement(struct timeline *timeline, struct person *person,
-    const struct hidden_seat *seat, struct stitched *standing, int64_t placement)
+ * again by a longer way, or by an older one, must so raise what stands here, or not lower it; and
+ * likewise of lifts. */
+static int raise(struct timeline *timeline, const struct arrival *arrival,
+    const struct hidden_seat *seat, struct stitched *standing)
 {
+    struct person *person = arrival->person;
+    const struct pending_event *pending = &arrival->pending;
     const struct moment_place place = place_of(&seat->row, seat->event_key);
     CLEANUP(buf_free) struct buf content = {0};
     struct record_row row = seat->row;
-    standing->placement = placement;
+    if (pending->placement <= standing->placement && pending->lifted_at <= standing->lifted_at)
+        return 0;
+    standing->placement = later_of(pending->placement, standing->placement);
+    standing->lifted_at = later_of(pending->lifted_at, standing->lifted_at);
     int r = stitched_encode(standing, &content);
     if (r < 0)
         return r;
@@ -459,8 +465,9 @@ static int take_over(struct timeline *timeline, struct arrival *arrival,
     const struct hidden_seat *seat, struct stitched *standing)
 {
     struct hidden_seat *hidden;
-    if (standing->placement > arrival->pending.placement)
-        arrival->pending.placement = standing->placement;
+    struct pending_event *pending = &arrival->pending;
+    pending->placement = later_of(pending->placement, standing->placement);
+    pending->lifted_at = later_of(pending->lifted_at, standing->lifted_at);
     int r = timeline_flush(timeline, arrival->person);
     if (r == 0)
         r = list_hidden(timeline, arrival->person, &hidden);
@@ -488,9 +495,7 @@ static int meet(struct timeline *timeline, struct arrival *arrival, const struct
         return r;
     if (!later)
         return take_over(timeline, arrival, &seat, &standing);
-    if (arrival->pending.placement <= standing.placement)
-        return 0;
-    return raise_placement(timeline, arrival->person, &seat, &standing, arrival->pending.placement);
+    return raise(timeline, arrival, &seat, &standing);
 }
 
 static int put_event(struct timeline *timeline, struct person *person,
@@ -504,7 +509,9 @@ static int put_event(struct timeline *timeline, struct person *person,
     struct arrival arrival = {
         .person = person,
         .node = message->node,
-        .pending = {.position = placed->position, .event = placed->event},
+        .pending = {.position = placed->position,
+            .event = placed->event,
+            .lifted_at = placed->lifted_at},
         .chain_index = (uint8_t)placed->chain_index,
     };
     int r = touchpoint_decode(&arrival.event, placed->event, timeline->task->scratch);
@@ -514,7 +521,7 @@ static int put_event(struct timeline *timeline, struct person *person,
         &arrival.pending.moment, timeline->types, &arrival.event, message->node, placed->channel);
     arrival.pending.placement = (int64_t)placed->chain_index << EPOCH_BITS | epoch;
     struct record_row row;
-    r = erasure_drops(timeline, person, message->node, &arrival.event);
+    r = erasure_drops(timeline, person, message->node, &arrival.event, placed->lifted_at);
     if (r)
         return r < 0 ? r : 0;
     r = get_record(timeline, person, message->node, arrival.pending.moment.place.event_key, &row);
@@ -563,6 +570,7 @@ static int pass_on(struct timeline *timeline, struct chunk *chunk, const struct 
             .channel = event->channel,
             .position = event->position,
             .chain_index = event->chain_index,
+            .lifted_at = event->lifted_at,
         };
         memcpy(travelling.from, chunk->gone->node, KEY_SIZE);
         int r = identity_message_pass_on(timeline->config->namespaces, &travelling,
@@ -616,6 +624,7 @@ static int empty_node(struct timeline *timeline, struct person *person, struct c
                     .chain_index = seat.row.chain_index,
                     .channel = stitched_rule_channel(&content),
                     .event = content.event,
+                    .lifted_at = content.lifted_at,
                 });
         if (r < 0)
             break;
@@ -666,7 +675,7 @@ static int drops_passing(struct timeline *timeline, struct person *person,
     int r = touchpoint_decode(&event, placed->event, timeline->task->scratch);
     if (r < 0) /* whoever seats it rejects it */
         return error_class(r) == ERROR_CLASS_REJECT ? 0 : r;
-    return erasure_drops(timeline, person, node, &event);
+    return erasure_drops(timeline, person, node, &event, placed->lifted_at);
 }
 
 static int pass_all_on(struct timeline *timeline, struct person *person,
@@ -758,12 +767,13 @@ static int list_seats(struct timeline *timeline, const struct person *person, co
 
 /* The event of a seat. */
 static int read_seat(struct timeline *timeline, struct person *person,
-    const struct hidden_seat *seat, struct touchpoint *out)
+    const struct hidden_seat *seat, struct seated_event *out)
 {
     struct stitched content;
     int r = seated(timeline, person, seat, &content);
     if (r == 0)
-        r = touchpoint_decode(out, content.event, timeline->task->scratch);
+        r = touchpoint_decode(&out->event, content.event, timeline->task->scratch);
+    out->lifted_at = r == 0 ? content.lifted_at : 0;
     return r < 0 && error_class(r) == ERROR_CLASS_REJECT ? ERR_STATE : r;
 }
 
@@ -778,7 +788,7 @@ int timeline_drop(struct timeline *timeline, struct person *person, const uint8_
         if (r == 0)
             r = list_hidden(timeline, person, &others);
         for (; r == 0 && seats; seats = seats->next) {
-            struct touchpoint event;
+            struct seated_event event;
             r = read_seat(timeline, person, seats, &event);
             if (r == 0)
                 r = drops(context, seats->node, &event);

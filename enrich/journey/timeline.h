@@ -56,9 +56,15 @@ bool timeline_epoch_valid(int64_t epoch);
 MUST_CHECK int timeline_admit(struct timeline *timeline, struct person *person,
     const struct journey_message *message, struct gone_node **gone);
 
+/* An event in a seat, and the lift that let it in (Stitched.lifted_at). */
+struct seated_event {
+    struct touchpoint event;
+    int64_t lifted_at;
+};
+
 /* Takes away, of the person's seats or only those at one node (NULL: all), those whose event
  * drops() answers 1 for; 0 keeps, an error stops. */
 typedef int timeline_drops_fn(
-    void *context, const uint8_t node[KEY_SIZE], const struct touchpoint *event);
+    void *context, const uint8_t node[KEY_SIZE], const struct seated_event *seated);
 MUST_CHECK int timeline_drop(struct timeline *timeline, struct person *person, const uint8_t *node,
     timeline_drops_fn *drops, void *context);

@@ -106,7 +106,8 @@ static int address_step(struct steps *steps, struct touchpoint *event, struct ar
 static bool is_word(const struct touchpoint *event)
 {
     return (event->has_evidence && event_type_class(event->type) == EVENT_CLASS_IDENTITY) ||
-           str_equal(event->type, STR("erasure_requested"));
+           str_equal(event->type, STR("erasure_requested")) ||
+           str_equal(event->type, STR("erasure_lifted"));
 }
 
 int steps_apply(void *context, struct touchpoint *event, struct arena *arena, struct str *channel)

@@ -321,6 +321,9 @@ static int judge_word(
 {
     bool against = event->has_evidence && event->evidence.sign < 0;
     bool spend = event_type_class(event->type) == EVENT_CLASS_LEDGER;
+    if (str_equal(event->type, STR("erasure_lifted")))
+        return fail(problem, ERR_VALUE, STR("/type"),
+            STR("not by a file: tabiji erase ID --lift, for each identifier by its name"));
     if (str_equal(event->type, STR("erasure_requested")))
         return fail(problem, ERR_VALUE, STR("/type"),
             STR("not by a file: tabiji erase ID --confirm, which leaves a receipt"));

@@ -576,7 +576,20 @@ static int find_refused(struct writer *writer, const uint8_t node[KEY_SIZE], int
     return database_error(code);
 }
 
-/* Not of an identifier: how many events came to a node after an erasure and were refused. */
+static int put_suppressed(struct writer *writer, const struct person_of *of)
+{
+    sqlite3_stmt *put;
+    int r = writer_statement(writer, STATEMENT_SUPPRESSED_PUT, &put);
+    if (r < 0)
+        return r;
+    bind_blob(put, 1, str_make(of->node, KEY_SIZE));
+    bind_text(put, 2, of->namespace);
+    sqlite3_bind_int64(put, 3, of->erased_at);
+    sqlite3_bind_int64(put, 4, of->lifted_at);
+    return writer_step(writer, put);
+}
+
+/* Not of an identifier: since when a node is suppressed, and how many events it has refused. */
 static int put_refused(struct writer *writer, const struct result *result)
 {
     struct person_of of;
@@ -585,8 +598,11 @@ static int put_refused(struct writer *writer, const struct result *result)
     if (result->tombstone)
         return ERR_AVRO; /* no such count ends */
     int r = person_of_decode(&of, result->value, &writer->arena);
-    if (r == 0)
-        r = find_refused(writer, of.node, &before);
+    if (r == 0 && of.has_erased_at)
+        r = put_suppressed(writer, &of);
+    if (r < 0 || of.epoch == 0)
+        return r;
+    r = find_refused(writer, of.node, &before);
     if (r == 0)
         r = writer_statement(writer, STATEMENT_REFUSED_PUT, &put);
     if (r < 0)

@@ -176,6 +176,15 @@ MUST_CHECK int reader_count_of_others(
  * a file of an older build. */
 MUST_CHECK int reader_refused(struct reader *reader, const uint8_t *node, int64_t *out);
 
+/* Since when an identifier is suppressed, and since when that is lifted (0: it is not). Returns
+ * READER_ABSENT where it is not, or the file is of an older build. */
+struct reader_suppression {
+    int64_t erased_at;
+    int64_t lifted_at;
+};
+MUST_CHECK int reader_suppression(
+    struct reader *reader, const uint8_t node[KEY_SIZE], struct reader_suppression *out);
+
 /* Events of other persons that show the node beside other identifiers. */
 MUST_CHECK int reader_count_beside(struct reader *reader, const uint8_t node[KEY_SIZE],
     const uint8_t person[KEY_SIZE], int64_t *out);

@@ -489,24 +489,57 @@ int reader_count_beside(struct reader *reader, const uint8_t node[KEY_SIZE],
     return code == SQLITE_ROW ? 0 : database_error(code);
 }
 
+/* Whether the file, which may be of an older build, has the table. */
+static int has_table(struct reader *reader, const char *name)
+{
+    sqlite3_stmt *select = NULL;
+    int r = database_prepare(
+        reader->db, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", &select);
+    if (r < 0)
+        return r;
+    bind_text(select, 1, str_of(name));
+    int code = sqlite3_step(select);
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 1 : database_error(code);
+}
+
+int reader_suppression(
+    struct reader *reader, const uint8_t node[KEY_SIZE], struct reader_suppression *out)
+{
+    sqlite3_stmt *select = NULL;
+    int r = has_table(reader, "erasure_suppressed");
+    if (r <= 0)
+        return r < 0 ? r : READER_ABSENT;
+    r = database_prepare(reader->db,
+        "SELECT erased_at, coalesce(lifted_at, 0) FROM erasure_suppressed WHERE node = ?1",
+        &select);
+    if (r < 0)
+        return r;
+    bind_blob(select, 1, str_make(node, KEY_SIZE));
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW) {
+        out->erased_at = sqlite3_column_int64(select, 0);
+        out->lifted_at = sqlite3_column_int64(select, 1);
+    }
+    sqlite3_finalize(select);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? READER_ABSENT : database_error(code);
+}
+
 int reader_refused(struct reader *reader, const uint8_t *node, int64_t *out)
 {
-    static const char exists[] = "SELECT 1 FROM sqlite_schema WHERE name = 'erasure_refused'";
     static const char question[] =
         "SELECT coalesce(sum(events), 0) FROM erasure_refused WHERE ?1 IS NULL OR node = ?1";
     sqlite3_stmt *select = NULL;
-    int r = database_prepare(reader->db, exists, &select);
-    int code = r < 0 ? SQLITE_DONE : sqlite3_step(select);
-    sqlite3_finalize(select);
     *out = 0;
-    if (r < 0 || code != SQLITE_ROW)
-        return r < 0 ? r : database_error(code);
+    int r = has_table(reader, "erasure_refused");
+    if (r <= 0)
+        return r;
     r = database_prepare(reader->db, question, &select);
     if (r < 0)
         return r;
     if (node)
         bind_blob(select, 1, str_make(node, KEY_SIZE));
-    code = sqlite3_step(select);
+    int code = sqlite3_step(select);
     if (code == SQLITE_ROW)
         *out = sqlite3_column_int64(select, 0);
     sqlite3_finalize(select);

@@ -402,6 +402,13 @@ CREATE TABLE erasure_identifier (
     PRIMARY KEY (receipt_id, node)
 ) WITHOUT ROWID, STRICT;
 
+CREATE TABLE erasure_suppressed (
+    node BLOB PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    erased_at INTEGER NOT NULL,
+    lifted_at INTEGER
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE erasure_refused (
     node BLOB PRIMARY KEY,
     namespace TEXT NOT NULL,

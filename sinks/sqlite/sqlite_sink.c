@@ -232,7 +232,8 @@ static int clear(struct sqlite_sink *sqlite)
         "DELETE FROM person;"
         "DELETE FROM identifier; DELETE FROM session; DELETE FROM conversion;"
         "DELETE FROM attribution_credit; DELETE FROM path; DELETE FROM rejected;"
-        "DELETE FROM sink_rejection; DELETE FROM erasure_refused;"
+        "DELETE FROM sink_rejection; DELETE FROM erasure_refused; "
+        "DELETE FROM erasure_suppressed;"
         "DELETE FROM model_transition; DELETE FROM currency; DELETE FROM sink_position; DELETE "
         "FROM sink_rejected;");
 }

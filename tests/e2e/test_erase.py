@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Erasures: cut off anywhere, whoever comes next finishes them; receipts tell the truth; totals may remain."""
+import datetime
 import http.server
 import json
 import shutil
@@ -279,6 +280,56 @@ def repeated(space):
     assert rows(data, "SELECT order_id FROM conversion") == []
 
 
+def at(number, moment, **ids):
+    return {"id": f"e{number}", "type": "page_viewed", "time": moment.isoformat(), "ids": ids}
+
+
+def lifted(space, base):
+    """An erased identifier is taken again: what occurs from then on, and of that name alone."""
+    data = space.path / "lifted"
+    shutil.copytree(base, data)
+    ask, lift = ["erase", "--confirm", "--data", data], ["erase", "--lift", "--reason", "a customer again", "--data", data]
+    run(*lift, "login:u-hana", code=4), run(*lift, "login:u-nobody", code=4), run("erase", "--lift", "--data", data, "login:u-hana", code=2)
+    run(*ask, "login:u-hana")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    load(data, [at(31, now, login="u-hana", email="hana@example.jp"), at(32, now, email="hana@example.jp")])
+    assert rows(data, "SELECT namespace, events FROM erasure_refused ORDER BY 1") == [("email", 1), ("login", 1)]
+    assert rows(data, "SELECT count(*) FROM erasure_suppressed WHERE lifted_at IS NULL") == [(5,)], "its orders too"
+    for verb in (["lookup"], ["identity", "show"], ["erase"]):
+        told = run(*verb, "--data", data, "email:hana@example.jp", code=4).stderr
+        assert "was erased on" in told and "1 events" in told, told  # suppressed with the person, named by nobody
+    run("link", "--reason", "r", "--data", data, "login:u-hana", "login:u-ken", code=2)
+    # Killed anywhere, and told again.
+    span = timed(space, base)
+    for n in range(4):
+        asked = subprocess.Popen([PROGRAM, *map(str, lift), "login:u-hana"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(span * n / 4)
+        asked.send_signal(signal.SIGKILL)
+        asked.wait()
+    again = subprocess.run([PROGRAM, *map(str, lift), "--json", "login:u-hana"], capture_output=True, text=True)
+    assert again.returncode in (0, 4) and '"lifted":true' in again.stdout or "lifted on" in again.stderr, again
+    assert rows(data, "SELECT namespace FROM erasure_suppressed WHERE lifted_at IS NOT NULL") == [("login",)]
+    assert "lifted on" in run("lookup", "--data", data, "login:u-hana", code=4).stderr
+    then = datetime.datetime.now(datetime.timezone.utc)
+    load(data, [at(33, then, login="u-hana", email="hana@example.jp"), at(34, now, login="u-hana", email="hana@example.jp"),
+                at(35, now, login="u-hana"), at(36, then, email="hana@example.jp"), at(37, then, login="u-hana")])
+    events = rows(data, "SELECT e.event_id FROM event AS e ORDER BY 1")
+    assert ("e33",) in events and ("e37",) in events and not {("e34",), ("e35",), ("e36",)} & set(events), events
+    assert not {(f"e{n}",) for n in (1, 2, 3, 4, 5, 6, 7)} & set(events), "what was erased does not come back"
+    assert json.loads(run("lookup", "--json", "--data", data, "login:u-hana").stdout)
+    run("link", "--reason", "r", "--data", data, "login:u-hana", "login:u-ken")
+    run(*lift, "login:u-hana", code=4)
+    # A later erasure closes it again.
+    run(*ask, "--again", "login:u-hana")
+    load(data, [at(38, datetime.datetime.now(datetime.timezone.utc), login="u-hana")])
+    run("lookup", "--data", data, "login:u-hana", code=4)
+    stands = dump(data)
+    shutil.rmtree(data / "state")
+    (data / "tabiji.db").unlink()
+    load(data, MORE[:0])
+    assert dump(data) == stands, "a rebuild lifts again"
+
+
 FAMILY = [event(1, "03-01", loyalty="card-a", login="a"), event(2, "03-01", email="family@example.jp", login="a", device="d"),
           order(3, "03-01", "O1", "6300", email="family@example.jp", loyalty="card-b"),
           event(4, "03-01", device="d", phone="090-1234-5678")]
@@ -473,6 +524,7 @@ def main():
         others_stay(space)
         moved_later(space)
         repeated(space)
+        lifted(space, base)
         shared(space)
         moved_midway(space)
         receipt_alone(space, base, wanted)

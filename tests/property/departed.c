@@ -146,13 +146,43 @@ static bool keeps_away(const struct identity_case *given, const struct departed_
     return erasure_keeps_away(&given->namespaces, mark->node, is_first, event->time < mark->at);
 }
 
-static void forget(struct departed *departed, const struct identity_case *given, size_t event)
+static void forget(
+    struct departed *departed, const struct identity_case *given, size_t event, int64_t at)
 {
     const struct signature *signature = &given->events[event].signature;
     departed->stands[event] = false;
     for (size_t i = 0; signature->count > 1 && i < given->events_count; i++)
-        if (same_signature(&given->events[i].signature, signature))
+        if (same_signature(&given->events[i].signature, signature)) {
+            if (!departed->forgotten[i] || at > departed->forgotten_at[i])
+                departed->forgotten_at[i] = at;
             departed->forgotten[i] = true;
+        }
+}
+
+/* The last lift of the marked node that is no later than the event and no earlier than the mark. */
+static int64_t lift_of(const struct departed *departed, const struct departed_mark *mark,
+    const struct case_event *event)
+{
+    int64_t last = 0;
+    for (size_t i = 0; mark && i < departed->lifts_count; i++) {
+        const struct departed_lift *lift = &departed->lifts[i];
+        if (same(lift->node, mark->node) && lift->at <= event->time && lift->at >= mark->at &&
+            lift->at > last)
+            last = lift->at;
+    }
+    return last;
+}
+
+/* What a lift let in is not taken by erasures up to then. */
+static bool is_spared(int64_t lifted_at, int64_t at)
+{
+    return lifted_at > 0 && lifted_at >= at;
+}
+
+static bool is_forgotten(const struct departed *departed, size_t event)
+{
+    return departed->forgotten[event] &&
+           !is_spared(departed->lifted_at[event], departed->forgotten_at[event]);
 }
 
 /* At the first node: before it says anything. */
@@ -162,8 +192,9 @@ static bool is_refused(struct departed *departed, const struct identity_case *gi
     struct signature_node chain[NODES_MAX];
     (void)signature_chain(&event->signature, chain);
     const struct departed_mark *mark = mark_of(departed, chain[0].id);
-    return departed->forgotten[index] ||
-           (mark && !mark->was_generic && keeps_away(given, mark, event, true));
+    return is_forgotten(departed, index) ||
+           (mark && !mark->was_generic && !is_spared(departed->lifted_at[index], mark->at) &&
+               keeps_away(given, mark, event, true));
 }
 
 /* Down its chain, from where it is, as far as nodes are generic. Returns whether a suppressed one
@@ -178,28 +209,39 @@ static bool is_stopped(struct departed *departed, const struct identity_case *gi
         ++*seat;
         mark = *seat < count ? mark_of(departed, chain[*seat].id) : NULL;
         if (mark && !mark->was_generic && keeps_away(given, mark, event, false) &&
+            !lift_of(departed, mark, event) &&
             !is_of_others(departed, mark, &event->signature, chain[*seat].first))
             return true;
         mark = *seat == count ? mark_of(departed, chain[0].id) : NULL;
-        if (mark && keeps_away(given, mark, event, true))
+        if (mark && keeps_away(given, mark, event, true) &&
+            !is_spared(departed->lifted_at[index], mark->at))
             return true;
     }
     return false;
 }
 
+static void arrive(struct departed *departed, const struct identity_case *given, size_t index)
+{
+    const struct case_event *event = &given->events[index];
+    struct signature_node chain[NODES_MAX];
+    (void)signature_chain(&event->signature, chain);
+    departed->lifted_at[index] = lift_of(departed, mark_of(departed, chain[0].id), event);
+    departed->stands[index] = !is_refused(departed, given, index);
+}
+
 static void come(struct departed *departed, const struct identity_case *given, size_t phase)
 {
     for (size_t i = 0; i < given->events_count; i++)
-        if (given->events[i].phase == phase && given->events[i].kind != CASE_ERASURE)
-            departed->stands[i] = !is_refused(departed, given, i);
+        if (given->events[i].phase == phase && given->events[i].kind < CASE_ERASURE)
+            arrive(departed, given, i);
     solve(departed, given);
     for (size_t i = 0; i < given->events_count; i++)
         if (departed->stands[i] && is_stopped(departed, given, i)) {
             departed->stopped = true;
-            forget(departed, given, i);
+            forget(departed, given, i, INT64_MAX);
         }
     for (size_t i = 0; i < given->events_count; i++)
-        departed->stands[i] &= !departed->forgotten[i];
+        departed->stands[i] &= !is_forgotten(departed, i);
     solve(departed, given);
     end_pairs(departed, given);
 }
@@ -229,6 +271,13 @@ static bool is_left(const struct identity_case *given, const struct case_event *
            !erasure_for_good(&given->namespaces, event->signature.members[0]);
 }
 
+/* When the event's first node was erased last. */
+static int64_t at_first(struct departed *departed, const struct identity_case *given, size_t event)
+{
+    const struct departed_mark *mark = mark_of(departed, given->events[event].signature.members[0]);
+    return mark ? mark->at : 0;
+}
+
 static void erase(
     struct departed *departed, const struct identity_case *given, const struct case_event *erasure)
 {
@@ -250,15 +299,23 @@ static void erase(
     suppress(departed, asked, root, erasure->time);
     for (size_t i = 0; i < given->events_count; i++)
         if (departed->stands[i] && !again && !is_left(given, &given->events[i], erasure->time) &&
+            !is_spared(departed->lifted_at[i], erasure->time) &&
             same(m->nodes[meaning_place(m, &given->events[i].signature)], root))
-            forget(departed, given, i);
+            forget(departed, given, i, erasure->time);
     /* Where the person was erased before, what the identifier says itself. */
     for (size_t i = 0; i < given->events_count; i++)
         if (departed->stands[i] && is_refused(departed, given, i))
-            forget(departed, given, i);
+            forget(departed, given, i, at_first(departed, given, i));
     begin_pairs(departed, given);
     end_pairs(departed, given);
     solve(departed, given);
+}
+
+static void lift(struct departed *departed, const struct case_event *event)
+{
+    struct departed_lift *to = &departed->lifts[departed->lifts_count++];
+    to->at = event->time;
+    memcpy(to->node, event->signature.members[0], KEY_SIZE);
 }
 
 void departed_find(struct departed *out, const struct identity_case *given)
@@ -272,5 +329,7 @@ void departed_find(struct departed *out, const struct identity_case *given)
         for (size_t i = 0; i < given->events_count; i++)
             if (given->events[i].phase == phase && given->events[i].kind == CASE_ERASURE)
                 erase(out, given, &given->events[i]);
+            else if (given->events[i].phase == phase && given->events[i].kind == CASE_LIFT)
+                lift(out, &given->events[i]);
     }
 }

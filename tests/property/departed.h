@@ -23,9 +23,18 @@ struct departed_pair {
 };
 #define DEPARTED_PAIRS_MAX 4096
 
+struct departed_lift {
+    uint8_t node[KEY_SIZE];
+    int64_t at;
+};
+
 struct departed {
     bool stands[CASE_EVENTS_MAX];
-    bool forgotten[CASE_EVENTS_MAX]; /* the event's signature is */
+    bool forgotten[CASE_EVENTS_MAX];       /* the event's signature is, */
+    int64_t forgotten_at[CASE_EVENTS_MAX]; /* by erasures up to then; INT64_MAX: for good */
+    int64_t lifted_at[CASE_EVENTS_MAX];    /* the lift under which the event came, or 0 */
+    struct departed_lift lifts[CASE_EVENTS_MAX];
+    size_t lifts_count;
     struct departed_mark marks[CASE_NODES_MAX];
     size_t marks_count;
     struct departed_pair pairs[DEPARTED_PAIRS_MAX];
@@ -39,5 +48,5 @@ struct departed {
     struct meaning meaning;
 };
 
-/* Phase by phase: the events come, then its erasures, each when all is quiet. */
+/* Phase by phase: the events come, then its erasures and lifts, each when all is quiet. */
 void departed_find(struct departed *out, const struct identity_case *given);

@@ -197,6 +197,8 @@ int identity_case_add(struct identity_case *out, const struct case_word *word, s
     event.identifiers_count = word->kind == CASE_EVENT ? 2 : 1;
     if (word->kind == CASE_ERASURE)
         event.type = STR("erasure_requested");
+    if (word->kind == CASE_LIFT)
+        event.type = STR("erasure_lifted");
     if (word->kind == CASE_EVIDENCE) {
         event.type = word->sign > 0 ? STR("identity_linked") : STR("identity_unlinked");
         event.has_evidence = true;

@@ -20,6 +20,7 @@ enum case_kind {
     CASE_EVENT,
     CASE_EVIDENCE,
     CASE_ERASURE,
+    CASE_LIFT, /* of an erasure */
 };
 
 struct case_event {
@@ -54,7 +55,7 @@ MUST_CHECK int identity_case_read(struct str line, struct arena *arena, struct i
 MUST_CHECK int identity_case_name(struct identity_case *out, const struct identifier *identifier);
 
 /* Adds an event that says something of identifiers a and b of the case (indexes into roots), shows
- * both, or asks to erase a. */
+ * both, asks to erase a, or lifts that. */
 struct case_word {
     enum case_kind kind;
     size_t a, b;

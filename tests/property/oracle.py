@@ -20,7 +20,7 @@ HALF_LIFE = 7 * 86400 * 1_000_000
 WEB = set("page_viewed screen_viewed app_opened app_installed searched product_viewed product_list_viewed product_added product_removed "
           "cart_viewed checkout_started signed_up signed_in form_submitted review_posted".split())
 ORDER = set("order_completed order_paid order_shipped order_picked_up order_cancelled order_refunded item_returned".split())
-IDENTITY = set("identified aliased identity_linked identity_unlinked consent_changed erasure_requested".split())
+IDENTITY = set("identified aliased identity_linked identity_unlinked consent_changed erasure_lifted erasure_requested".split())
 CALLS = set("call_started call_answered call_ended call_abandoned".split())
 CHATS = {"chat_started", "chat_ended"}
 REFUNDS = {"order_cancelled", "order_refunded", "item_returned"}

@@ -1,7 +1,8 @@
 /*
  * The identify and journey stages, under the simulator, end where the meaning of identity says:
- * whatever the partitions, interleavings, duplicates and crashes, with persons erased on the way
- * and with operators who link and unlink, in half of the cases within a rank (web.h).
+ * whatever the partitions, interleavings, duplicates and crashes, with persons erased on the way,
+ * in half of the cases with lifts of that, and with operators who link and unlink, in half of the
+ * cases within a rank (web.h).
  *
  *     property_protocol plain|erase|operator|both [--part] [--long] [SEED [COUNT]]
  *
@@ -21,6 +22,7 @@
 #include "enrich/identity/identify.h"
 #include "enrich/identity/message.h"
 #include "enrich/identity/person.h"
+#include "enrich/identity/suppression.h"
 #include "enrich/journey/journey.h"
 #include "schemas/error.h"
 #include "schemas/identity_node.avro.h"
@@ -48,6 +50,7 @@
 #define REPLAYED 4
 #define WEBS 0x77656273  /* another stream of random numbers */
 #define RESTS 0x72657374 /* likewise */
+#define LIFTS 0x6c696674 /* likewise */
 
 enum mode {
     MODE_PLAIN,
@@ -84,7 +87,7 @@ static const struct {
 
 struct mark {
     uint8_t node[KEY_SIZE];
-    int64_t at;
+    struct suppression since;
 };
 
 /* What stands at rest. */
@@ -102,6 +105,7 @@ struct run {
     uint8_t generic[CASE_NODES_MAX][KEY_SIZE];
     size_t generic_count;
     uint8_t forgotten[FORGOTTEN_MAX][KEY_SIZE + SIGNATURE_SIZE];
+    bool let_in[FORGOTTEN_MAX]; /* a lift made it known again */
     size_t forgotten_count;
     struct mark marks[CASE_NODES_MAX];
     size_t marks_count;
@@ -110,7 +114,8 @@ struct run {
 };
 
 static const uint8_t tenant_key[32] = "a key of tests, not of tenants";
-static uint64_t erased_events, kept_events, vanished_persons, counts_compared, known_beforehand;
+static uint64_t let_in_events, erased_events, kept_events, vanished_persons, counts_compared,
+    known_beforehand;
 
 static const struct model models[] = {
     {.name = STR_INIT("markov"), .kind = MODEL_KIND_MARKOV, .order = 1},
@@ -170,12 +175,17 @@ static int visit_signature(void *context, struct str key, struct str value)
     struct run *run = context;
     if (key.size == KEY_SIZE + SIGNATURE_SIZE && value.size) {
         check(run->forgotten_count < FORGOTTEN_MAX);
+        run->let_in[run->forgotten_count] = value.data[0] == 'k';
         memcpy(run->forgotten[run->forgotten_count++], key.data, key.size);
     } else if (key.size == KEY_SIZE + 1 && key.data[KEY_SIZE] == OWNER_SUPPRESSION_MARK) {
-        struct mark *mark = &run->marks[run->marks_count++];
-        check(run->marks_count < CASE_NODES_MAX);
+        struct mark *mark = &run->marks[run->marks_count];
         memcpy(mark->node, key.data, KEY_SIZE);
-        mark->at = get_be64_signed((const uint8_t *)value.data);
+        mark->since = (struct suppression){.at = get_be64_signed((const uint8_t *)value.data)};
+        for (size_t at = SUPPRESSION_SIZE; at < value.size; at += 8)
+            mark->since.lifts[mark->since.lifts_count++] =
+                get_be64_signed((const uint8_t *)value.data + at);
+        run->marks_count += mark->since.at != SUPPRESSION_NEVER;
+        check(run->marks_count < CASE_NODES_MAX);
     }
     return 0;
 }
@@ -194,16 +204,19 @@ static int visit_rejected(void *context, struct str key, struct str value)
 
 /* ---- which events are lost, and whether they may be ---- */
 
-static bool is_forgotten(const struct run *run, const struct signature *signature)
+static bool is_forgotten(const struct run *run, const struct signature *signature, bool *let_in)
 {
     struct signature_node chain[NODES_MAX];
     uint8_t digest[SHA256_SIZE];
     (void)signature_chain(signature, chain);
     signature_digest(signature, digest);
+    *let_in = false;
     for (size_t i = 0; signature->count > 1 && i < run->forgotten_count; i++)
         if (memcmp(run->forgotten[i], chain[0].id, KEY_SIZE) == 0 &&
-            memcmp(run->forgotten[i] + KEY_SIZE, digest, SIGNATURE_SIZE) == 0)
-            return true;
+            memcmp(run->forgotten[i] + KEY_SIZE, digest, SIGNATURE_SIZE) == 0) {
+            *let_in = run->let_in[i];
+            return !*let_in;
+        }
     return false;
 }
 
@@ -230,43 +243,13 @@ static enum fate fate_of(const struct run *run, const struct case_event *event)
         const struct mark *mark = &run->marks[i];
         if (memcmp(mark->node, chain[0].id, KEY_SIZE) != 0)
             continue;
-        if (event->time < mark->at || erasure_for_good(&run->given->namespaces, mark->node))
+        if (suppression_lift(&mark->since, event->time))
+            return FATE_EITHER;
+        if (event->time < mark->since.at || erasure_for_good(&run->given->namespaces, mark->node))
             return is_generic(run, mark->node) ? FATE_EITHER : FATE_VANISHES;
         return event->signature.count == 1 ? FATE_EITHER : FATE_STANDS;
     }
     return FATE_STANDS;
-}
-
-static bool shows(const struct case_event *event, const uint8_t node[KEY_SIZE])
-{
-    for (size_t i = 0; i < event->signature.count; i++)
-        if (memcmp(event->signature.members[i], node, KEY_SIZE) == 0)
-            return true;
-    return event->kind == CASE_EVIDENCE &&
-           (memcmp(event->weak, node, KEY_SIZE) == 0 || memcmp(event->strong, node, KEY_SIZE) == 0);
-}
-
-static bool share(const struct case_event *a, const struct case_event *b)
-{
-    for (size_t i = 0; i < b->signature.count; i++)
-        if (shows(a, b->signature.members[i]))
-            return true;
-    return b->kind == CASE_EVIDENCE && (shows(a, b->weak) || shows(a, b->strong));
-}
-
-/* Events that hang together with what is to be erased, over any identifiers. */
-static void reach_of_erasures(const struct identity_case *given, bool *reached)
-{
-    bool more = true;
-    for (size_t i = 0; i < given->events_count; i++)
-        reached[i] = given->events[i].kind == CASE_ERASURE;
-    while (more) {
-        more = false;
-        for (size_t i = 0; i < given->events_count; i++)
-            for (size_t k = 0; reached[i] && k < given->events_count; k++)
-                if (!reached[k] && share(&given->events[i], &given->events[k]))
-                    reached[k] = more = true;
-    }
 }
 
 /* The event's first node was to be erased itself, and is nobody else's. */
@@ -279,7 +262,7 @@ static bool must_vanish(const struct run *run, const struct case_event *event)
         return false;
     for (size_t i = 0; i < run->given->events_count; i++) {
         const struct case_event *erasure = &run->given->events[i];
-        if (erasure->kind == CASE_ERASURE &&
+        if (erasure->kind == CASE_ERASURE && !draw_is_lifted(run->given, event) &&
             memcmp(erasure->signature.members[0], first, KEY_SIZE) == 0 &&
             (event->time < erasure->time || erasure_for_good(&run->given->namespaces, first)))
             return true;
@@ -296,6 +279,7 @@ static void sort_out_rest(struct run *run)
         return;
     known_beforehand++;
     for (size_t i = 0; i < run->given->events_count; i++) {
+        let_in_events += departed.stands[i] && departed.lifted_at[i];
         if (departed.stands[i] && !run->seen[i])
             find(run, "an erasure of what rested took an event too many");
         if (!departed.stands[i] && run->seen[i])
@@ -308,17 +292,17 @@ static void sort_out_rest(struct run *run)
 static void sort_out(struct run *run)
 {
     bool reached[CASE_EVENTS_MAX];
-    reach_of_erasures(run->given, reached);
+    draw_reach_of_erasures(run->given, reached);
     for (size_t i = 0; i < run->given->events_count; i++) {
         const struct case_event *event = &run->given->events[i];
-        bool forgotten = is_forgotten(run, &event->signature);
+        bool let_in, forgotten = is_forgotten(run, &event->signature, &let_in);
         enum fate fate = fate_of(run, event);
         run->kept[i] = run->seen[i] > 0;
         if (run->seen[i] > 1)
             find(run, "an event stands twice");
-        if (event->kind == CASE_ERASURE) {
+        if (event->kind == CASE_ERASURE || event->kind == CASE_LIFT) {
             if (run->seen[i])
-                find(run, "a request of erasure stands in a timeline");
+                find(run, "a request of erasure, or a lift, stands in a timeline");
             continue;
         }
         if (run->seen[i] && forgotten)
@@ -327,7 +311,7 @@ static void sort_out(struct run *run)
             find(run, "an event of an erased identifier stands");
         if (run->seen[i] && fate == FATE_VANISHES)
             find(run, "an event of a suppressed identifier stands");
-        if (!run->seen[i] && !forgotten && fate == FATE_STANDS)
+        if (!run->seen[i] && !forgotten && !let_in && fate == FATE_STANDS)
             find(run, "an event is lost");
         if (!run->seen[i] && !reached[i])
             find(run, "an event that no erasure reaches is gone");
@@ -387,9 +371,9 @@ static int visit_refused(struct run *run, struct str value)
     for (size_t i = 0; r == 0 && i < run->given->events_count; i++) {
         const struct case_event *event = &run->given->events[i];
         (void)signature_chain(&event->signature, chain);
-        most += event->kind != CASE_ERASURE && memcmp(chain[0].id, row.node, KEY_SIZE) == 0;
+        most += event->kind < CASE_ERASURE && memcmp(chain[0].id, row.node, KEY_SIZE) == 0;
     }
-    if (r < 0 || row.epoch < 1 || row.epoch > most)
+    if (r < 0 || row.epoch < 0 || row.epoch > most || (row.epoch == 0 && !row.has_erased_at))
         find(run, "a node refused more events than it has");
     arena_free(&arena);
     return 0;
@@ -401,7 +385,8 @@ static bool may_stay(const struct run *run, const uint8_t node[KEY_SIZE])
 {
     bool may = !erasure_for_good(&run->given->namespaces, node);
     for (size_t i = 0; i < run->given->events_count && !may; i++)
-        may = run->given->events[i].kind == CASE_EVIDENCE && shows(&run->given->events[i], node);
+        may =
+            run->given->events[i].kind == CASE_EVIDENCE && draw_shows(&run->given->events[i], node);
     return may && is_generic(run, node);
 }
 
@@ -472,7 +457,8 @@ static int compare(struct run *run, struct sim *sim)
 /* ---- running ---- */
 
 /* The case's events, a third of them twice, shuffled; but evidence once where persons are erased:
- * evidence that an erasure took away stays away, though its event may be sent again and stand. */
+ * evidence that an erasure took away stays away, though its event may be sent again and stand. Nor
+ * does come again, later, what was refused before a lift: it might be taken. */
 static size_t draw_log(
     const struct identity_case *given, size_t phase, struct random *random, size_t *log)
 {
@@ -481,6 +467,8 @@ static size_t draw_log(
         bool once = mode == MODE_BOTH && given->events[i].kind == CASE_EVIDENCE;
         if (given->events[i].phase > phase)
             continue;
+        once |= given->events[i].phase < phase && given->events[i].kind < CASE_ERASURE &&
+                draw_is_lifted(given, &given->events[i]);
         if (given->events[i].phase == phase)
             log[count++] = i;
         if (random_once_in(random, 3) && !once)
@@ -693,8 +681,16 @@ static int run_line(
     if (r == 0 && words && schedules == PARTITIONS && random_once_in(&of_webs, 2))
         r = web_add(&given, &of_webs, arena);
     struct random of_rests = {random.state ^ RESTS};
-    if (r == 0 && mode != MODE_OPERATOR && mode != MODE_PLAIN && schedules == PARTITIONS &&
-        random_once_in(&of_rests, 2))
+    bool erases = mode == MODE_ERASE || mode == MODE_BOTH, rests = false;
+    if (r == 0 && erases && schedules == PARTITIONS && random_once_in(&of_rests, 2))
+        rests = true;
+    struct random of_lifts = {random.state ^ LIFTS};
+    bool lifts = erases && schedules == PARTITIONS && random_once_in(&of_lifts, 2);
+    if (r == 0 && lifts)
+        r = draw_case_lifts(&given, &of_lifts, arena);
+    if (r == 0 && rests && lifts)
+        draw_case_turns(&given, &of_lifts);
+    else if (r == 0 && rests)
         draw_case_phases(&given, &of_rests);
     uint64_t seed = random_next(&random);
     if (r < 0)
@@ -780,8 +776,8 @@ int main(int argc, char **argv)
     if (bad == 0)
         bad = run_cases(spec, seed, count, PARTITIONS, &counts);
     if (known_beforehand)
-        (void)printf("%llu runs in which what goes is known beforehand\n",
-            (unsigned long long)known_beforehand);
+        (void)printf("%llu runs in which what goes is known beforehand, %llu events let in again\n",
+            (unsigned long long)known_beforehand, (unsigned long long)let_in_events);
     (void)printf("%llu events kept, %llu erased, %llu marks; %llu counts of models; %llu batches, "
                  "%llu crashes, %llu batches made again, %llu identity mails, %llu journey mails\n",
         (unsigned long long)kept_events, (unsigned long long)erased_events,

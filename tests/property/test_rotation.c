@@ -17,6 +17,7 @@
 #include "enrich/identity/identify.h"
 #include "enrich/identity/owner.h"
 #include "enrich/identity/person.h"
+#include "enrich/identity/suppression.h"
 #include "enrich/journey/journey.h"
 #include "ingest/rotation.h"
 #include "schemas/error.h"

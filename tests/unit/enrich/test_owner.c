@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "enrich/identity/edge.h"
+#include "enrich/identity/suppression.h"
 #include "ingest/stream/state_overlay.h"
 #include "schemas/error.h"
 #include "schemas/person_of.avro.h"
@@ -135,7 +136,7 @@ static void test_owners_flush_then_get_equal(void **state)
     memset(owner->person, 8, KEY_SIZE);
     put_edge(desk, owner, id_of("login", 3), 2);
     put_edge(desk, owner, id_of("order", 4), 1);
-    assert_int_equal(owner_know(desk->owners, owner, (const uint8_t *)"SIGNATUR"), 0);
+    assert_int_equal(owner_know(desk->owners, owner, (const uint8_t *)"SIGNATUR", 0), 0);
     owner_changed(desk->owners, owner);
     reload(desk);
 
@@ -152,7 +153,7 @@ static void test_owners_flush_then_get_equal(void **state)
     assert_int_equal(edge_get(desk->owners, owner, id_of("login", 3), &edge), 0);
     assert_int_equal(edge.links, 2);
     assert_memory_equal(edge.root, edge.node, KEY_SIZE);
-    assert_int_equal(owner_know(desk->owners, owner, (const uint8_t *)"SIGNATUR"), 1);
+    assert_int_equal(owner_know(desk->owners, owner, (const uint8_t *)"SIGNATUR", 0), 1);
 }
 
 static void test_owners_get_protected_claim_rooted_when_accepted(void **state)
@@ -188,7 +189,7 @@ static void test_owners_get_damaged_row_state_error(void **state)
     struct owner *owner = get(desk, cookie);
     for (unsigned i = 0; i < MANY; i++)
         put_edge(desk, owner, id_of("order", i), 1);
-    assert_int_equal(owner_know(desk->owners, owner, (const uint8_t *)"SIGNATUR"), 0);
+    assert_int_equal(owner_know(desk->owners, owner, (const uint8_t *)"SIGNATUR", 0), 0);
     reload(desk);
     struct str row = node_row(desk, cookie), key = str_make(cookie, KEY_SIZE);
     for (size_t size = 0; size < row.size; size++) {
@@ -252,12 +253,12 @@ static void test_owner_know_more_than_inline_all_known(void **state)
     for (int turn = 0; turn < 2; turn++) {
         for (unsigned i = 0; i < MANY; i++) {
             put_be64(signature, i);
-            assert_int_equal(owner_know(desk->owners, get(desk, login), signature), turn);
+            assert_int_equal(owner_know(desk->owners, get(desk, login), signature, 0), turn);
         }
         reload(desk);
     }
     put_be64(signature, MANY);
-    assert_int_equal(owner_know(desk->owners, get(desk, login), signature), 0);
+    assert_int_equal(owner_know(desk->owners, get(desk, login), signature, 0), 0);
 }
 
 static void test_edges_more_than_inline_found_listed_counted(void **state)
@@ -336,6 +337,74 @@ static void test_claims_first_in_id_order(void **state)
     assert_int_equal(count, 0);
 }
 
+/* The last lift that is no later than the event, and no earlier than the last erasure. */
+static void test_owner_lift_in_any_order_with_erasures(void **state)
+{
+    struct desk *desk = *state;
+    struct owner *owner = get(desk, id_of("login", 1));
+    struct suppression found;
+    static const uint8_t person[KEY_SIZE] = {1};
+    assert_int_equal(owner_lift(desk->owners, owner, 0), 0); /* nor of a time before 1970 */
+    assert_int_equal(owner_lift(desk->owners, owner, 40), 1);
+    assert_int_equal(owner_suppression(desk->owners, owner, &found), STATE_ABSENT);
+    assert_int_equal(owner_suppress(desk->owners, owner, person, 20), 1);
+    assert_int_equal(owner_lift(desk->owners, owner, 10), 1);
+    assert_int_equal(owner_lift(desk->owners, owner, 30), 1);
+    assert_int_equal(owner_lift(desk->owners, owner, 30), 0);
+    assert_int_equal(owner_suppression(desk->owners, owner, &found), 0);
+    assert_int_equal(found.lifts_count, 3);
+    assert_int_equal(suppression_lift(&found, 9), 0);
+    assert_int_equal(suppression_lift(&found, 29), 0); /* 10 was before the erasure */
+    assert_int_equal(suppression_lift(&found, 30), 30);
+    assert_int_equal(suppression_lift(&found, 39), 30);
+    assert_int_equal(suppression_lift(&found, 99), 40);
+    assert_int_equal(owner_suppress(desk->owners, owner, person, 35), 1);
+    assert_int_equal(owner_suppression(desk->owners, owner, &found), 0);
+    assert_int_equal(suppression_lift(&found, 39), 0);
+    assert_int_equal(suppression_lift(&found, 40), 40);
+}
+
+static void test_owner_lift_keeps_the_latest(void **state)
+{
+    struct desk *desk = *state;
+    struct owner *owner = get(desk, id_of("login", 1));
+    struct suppression found;
+    static const uint8_t person[KEY_SIZE] = {1};
+    assert_int_equal(owner_suppress(desk->owners, owner, person, 1), 1);
+    for (int64_t at = SUPPRESSION_LIFTS_MAX + 1; at > 1; at--)
+        assert_int_equal(owner_lift(desk->owners, owner, 10 * at), 1);
+    assert_int_equal(owner_lift(desk->owners, owner, 10), 0);
+    assert_int_equal(owner_lift(desk->owners, owner, 35), 1);
+    assert_int_equal(owner_suppression(desk->owners, owner, &found), 0);
+    assert_int_equal(found.lifts_count, SUPPRESSION_LIFTS_MAX);
+    assert_int_equal(found.lifts[0], 30);
+    assert_int_equal(found.lifts[1], 35);
+    assert_int_equal(found.lifts[2], 40);
+}
+
+/* Forgotten, let in by a lift, forgotten by an older erasure, which says nothing, and a later one.
+ */
+static void test_owner_know_again_by_a_lift(void **state)
+{
+    struct desk *desk = *state;
+    const uint8_t *signature = (const uint8_t *)"SIGNATUR";
+    struct owner *owner = get(desk, id_of("login", 1));
+    assert_int_equal(owner_know(desk->owners, owner, signature, 0), SIGNATURE_NEW);
+    assert_int_equal(owner_forget(desk->owners, owner, signature, 20), SIGNATURE_KNOWN);
+    assert_int_equal(owner->signature_rows, 0);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 0), SIGNATURE_FORGOTTEN);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 19), SIGNATURE_FORGOTTEN);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 30), SIGNATURE_NEW);
+    assert_int_equal(owner->signature_rows, 1);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 25), SIGNATURE_KNOWN);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 0), SIGNATURE_FORGOTTEN);
+    assert_int_equal(owner_forget(desk->owners, owner, signature, 30), SIGNATURE_STAYS);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 25), SIGNATURE_FORGOTTEN);
+    assert_int_equal(owner_forget(desk->owners, owner, signature, 31), SIGNATURE_KNOWN);
+    assert_int_equal(owner->signature_rows, 0);
+    assert_int_equal(owner_know(desk->owners, owner, signature, 30), SIGNATURE_FORGOTTEN);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -347,6 +416,9 @@ int main(void)
         TEST(test_owners_get_damaged_row_state_error),
         TEST(test_owners_flush_named_person_row_kept),
         TEST(test_owner_know_more_than_inline_all_known),
+        TEST(test_owner_lift_in_any_order_with_erasures),
+        TEST(test_owner_lift_keeps_the_latest),
+        TEST(test_owner_know_again_by_a_lift),
         TEST(test_edges_more_than_inline_found_listed_counted),
         TEST(test_edge_put_says_nothing_deleted),
         TEST(test_claims_first_in_id_order),

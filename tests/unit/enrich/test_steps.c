@@ -80,7 +80,7 @@ static void test_steps_apply_page_view_completed(void **state)
 static void test_steps_apply_word_about_persons_has_no_channel(void **state)
 {
     static const char *const words[] = {
-        "identity_linked", "identity_unlinked", "aliased", "erasure_requested"};
+        "identity_linked", "identity_unlinked", "aliased", "erasure_requested", "erasure_lifted"};
     struct steps *steps = open_steps();
     struct arena arena = {0};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {

@@ -112,11 +112,15 @@ static void test_row_mapper_take_clients_alias_has_no_authority(void **state)
 
 static void test_row_mapper_take_erasure_is_for_the_verb(void **state)
 {
-    static const char how[] = "bad_value at /type: not by a file: tabiji erase ID --confirm, which "
-                              "leaves a receipt";
+    const char *how = "bad_value at /type: not by a file: tabiji erase ID --confirm, which "
+                      "leaves a receipt";
     (void)state;
     assert_refused(PLAIN, HEAD "erasure_requested\"}", how);
     assert_refused(OPERATOR, HEAD "erasure_requested\"}", how);
+    how = "bad_value at /type: not by a file: tabiji erase ID --lift, for each identifier by its "
+          "name";
+    assert_refused(PLAIN, HEAD "erasure_lifted\"}", how);
+    assert_refused(OPERATOR, HEAD "erasure_lifted\"}", how);
 }
 
 static void test_row_mapper_take_spend_is_nobodys(void **state)

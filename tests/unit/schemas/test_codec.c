@@ -51,7 +51,8 @@ static void test_encode_person_of_golden_bytes(void **state)
                                      "00"                               /* no root */
                                      "00"                               /* no own */
                                      "00"                               /* no older */
-                                     "00");                             /* rotated_at */
+                                     "00"                               /* rotated_at */
+                                     "0000");                           /* not erased, nor lifted */
     struct person_of record, back;
     person_of_init(&record);
     for (uint8_t i = 0; i < 16; i++) {
@@ -276,7 +277,7 @@ static int decode_epoch(struct str epoch, int64_t *out)
     struct person_of record;
     struct arena arena = {0};
     CLEANUP(buf_free) struct buf bytes = {0};
-    static const char head[16 + 1 + 1 + 16], tail[5];
+    static const char head[16 + 1 + 1 + 16], tail[7];
     int r = buf_append(&bytes, head, sizeof(head));
     if (r == 0)
         r = buf_append_str(&bytes, epoch);

@@ -50,7 +50,7 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
                                                "FROM sqlite_schema WHERE type = 'table' "
                                                "AND name NOT LIKE 'sqlite_%' ORDER BY name)"),
         "attribution_credit budget conversion currency data_dictionary erasure_identifier "
-        "erasure_receipt erasure_refused erasure_remainder event event_link "
+        "erasure_receipt erasure_refused erasure_remainder erasure_suppressed event event_link "
         "identifier meta model model_channel model_credit model_transition path person "
         "rejected session sink_position sink_rejected sink_rejection spend timeline touch");
     assert_string_equal(ask(scratch->database, "SELECT group_concat(name, ' ') FROM (SELECT name "

@@ -519,7 +519,7 @@ static void test_apply_unreadable_result_is_set_aside_alone(void **state)
 static void test_apply_refused_count_is_a_row_of_its_own(void **state)
 {
     struct context *context = *state;
-    const int64_t counts[] = {2, 5, 5};
+    const int64_t counts[] = {0, 5, 5};
     for (size_t i = 0; i < 3; i++) {
         struct person_of of;
         struct buf bytes = {0};
@@ -528,6 +528,9 @@ static void test_apply_refused_count_is_a_row_of_its_own(void **state)
         memcpy(of.node, key, KEY_SIZE);
         of.namespace = STR("email");
         of.epoch = counts[i];
+        of.has_erased_at = i > 0;
+        of.erased_at = 100;
+        of.lifted_at = i > 1 ? 200 : 0;
         of.why = STR("refused");
         assert_int_equal(person_of_encode(&of, &bytes), 0);
         list_add(&context->list, TOPIC_PERSONS, str_make(key, sizeof(key)), &bytes);
@@ -535,6 +538,9 @@ static void test_apply_refused_count_is_a_row_of_its_own(void **state)
         flush(context);
     }
     assert_answer(context, "SELECT namespace || events FROM erasure_refused", "email5");
+    assert_answer(context,
+        "SELECT namespace || ' ' || erased_at || ' ' || lifted_at FROM erasure_suppressed",
+        "email 100 200");
     assert_answer(context, "SELECT count(*) FROM identifier", "0");
     assert_int_equal(context->sink->refused_count, 5);
 }
