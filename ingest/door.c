@@ -206,11 +206,13 @@ static void judge_time(const struct door_config *config, struct touchpoint *even
     }
 }
 
-/* An operator's word of the future would stand until then, whatever operators say meanwhile. */
+/* An operator's word of the future would stand until then, whatever operators say meanwhile; and
+ * what a lift lets in no erasure takes that is before the lift. */
 static int check_word(
     const struct door_config *config, const struct touchpoint *event, struct event_problem *problem)
 {
-    bool word = event->has_evidence && event->evidence.authority >= EVENT_AUTHORITY_OPERATOR;
+    bool word = (event->has_evidence && event->evidence.authority >= EVENT_AUTHORITY_OPERATOR) ||
+                str_equal(event->type, STR("erasure_lifted"));
     if (!word || event->occurred_at <= event->received_at + config->future_max_micros)
         return 0;
     return fail(problem, ERR_TIME, STR("/time"),
