@@ -166,27 +166,6 @@ static void test_receipts_settle_says_what_the_tables_say(void **state)
     free(open);
 }
 
-static void test_receipts_settle_of_an_older_build_is_of_whoever_has_the_identifier(void **state)
-{
-    struct receipt_open *open = calloc(RECEIPTS_OPEN_MAX, sizeof *open);
-    struct receipt receipt = receipt_of("r1", "login", "hana");
-    assert_non_null(open);
-    tell(EVENT(1, 5, "NULL") IDENTIFIER("login", "hana") IDENTIFIER("cookie", "other"));
-    assert_int_equal(receipt_begin(path, &receipt, person, false), 0);
-    tell("ALTER TABLE erasure_receipt DROP COLUMN person; DROP TABLE erasure_identifier;"
-         "ALTER TABLE erasure_receipt DROP COLUMN identifiers_gone"); /* added when it is opened
-                                                                         next */
-    assert_int_equal(settle(open), 1);
-    assert_string_equal(ask("SELECT left_over FROM erasure_receipt"), "3");
-    assert_string_equal(ask("SELECT count(*) FROM data_dictionary WHERE table_name = "
-                            "'erasure_receipt' AND column_name = 'person'"),
-        "1");
-    tell("DELETE FROM identifier WHERE namespace = 'login'");
-    assert_int_equal(settle(open), 0);
-    assert_string_equal(ask("SELECT left_over FROM erasure_receipt"), "0");
-    free(open);
-}
-
 /* A device that was asked for by a weaker identifier, which is gone, lives on. */
 static void test_receipts_settle_device_of_an_identifier_that_is_gone_lives_on(void **state)
 {
@@ -271,9 +250,6 @@ int main(void)
             test_receipt_unfinished_finds_the_first_that_is_open, make, remove_all),
         cmocka_unit_test_setup_teardown(
             test_receipts_settle_says_what_the_tables_say, make, remove_all),
-        cmocka_unit_test_setup_teardown(
-            test_receipts_settle_of_an_older_build_is_of_whoever_has_the_identifier, make,
-            remove_all),
         cmocka_unit_test_setup_teardown(
             test_receipts_settle_device_of_an_identifier_that_is_gone_lives_on, make, remove_all),
         cmocka_unit_test_setup_teardown(test_receipts_settle_device_lives_on, make, remove_all),
