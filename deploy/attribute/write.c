@@ -394,14 +394,18 @@ static int write_transitions(struct attribute_input *input, int order, FILE *out
 static int choose_order(struct attribute_input *input, int *order)
 {
     FILE *messages = input->options->messages;
-    double scores[MARKOV_ORDER_MAX];
+    struct markov_score scores[MARKOV_ORDER_MAX];
     int count;
     int r = markov_choose_order(&input->set, order, scores, &count);
     if (r < 0)
         return r;
     (void)fprintf(messages, "%s: order %d (pAUC by order:", input->options->name, *order);
     for (int i = 0; i < count; i++)
-        (void)fprintf(messages, " %d %.6f%s", i + 1, scores[i], i + 1 < count ? "," : ")\n");
+        (void)fprintf(messages, " %d %.6f%s", i + 1, scores[i].pauc, i + 1 < count ? "," : "");
+    (void)fputs("; pauc_100 by order:", messages);
+    for (int i = 0; i < count; i++)
+        (void)fprintf(
+            messages, " %d %.6f%s", i + 1, scores[i].pauc_100, i + 1 < count ? "," : ")\n");
     return 0;
 }
 

@@ -383,6 +383,8 @@ int markov_transitions(struct path_set *set, const struct markov_options *option
 
 /* ---- choice of the order ---- */
 
+#define ROC_POINTS 100 /* ChannelAttribution 2.2's roc_npt */
+
 struct scored {
     double score, conversions, nulls;
 };
@@ -394,11 +396,9 @@ static int compare_scores(const void *a, const void *b)
 }
 
 /* Area under the curve, best scores first; equal scores are one straight piece. */
-static double area(struct scored *scored, size_t count, double conversions, double nulls)
+static double area(const struct scored *scored, size_t count, double conversions, double nulls)
 {
     double hit = 0, sum = 0;
-    if (count)
-        qsort(scored, count, sizeof *scored, compare_scores);
     for (size_t i = 0; i < count;) {
         double hits = 0, misses = 0, score = scored[i].score;
         for (; i < count && scored[i].score == score; i++) {
@@ -411,6 +411,28 @@ static double area(struct scored *scored, size_t count, double conversions, doub
     return conversions > 0 && nulls > 0 ? sum / (conversions * nulls) : 0.5;
 }
 
+/* The same by straight lines between the curve's points at ROC_POINTS scores, which are as far from
+ * each other, and its two ends. */
+static double area_of_points(
+    const struct scored *scored, size_t count, double conversions, double nulls)
+{
+    if (!(conversions > 0 && nulls > 0))
+        return 0.5;
+    double low = scored[count - 1].score, high = scored[0].score;
+    double hits = 0, misses = 0, sum = 0;
+    size_t at = 0;
+    for (int point = ROC_POINTS - 1; point >= -1; point--) {
+        double mark = low + point * (high - low) / (ROC_POINTS - 1);
+        double hits_before = hits, misses_before = misses;
+        for (; at < count && (point < 0 || scored[at].score >= mark); at++) {
+            hits += scored[at].conversions;
+            misses += scored[at].nulls;
+        }
+        sum += (misses - misses_before) * (hits_before + hits) / 2;
+    }
+    return sum / (conversions * nulls);
+}
+
 static double binomial(double n, int k)
 {
     double product = 1;
@@ -419,7 +441,31 @@ static double binomial(double n, int k)
     return product;
 }
 
-int markov_score(struct path_set *set, int order, double *auc, double *corrected)
+/* What the order's states convert at, best first. Returns how many ends there are. */
+static size_t list_scores(const struct chain *chain, struct scored *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < chain->states_count; i++) {
+        const struct chain_state *state = &chain->states[i];
+        double ends = state->conversions + state->nulls;
+        if (ends > 0)
+            out[count++] =
+                (struct scored){state->conversions / ends, state->conversions, state->nulls};
+    }
+    if (count)
+        qsort(out, count, sizeof *out, compare_scores);
+    return count;
+}
+
+/* For the states that an order of so many channels allows. */
+static double corrected(double area, double journeys, double channels, int order)
+{
+    double left = journeys - binomial(channels + order - 1, order) - 1;
+    double score = left > 0 ? 1 - (1 - area) * (journeys - 1) / left : 0;
+    return score > 0 ? score : 0;
+}
+
+int markov_score(struct path_set *set, int order, struct markov_score *out)
 {
     const struct markov_options options = {.order = order};
     struct chain chain;
@@ -431,38 +477,34 @@ int markov_score(struct path_set *set, int order, double *auc, double *corrected
         chain_free(&chain);
         return ERR_NO_MEMORY;
     }
-    double conversions = 0, nulls = 0;
-    for (size_t i = 0; i < chain.states_count; i++) {
-        const struct chain_state *state = &chain.states[i];
-        double ends = state->conversions + state->nulls;
-        scored[i] = (struct scored){
-            ends > 0 ? state->conversions / ends : 0, state->conversions, state->nulls};
-        conversions += state->conversions;
-        nulls += state->nulls;
+    size_t count = list_scores(&chain, scored);
+    double conversions = 0, nulls = 0, channels = (double)set->channels_count;
+    for (size_t i = 0; i < count; i++) {
+        conversions += scored[i].conversions;
+        nulls += scored[i].nulls;
     }
-    *auc = area(scored, chain.states_count, conversions, nulls);
-    double n = conversions + nulls, m = (double)set->channels_count;
-    double left = n - binomial(m + order - 1, order) - 1;
-    *corrected = left > 0 ? 1 - (1 - *auc) * (n - 1) / left : 0;
-    *corrected = *corrected > 0 ? *corrected : 0;
+    double exact = area(scored, count, conversions, nulls);
+    double points = area_of_points(scored, count, conversions, nulls);
+    *out = (struct markov_score){.pauc = corrected(exact, conversions + nulls, channels, order),
+        .pauc_100 = corrected(points, conversions + nulls, channels, order)};
     free(scored);
     chain_free(&chain);
     return 0;
 }
 
 int markov_choose_order(
-    struct path_set *set, int *order, double scores[MARKOV_ORDER_MAX], int *count)
+    struct path_set *set, int *order, struct markov_score scores[MARKOV_ORDER_MAX], int *count)
 {
     double best = -1;
     *count = 0;
     for (int k = 1; k <= MARKOV_ORDER_MAX && (k == 1 || (size_t)k <= set->longest); k++) {
-        double auc, corrected;
-        int r = markov_score(set, k, &auc, &corrected);
+        struct markov_score *score = &scores[*count];
+        int r = markov_score(set, k, score);
         if (r < 0)
             return r;
-        scores[(*count)++] = corrected;
-        if (corrected > best) {
-            best = corrected;
+        (*count)++;
+        if (score->pauc > best) {
+            best = score->pauc;
             *order = k;
         }
     }

@@ -81,12 +81,15 @@ MUST_CHECK int markov_transitions(struct path_set *set, const struct markov_opti
  * How well an order tells converting from other journeys: the score of a path is what its last
  * state converts at; the area under the curve of scores, corrected for the states that the order
  * allows: 1 - (1 - AUC) (n - 1) / (n - C(m + k - 1, k) - 1), at least 0, n journeys, m channels.
- * The area is exact; ChannelAttribution 2.2's choose_order() has lines between roc_npt = 100
- * points, at rates as far from each other from the least to the most, which is up to 1e-4 less.
- * Errors as markov_solve(). Source: ATTRIBUTION, "Order choice".
+ * pauc is by the exact area. pauc_100 is ChannelAttribution 2.2's choose_order(): lines between
+ * roc_npt = 100 points of the curve, at rates as far from each other from the least to the most.
  */
-MUST_CHECK int markov_score(struct path_set *set, int order, double *auc, double *corrected);
-/* The order with the best corrected score, of those that some path is as long as; of equal ones the
- * least. scores: of each order from 1 on; *count of them. */
+struct markov_score {
+    double pauc, pauc_100;
+};
+/* Errors as markov_solve(). Source: ATTRIBUTION, "Order choice". */
+MUST_CHECK int markov_score(struct path_set *set, int order, struct markov_score *out);
+/* The order with the best pauc, of those that some path is as long as; of equal ones the least.
+ * scores: of each order from 1 on; *count of them. */
 MUST_CHECK int markov_choose_order(
-    struct path_set *set, int *order, double scores[MARKOV_ORDER_MAX], int *count);
+    struct path_set *set, int *order, struct markov_score scores[MARKOV_ORDER_MAX], int *count);

@@ -344,7 +344,7 @@ static int solve_set(
 {
     size_t channels = reading->channels.channels_count;
     bool chosen = options->order == 0;
-    double scores[MARKOV_ORDER_MAX];
+    struct markov_score scores[MARKOV_ORDER_MAX];
     int count;
     struct model_credit *found = calloc(set->channels_count + 1, sizeof *found);
     int r = found ? 0 : ERR_NO_MEMORY;

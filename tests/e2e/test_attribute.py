@@ -87,9 +87,12 @@ def channelattribution():
                 near(found[row["channel_name"], model][f"credited_{what}"], row[f"{name}_{what}"], (row["channel_name"], name), 1e-10)
     said = run("--model", "markov", "--order", "auto", data)[1]
     assert "order 4 (pAUC by order: 1 0.508603, " in said, said
-    told = [float(piece.split()[1]) for piece in said.rsplit("by order: ", 1)[1].rstrip(")\n").split(", ")]
+    told, theirs = ([float(piece.split()[1]) for piece in part.split("by order: ", 1)[1].rstrip(")\n").split(", ")]
+                    for part in said.split("; "))
     paths = [(r["path"].split(" > "), int(r["total_conversions"]), 0, int(r["total_null"])) for r in csv.DictReader(open(data), delimiter=";")]
-    for order, ours, row in zip(range(1, 7), told, csv.DictReader(open(folder / "expected_choose_order_auc.csv"))):
+    assert len(told) == len(theirs) == 6, said
+    for order, ours, points, row in zip(range(1, 7), told, theirs, csv.DictReader(open(folder / "expected_choose_order_auc.csv"))):
+        assert f"{points:.6f}" == f"{float(row['pauc']):.6f}", (row, points)
         near(ours, oracle.pauc(paths, order), row, 6e-7)
         near(oracle.pauc_of_points(paths, order), row["pauc"], (row, "theirs is an area under a hundred points"), 1e-12)
         assert 0 <= ours + 5e-7 - float(row["pauc"]) < 1e-4, (row, "which is a little less")

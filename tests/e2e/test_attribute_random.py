@@ -272,9 +272,12 @@ def chosen_orders():
         said = run("--model", "markov", "--order", "auto", text=as_csv(paths, rng))[1]
         ours = int(said.rsplit("order ", 1)[1].split()[0])
         assert abs(float(scores[ours] - scores[best])) < 1e-12 and (ours == best or scores[ours] != scores[best]), (seed, ours, best, scores)
-        told = dict(piece.split() for piece in said.rsplit("by order: ", 1)[1].rstrip(")\n").split(", "))
-        assert {int(k): float(v) for k, v in told.items()}.keys() == scores.keys(), (told, scores)
-        assert all(abs(float(told[str(k)]) - float(v)) < 1e-6 for k, v in scores.items()), (told, scores)
+        told, theirs = ({int(k): float(v) for k, v in (piece.split() for piece in part.split(")")[0].split(", "))}
+                        for part in (part.split(";")[0] for part in said.split("by order: ")[1:]))
+        assert told.keys() == theirs.keys() == scores.keys(), (told, theirs, scores)
+        assert all(abs(told[k] - float(v)) < 1e-6 for k, v in scores.items()), (told, scores)
+        points = {k: oracle.pauc_of_points(paths, k) for k in scores}
+        assert all(abs(theirs[k] - float(v)) < 1e-6 for k, v in points.items()), (theirs, points)
         chosen.add(ours)
     assert len(chosen) > 2, chosen
 
