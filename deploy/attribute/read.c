@@ -148,8 +148,9 @@ static const char *judge_number(
     return isfinite(number) && (negative || number <= PATH_SET_TOTAL_MAX) ? NULL : "";
 }
 
-/* A decimal number; empty is 0. *rest: what *out was rounded by (text_decimal_rest()); may be NULL:
- * the number is a count, and not negative. Returns false after naming what is wrong. */
+/* A decimal number; no column is 0, and so is an empty field, but of conversions, since a value
+ * would stay without them. *rest: what *out was rounded by (text_decimal_rest()); may be NULL: the
+ * number is a count, and not negative. Returns false after naming what is wrong. */
 static bool read_number(struct reading *reading, const struct csv_row *row,
     enum attribute_column column, double *out, double *rest)
 {
@@ -157,8 +158,14 @@ static bool read_number(struct reading *reading, const struct csv_row *row,
     char copy[NUMBER_SIZE_MAX + 1], *end = copy;
     double number = 0;
     *out = 0;
-    if (text.size == 0)
-        return true;
+    if (text.size == 0) {
+        bool silent =
+            column == COLUMN_CONVERSIONS && reading->header.fields[column] != HEADER_NO_FIELD;
+        if (silent)
+            attribute_bad_row(reading->input, reading->line, ERR_EMPTY, "%s is empty",
+                attribute_column_name(column));
+        return !silent;
+    }
     bool plain = text.size <= NUMBER_SIZE_MAX;
     for (size_t i = 0; plain && i < text.size; i++)
         plain = text.data[i] && strchr("+-.0123456789eE", text.data[i]);

@@ -544,6 +544,12 @@ def bad_input():
         out, messages = run("--format", "csv", "--model", "first", "-", text=good + row + "\n" + "B,1,0\n", code=6)
         assert "-:3: " in messages and reason in messages, (row, messages)
         assert "B,first,1.0" in out, out
+    # conversions left empty are not none, with a value beside them; no value and no nulls are
+    for row in ("A,,5,0", "A, ,5,0"):
+        out, messages = run("--format", "csv", "--model", "first", "-", code=6,
+                            text=f"path,total_conversions,total_conversion_value,total_null\nB,1,,\n{row}\n")
+        assert "-:3: " in messages and "conversions is empty" in messages, (row, messages)
+        assert out.splitlines()[1:] == ["B,first,1.0,0.0,,,,"], out
     for row, reason in ((",2026-01-01,A,0", "customer"), ("1,yesterday,A,0", "bad_time"), ("1,2026-01-01,A,maybe", "neither 1 nor 0"),
                         ("1,2026-01-01,,0", "channel is empty")):
         messages = run("-", text="customer_id,time,channel,conversion\n" + row + "\n", code=6)[1]
