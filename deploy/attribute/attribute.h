@@ -79,6 +79,7 @@ struct attribute_options {
     uint64_t seed;
     size_t samples; /* of sampled Shapley values */
     bool transitions;
+    bool orders;      /* how well each order tells journeys apart, instead of channels */
     bool loops;       /* with transitions: from a state to itself too */
     bool unconverted; /* a path's value counts also where it did not convert */
     bool paths;       /* weights of each path's touches, instead of channels */

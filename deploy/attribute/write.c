@@ -409,6 +409,67 @@ static int choose_order(struct attribute_input *input, int *order)
     return 0;
 }
 
+static int write_order(const struct attribute_options *options, int order,
+    const struct markov_score *score, bool chosen, FILE *out)
+{
+    CLEANUP(buf_free) struct buf line = {0};
+    bool json = options->format == ATTRIBUTE_JSON;
+    char head[32];
+    (void)snprintf(head, sizeof head, json ? "%s{\"order\":%d,\"pauc\":" : "%s%d,",
+        json && order > 1 ? ",\n" : "", order);
+    int r = buf_append_str(&line, str_of(head));
+    if (r == 0)
+        r = text_append_number(&line, score->pauc);
+    if (r == 0)
+        r = buf_append_str(&line, json ? STR(",\"pauc_100\":") : STR(","));
+    if (r == 0)
+        r = text_append_number(&line, score->pauc_100);
+    if (r == 0 && json)
+        r = buf_append_str(&line, chosen ? STR(",\"chosen\":true}") : STR(",\"chosen\":false}"));
+    else if (r == 0)
+        r = buf_append_str(&line, chosen ? STR(",1\n") : STR(",0\n"));
+    return r == 0 ? text_put(&line, out) : r;
+}
+
+static int show_orders(const struct markov_score *scores, int count, int chosen, FILE *out)
+{
+    static const struct render_column shown[] = {
+        {"order", "order", RENDER_RIGHT, 0},
+        {"pauc", "pauc", RENDER_RIGHT, 0},
+        {"pauc_100", "pauc_100", RENDER_RIGHT, 0},
+        {"chosen", "chosen", RENDER_LEFT, 6},
+    };
+    struct render_table *table;
+    int r = render_new(&table, shown, sizeof shown / sizeof *shown);
+    for (int i = 0; r == 0 && i < count; i++) {
+        cell(table, i + 1, 0);
+        cell(table, scores[i].pauc, 6);
+        cell(table, scores[i].pauc_100, 6);
+        render_text(table, i + 1 == chosen ? STR("yes") : STR("no"));
+    }
+    if (r == 0)
+        r = render_write(table, false, out);
+    render_free(&table);
+    return r;
+}
+
+static int write_orders(struct attribute_input *input, FILE *out)
+{
+    struct markov_score scores[MARKOV_ORDER_MAX];
+    enum attribute_format format = input->options->format;
+    int order, count;
+    int r = markov_choose_order(&input->set, &order, scores, &count);
+    if (r == 0 && format == ATTRIBUTE_TABLE)
+        return show_orders(scores, count, order, out);
+    if (r == 0)
+        (void)fputs(format == ATTRIBUTE_JSON ? "[" : "order,pauc,pauc_100,chosen\n", out);
+    for (int i = 0; r == 0 && i < count; i++)
+        r = write_order(input->options, i + 1, &scores[i], i + 1 == order, out);
+    if (r == 0 && format == ATTRIBUTE_JSON)
+        (void)fputs("]\n", out);
+    return r;
+}
+
 /* The order that markov has: given, or chosen and said. */
 static int settle_order(struct attribute_input *input, int *order)
 {
@@ -488,6 +549,8 @@ int attribute_write(struct attribute_input *input, FILE *out)
     int order;
     if (options->paths)
         return attribute_write_paths(input, out);
+    if (options->orders)
+        return write_orders(input, out);
     if (!options->transitions) {
         int r = attribute_solve(input, &answers.items, &answers.count);
         if (r == 0)

@@ -182,6 +182,7 @@ static int read_options(const struct verb_call *call, struct attribute_options *
         .direct = STR("Direct"),
         .messages = stderr,
         .transitions = verb_switch(call, "--transitions"),
+        .orders = verb_switch(call, "--orders"),
         .loops = verb_switch(call, "--loops"),
         .paths = verb_switch(call, "--paths"),
         .lead = str_of(verb_value(call, "--lead")),
@@ -225,6 +226,8 @@ static const struct models_flag flags_of_models[] = {
 
 static bool asks_for(const struct attribute_options *options, int first, int last)
 {
+    if (options->orders)
+        return false;
     if (options->transitions)
         return first <= ATTRIBUTE_MARKOV && ATTRIBUTE_MARKOV <= last;
     for (size_t i = 0; i < options->models_count; i++)
@@ -250,7 +253,7 @@ static void tell_idle_flags(const struct verb_call *call, const struct attribute
         bool several = flag->last > flag->first;
         (void)snprintf(why, sizeof why, "it is of %s%s%s", attribute_model_name(flag->first),
             several ? " to " : "", several ? attribute_model_name(flag->last) : "");
-        tell_idle(flag->flag, why);
+        tell_idle(flag->flag, options->orders ? "--orders tries each order alone" : why);
     }
     if (verb_value(call, "--seed") && !options->bootstrap &&
         asks_for(options, ATTRIBUTE_MARKOV, ATTRIBUTE_SHAO_LI) &&
@@ -258,8 +261,9 @@ static void tell_idle_flags(const struct verb_call *call, const struct attribute
         tell_idle("--seed", "it is of --bootstrap and of shapley_rate beyond 24 channels");
     if (options->bootstrap && (options->paths || options->transitions))
         tell_idle("--bootstrap", "it gives intervals of channels");
-    if (options->transitions && verb_value(call, "--model"))
-        tell_idle("--model", "--transitions is of markov");
+    if ((options->transitions || options->orders) && verb_value(call, "--model"))
+        tell_idle(
+            "--model", options->orders ? "--orders is of markov" : "--transitions is of markov");
 }
 
 static int attribute(struct verb_call *call, const struct attribute_options *options, FILE *in)
@@ -290,6 +294,8 @@ static int wants_counted(const struct verb_call *call, bool *wants)
             return verb_usage(call,
                 "%s goes with --model; --save alone solves the configured models ([model NAME])",
                 flags[i]);
+    if (*wants && verb_switch(call, "--orders"))
+        return verb_usage(call, "--orders and --save: what is kept is of models");
     return *wants && verb_switch(call, "--transitions")
                ? verb_usage(call, "--transitions and --save: see the view v_model_transition")
                : 0;
@@ -368,8 +374,8 @@ static size_t say_failures(
 /* What was counted has no paths, so what is said of paths is of kinds of models. */
 static bool needs_paths(const struct attribute_options *options)
 {
-    return options->paths || options->transitions || options->transform != PATH_TRANSFORM_NONE ||
-           options->unconverted;
+    return options->paths || options->transitions || options->orders ||
+           options->transform != PATH_TRANSFORM_NONE || options->unconverted;
 }
 
 /* Reads, solves and writes; with --save keeps the rows too. */
@@ -495,6 +501,9 @@ static int run(struct verb_call *call)
         return verb_usage(call, "needs FILE, or --data DIR for the journeys of a database");
     if (options.paths && options.transitions)
         return verb_usage(call, "--paths and --transitions are two answers: ask twice");
+    if (options.orders && (options.paths || options.transitions))
+        return verb_usage(call, "--orders and %s are two answers: ask twice",
+            options.paths ? "--paths" : "--transitions");
     if (options.loops && !options.transitions)
         return verb_usage(call, "--loops goes with --transitions");
     if (stored && (options.unconverted || options.separator_given))
@@ -570,6 +579,8 @@ static const struct verb_option options[] = {
         NULL, true},
     {"--separator", "TEXT", "between the channels of a path (>)", NULL, false},
     {"--transitions", NULL, "print the transition matrix of markov instead", NULL, false},
+    {"--orders", NULL, "print the pAUC of each order of markov instead: pauc, pauc_100", NULL,
+        false},
     {"--loops", NULL, "with --transitions: count a state that follows itself, too", NULL, false},
     {"--paths", NULL, "print what each path's touches get instead: weights that sum to 1", NULL,
         false},
@@ -624,7 +635,7 @@ const struct verb verb_attribute = {
         "conversions.\n"
         "--order auto: the best area under the ROC curve, corrected for the states of the order "
         "(pAUC), is\n"
-        "taken and all are said. The area is exact; pauc_100, which is said beside it, is "
+        "taken and all are said. The area is exact; pauc_100 beside it (--orders) is "
         "ChannelAttribution's\n"
         "choose_order, which draws lines between 100 points (roc_npt): of its own data .516950 at "
         "order 2 where\n"

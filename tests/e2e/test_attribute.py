@@ -91,9 +91,18 @@ def channelattribution():
                     for part in said.split("; "))
     paths = [(r["path"].split(" > "), int(r["total_conversions"]), 0, int(r["total_null"])) for r in csv.DictReader(open(data), delimiter=";")]
     assert len(told) == len(theirs) == 6, said
+    rows = list(csv.DictReader(io.StringIO(run("--orders", "--format", "csv", data)[0])))
+    listed = json.loads(run("--orders", "--json", data)[0])
+    shown = run("--orders", data)[0].splitlines()
+    assert shown[0].split()[:3] == ["order", "pauc", "pauc_100"] and "0.516950" in shown[2], shown
+    assert len(rows) == len(listed) == 6 and list(rows[0]) == list(listed[0]) == ["order", "pauc", "pauc_100", "chosen"], rows
     for order, ours, points, row in zip(range(1, 7), told, theirs, csv.DictReader(open(folder / "expected_choose_order_auc.csv"))):
         assert f"{points:.6f}" == f"{float(row['pauc']):.6f}", (row, points)
         near(ours, oracle.pauc(paths, order), row, 6e-7)
+        for found in (listed, rows):
+            assert str(found[order - 1]["order"]) == row["order"] and (found[order - 1]["chosen"] in (True, "1")) == (order == 4), found
+            near(float(found[order - 1]["pauc"]), oracle.pauc(paths, order), row, 1e-12)
+            near(float(found[order - 1]["pauc_100"]), float(row["pauc"]), row, 1e-12)
         near(oracle.pauc_of_points(paths, order), row["pauc"], (row, "theirs is an area under a hundred points"), 1e-12)
         assert 0 <= ours + 5e-7 - float(row["pauc"]) < 1e-4, (row, "which is a little less")
 
@@ -392,6 +401,10 @@ def path_level_by_hand():
     assert out.splitlines()[1].split()[3:] == ["1", "A", "last_non_direct", "1.000000000", "2.0000", "7.0000"], out
     for model, reason in (("time_decay", "needs"), ("participation", "does not sum"), ("w_shape", "needs more")):
         assert reason in run("--paths", "--model", model, "-", text="path,total_conversions\nA,1\n", code=2)[1]
+    for flags in (("--orders", "--transitions"), ("--orders", "--paths")):
+        assert "ask twice" in run(*flags, "-", text="path,total_conversions\nA,1\n", code=2)[1]
+    said = run("--orders", "--order", "2", "--model", "first", "-", text="path,total_conversions\nA > B,1\n")[1]
+    assert "--order has no effect" in said and "--model has no effect" in said, said
     assert "ask twice" in run("--paths", "--transitions", "-", text="path,total_conversions\nA,1\n", code=2)[1]
     long = ">".join(["A"] * 70000)
     assert "65536" in run("--paths", "--model", "shapley", "-", text=f"path,total_conversions\n{long},1\n", code=2)[1]
