@@ -84,7 +84,7 @@ int erasure_mark(struct actor *actor, struct owner *owner)
 {
     struct journey_message message;
     struct suppression since;
-    if (!(owner->flags & OWNER_DEAD) || erasure_for_good(actor->namespaces, owner->id))
+    if (!(owner->flags & OWNER_DEAD)) /* else no mark goes: what is taken says forget, alone */
         owner->flags &= ~(unsigned)OWNER_ALONE; /* what the mark meets and leaves says so again */
     owner_lost(actor->owners, owner);
     if ((owner->flags & OWNER_DEAD) || !(owner->flags & OWNER_SEATED))
