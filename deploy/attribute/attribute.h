@@ -85,6 +85,7 @@ struct attribute_options {
     bool paths;       /* weights of each path's touches, instead of channels */
     enum attribute_format format;
     bool currency_given; /* attribute_read_database(): also where it is "" */
+    size_t rows_max;     /* of touches in memory; 0: SPILL_ROWS_MAX; tests have fewer */
     const char *name;    /* of the input, for messages */
     FILE *messages;
 };
@@ -118,7 +119,8 @@ struct attribute_input {
 
 /* Reads all of `in`. Rows that cannot be read are named on options->messages and counted. Returns
  * 0, or an error after naming it there: ERR_CONFIG (a column is missing, a model does not fit the
- * input), ERR_TOO_LARGE (totals), ERR_IO, ERR_NO_MEMORY. */
+ * input), ERR_TOO_LARGE (totals), ERR_FULL and ERR_TOO_MANY (of rows in temporary files: spill.h),
+ * ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int attribute_read(struct attribute_input *input, FILE *in);
 void attribute_input_free(struct attribute_input *input);
 

@@ -39,7 +39,6 @@ struct reading {
     unsigned long long line;
     struct attribute_header header;
     struct touch_rows rows;
-    struct path_set customers;        /* their names */
     char currency[CURRENCY_SIZE_MAX]; /* of the rows so far; empty: none had one */
     bool converted;                   /* a row of touches did */
     const char *other;                /* what may separate channels, seen in a path; NULL: none */
@@ -385,11 +384,11 @@ static int take_path(struct reading *reading, const struct csv_row *row)
     return attribute_name_total(reading->input, reading->line, r);
 }
 
-static uint32_t flags_of(
+static uint16_t flags_of(
     const struct reading *reading, struct str channel, struct str type, bool lead, bool opportunity)
 {
     const struct attribute_options *options = reading->input->options;
-    uint32_t flags = 0;
+    uint16_t flags = 0;
     if (attribute_is_direct(options, channel))
         flags |= PATH_STEP_DIRECT;
     if (lead || (type.size && str_equal(type, options->lead)))
@@ -435,12 +434,10 @@ static int take_event(struct reading *reading, const struct csv_row *row)
         attribute_bad_row(reading->input, reading->line, ERR_EMPTY, "channel is empty");
         return 0;
     }
-    int r = path_set_channel(&reading->customers, customer, &touch.customer);
-    if (r == 0 && channel.size)
-        r = attribute_channel(reading->input, channel, &touch.channel);
+    int r = channel.size ? attribute_channel(reading->input, channel, &touch.channel) : 0;
     touch.flags =
         flags_of(reading, channel, field_of(reading, row, COLUMN_TYPE), lead, opportunity);
-    return r < 0 ? r : touch_rows_add(&reading->rows, &touch);
+    return r < 0 ? r : touch_rows_add(&reading->rows, customer, &touch);
 }
 
 static int take_row(struct reading *reading, const struct csv_row *row)
@@ -537,6 +534,7 @@ int attribute_read(struct attribute_input *input, FILE *in)
 {
     struct reading reading = {.input = input, .text = malloc(CHUNK_SIZE)};
     const char *why = "";
+    touch_rows_init(&reading.rows, input->options);
     int r = reading.text ? source_open(in, &reading.source, &why) : ERR_NO_MEMORY;
     r = name_source(input, r, why);
     if (r == 0)
@@ -558,8 +556,7 @@ int attribute_read(struct attribute_input *input, FILE *in)
     source_close(&reading.source);
     csv_close(&reading.csv);
     arena_free(&reading.arena);
-    path_set_free(&reading.customers);
-    free(reading.rows.items);
+    touch_rows_free(&reading.rows);
     free(reading.text);
     return r;
 }

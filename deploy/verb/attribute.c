@@ -658,10 +658,11 @@ const struct verb verb_attribute = {
         "credited to (unattributed), so that each model sums to all of them; a channel of that "
         "name "
         "is shown as\n"
-        "\\(unattributed). Memory grows with distinct paths, not with rows; rows of touches are "
-        "kept "
-        "to the end\n"
-        "(48 bytes each), since a journey may have its first touch in the last row.",
+        "\\(unattributed). Memory grows with distinct paths, not with rows. A journey may have its "
+        "first touch in the\n"
+        "last row: rows of touches over a million are sorted in files without a name in TMPDIR "
+        "(/tmp), to 112 bytes a\n"
+        "row, which hold no customer's name.",
     .examples =
         "  tabiji attribute paths.csv\n"
         "  tabiji attribute --model markov --order auto --bootstrap 200 paths.csv\n"
