@@ -225,3 +225,28 @@ int exchange_check_rate(struct exchange *exchange, size_t events, enum reply_for
     exchange->retry_after_seconds = seconds;
     return exchange_refuse(exchange, 429, "rate", MESSAGE_RATE, form);
 }
+
+void exchange_prepare(struct exchange *exchange, struct str stage, bool dry_run)
+{
+    exchange->intake = (struct intake){
+        .door = exchange->door,
+        .arena = exchange->arena,
+        .source = exchange->source->config.name,
+        .stage = stage,
+        .is_operator = exchange->source->config.is_operator,
+        .refuses_evidence = exchange->source->config.refuses_evidence,
+        .now_micros = exchange->now_micros,
+        .dry_run = dry_run,
+    };
+}
+
+int exchange_begin(
+    struct exchange *exchange, struct str stage, size_t events, bool dry_run, enum reply_form form)
+{
+    if (events > exchange->events_max)
+        return exchange_fail(
+            exchange, ERR_TOO_MANY, STR("send the events in smaller batches"), form);
+    exchange_prepare(exchange, stage, dry_run);
+    int r = dry_run ? 0 : exchange_check_rate(exchange, events, form);
+    return r != 0 ? r : intake_reserve(&exchange->intake, events);
+}

@@ -108,6 +108,15 @@ MUST_CHECK int exchange_authorise_app(struct exchange *exchange, struct str key,
 /* Answers 429 when the source has sent too much; as exchange_authorise(). Leave dry runs out. */
 MUST_CHECK int exchange_check_rate(struct exchange *exchange, size_t events, enum reply_form form);
 
+/* Makes the intake one of the source that is authorised; it has no room yet. */
+void exchange_prepare(struct exchange *exchange, struct str stage, bool dry_run);
+
+/* The same, with room for `events`, which count against the source's rate, unless dry_run. 0, or
+ * the exchange is answered (429, or 413 over events_max) as exchange_authorise(). Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int exchange_begin(
+    struct exchange *exchange, struct str stage, size_t events, bool dry_run, enum reply_form form);
+
 /* Makes the reply an error: status of the error, its name and text, and a hint unless empty; what
  * headers were added are dropped. Returns EXCHANGE_ANSWERED. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int exchange_fail(

@@ -55,17 +55,11 @@ static int run(
 
 int local_preview(const struct local_preview *preview, const struct append_record *record)
 {
-    char path[PATH_SIZE_MAX];
     struct local *local;
-    int size = snprintf(path, sizeof path, "%s/state", preview->dir);
-    if (size <= 0 || size >= PATH_SIZE_MAX)
-        return ERR_TOO_LARGE;
-    int r = local_make(NULL, &local);
+    int r = local_open_state(preview->dir, &local);
     if (r < 0)
         return r;
-    r = local_state_open(local, path, true);
-    if (r == 0)
-        r = run(local, preview, record);
+    r = run(local, preview, record);
     local_close(&local);
     return r;
 }

@@ -146,6 +146,10 @@ MUST_CHECK int local_check_writers(struct local *local);
 MUST_CHECK int local_try(struct local *local, const struct record *record);
 void local_forget(struct local *local);
 
+/* local_look.c: a directory's state alone, to be read; *out is closed by local_close(). Errors:
+ * ERR_TOO_LARGE (the path), those of local_state_open(). */
+MUST_CHECK int local_open_state(const char *dir, struct local **out);
+
 /* local_log.c */
 MUST_CHECK int local_log_open(struct local *local, const char *dir);
 void local_log_close(struct local *local);

@@ -201,16 +201,7 @@ int ga4_handle(struct exchange *exchange)
         exchange, exchange_query(exchange, STR("api_secret")), SOURCE_PROTOCOL_GA4, REPLY_NATIVE);
     if (r != 0)
         return r < 0 ? r : 0;
-    exchange->intake = (struct intake){
-        .door = exchange->door,
-        .arena = exchange->arena,
-        .source = exchange->source->config.name,
-        .stage = STR("ga4"),
-        .is_operator = exchange->source->config.is_operator,
-        .refuses_evidence = exchange->source->config.refuses_evidence,
-        .now_micros = exchange->now_micros,
-        .dry_run = str_equal(exchange->call, STR("debug")),
-    };
+    exchange_prepare(exchange, STR("ga4"), str_equal(exchange->call, STR("debug")));
     if (!exchange->intake.dry_run)
         r = exchange_check_rate(exchange, count, REPLY_NATIVE);
     if (r != 0)

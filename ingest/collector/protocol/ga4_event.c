@@ -4,12 +4,12 @@
 #include <strings.h>
 
 #include "ingest/collector/protocol/amount.h"
+#include "ingest/collector/protocol/page_address.h"
 #include "ingest/collector/protocol/segment_names.h"
 #include "ingest/collector/protocol/segment_object.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/time.h"
-#include "schemas/url.h"
 
 #define IDENTIFIERS_ROOM 16
 #define HASH_DIGITS 64 /* of SHA-256 */
@@ -305,7 +305,6 @@ static int read_page(struct reader *reader)
     struct page *out = &reader->event->page;
     struct str address;
     struct str referrer;
-    struct url url;
     page_init(out);
     int r = param(reader, STR("page_location"), &address);
     if (r == 0)
@@ -313,19 +312,9 @@ static int read_page(struct reader *reader)
     if (r == 0)
         r = param(reader, STR("page_title"), &out->title);
     if (r == 0)
-        r = url_split(address, reader->arena, &url);
-    if (r < 0)
-        return r;
-    out->host = url.host;
-    out->path = url.path;
-    out->query = url.query;
-    r = url_split(referrer, reader->arena, &url);
-    if (r < 0)
-        return r;
-    out->referrer_host = url.host;
-    out->referrer_path = url.path;
-    reader->event->has_page = address.size || referrer.size || out->title.size;
-    return 0;
+        r = page_address_read(address, referrer, reader->arena, out);
+    reader->event->has_page = r == 0 && (address.size || referrer.size || out->title.size);
+    return r;
 }
 
 static int read_device(struct reader *reader)

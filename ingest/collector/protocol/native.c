@@ -133,25 +133,8 @@ static int answer_single(struct exchange *exchange)
 /* Prepares for `events`. 0, EXCHANGE_ANSWERED or ERR_NO_MEMORY. */
 static int begin(struct exchange *exchange, size_t events)
 {
-    if (events > exchange->events_max)
-        return exchange_fail(
-            exchange, ERR_TOO_MANY, STR("send the events in smaller batches"), REPLY_NATIVE);
-    exchange->intake = (struct intake){
-        .door = exchange->door,
-        .arena = exchange->arena,
-        .source = exchange->source->config.name,
-        .stage = STR("native"),
-        .is_operator = exchange->source->config.is_operator,
-        .refuses_evidence = exchange->source->config.refuses_evidence,
-        .now_micros = exchange->now_micros,
-        .dry_run = str_equal(exchange->call, STR("validate")),
-    };
-    if (!exchange->intake.dry_run) {
-        int r = exchange_check_rate(exchange, events, REPLY_NATIVE);
-        if (r != 0)
-            return r;
-    }
-    return intake_reserve(&exchange->intake, events);
+    bool dry_run = str_equal(exchange->call, STR("validate"));
+    return exchange_begin(exchange, STR("native"), events, dry_run, REPLY_NATIVE);
 }
 
 static int take_array(struct exchange *exchange, struct json array)

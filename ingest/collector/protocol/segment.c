@@ -104,24 +104,12 @@ static int take_message(struct exchange *exchange, struct segment_message *messa
 /* Prepares for `events`. 0, EXCHANGE_ANSWERED or ERR_NO_MEMORY. */
 static int begin(struct exchange *exchange, size_t events)
 {
-    if (events > exchange->events_max)
-        return exchange_fail(
-            exchange, ERR_TOO_MANY, STR("send the events in smaller batches"), REPLY_SEGMENT);
-    exchange->intake = (struct intake){
-        .door = exchange->door,
-        .arena = exchange->arena,
-        .source = exchange->source->config.name,
-        .stage = STR("segment"),
-        .is_operator = exchange->source->config.is_operator,
-        .refuses_evidence = exchange->source->config.refuses_evidence,
-        .now_micros = exchange->now_micros,
-    };
-    int r = exchange_check_rate(exchange, events, REPLY_SEGMENT);
+    int r = exchange_begin(exchange, STR("segment"), events, false, REPLY_SEGMENT);
     if (r != 0)
         return r;
     exchange->marks_count = 0;
     exchange->marks = arena_alloc(exchange->arena, (events + 1) * sizeof *exchange->marks);
-    return exchange->marks ? intake_reserve(&exchange->intake, events) : ERR_NO_MEMORY;
+    return exchange->marks ? 0 : ERR_NO_MEMORY;
 }
 
 static struct segment_message message_of(const struct exchange *exchange)

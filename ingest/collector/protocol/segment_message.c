@@ -5,12 +5,12 @@
 #include <stdio.h>
 
 #include "ingest/collector/protocol/consent_words.h"
+#include "ingest/collector/protocol/page_address.h"
 #include "ingest/collector/protocol/segment_names.h"
 #include "ingest/collector/protocol/segment_object.h"
 #include "ingest/collector/protocol/segment_order.h"
 #include "schemas/error.h"
 #include "schemas/time.h"
-#include "schemas/url.h"
 
 #define IDENTIFIERS_ROOM 16
 #define MICROS_PER_MILLISECOND 1000
@@ -423,7 +423,6 @@ static int read_page(struct reader *reader)
         return 0;
     struct str address;
     struct str referrer;
-    struct url url;
     struct page *out = &reader->event->page;
     page_init(out);
     int r = segment_text(page, STR("url"), reader->arena, &address);
@@ -432,17 +431,9 @@ static int read_page(struct reader *reader)
     if (r == 0)
         r = segment_text(page, STR("title"), reader->arena, &out->title);
     if (r == 0)
-        r = url_split(address, reader->arena, &url);
+        r = page_address_read(address, referrer, reader->arena, out);
     if (r < 0)
         return r;
-    out->host = url.host;
-    out->path = url.path;
-    out->query = url.query;
-    r = url_split(referrer, reader->arena, &url);
-    if (r < 0)
-        return r;
-    out->referrer_host = url.host;
-    out->referrer_path = url.path;
     if (address.size == 0)
         r = segment_text(page, STR("path"), reader->arena, &out->path);
     reader->event->has_page = address.size || referrer.size || out->title.size || out->path.size;

@@ -147,18 +147,6 @@ static int begin(struct batch *batch, size_t events)
 {
     struct exchange *exchange = batch->exchange;
     struct str cookie = exchange_cookie(exchange, STR(COOKIE_NAME));
-    if (events > exchange->events_max)
-        return exchange_fail(
-            exchange, ERR_TOO_MANY, STR("send the events in smaller batches"), REPLY_TRACKER);
-    exchange->intake = (struct intake){
-        .door = exchange->door,
-        .arena = exchange->arena,
-        .source = exchange->source->config.name,
-        .stage = STR("snowplow"),
-        .is_operator = exchange->source->config.is_operator,
-        .refuses_evidence = exchange->source->config.refuses_evidence,
-        .now_micros = exchange->now_micros,
-    };
     batch->message.fields = &batch->fields;
     batch->message.currency = exchange->source->config.currency;
     batch->message.now_micros = exchange->now_micros;
@@ -169,8 +157,7 @@ static int begin(struct batch *batch, size_t events)
     batch->message.network_user = is_cookie_value(cookie) ? cookie : STR("");
     batch->message.secret = exchange->door->person_key;
     batch->message.arena = exchange->arena;
-    int r = exchange_check_rate(exchange, events, REPLY_TRACKER);
-    return r != 0 ? r : intake_reserve(&exchange->intake, events);
+    return exchange_begin(exchange, STR("snowplow"), events, false, REPLY_TRACKER);
 }
 
 /* The first event's application id, or that of the address. */

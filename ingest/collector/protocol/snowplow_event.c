@@ -2,12 +2,12 @@
 #include "ingest/collector/protocol/snowplow_event.h"
 
 #include "ingest/collector/protocol/amount.h"
+#include "ingest/collector/protocol/page_address.h"
 #include "ingest/collector/protocol/segment_names.h"
 #include "ingest/collector/protocol/snowplow_schema.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
 #include "schemas/time.h"
-#include "schemas/url.h"
 
 #define MILLISECONDS_DIGITS_MAX 15 /* of the year 33658 */
 #define UUID_VERSION_OWN 8         /* Source: RFC 9562, 5.8 */
@@ -183,22 +183,10 @@ static int read_page(struct snowplow_reader *reader)
     struct str address = field(reader, SNOWPLOW_URL);
     struct str referrer = field(reader, SNOWPLOW_REFR);
     struct page *out = &reader->event->page;
-    struct url url;
     page_init(out);
     out->title = field(reader, SNOWPLOW_PAGE);
-    int r = url_split(address, reader->arena, &url);
-    if (r < 0)
-        return r;
-    out->host = url.host;
-    out->path = url.path;
-    out->query = url.query;
-    r = url_split(referrer, reader->arena, &url);
-    if (r < 0)
-        return r;
-    out->referrer_host = url.host;
-    out->referrer_path = url.path;
     reader->event->has_page = address.size || referrer.size || out->title.size;
-    return 0;
+    return page_address_read(address, referrer, reader->arena, out);
 }
 
 static void read_device(struct snowplow_reader *reader)

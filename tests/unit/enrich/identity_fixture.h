@@ -51,3 +51,19 @@ static inline int teardown(void **state)
     arena_free(&fixture->arena);
     return 0;
 }
+
+static inline void node_of_identifier(const struct identifier *identifier, uint8_t id[KEY_SIZE])
+{
+    namespace_node_id(config.namespaces, namespace_rank(config.namespaces, identifier->namespace),
+        identifier->value, id);
+}
+
+/* Gives the stage a record, in a batch of its own. */
+static inline void process_record(
+    struct fixture *fixture, enum topic topic, struct str key, struct str value)
+{
+    const struct record record = {
+        .topic = topic, .position = fixture->position++, .key = key, .value = value};
+    assert_int_equal(solo_process(fixture->solo, &record), 0);
+    assert_int_equal(solo_commit(fixture->solo), 0);
+}

@@ -12,28 +12,11 @@
 
 static const struct identifier email = {STR_INIT("email"), STR_INIT("shared"), 0};
 
-static void node_of(const struct identifier *identifier, uint8_t id[KEY_SIZE])
-{
-    namespace_node_id(config.namespaces, namespace_rank(config.namespaces, identifier->namespace),
-        identifier->value, id);
-}
-
-static void process(
-    struct fixture *fixture, enum topic topic, const uint8_t key[KEY_SIZE], struct str value)
-{
-    const struct record record = {.topic = topic,
-        .position = fixture->position++,
-        .key = str_make(key, KEY_SIZE),
-        .value = value};
-    assert_int_equal(solo_process(fixture->solo, &record), 0);
-    assert_int_equal(solo_commit(fixture->solo), 0);
-}
-
 static void mail(struct fixture *fixture, const struct identity_message *message)
 {
     CLEANUP(buf_free) struct buf bytes = {0};
     assert_int_equal(identity_message_encode(message, &bytes), 0);
-    process(fixture, TOPIC_IDENTITY, message->to, buf_str(&bytes));
+    process_record(fixture, TOPIC_IDENTITY, str_make(message->to, KEY_SIZE), buf_str(&bytes));
 }
 
 /* What an event of the e-mail and the login shows, the stronger first. Returns how many. */
@@ -59,9 +42,9 @@ static void see(struct fixture *fixture, const char *login)
     event.identifiers_count = shown(login, identifiers);
     event.identifiers = identifiers;
     put_be64(event.event_key, (uint64_t)fixture->position);
-    node_of(&identifiers[0], key);
+    node_of_identifier(&identifiers[0], key);
     assert_int_equal(touchpoint_encode(&event, &bytes), 0);
-    process(fixture, TOPIC_EVENTS, key, buf_str(&bytes));
+    process_record(fixture, TOPIC_EVENTS, str_make(key, KEY_SIZE), buf_str(&bytes));
 }
 
 /* As a timeline says it of an event that it took. */
@@ -77,7 +60,7 @@ static void forget(struct fixture *fixture, const char *login)
     message.links_count = shown(login, identifiers);
     message.links = links;
     for (size_t i = 0; i < message.links_count; i++)
-        node_of(&identifiers[i], links[i].node);
+        node_of_identifier(&identifiers[i], links[i].node);
     memcpy(message.to, links[0].node, KEY_SIZE);
     memcpy(message.from, links[0].node, KEY_SIZE);
     mail(fixture, &message);
@@ -91,8 +74,8 @@ static void suppress(struct fixture *fixture)
     message.kind = IDENTITY_KIND_SUPPRESS;
     message.has_person = true;
     message.at = AT;
-    node_of(&email, message.to);
-    node_of(&email, message.from);
+    node_of_identifier(&email, message.to);
+    node_of_identifier(&email, message.from);
     mail(fixture, &message);
 }
 
@@ -102,7 +85,7 @@ static struct str known(struct fixture *fixture)
     struct person_of row;
     uint8_t node[KEY_SIZE];
     struct str value;
-    node_of(&email, node);
+    node_of_identifier(&email, node);
     if (solo_row(fixture->solo, TABLE_PERSON_OF, str_make(node, KEY_SIZE), &value) != 0)
         return (struct str){0};
     assert_int_equal(person_of_decode(&row, value, &fixture->arena), 0);

@@ -12,12 +12,6 @@
 #define HUB 100
 #define MAILS_AMORTIZED 24 /* a word of a hub, in the mean */
 
-static void node_of(const struct identifier *identifier, uint8_t id[KEY_SIZE])
-{
-    namespace_node_id(config.namespaces, namespace_rank(config.namespaces, identifier->namespace),
-        identifier->value, id);
-}
-
 /* "login:a" */
 static struct identifier named(const char *text)
 {
@@ -30,7 +24,7 @@ static void send(struct fixture *fixture, struct touchpoint *event)
 {
     CLEANUP(buf_free) struct buf bytes = {0};
     uint8_t key[KEY_SIZE];
-    node_of(&event->identifiers[0], key);
+    node_of_identifier(&event->identifiers[0], key);
     put_be64(event->event_key, (uint64_t)fixture->position);
     event->event_id = STR("e");
     event->source = STR("desk");
@@ -93,7 +87,7 @@ static bool row_of(struct fixture *fixture, const char *text, struct person_of *
     const struct identifier id = named(text);
     uint8_t node[KEY_SIZE];
     struct str value;
-    node_of(&id, node);
+    node_of_identifier(&id, node);
     assert_int_equal(solo_commit(fixture->solo), 0);
     if (solo_row(fixture->solo, TABLE_PERSON_OF, str_make(node, KEY_SIZE), &value) != 0)
         return false;
@@ -115,7 +109,7 @@ static void assert_root(struct fixture *fixture, const char *text, const char *r
     const struct identifier id = named(root);
     struct person_of row;
     uint8_t node[KEY_SIZE];
-    node_of(&id, node);
+    node_of_identifier(&id, node);
     assert_true(row_of(fixture, text, &row));
     assert_memory_equal(row.root, node, KEY_SIZE);
 }
@@ -127,8 +121,8 @@ static void sort(const char **texts, size_t count)
         for (size_t k = i; k > 0; k--) {
             const struct identifier a = named(texts[k - 1]), b = named(texts[k]);
             uint8_t node_a[KEY_SIZE], node_b[KEY_SIZE];
-            node_of(&a, node_a);
-            node_of(&b, node_b);
+            node_of_identifier(&a, node_a);
+            node_of_identifier(&b, node_b);
             if (memcmp(node_a, node_b, KEY_SIZE) < 0)
                 break;
             const char *swap = texts[k];
@@ -279,7 +273,7 @@ static void test_erase_reaches_all_of_a_group(void **state)
             uint8_t key[KEY_SIZE + 1] = {0};
             const struct identifier id = named(emails[i]);
             struct str mark;
-            node_of(&id, key);
+            node_of_identifier(&id, key);
             assert_int_equal(solo_commit(fixture->solo), 0);
             assert_int_equal(
                 solo_row(fixture->solo, TABLE_SIGNATURE, str_make(key, sizeof key), &mark), 0);

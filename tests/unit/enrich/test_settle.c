@@ -11,23 +11,6 @@ static const struct identifier login_2 = {STR_INIT("login"), STR_INIT("2"), 0},
                                email = {STR_INIT("email"), STR_INIT("e"), 0},
                                device = {STR_INIT("device"), STR_INIT("d"), 0};
 
-static void node_of(const struct identifier *identifier, uint8_t id[KEY_SIZE])
-{
-    namespace_node_id(config.namespaces, namespace_rank(config.namespaces, identifier->namespace),
-        identifier->value, id);
-}
-
-static void process(
-    struct fixture *fixture, enum topic topic, const uint8_t key[KEY_SIZE], struct str value)
-{
-    const struct record record = {.topic = topic,
-        .position = fixture->position++,
-        .key = str_make(key, KEY_SIZE),
-        .value = value};
-    assert_int_equal(solo_process(fixture->solo, &record), 0);
-    assert_int_equal(solo_commit(fixture->solo), 0);
-}
-
 /* An event of some identifiers, the strongest first. */
 static void event_of(struct touchpoint *event, struct identifier *identifiers, size_t count)
 {
@@ -43,9 +26,9 @@ static void send(struct fixture *fixture, const struct touchpoint *event)
 {
     CLEANUP(buf_free) struct buf bytes = {0};
     uint8_t key[KEY_SIZE];
-    node_of(&event->identifiers[0], key);
+    node_of_identifier(&event->identifiers[0], key);
     assert_int_equal(touchpoint_encode(event, &bytes), 0);
-    process(fixture, TOPIC_EVENTS, key, buf_str(&bytes));
+    process_record(fixture, TOPIC_EVENTS, str_make(key, KEY_SIZE), buf_str(&bytes));
 }
 
 static void retract_word(struct fixture *fixture, const struct touchpoint *event)
@@ -56,7 +39,8 @@ static void retract_word(struct fixture *fixture, const struct touchpoint *event
         evidence_of_event(config.namespaces, event, IDENTITY_KIND_RETRACT, &retract), 0);
     memcpy(retract.message.from, retract.message.to, KEY_SIZE);
     assert_int_equal(identity_message_encode(&retract.message, &bytes), 0);
-    process(fixture, TOPIC_IDENTITY, retract.message.to, buf_str(&bytes));
+    process_record(
+        fixture, TOPIC_IDENTITY, str_make(retract.message.to, KEY_SIZE), buf_str(&bytes));
 }
 
 static void assert_root(
@@ -65,8 +49,8 @@ static void assert_root(
     uint8_t id[KEY_SIZE], wanted[KEY_SIZE];
     struct str value;
     struct person_of row;
-    node_of(identifier, id);
-    node_of(root, wanted);
+    node_of_identifier(identifier, id);
+    node_of_identifier(root, wanted);
     assert_int_equal(solo_row(fixture->solo, TABLE_PERSON_OF, str_make(id, KEY_SIZE), &value), 0);
     assert_int_equal(person_of_decode(&row, value, &fixture->arena), 0);
     assert_memory_equal(row.has_root ? row.root : row.node, wanted, KEY_SIZE);

@@ -9,14 +9,6 @@
 #define K3 "k3:00001111222233334444555566667777"
 #define AT 100 /* of every event */
 
-static void process(struct fixture *fixture, struct str key, struct str value)
-{
-    const struct record in = {
-        .topic = TOPIC_EVENTS, .position = fixture->position++, .key = key, .value = value};
-    assert_int_equal(solo_process(fixture->solo, &in), 0);
-    assert_int_equal(solo_commit(fixture->solo), 0);
-}
-
 static void event(struct fixture *fixture, const char *type, const char *namespace, const char *id)
 {
     struct identifier ids[] = {{str_of(namespace), str_of(id), 0}, {STR("email"), STR(K1), 0}};
@@ -35,7 +27,7 @@ static void event(struct fixture *fixture, const char *type, const char *namespa
                          &fixture->arena, &node),
         0);
     assert_int_equal(touchpoint_encode(&touchpoint, &bytes), 0);
-    process(fixture, str_make(node.id, KEY_SIZE), buf_str(&bytes));
+    process_record(fixture, TOPIC_EVENTS, str_make(node.id, KEY_SIZE), buf_str(&bytes));
 }
 
 /* As a door tells it while the newer key, made at `since`, is the next one. */
@@ -45,7 +37,7 @@ static void tell(struct fixture *fixture, const char *old, const char *new, int6
     const struct identifier_pair pair = {STR("email"), str_of(old), str_of(new)};
     struct rotation_list list = {.count = 0};
     assert_int_equal(rotation_add(&list, &door, &pair, NULL, &fixture->arena), 0);
-    process(fixture, list.records[0].key, list.records[0].value);
+    process_record(fixture, TOPIC_EVENTS, list.records[0].key, list.records[0].value);
 }
 
 static int alone(struct fixture *fixture, int64_t active_since)

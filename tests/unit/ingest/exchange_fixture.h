@@ -27,6 +27,27 @@ struct exchange_fixture {
 int exchange_setup(struct exchange_fixture *fixture, bool open);
 void exchange_teardown(struct exchange_fixture *fixture);
 
+/* For cmocka: one fixture, with an open source or without. */
+static inline int setup(void **state)
+{
+    static struct exchange_fixture fixture;
+    *state = &fixture;
+    return exchange_setup(&fixture, false);
+}
+
+static inline int setup_open(void **state)
+{
+    static struct exchange_fixture fixture;
+    *state = &fixture;
+    return exchange_setup(&fixture, true);
+}
+
+static inline int teardown(void **state)
+{
+    exchange_teardown(*state);
+    return 0;
+}
+
 /* Runs a call on a body; what it set before stays for the next run. */
 void exchange_run(
     struct exchange_fixture *fixture, exchange_fn handle, const char *call, struct str body);

@@ -12,19 +12,6 @@
 #include "schemas/error.h"
 #include "tests/unit/ingest/exchange_fixture.h"
 
-static int setup(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, false);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
-    return 0;
-}
-
 static struct str only_cookies(const void *context, const char *name)
 {
     return strcmp(name, "Cookie") == 0 ? str_of(context) : STR("");

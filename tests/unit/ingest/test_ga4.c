@@ -18,26 +18,6 @@
 #define BODY(events) "{\"client_id\":\"1.2\"," WHEN ",\"events\":[" events "]}"
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-static int setup(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, false);
-}
-
-static int setup_open(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, true);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
-    return 0;
-}
-
 static void collect(struct exchange_fixture *fixture, const char *body)
 {
     exchange_run(fixture, ga4_handle, "collect", str_of(body));

@@ -21,26 +21,6 @@
     "\"type\":\"page_viewed\"}\n"
 #define ACCEPTED(n) "{\"accepted\":" n ",\"duplicates\":0,\"rejected\":[]}"
 
-static int setup(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, false);
-}
-
-static int setup_open(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, true);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
-    return 0;
-}
-
 static void assert_answer(
     struct exchange_fixture *fixture, struct str body, int status, const char *reply)
 {

@@ -15,26 +15,6 @@
 #define SUCCESS "{\"success\":true}"
 #define WHEN "\"timestamp\":\"2026-11-20T01:59:00Z\""
 
-static int setup(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, false);
-}
-
-static int setup_open(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, true);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
-    return 0;
-}
-
 /* The call succeeds and stores these events. */
 static void assert_stored(
     struct exchange_fixture *fixture, const char *call, const char *body, const char *events)

@@ -16,19 +16,6 @@
 #define UUID "00112233-4455-4677-8899-aabbccddeeff" /* of the fixture's randomness */
 #define PARAMETERS_MAX 16
 
-static int setup(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, false);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
-    return 0;
-}
-
 /* Asks an image: parameters as name, value, ..., NULL. */
 static void ask(struct exchange_fixture *fixture, const char *call, const char *const *parameters)
 {

@@ -34,31 +34,25 @@ static struct str header_of(const void *context, const char *name)
     return strcmp(name, "SP-Anonymous") == 0 ? str_of(anonymous_header) : STR("");
 }
 
-static int setup_with(void **state, bool open)
+static int hear(void **state)
 {
-    static struct exchange_fixture fixture;
-    *state = &fixture;
+    struct exchange_fixture *fixture = *state;
     cookie_header = NULL;
     anonymous_header = NULL;
-    int r = exchange_setup(&fixture, open);
-    fixture.exchange.header = header_of;
-    return r;
-}
-
-static int setup(void **state)
-{
-    return setup_with(state, false);
-}
-
-static int setup_open(void **state)
-{
-    return setup_with(state, true);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
+    fixture->exchange.header = header_of;
     return 0;
+}
+
+static int setup_hearing(void **state)
+{
+    int r = setup(state);
+    return r == 0 ? hear(state) : r;
+}
+
+static int setup_open_hearing(void **state)
+{
+    int r = setup_open(state);
+    return r == 0 ? hear(state) : r;
 }
 
 static void post(struct exchange_fixture *fixture, const char *body)
@@ -729,7 +723,7 @@ static void test_snowplow_alone_without_id_is_refused(void **state)
     assert_contains(exchange_reply_text(fixture), "{\"code\":\"bad_id\"");
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH(test) cmocka_unit_test_setup_teardown(test, setup_hearing, teardown)
 
 int main(void)
 {
@@ -753,7 +747,7 @@ int main(void)
         WITH(test_snowplow_query_wins_over_the_body),
         WITH(test_snowplow_source_is_found),
         cmocka_unit_test_setup_teardown(
-            test_snowplow_open_source_needs_no_key, setup_open, teardown),
+            test_snowplow_open_source_needs_no_key, setup_open_hearing, teardown),
         WITH(test_snowplow_bad_bodies),
         WITH(test_snowplow_bad_events_go_to_rejected),
         WITH(test_snowplow_mixed_batch),

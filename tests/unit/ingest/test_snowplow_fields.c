@@ -14,19 +14,6 @@
 #include "schemas/error.h"
 #include "tests/unit/ingest/exchange_fixture.h"
 
-static int setup(void **state)
-{
-    static struct exchange_fixture fixture;
-    *state = &fixture;
-    return exchange_setup(&fixture, false);
-}
-
-static int teardown(void **state)
-{
-    exchange_teardown(*state);
-    return 0;
-}
-
 /* Reads an event and writes it as it is kept. */
 static struct str keep(struct exchange_fixture *fixture, const char *event)
 {
