@@ -680,7 +680,16 @@ int kafka_client_ends(
     if (code) {
         kafka_log(client->config, LOG_WARNING, "kafka_ends", "%s %d: %s", topic, partition,
             rd_kafka_err2str(code));
-        return names_nothing(code) ? ERR_AGAIN : kafka_error_of(code);
+        if (!names_nothing(code))
+            return kafka_error_of(code);
+        /* A broker that starts may tell a topic before its partitions. What it told is kept, and
+         * believed for topic.metadata.refresh.interval.ms (5 minutes) unless somebody asks. */
+        const struct rd_kafka_metadata *metadata;
+        int r = kafka_metadata_get(client, KAFKA_ANSWER_MS, &metadata);
+        if (r < 0)
+            return r;
+        rd_kafka_metadata_destroy(metadata);
+        return ERR_AGAIN;
     }
     *low = first;
     *high = end;

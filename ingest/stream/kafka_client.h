@@ -99,7 +99,8 @@ bool kafka_topic_of_identity(enum topic topic);
 
 /* First and next-to-last offset of a partition; `high` counts records of open transactions when
  * the client's role is KAFKA_ROLE_END. Errors: ERR_AGAIN, also for what is not there: who asks has
- * seen it, and brokers that start know it soon; ERR_CONFIG, ERR_KAFKA. */
+ * seen it, and brokers that start know it soon, so that they are asked anew; ERR_CONFIG, ERR_AUTH,
+ * ERR_KAFKA. */
 MUST_CHECK int kafka_client_ends(
     struct kafka_client *client, const char *topic, int32_t partition, int64_t *low, int64_t *high);
 
