@@ -207,12 +207,14 @@ static void judge_time(const struct door_config *config, struct touchpoint *even
 }
 
 /* An operator's word of the future would stand until then, whatever operators say meanwhile; and
- * what a lift lets in no erasure takes that is before the lift. */
+ * what a lift lets in no erasure takes that is before the lift: one of the future could not be
+ * lifted until then. */
 static int check_word(
     const struct door_config *config, const struct touchpoint *event, struct event_problem *problem)
 {
     bool word = (event->has_evidence && event->evidence.authority >= EVENT_AUTHORITY_OPERATOR) ||
-                str_equal(event->type, STR("erasure_lifted"));
+                str_equal(event->type, STR("erasure_lifted")) ||
+                str_equal(event->type, STR("erasure_requested"));
     if (!word || event->occurred_at <= event->received_at + config->future_max_micros)
         return 0;
     return fail(problem, ERR_TIME, STR("/time"),
@@ -369,7 +371,8 @@ bool door_refused_by_customer(const struct touchpoint *event)
 {
     bool about_consent = str_equal(event->type, STR("consent_changed")) ||
                          str_equal(event->type, STR("erasure_requested")) ||
-                         str_equal(event->type, STR("erasure_lifted"));
+                         str_equal(event->type, STR("erasure_lifted")) ||
+                         str_equal(event->type, STR("erasure_requested"));
     return event->consent.analytics == CHOICE_DENIED && !about_consent;
 }
 

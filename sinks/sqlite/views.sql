@@ -936,6 +936,24 @@ LEFT JOIN identifier AS w ON w.node = l.weaker
 LEFT JOIN identifier AS s ON s.node = l.stronger
 GROUP BY l.weaker, l.stronger;
 
+-- Words of operators (authority 100) and of clients' aliases (below it), a row a word: two
+-- identifiers are one person, or are not. Of two words on one pair that of the greater authority
+-- stands, then the later one.
+CREATE VIEW identity_word AS
+SELECT
+    iif(evidence > 0, 'link', 'unlink') AS word,
+    coalesce(detail ->> '$.evidence.authority', 0) AS authority,
+    detail ->> '$.evidence.a_namespace' AS a_namespace,
+    detail ->> '$.evidence.a_value' AS a_value,
+    detail ->> '$.evidence.b_namespace' AS b_namespace,
+    detail ->> '$.evidence.b_value' AS b_value,
+    occurred_at,
+    source,
+    event_id,
+    coalesce(detail ->> '$.evidence.reason', '') AS reason
+FROM event
+WHERE evidence IS NOT NULL;
+
 -- Persons that are another now: each identifier that would be a person by itself, and whose it is.
 CREATE VIEW person_alias AS
 SELECT own AS alias, person, namespace, value

@@ -236,6 +236,8 @@ def words(data):
     assert person_of(data, "cookie", "c-hana") != hana
     run("link", "--data", data, "--reason", "hers", "email:hana@example.jp", "login:u-hana")
     assert person_of(data, "cookie", "c-hana") == hana
+    said = rows(data, "SELECT word, authority, a_value, b_namespace, reason FROM identity_word WHERE reason LIKE 'was %' OR reason LIKE 'called %' ORDER BY word")
+    assert said == [("link", 100, "u-hana", "login", "called in"), ("unlink", 100, "u-hana", "login", "was wrong")], said
     said = json.loads(run("timeline", "--json", "--data", data, "login:u-hana").stdout) + json.loads(
         run("timeline", "--json", "--data", data, "email:hana@example.jp").stdout)
     said = [row for row in said if row["type"].startswith("identity_")]

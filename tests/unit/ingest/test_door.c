@@ -612,14 +612,16 @@ static void test_door_accept_word_of_the_future_is_the_clients_alone(void **stat
     assert_int_equal(event->time_quality, TIME_QUALITY_SUSPECT);
 }
 
-/* Up to then no erasure would take what it lets in. */
-static void test_door_accept_lift_of_the_future_is_refused(void **state)
+/* Up to then no erasure would take what a lift lets in, and no lift could undo an erasure. */
+static void test_door_accept_erasure_of_the_future_is_refused(void **state)
 {
     struct fixture *fixture = *state;
     struct touchpoint *event = &fixture->event;
     event->type = STR("erasure_lifted");
     event->time_quality = TIME_QUALITY_CLIENT;
     event->occurred_at = NOW + fixture->config.future_max_micros + 1;
+    assert_refused(fixture, ERR_TIME, "/time");
+    event->type = STR("erasure_requested");
     assert_refused(fixture, ERR_TIME, "/time");
     event->occurred_at = NOW + fixture->config.future_max_micros;
     event->time_quality = TIME_QUALITY_CLIENT;
@@ -632,7 +634,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_door_accept_word_of_the_future_is_the_clients_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            test_door_accept_lift_of_the_future_is_refused, setup, teardown),
+            test_door_accept_erasure_of_the_future_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_good_event_decodes_to_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(
