@@ -26,7 +26,8 @@
  *    e-mail beside the erased phone is the erased person still.
  *  - But not where others' are: an event is not taken by an identifier x of A's that it comes to
  *    behind generic ones, if each of these was shown beside x by an event that stood at t and was
- *    not A's, and some such event has stood since. So an order of S that was another's is nobody's
+ *    not A's, and some such event has stood since. (Of a generic x nobody keeps account what is
+ *    beside it: where x is erased again, t is of the last erasure that found it not generic.) So an order of S that was another's is nobody's
  *    to take when, later, the e-mail that it stood with becomes generic and it moves on to x: it
  *    stands where it would had A's events never come. What is told apart so is pairs of
  *    identifiers, not events: what says later no more than such pairs is taken for the other's.
