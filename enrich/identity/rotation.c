@@ -620,7 +620,7 @@ static bool pairs(const struct actor *actor, const struct owner *owner,
 int rotation_on_event(struct actor *actor, struct owner *owner, const struct touchpoint *event)
 {
     uint8_t node[KEY_SIZE], key_bytes[ROW_KEY_SIZE], head[8 + 2];
-    struct suppression since = {.lifts_count = 0};
+    struct suppression since;
     struct str value;
     if (!pairs(actor, owner, event, node))
         return ERR_VALUE;
@@ -646,9 +646,8 @@ int rotation_on_event(struct actor *actor, struct owner *owner, const struct tou
         return r;
     owner->flags |= OWNER_OLDER;
     owner_changed(actor->owners, owner);
-    r = owner_suppression(actor->owners, owner, &since);
-    bool erased = r == 0, died_first = owner->flags & OWNER_ERASED_DEAD;
-    r = r < 0 ? r : 0;
+    r = owner_lifts(actor->owners, owner, &since);
+    bool erased = owner->flags & OWNER_SUPPRESSED, died_first = owner->flags & OWNER_ERASED_DEAD;
     if (r == 0 && erased && !died_first)
         r = send_suppress(actor, owner, node, since.person, since.at);
     if (r == 0)
@@ -683,12 +682,11 @@ static int become_newer(
         r = send_all_anew(actor, owner, &older);
     if (r == 0)
         r = put_older(actor->owners, owner, &older);
-    if (r < 0 || !(owner->flags & OWNER_SUPPRESSED))
-        return r;
-    r = owner_suppression(actor->owners, owner, &since);
+    if (r == 0)
+        r = owner_lifts(actor->owners, owner, &since);
     own.kind = IDENTITY_KIND_ERASE;
     own.at = since.at;
-    if (r == 0)
+    if (r == 0 && (owner->flags & OWNER_SUPPRESSED))
         r = actor_send(actor, owner, older.node, &own);
     for (size_t i = 0; r == 0 && i < since.lifts_count; i++)
         r = send_lift(actor, owner, older.node, since.lifts[i]);

@@ -123,6 +123,12 @@ int owner_suppression(struct owners *owners, const struct owner *owner, struct s
     return r == STATE_ABSENT ? ERR_STATE : r;
 }
 
+int owner_lifts(struct owners *owners, const struct owner *owner, struct suppression *out)
+{
+    int r = get(owners, owner, out);
+    return r == STATE_ABSENT ? 0 : r;
+}
+
 int owner_suppress(
     struct owners *owners, struct owner *owner, const uint8_t person[KEY_SIZE], int64_t at)
 {

@@ -31,6 +31,11 @@ int64_t suppression_lift(const struct suppression *suppression, int64_t occurred
 MUST_CHECK int owner_suppression(
     struct owners *owners, const struct owner *owner, struct suppression *out);
 
+/* Its lifts, which may have come before any erasure: out->at is SUPPRESSION_NEVER then. None is
+ * none. Errors: ERR_STATE, those of state. */
+MUST_CHECK int owner_lifts(
+    struct owners *owners, const struct owner *owner, struct suppression *out);
+
 /* Suppresses the identifier, whose person is erased, and spares its links (EDGE_OTHERS). Returns 1
  * when that says more than before, 0 when not. Errors: those of state. */
 MUST_CHECK int owner_suppress(

@@ -8,7 +8,8 @@
  * ordered: pairs are told, with events of the older key, before events of the next, as doors do;
  * the case's own limits. any: everything in any order, limits out of reach (what is generic stays
  * so, though it was by a pair not told yet). erase: as ordered, one after the other, with persons
- * erased on the way, against a run of the same without a rotation. TABIJI_SEED likewise.
+ * erased, and erasures lifted, on the way, against a run of the same without a rotation.
+ * TABIJI_SEED likewise.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "schemas/person_of.avro.h"
 #include "schemas/rejected.avro.h"
 #include "schemas/stitched.avro.h"
+#include "tests/property/draw.h"
 #include "tests/property/meaning.h"
 #include "tests/property/random.h"
 #include "tests/property/web.h"
@@ -325,7 +327,8 @@ static int visit_signature(void *context, struct str key, struct str value)
     if (key.size == KEY_SIZE + SIGNATURE_SIZE && value.size) {
         check(run->forgotten_count < SIGNATURES_MAX);
         memcpy(run->forgotten[run->forgotten_count++], key.data, key.size);
-    } else if (key.size == KEY_SIZE + 1 && key.data[KEY_SIZE] == OWNER_SUPPRESSION_MARK) {
+    } else if (key.size == KEY_SIZE + 1 && key.data[KEY_SIZE] == OWNER_SUPPRESSION_MARK &&
+               get_be64_signed((const uint8_t *)value.data) != SUPPRESSION_NEVER) {
         check(run->suppressed_count < CASE_NODES_MAX);
         memcpy(run->suppressed[run->suppressed_count++], key.data, KEY_SIZE);
     }
@@ -660,6 +663,8 @@ static int run_line(struct str line, struct arena *arena)
         check(web_add(&test.plain, &random, arena) == 0);
     if (mode == MODE_ERASE)
         add_words(&test, &random, CASE_ERASURE);
+    if (mode == MODE_ERASE && random_once_in(&random, 2))
+        check(draw_case_lifts(&test.plain, &random, arena) == 0);
     make_log(&test, &random);
     order_log(&test, &random);
     uint64_t seed = random_next(&random);
