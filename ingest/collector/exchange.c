@@ -223,6 +223,7 @@ int exchange_check_rate(struct exchange *exchange, size_t events, enum reply_for
     if (seconds == 0)
         return 0;
     exchange->retry_after_seconds = seconds;
+    exchange->limited = events;
     return exchange_refuse(exchange, 429, "rate", MESSAGE_RATE, form);
 }
 

@@ -59,6 +59,7 @@ struct exchange {
     size_t marks_count;
     int status; /* HTTP */
     int retry_after_seconds;
+    size_t limited;         /* events that were refused as too many for the source's rate */
     struct buf reply;       /* the owner of the exchange frees it */
     const char *media_type; /* of the reply (static); NULL: application/json */
     struct exchange_pair headers[EXCHANGE_HEADERS_MAX]; /* more of the reply; NUL-terminated */

@@ -252,6 +252,8 @@ static void count(const struct request *request)
     if (exchange->status >= 500 || !exchange->source || intake->dry_run)
         return;
     int source = exchange->source->metric;
+    if (exchange->limited)
+        metrics_add(metrics, METRIC_COLLECTOR_RATE_LIMITED, source, 0, (int64_t)exchange->limited);
     const size_t results[METRIC_RESULT_COUNT] = {[RESULT_ACCEPTED] = intake->accepted,
         [RESULT_DUPLICATE] = intake->duplicates,
         [RESULT_REJECTED] = intake->rejected.count,

@@ -29,7 +29,9 @@ struct sources {
 
 static int64_t burst_of(const struct source *source)
 {
-    return source->config.rate * SOURCE_BURST_SECONDS * MILLION;
+    int64_t events =
+        source->config.burst ? source->config.burst : source->config.rate * SOURCE_BURST_SECONDS;
+    return events * MILLION;
 }
 
 int sources_new(const struct config_source *config, size_t count, struct str open_source,
@@ -134,12 +136,32 @@ const struct source *sources_open(const struct sources *sources)
     return sources->open;
 }
 
+static struct str before(struct str text, size_t size)
+{
+    return str_make(text.data, size < text.size ? size : text.size);
+}
+
+/* An allowed origin is the origin itself, or, where its host begins with "*.", any host below the
+ * rest. */
+static bool origin_matches(struct str allowed, struct str origin)
+{
+    const char *star = memchr(allowed.data, '*', allowed.size);
+    if (!star)
+        return str_equal(allowed, origin);
+    struct str scheme = before(allowed, (size_t)(star - allowed.data));
+    struct str tail = str_make(star + 1, allowed.size - scheme.size - 1);
+    if (origin.size <= scheme.size + tail.size || !str_starts_with(origin, scheme))
+        return false;
+    size_t host = origin.size - tail.size;
+    return memcmp(origin.data + host, tail.data, tail.size) == 0;
+}
+
 bool source_allows_origin(const struct source *source, struct str origin)
 {
     if (source->config.origins_count == 0 || origin.size == 0)
         return true;
     for (size_t i = 0; i < source->config.origins_count; i++)
-        if (str_equal(source->config.origins[i], origin))
+        if (origin_matches(source->config.origins[i], origin))
             return true;
     return false;
 }

@@ -37,12 +37,13 @@ const struct source *sources_find_app(const struct sources *sources, struct str 
 /* The source that needs no key, or NULL. Threads: any. */
 const struct source *sources_open(const struct sources *sources);
 
-/* True when the source takes events from this web origin. Threads: any. */
+/* True when the source takes events from this web origin, or it is empty: not a browser's. An
+ * allowed host that begins with "*." stands for every host below the rest. Threads: any. */
 bool source_allows_origin(const struct source *source, struct str origin);
 
-/* Takes `events` from the source's allowance: rate a second, saved up for SOURCE_BURST_SECONDS; a
- * larger batch is let through when nothing has been taken from a full one. Returns 0, or the
- * seconds after which to come again. now_micros: monotonic. Threads: any. */
+/* Takes `events` from the source's allowance: rate a second, saved up to its burst, without one for
+ * SOURCE_BURST_SECONDS; a larger batch is let through when nothing has been taken from a full one.
+ * Returns 0, or the seconds after which to come again. now_micros: monotonic. Threads: any. */
 #define SOURCE_BURST_SECONDS 10
 int source_take(
     struct sources *sources, const struct source *source, size_t events, int64_t now_micros);

@@ -131,6 +131,7 @@ struct config_source {
     size_t app_ids_count;
     unsigned protocols;  /* SOURCE_PROTOCOL_* */
     int64_t rate;        /* events a second; 0: no limit */
+    int64_t burst;       /* events saved up at most; 0: as the collector has it */
     struct str currency; /* of amounts that name none */
     bool enabled;
     bool trusted_channel;

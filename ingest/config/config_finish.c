@@ -205,6 +205,41 @@ static int check_app_ids(const struct config_source *sources, size_t count, stru
     return 0;
 }
 
+/* "SCHEME://HOST[:PORT]" as browsers write it, the host perhaps "*.HOST"; or "null". Source: RFC
+ * 6454, 6.2. */
+static bool origin_valid(struct str origin)
+{
+    const char *mark = memmem(origin.data, origin.size, "://", 3);
+    if (!mark)
+        return str_equal(origin, STR("null"));
+    size_t host = (size_t)(mark + 3 - origin.data);
+    bool wild = str_starts_with(str_make(mark + 3, origin.size - host), STR("*."));
+    for (size_t i = host + (wild ? 2 : 0); i < origin.size; i++)
+        if (origin.data[i] <= ' ' || strchr("/?#*@", origin.data[i]))
+            return false;
+    return mark != origin.data && origin.size > host + (wild ? 2 : 0);
+}
+
+/* What would never match, or limits nothing, is a mistake. */
+static int check_limits(const struct named *source, struct config_problem *problem)
+{
+    const struct setting *origins = &source->settings[SOURCE_OPTION_ORIGINS];
+    const struct setting *burst = &source->settings[SOURCE_OPTION_BURST];
+    for (size_t i = 0; i < origins->value.items_count; i++) {
+        struct str item = origins->value.items[i];
+        if (!origin_valid(item))
+            return config_complain(problem,
+                "%.*s: \"%.*s\" is not a web origin: SCHEME://HOST or SCHEME://HOST:PORT, without "
+                "a "
+                "path",
+                (int)origins->origin.size, origins->origin.data, (int)item.size, item.data);
+    }
+    if (burst->value.number && !source->settings[SOURCE_OPTION_RATE].value.number)
+        return config_complain(problem, "%.*s: burst is of a source with a rate",
+            (int)burst->origin.size, burst->origin.data);
+    return 0;
+}
+
 static int make_sources(struct config *config, struct config_problem *problem)
 {
     const struct named_list *sources = &config->named[NAMED_SOURCE];
@@ -222,6 +257,7 @@ static int make_sources(struct config *config, struct config_problem *problem)
             .app_ids_count = settings[SOURCE_OPTION_APP_IDS].value.items_count,
             .protocols = protocols_of(&settings[SOURCE_OPTION_PROTOCOLS].value),
             .rate = settings[SOURCE_OPTION_RATE].value.number,
+            .burst = settings[SOURCE_OPTION_BURST].value.number,
             .currency = settings[SOURCE_OPTION_CURRENCY].value.text,
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,
@@ -235,6 +271,8 @@ static int make_sources(struct config *config, struct config_problem *problem)
                 (int)currency->origin.size, currency->origin.data, (int)currency->value.text.size,
                 currency->value.text.data);
         int r = check_app_ids(ready, i, settings[SOURCE_OPTION_APP_IDS].origin, problem);
+        if (r == 0)
+            r = check_limits(source, problem);
         if (r == 0)
             r = read_keys(config, source, &ready[i], problem);
         if (r < 0)

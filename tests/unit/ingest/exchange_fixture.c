@@ -93,6 +93,7 @@ void exchange_run(
     exchange->intake = (struct intake){0};
     exchange->status = 0;
     exchange->retry_after_seconds = 0;
+    exchange->limited = 0;
     buf_clear(&exchange->reply);
     assert_int_equal(handle(exchange), 0);
 }

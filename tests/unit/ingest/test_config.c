@@ -318,6 +318,21 @@ static void test_config_finish_bad_source_is_an_error(void **state)
     assert_int_equal(load(fixture, "[source a]\nkey_sha256 =\ncurrency = YEN\n"), 0);
     assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
     assert_non_null(strstr(fixture->problem.text, "t.ini:3: \"YEN\" is not an ISO 4217 currency"));
+    assert_int_equal(load(fixture, "[source a]\ncurrency = JPY\nburst = 9\n"), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+    assert_non_null(strstr(fixture->problem.text, "t.ini:3: burst is of a source with a rate"));
+    static const char *const origins[] = {"https://shop.example/", "shop.example", "https://",
+        "https://*.", "https://a.*.jp", "://a.jp", "https://a.jp?b", "https://u@a.jp", "*"};
+    for (size_t i = 0; i < sizeof origins / sizeof *origins; i++) {
+        char text[100];
+        (void)snprintf(text, sizeof text, "[source a]\nburst = 0\norigins = %s\n", origins[i]);
+        assert_int_equal(load(fixture, text), 0);
+        assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+        assert_non_null(strstr(fixture->problem.text, "is not a web origin"));
+    }
+    assert_int_equal(
+        load(fixture, "[source a]\norigins = null, https://*.a.jp, capacitor://localhost\n"), 0);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
 }
 
 static void test_config_finish_app_id_is_of_one_source(void **state)

@@ -268,6 +268,26 @@ static void test_ga4_key_is_the_secret(void **state)
     }
 }
 
+static void test_ga4_rate_over_the_limit_is_429(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    struct exchange *exchange = &fixture->exchange;
+    exchange->header_key = STR(FIXTURE_SLOW_KEY);
+    exchange->monotonic_micros = 1;
+    for (int i = 0; i < SOURCE_BURST_SECONDS / 2; i++)
+        collect(fixture, BODY("{\"name\":\"x\"},{\"name\":\"y\"}"));
+    assert_int_equal(exchange->status, 204);
+    assert_int_equal(exchange->limited, 0);
+    exchange_run(fixture, ga4_handle, "collect", STR(BODY("{\"name\":\"x\"},{\"name\":\"y\"}")));
+    assert_int_equal(exchange->status, 429);
+    assert_int_equal(exchange->retry_after_seconds, 2);
+    assert_int_equal(exchange->limited, 2);
+    assert_int_equal(exchange->intake.records_count, 0);
+    assert_non_null(strstr(exchange_reply_text(fixture), "{\"code\":\"rate\""));
+    exchange_run(fixture, ga4_handle, "debug", STR(BODY("{\"name\":\"x\"}"))); /* costs nothing */
+    assert_int_equal(exchange->status, 200);
+}
+
 static void test_ga4_open_source_takes_any_secret(void **state)
 {
     static const struct exchange_pair query[] = {{STR_INIT("api_secret"), STR_INIT("whatever")}};
@@ -302,6 +322,7 @@ int main(void)
         WITH(test_ga4_bad_input_is_204_and_rejected),
         WITH(test_ga4_debug_tells_and_keeps_nothing),
         WITH(test_ga4_key_is_the_secret),
+        WITH(test_ga4_rate_over_the_limit_is_429),
         cmocka_unit_test_setup_teardown(
             test_ga4_open_source_takes_any_secret, setup_open, teardown),
         cmocka_unit_test(test_ga4_routes),

@@ -81,6 +81,37 @@ static void test_source_allows_listed_origins(void **state)
     assert_true(source_allows_origin(sources_open(fixture->sources), STR("https://c.jp")));
 }
 
+static void test_source_allows_every_host_below_a_star(void **state)
+{
+    static const struct str origins[] = {STR_INIT("https://*.shop.jp"), STR_INIT("http://a.jp:8")};
+    const struct source source = {.config = {.origins = origins, .origins_count = 2}};
+    (void)state;
+    assert_true(source_allows_origin(&source, STR("https://www.shop.jp")));
+    assert_true(source_allows_origin(&source, STR("https://a.b.shop.jp")));
+    assert_true(source_allows_origin(&source, STR("http://a.jp:8")));
+    static const struct str others[] = {STR_INIT("https://shop.jp"), STR_INIT("https://.shop.jp"),
+        STR_INIT("https://badshop.jp"), STR_INIT("http://www.shop.jp"),
+        STR_INIT("https://www.shop.jp:8443"), STR_INIT("https://www.shop.jp.bad.example"),
+        STR_INIT("null"), STR_INIT("http://a.jp")};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(source_allows_origin(&source, others[i]));
+}
+
+static void test_source_take_burst_bounds_what_is_saved_up(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_source config[] = {
+        {.name = STR("few"), .rate = 100, .burst = 20, .enabled = true}};
+    struct sources *sources = NULL;
+    assert_int_equal(sources_new(config, 1, STR("few"), fixture->metrics, &sources), 0);
+    const struct source *few = sources_open(sources);
+    assert_int_equal(source_take(sources, few, 20, SECOND), 0);
+    assert_int_equal(source_take(sources, few, 1, SECOND), 1);
+    assert_int_equal(source_take(sources, few, 20, 10 * SECOND), 0); /* not those of 9 s */
+    assert_int_equal(source_take(sources, few, 1, 10 * SECOND), 1);
+    sources_free(&sources);
+}
+
 static void test_source_take_refuses_over_the_rate_and_recovers(void **state)
 {
     struct fixture *fixture = *state;
@@ -129,6 +160,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_sources_find_by_any_of_its_keys),
         CASE(test_source_allows_listed_origins),
+        CASE(test_source_allows_every_host_below_a_star),
+        CASE(test_source_take_burst_bounds_what_is_saved_up),
         CASE(test_source_take_refuses_over_the_rate_and_recovers),
         CASE(test_source_take_batch_beyond_the_burst_passes_when_full),
         CASE(test_source_take_clock_that_goes_back_gives_nothing),
