@@ -193,8 +193,9 @@ int exchange_authorise_app(struct exchange *exchange, struct str key, struct str
 {
     if (exchange->header_key.size)
         key = exchange->header_key;
-    const struct source *source = key.size ? sources_find(exchange->sources, key)
-                                           : sources_find_app(exchange->sources, app_id);
+    const struct source *source = key.size
+                                      ? sources_find(exchange->sources, key, exchange->now_micros)
+                                      : sources_find_app(exchange->sources, app_id);
     if (!source && key.size == 0)
         source = sources_open(exchange->sources);
     /* Clients of Segment and GA4 always name a key, one that nobody has made; on a laptop that is

@@ -587,6 +587,7 @@ static int look_up(struct request *request)
     const struct collector_config *config = &request->collector->config;
     struct exchange *exchange = &request->exchange;
     exchange->sources = collector_sources(request->collector);
+    exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     int r = exchange_authorise(exchange, STR(""), SOURCE_PROTOCOL_NATIVE, REPLY_NATIVE);
     if (r == 0 && !exchange->source->config.is_operator)

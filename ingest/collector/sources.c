@@ -107,7 +107,15 @@ static bool digests_equal(const uint8_t a[SHA256_SIZE], const uint8_t b[SHA256_S
     return difference == 0;
 }
 
-const struct source *sources_find(const struct sources *sources, struct str key)
+static bool holds(const uint8_t (*keys)[SHA256_SIZE], size_t count, const uint8_t digest[])
+{
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        found |= digests_equal(keys[i], digest);
+    return found;
+}
+
+const struct source *sources_find(const struct sources *sources, struct str key, int64_t now_micros)
 {
     uint8_t digest[SHA256_SIZE];
     struct sha256 hash;
@@ -115,10 +123,13 @@ const struct source *sources_find(const struct sources *sources, struct str key)
     sha256_update(&hash, key);
     sha256_final(&hash, digest);
     const struct source *found = NULL;
-    for (size_t i = 0; i < sources->count; i++)
-        for (size_t k = 0; k < sources->list[i].config.keys_count; k++)
-            if (digests_equal(sources->list[i].config.keys[k], digest))
-                found = &sources->list[i];
+    for (size_t i = 0; i < sources->count; i++) {
+        const struct config_source *config = &sources->list[i].config;
+        bool old = holds(config->old_keys, config->old_keys_count, digest);
+        if (holds(config->keys, config->keys_count, digest) ||
+            (old && now_micros < config->old_keys_until_micros))
+            found = &sources->list[i];
+    }
     return found;
 }
 

@@ -27,9 +27,11 @@ void sources_free(struct sources **sources);
  * have them. */
 void sources_on_free(struct sources *sources, void (*release)(void *owned), void *owned);
 
-/* The source of a write key, or NULL. Every stored hash is looked at, each in constant time, so
- * that time tells nothing of a key. Threads: any. */
-const struct source *sources_find(const struct sources *sources, struct str key);
+/* The source of a write key, or NULL. now_micros (wall clock) ends keys that a rotation replaced.
+ * Every stored hash is looked at, each in constant time, so that time tells nothing of a key.
+ * Threads: any. */
+const struct source *sources_find(
+    const struct sources *sources, struct str key, int64_t now_micros);
 
 /* The source that has this application id, or NULL. Threads: any. */
 const struct source *sources_find_app(const struct sources *sources, struct str app_id);

@@ -125,6 +125,9 @@ struct config_source {
     struct str name;           /* [a-z0-9][a-z0-9_-]{0,63} */
     const uint8_t (*keys)[32]; /* SHA-256 of write keys */
     size_t keys_count;
+    const uint8_t (*old_keys)[32]; /* the same, of keys that are good until then only */
+    size_t old_keys_count;
+    int64_t old_keys_until_micros;
     const struct str *origins;
     size_t origins_count;
     const struct str *app_ids; /* of Snowplow trackers without a key */

@@ -11,6 +11,7 @@
 #include "schemas/hash.h"
 #include "schemas/model_count.avro.h"
 #include "schemas/money.h"
+#include "schemas/time.h"
 
 #define SECRET_SIZE_MAX ((size_t)64 << 10)
 #define PATH_SIZE_MAX 4096
@@ -138,10 +139,9 @@ static int read_verbatim_secrets(struct config *config, struct config_problem *p
     return 0;
 }
 
-static int read_keys(struct config *config, const struct named *source, struct config_source *out,
-    struct config_problem *problem)
+static int read_digests(struct config *config, const struct setting *setting, const char *key,
+    const uint8_t (**out)[DIGEST_SIZE], struct config_problem *problem)
 {
-    const struct setting *setting = &source->settings[SOURCE_OPTION_KEY_SHA256];
     uint8_t(*keys)[DIGEST_SIZE] =
         arena_alloc(&config->arena, (setting->value.items_count + 1) * DIGEST_SIZE);
     if (!keys)
@@ -149,11 +149,40 @@ static int read_keys(struct config *config, const struct named *source, struct c
     for (size_t i = 0; i < setting->value.items_count; i++)
         if (!hex_decode(setting->value.items[i], keys[i], DIGEST_SIZE))
             return config_complain(problem,
-                "%.*s: key_sha256 is not 64 hex digits (printf %%s KEY | sha256sum)",
-                (int)setting->origin.size, setting->origin.data);
-    out->keys = (const uint8_t(*)[DIGEST_SIZE])keys;
-    out->keys_count = setting->value.items_count;
+                "%.*s: %s is not 64 hex digits (printf %%s KEY | sha256sum)",
+                (int)setting->origin.size, setting->origin.data, key);
+    *out = (const uint8_t(*)[DIGEST_SIZE])keys;
     return 0;
+}
+
+/* Old keys and the end of theirs stand together. */
+static int read_end(
+    const struct named *source, struct config_source *out, struct config_problem *problem)
+{
+    const struct setting *until = &source->settings[SOURCE_OPTION_OLD_KEY_UNTIL];
+    const struct setting *old = &source->settings[SOURCE_OPTION_OLD_KEY_SHA256];
+    if (until->value.text.size == 0 && out->old_keys_count == 0)
+        return 0;
+    if (until->value.text.size == 0)
+        return config_complain(problem, "%.*s: old_key_sha256 needs old_key_until",
+            (int)old->origin.size, old->origin.data);
+    if (time_parse(until->value.text, &out->old_keys_until_micros) < 0)
+        return config_complain(problem, "%.*s: old_key_until is not a time as 2026-12-01T00:00:00Z",
+            (int)until->origin.size, until->origin.data);
+    return 0;
+}
+
+static int read_keys(struct config *config, const struct named *source, struct config_source *out,
+    struct config_problem *problem)
+{
+    const struct setting *keys = &source->settings[SOURCE_OPTION_KEY_SHA256];
+    const struct setting *old = &source->settings[SOURCE_OPTION_OLD_KEY_SHA256];
+    out->keys_count = keys->value.items_count;
+    out->old_keys_count = old->value.items_count;
+    int r = read_digests(config, keys, "key_sha256", &out->keys, problem);
+    if (r == 0)
+        r = read_digests(config, old, "old_key_sha256", &out->old_keys, problem);
+    return r < 0 ? r : read_end(source, out, problem);
 }
 
 static unsigned protocols_of(const struct value *value)

@@ -61,19 +61,37 @@ static int teardown(void **state)
 static void test_sources_find_by_any_of_its_keys(void **state)
 {
     struct fixture *fixture = *state;
-    const struct source *source = sources_find(fixture->sources, STR("old key"));
+    const struct source *source = sources_find(fixture->sources, STR("old key"), 0);
     assert_non_null(source);
     assert_true(str_equal(source->config.name, STR("web")));
-    assert_ptr_equal(sources_find(fixture->sources, STR("new key")), source);
-    assert_null(sources_find(fixture->sources, STR("new key ")));
-    assert_null(sources_find(fixture->sources, STR("")));
+    assert_ptr_equal(sources_find(fixture->sources, STR("new key"), 0), source);
+    assert_null(sources_find(fixture->sources, STR("new key "), 0));
+    assert_null(sources_find(fixture->sources, STR(""), 0));
     assert_true(str_equal(sources_open(fixture->sources)->config.name, STR("pos")));
+}
+
+static void test_sources_find_old_key_until_its_end(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_source config[] = {{.name = STR("web"),
+        .keys = (const uint8_t(*)[SHA256_SIZE])fixture->keys + 1,
+        .keys_count = 1,
+        .old_keys = (const uint8_t(*)[SHA256_SIZE])fixture->keys,
+        .old_keys_count = 1,
+        .old_keys_until_micros = 10 * SECOND,
+        .enabled = true}};
+    struct sources *sources = NULL;
+    assert_int_equal(sources_new(config, 1, STR(""), fixture->metrics, &sources), 0);
+    assert_non_null(sources_find(sources, STR("old key"), 10 * SECOND - 1));
+    assert_null(sources_find(sources, STR("old key"), 10 * SECOND));
+    assert_non_null(sources_find(sources, STR("new key"), 10 * SECOND));
+    sources_free(&sources);
 }
 
 static void test_source_allows_listed_origins(void **state)
 {
     struct fixture *fixture = *state;
-    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    const struct source *web = sources_find(fixture->sources, STR("old key"), 0);
     assert_true(source_allows_origin(web, STR("https://b.jp")));
     assert_false(source_allows_origin(web, STR("https://c.jp")));
     assert_false(source_allows_origin(web, STR("null")));
@@ -115,7 +133,7 @@ static void test_source_take_burst_bounds_what_is_saved_up(void **state)
 static void test_source_take_refuses_over_the_rate_and_recovers(void **state)
 {
     struct fixture *fixture = *state;
-    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    const struct source *web = sources_find(fixture->sources, STR("old key"), 0);
     int64_t now = 5 * SECOND;
     assert_int_equal(source_take(fixture->sources, web, 1000, now), 0); /* ten seconds' worth */
     assert_int_equal(source_take(fixture->sources, web, 1, now), 1);
@@ -131,7 +149,7 @@ static void test_source_take_refuses_over_the_rate_and_recovers(void **state)
 static void test_source_take_batch_beyond_the_burst_passes_when_full(void **state)
 {
     struct fixture *fixture = *state;
-    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    const struct source *web = sources_find(fixture->sources, STR("old key"), 0);
     assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 0);
     assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 10);
     assert_int_equal(source_take(fixture->sources, web, 2500, 11 * SECOND), 0);
@@ -140,7 +158,7 @@ static void test_source_take_batch_beyond_the_burst_passes_when_full(void **stat
 static void test_source_take_clock_that_goes_back_gives_nothing(void **state)
 {
     struct fixture *fixture = *state;
-    const struct source *web = sources_find(fixture->sources, STR("old key"));
+    const struct source *web = sources_find(fixture->sources, STR("old key"), 0);
     assert_int_equal(source_take(fixture->sources, web, 1000, 100 * SECOND), 0);
     assert_int_equal(source_take(fixture->sources, web, 1, 50 * SECOND), 1);
     assert_int_equal(source_take(fixture->sources, web, 1, 51 * SECOND), 0);
@@ -159,6 +177,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_sources_find_by_any_of_its_keys),
+        CASE(test_sources_find_old_key_until_its_end),
         CASE(test_source_allows_listed_origins),
         CASE(test_source_allows_every_host_below_a_star),
         CASE(test_source_take_burst_bounds_what_is_saved_up),
