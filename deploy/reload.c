@@ -92,7 +92,10 @@ struct changes {
 static int note(struct changes *changes, const struct config_entry *entry)
 {
     bool level = str_equal(entry->section, STR("log")) && str_equal(entry->key, STR("level"));
-    bool source = changes->with_sources && str_starts_with(entry->section, STR(SOURCE_SECTION));
+    bool file =
+        str_equal(entry->section, STR("collector")) && str_equal(entry->key, STR("sources_file"));
+    bool source =
+        changes->with_sources && (file || str_starts_with(entry->section, STR(SOURCE_SECTION)));
     if ((level || source) != changes->looking_for_taken)
         return 0;
     struct buf *out = changes->looking_for_taken ? &changes->taken : &changes->waiting;

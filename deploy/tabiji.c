@@ -85,13 +85,39 @@ static int apply_flags(const struct verb_option *options, const char *const *val
     return 0;
 }
 
+/* A file, or what a verb tries in its place. */
+static int load_file(const struct verb_call *call, const char *path, bool sources,
+    struct config *config, struct config_problem *problem)
+{
+    bool tried = call->tried_path && strcmp(path, call->tried_path) == 0;
+    if (sources)
+        return tried ? config_load_sources_text(config, path, call->tried_text, problem)
+                     : config_load_sources(config, path, problem);
+    return tried ? config_load_text(config, path, call->tried_text, problem)
+                 : config_load(config, path, problem);
+}
+
+/* The file of sources, which flags and the environment may name. */
+static int load_sources(
+    const struct verb_call *call, struct config *config, struct config_problem *problem)
+{
+    const char *path = config_path(config, OPTION_COLLECTOR_SOURCES_FILE);
+    if (!*path)
+        return 0;
+    int r = load_file(call, path, true, config, problem);
+    if (r != ERR_NOT_FOUND)
+        return r;
+    return call->verb->makes_sources ? 0 : ERR_CONFIG;
+}
+
 static int load_config(
     struct command *command, struct config *config, struct config_problem *problem)
 {
     const char *file = command_global(command, "--config");
     if (!file && access(CONFIG_FILE_DEFAULT, F_OK) == 0)
         file = CONFIG_FILE_DEFAULT;
-    int r = file ? config_load(config, file, problem) : 0;
+    command->call.config_file = file;
+    int r = file ? load_file(&command->call, file, false, config, problem) : 0;
     if (r == 0)
         r = config_environment(config, environ, problem);
     if (r == 0)
@@ -101,6 +127,8 @@ static int load_config(
     if (r == 0)
         r = apply_flags(command->call.verb->options, command->call.values,
             command->call.verb->options_count, config, problem);
+    if (r == 0)
+        r = load_sources(&command->call, config, problem);
     command->call.config = config;
     if (r == 0 && command->call.verb->configure)
         r = command->call.verb->configure(&command->call, problem);

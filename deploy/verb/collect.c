@@ -61,6 +61,7 @@ static int run(struct verb_call *call)
 
 static const struct verb_option options[] = {
     {"--listen", "ADDRESS:PORT", "where the collector listens", "collector.listen"},
+    {"--sources", "FILE", "more sources, as tabiji source writes them", "collector.sources_file"},
 };
 
 const struct verb verb_collect = {

@@ -55,6 +55,7 @@ static int run(struct verb_call *call)
 static const struct verb_option options[] = {
     {"--data", "DIR", "data directory", "data.dir"},
     {"--listen", "ADDRESS:PORT", "where the collector listens", "collector.listen"},
+    {"--sources", "FILE", "more sources, as tabiji source writes them", "collector.sources_file"},
 };
 
 const struct verb verb_run = {
@@ -63,9 +64,9 @@ const struct verb verb_run = {
     .arguments = "",
     .detail =
         "Serves until SIGTERM or SIGINT, then finishes what is in flight and exits 0. An event is\n"
-        "acknowledged when it is on disk; the tables follow within moments. The configuration is "
-        "read at\n"
-        "the start only: SIGHUP changes nothing but a line of the log that says so.",
+        "acknowledged when it is on disk; the tables follow within moments. SIGHUP reads sources "
+        "and the level\n"
+        "of messages again; all else is read at the start only, and a line of the log says so.",
     .examples = "  tabiji run --data shop --set collector.open_source=dev\n"
                 "  tabiji run --config tabiji.ini",
     .options = options,

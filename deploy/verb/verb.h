@@ -44,7 +44,10 @@ struct verb_call {
     const char *arguments[VERB_ARGUMENTS_MAX];
     size_t arguments_count;
     bool json;
-    struct config *config; /* loaded: defaults < file < environment < flags */
+    struct config *config;   /* loaded: defaults < file < environment < flags */
+    const char *config_file; /* that file; NULL: none */
+    const char *tried_path;  /* a file in whose place reconfigure() reads tried_text; or NULL */
+    struct str tried_text;
     /* Loads it again, from the same file, environment and flags, beside the one above. Errors: as
      * config_load(). */
     int (*reconfigure)(struct verb_call *call, struct config **out, struct config_problem *problem);
@@ -60,6 +63,7 @@ struct verb {
     size_t options_count;
     size_t arguments_min;
     size_t arguments_max;
+    bool makes_sources; /* [collector] sources_file may be missing yet */
     /* Sets what the verb wants of the configuration, before it is made ready; may be NULL. */
     int (*configure)(struct verb_call *call, struct config_problem *problem);
     int (*run)(struct verb_call *call); /* returns an exit_code */

@@ -173,6 +173,9 @@ static int assign_setting(struct config *config, const struct option *option,
 {
     if (what->load && setting->load == what->load && !what->continuation)
         return complain_twice(what, problem);
+    if (what->load && what->load == config->sources_load && setting->load != what->load &&
+        !str_equal(setting->origin, STR("default")))
+        return 0; /* a flag's, which stands over every file */
     struct str text = what->value;
     int r = 0;
     if (what->continuation)
@@ -273,6 +276,19 @@ static int new_named(
     return 0;
 }
 
+/* A source stands in one file: of two that say other things of it neither would be right. */
+static int check_one_file(const struct config *config, struct named *named,
+    const struct assignment *what, struct config_problem *problem)
+{
+    bool sources = what->load && what->load == config->sources_load;
+    if (sources && named->load && named->load != what->load)
+        return config_complain(problem, "%.*s: [%.*s] stands in another file already",
+            (int)what->origin.size, what->origin.data, (int)what->section.size, what->section.data);
+    if (!named->load)
+        named->load = what->load;
+    return 0;
+}
+
 /* The section of that name, made when it is new. */
 static int take_named(struct config *config, enum named_kind kind, const struct assignment *what,
     struct str name, struct named **out, struct config_problem *problem)
@@ -282,7 +298,7 @@ static int take_named(struct config *config, enum named_kind kind, const struct 
     for (size_t i = 0; i < list->count; i++)
         if (str_equal(list->items[i]->name, name)) {
             *out = list->items[i];
-            return 0;
+            return check_one_file(config, *out, what, problem);
         }
     if (!name_valid(name))
         return config_complain(problem,
@@ -291,7 +307,10 @@ static int take_named(struct config *config, enum named_kind kind, const struct 
     if (list->count == section->max)
         return config_complain(problem, "%.*s: too many %ss", (int)what->origin.size,
             what->origin.data, section->word);
-    return new_named(config, kind, name, out);
+    int r = new_named(config, kind, name, out);
+    if (r == 0)
+        (*out)->load = what->load;
+    return r;
 }
 
 static int assign_named(struct config *config, enum named_kind kind, const struct assignment *what,
@@ -326,6 +345,10 @@ static int assign(
     struct config *config, const struct assignment *what, struct config_problem *problem)
 {
     bool section_known = false;
+    if (what->load && what->load == config->sources_load &&
+        kind_of(what->section, ' ') != NAMED_SOURCE)
+        return config_complain(problem, "%.*s: a file of sources has [source NAME] sections alone",
+            (int)what->origin.size, what->origin.data);
     for (size_t i = 0; i < CONFIG_VERBATIM_COUNT; i++)
         if (str_equal(config_verbatim_sections[i], what->section))
             return what->key.size ? assign_verbatim(config, i, what, problem) : 0;
@@ -387,6 +410,24 @@ int config_load(struct config *config, const char *path, struct config_problem *
     if (r < 0 && r != ERR_NO_MEMORY)
         return config_complain(problem, "%s: %s", path, error_text(r));
     return r < 0 ? r : config_load_text(config, path, buf_str(&text), problem);
+}
+
+int config_load_sources_text(
+    struct config *config, const char *name, struct str text, struct config_problem *problem)
+{
+    config->sources_load = config->loads + 1;
+    return config_load_text(config, name, text, problem);
+}
+
+int config_load_sources(struct config *config, const char *path, struct config_problem *problem)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    int r = ini_load(path, INI_SIZE_MAX, &text);
+    if (r == ERR_NOT_FOUND)
+        (void)config_complain(problem, "%s: %s: tabiji source add makes it", path, error_text(r));
+    else if (r < 0 && r != ERR_NO_MEMORY)
+        r = config_complain(problem, "%s: %s", path, error_text(r));
+    return r < 0 ? r : config_load_sources_text(config, path, buf_str(&text), problem);
 }
 
 /* Writes "section_key" as the environment has it: upper case, '_' for what is no letter or digit.

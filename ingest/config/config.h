@@ -66,6 +66,16 @@ MUST_CHECK int config_load(struct config *config, const char *path, struct confi
 MUST_CHECK int config_load_text(
     struct config *config, const char *name, struct str text, struct config_problem *problem);
 
+/* Reads a file of [source NAME] sections and nothing else, after all others: what flags have set
+ * stays, a source of another file is an error. Errors: ERR_NOT_FOUND with *problem; else as
+ * config_load(). */
+MUST_CHECK int config_load_sources(
+    struct config *config, const char *path, struct config_problem *problem);
+
+/* The same from memory. */
+MUST_CHECK int config_load_sources_text(
+    struct config *config, const char *name, struct str text, struct config_problem *problem);
+
 /* Takes TABIJI_SECTION_KEY=value (dots become '_'; TABIJI_KAFKA_BOOTSTRAP_SERVERS is
  * bootstrap.servers of [kafka]) from a NULL-ended list as environ. Variables that begin with no
  * known section are left alone. Errors as config_load(). */

@@ -36,6 +36,7 @@ struct setting {
 struct named {
     struct str name;
     struct setting *settings; /* one an option of its kind */
+    int load;                 /* number of the file that began it; 0: none */
 };
 
 enum named_kind {
@@ -68,6 +69,7 @@ struct config {
     struct config_model *models;
     size_t models_count;
     int loads;
+    int sources_load; /* number of the file of sources; 0: none */
 };
 
 extern const struct str config_verbatim_sections[CONFIG_VERBATIM_COUNT];

@@ -349,6 +349,43 @@ static void test_config_finish_bad_source_is_an_error(void **state)
     assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
 }
 
+static void test_config_load_sources_text_adds_sources_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config *config = fixture->config;
+    assert_int_equal(load(fixture, "[source main]\nrate = 5\n"), 0);
+    assert_int_equal(config_set(config, "source.web.rate", "9", "--set", &fixture->problem), 0);
+    assert_int_equal(config_load_sources_text(config, "s.ini",
+                         STR("[source web]\nrate = 7\norigins = https://a.jp\n  https://b.jp\n"),
+                         &fixture->problem),
+        0);
+    assert_int_equal(config_finish(config, &fixture->problem), 0);
+    const struct config_source *web = config_source(config, STR("web"));
+    assert_int_equal(web->rate, 9); /* a flag's */
+    assert_int_equal(web->origins_count, 2);
+    assert_int_equal(config_source(config, STR("main"))->rate, 5);
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"[source main]\n", "s.ini:1: [source main] stands in another file already"},
+        {"\n[log]\nlevel = info\n", "s.ini:2: a file of sources has [source NAME] sections alone"},
+        {"[model a]\n", "s.ini:1: a file of sources has"},
+        {"level = info\n", "s.ini:1: a file of sources has"},
+        {"[source b]\nrat = 1\n",
+            "s.ini:2: unknown key \"rat\" in [source b]: did you mean \"rate\"?"},
+        {"[source c]\nrate = 1\n[source c]\nrate = 2\n", "s.ini:4: \"rate\" stands twice"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(
+            config_load_sources_text(config, "s.ini", str_of(bad[i].text), &fixture->problem),
+            ERR_CONFIG);
+        if (!strstr(fixture->problem.text, bad[i].says))
+            fail_msg("%s", fixture->problem.text);
+    }
+    assert_int_equal(
+        config_load_sources(config, "/nowhere/s.ini", &fixture->problem), ERR_NOT_FOUND);
+}
+
 static void test_config_finish_app_id_is_of_one_source(void **state)
 {
     struct fixture *fixture = *state;
@@ -519,6 +556,7 @@ int main(void)
         CASE(test_config_set_names),
         CASE(test_config_finish_makes_sources_ready),
         CASE(test_config_finish_bad_source_is_an_error),
+        CASE(test_config_load_sources_text_adds_sources_alone),
         CASE(test_config_finish_app_id_is_of_one_source),
         CASE(test_config_finish_reads_secrets_from_files),
         CASE(test_config_finish_absent_or_empty_secret_is_an_error),
