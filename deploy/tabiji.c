@@ -38,6 +38,7 @@ static const struct verb *const verbs[] = {
     &verb_collect,
     &verb_work,
     &verb_sink,
+    &verb_source,
     &verb_topics,
     &verb_lag,
     &verb_top,

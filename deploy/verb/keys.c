@@ -1,13 +1,11 @@
 /*
  * `tabiji keys`: the file of the tenant's keys, from which persons and pseudonyms are made.
  *
- * A file is changed by writing another beside it and renaming that: whoever reads it, and whatever
- * stops the change midway, finds the old text or the new one, whole. Changes exclude each other by
- * a lock on the file that is changed.
+ * A file is whole at every moment (file_replace.h). Changes exclude each other by a lock on the
+ * file that is changed; a file that exists is never made anew, since a lost key cannot be.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -16,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/file_replace.h"
 #include "deploy/render.h"
 #include "deploy/verb/keys_retire.h"
 #include "deploy/verb/verbs.h"
@@ -26,8 +25,6 @@
 #include "schemas/json.h"
 
 #define FILE_DEFAULT "tabiji.key"
-#define BESIDE ".new"
-#define PATH_SIZE_MAX 4096
 
 /* A key file that is open, locked and read. */
 struct opened {
@@ -56,60 +53,6 @@ static int refuse(const struct verb_call *call, const char *path, const char *wh
 }
 
 /* ---- writing ---- */
-
-/* Returns an errno. */
-static int write_whole(int fd, struct str text)
-{
-    bool written = write(fd, text.data, text.size) == (ssize_t)text.size && fsync(fd) == 0;
-    int error = written ? 0 : errno ? errno : EIO;
-    if (close(fd) != 0 && !error)
-        error = errno;
-    return error;
-}
-
-/* The name of a file is durable when its directory is. Returns an errno. */
-static int sync_directory(const char *path)
-{
-    char copy[PATH_SIZE_MAX];
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int error = fsync(fd) == 0 ? 0 : errno;
-    (void)close(fd);
-    return error;
-}
-
-/* Returns an errno. A file beside that was left by a change cut off is written over. */
-static int replace(const char *path, struct str text)
-{
-    char beside[PATH_SIZE_MAX];
-    int size = snprintf(beside, sizeof beside, "%s" BESIDE, path);
-    if (size < 0 || size >= PATH_SIZE_MAX)
-        return ENAMETOOLONG;
-    (void)unlink(beside);
-    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    int error = write_whole(fd, text);
-    if (!error && rename(beside, path) != 0)
-        error = errno;
-    if (error)
-        (void)unlink(beside);
-    return error ? error : sync_directory(path);
-}
-
-/* A file that exists is never touched: a lost key cannot be made again. Returns an errno. */
-static int create(const char *path, struct str text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    int error = write_whole(fd, text);
-    if (error)
-        (void)unlink(path);
-    return error ? error : sync_directory(path);
-}
 
 /* Writes the file's text where `put` says. */
 static int save(const struct verb_call *call, const struct key_file *file, const char *path,
@@ -219,7 +162,7 @@ static int run_new(struct verb_call *call, const char *path)
     if (error)
         return fail_system(call, path, error);
     key_file_new(&file, person_key, secret, now_micros());
-    int r = save(call, &file, path, create);
+    int r = save(call, &file, path, file_create);
     explicit_bzero(person_key, sizeof person_key);
     explicit_bzero(secret, sizeof secret);
     explicit_bzero(&file, sizeof file);
@@ -264,7 +207,7 @@ static int run_rotate(struct opened *opened)
             "has two live keys: retire one first (tabiji keys list)", EXIT_USAGE);
     if (r < 0)
         return verb_fail(opened->call, r, "%s", opened->path);
-    r = save(opened->call, file, opened->path, replace);
+    r = save(opened->call, file, opened->path, file_replace);
     if (r)
         return r;
     if (opened->call->json)
@@ -346,7 +289,7 @@ static int run_retire(struct opened *opened)
     } else {
         r = judge_suppressions(opened, &retirement);
         if (r == EXIT_OK)
-            r = save(call, &changed, opened->path, replace);
+            r = save(call, &changed, opened->path, file_replace);
         if (r == EXIT_OK)
             print_retired(opened, changed.keys[0].id, &retirement);
     }

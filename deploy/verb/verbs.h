@@ -27,6 +27,7 @@ extern const struct verb verb_replay;
 extern const struct verb verb_run;
 extern const struct verb verb_schema;
 extern const struct verb verb_sink;
+extern const struct verb verb_source;
 extern const struct verb verb_state;
 extern const struct verb verb_timeline;
 extern const struct verb verb_top;
