@@ -162,17 +162,26 @@ static int open_store(struct kafka_task *task, const char *dir)
     return state_lmdb_open(&task->store, dir, &options);
 }
 
-/* Whether the copy's rows are of this build's schemas. Those of another are had anew, translated,
- * from the changelog. */
+/* Whether the copy's rows are of this build's schemas. Those of an older one are had anew,
+ * translated, from the changelog; those of a newer one stay, for it alone can read the changelog.
+ */
 static int check_writers(struct kafka_task *task, MDB_txn *txn, bool *own)
 {
     CLEANUP(buf_free) struct buf text = {0};
+    struct writers writers;
     struct str stored;
+    char why[WRITERS_WHY_SIZE];
     int r = writers_text(&text);
     if (r == 0)
         r = meta_get(task, txn, KEY_WRITERS, &stored);
-    if (r == 0)
-        *own = str_equal(stored, buf_str(&text));
+    if (r < 0)
+        return r;
+    *own = str_equal(stored, buf_str(&text));
+    if (!*own && (r = writers_read(stored, &writers, why)) == ERR_NEWER)
+        kafka_log(task->config, LOG_ERR, "kafka_newer",
+            "%s is a newer build's: it has %s; it stays as it is (where that build has sent "
+            "nothing, delete it: it is made anew from the changelog)",
+            task->dir, why);
     return r;
 }
 
@@ -216,7 +225,7 @@ static int read_meta(
         r = meta_get(task, txn, KEY_BOOT, &boot);
     if (r == 0)
         r = meta_get_number(task, txn, KEY_SEEN, &seen);
-    if (r == 0)
+    if (r == 0 && str_equal(whose, str_of(cluster)))
         r = check_writers(task, txn, &own);
     for (int i = 0; i < TOPIC_COUNT && r == 0; i++) {
         char name[KAFKA_TOPIC_SIZE_MAX];

@@ -77,10 +77,10 @@ bool kafka_task_owns(const struct stage *stage, enum table table);
 MUST_CHECK int kafka_task_check_stages(
     const struct stage *stages, size_t count, const struct kafka_layout *layout);
 
-/* Opens the local copy; one that is of another build or too old is thrown away, one that is damaged
- * or of another cluster put aside; both are logged, and *rebuilt set. Errors: ERR_AGAIN while
- * another worker of the slot has the copy; of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY.
- */
+/* Opens the local copy; one that is of an older build or too old is thrown away, one that is
+ * damaged or of another cluster put aside; both are logged, and *rebuilt set. Errors: ERR_AGAIN
+ * while another worker of the slot has the copy; ERR_NEWER for one of a newer build, which stays as
+ * it is; of the stage's open(), ERR_FULL, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *stage,
     int32_t partition, struct kafka_task **out, bool *rebuilt);
 /* Drops a batch, notes when the copy was good. Accepts NULL inside, leaves NULL. */

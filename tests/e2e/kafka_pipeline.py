@@ -40,6 +40,7 @@ class Pipeline:
         self.database = self.path / "sink" / "tabiji.db"
         self.workers = {}
         self.slow = None  # a second sink
+        self.program = PROGRAM
         self.options = {}
 
     # ---- processes ----
@@ -61,11 +62,11 @@ class Pipeline:
         assert run.returncode == 0, (run.returncode, run.stdout, run.stderr)
         return run
 
-    def start(self, verb, *arguments, fault=None, through=False, environment=None):
-        """through: over the proxy. fault: TABIJI_FAULT, of the build that has the points."""
+    def start(self, verb, *arguments, fault=None, through=False, environment=None, program=None):
+        """through: over the proxy. fault: TABIJI_FAULT, of the build that has the points. program: another build."""
         self.started += 1
         log = self.path / f"{self.started}-{verb}.log"
-        command = [self.faulty if fault else PROGRAM, verb, *self.settings(verb, through), *map(str, arguments)]
+        command = [program or (self.faulty if fault else self.program), verb, *self.settings(verb, through), *map(str, arguments)]
         process = subprocess.Popen(command, stderr=open(log, "w"), env={**os.environ, **(environment or {}), "TABIJI_FAULT": fault or ""})
         self.space.processes.append(process)
         self.logs[process.pid] = log

@@ -421,6 +421,39 @@ def poison_mail(p, proxy, broker):
     assert set_aside() == [] and json.loads(p.run(*again).stdout)["accepted"] == 0
 
 
+def upgrade(p, proxy, broker):
+    """39: worker by worker, then the sink, then the collector and its spool become those of a newer build, whose records the older one
+    does not know: whenever that meets one it ends, and leaves it to the newer. Back: refused likewise, and nothing is changed."""
+    def refuses(process, what):
+        p.feed_until(lambda: process.poll() is not None, what)
+        assert process.returncode == 1 and "newer" in p.said(process), (what, process.returncode, p.said(process)[-2000:])
+
+    assert stop(p.workers["b"]) == 0
+    p.work("b", program=p.newer)
+    refuses(p.workers["a"], "an older worker beside a newer one")
+    refuses(p.main_sink, "an older sink")
+    p.work("a", program=p.newer, through=True)
+    p.main_sink = p.sink(program=p.newer)
+    p.settle("39 upgraded, but for the collector")
+    assert stop(p.collector) == 0
+    p.collect(program=p.newer)
+    proxy.cut()
+    assert set(p.feed(100)) == {200} and p.metric("tabiji_spool_records") > 0
+    assert stop(p.collector) == 0
+    proxy.heal()
+    older = p.collect(wait=False)
+    refuses(older, "an older collector before a newer spool")
+    assert stop(p.workers["b"]) == 0
+    files = {f: f.read_bytes() for f in (p.state / "b").glob("*/data.mdb")}
+    older = p.start("work", "--slot", "b", "--state", p.state)
+    assert older.wait(60) == 1 and "newer" in p.said(older), p.said(older)[-2000:]
+    assert {f: f.read_bytes() for f in files} == files, "an older worker has changed a newer one's state"
+    p.program = p.newer
+    p.collect()
+    p.work("b")
+    p.settle("39 upgraded, and an older build in between")
+
+
 def rotation(p, proxy, broker):
     """42: all of the above in random order, for TABIJI_ROTATION_SECONDS."""
     end = time.monotonic() + int(os.environ.get("TABIJI_ROTATION_SECONDS", "3600"))
@@ -437,6 +470,7 @@ FAULTS = [collector_killed, brokers_away, worker_killed, leader_not_ready, end_u
           huge, bad_row, disk_full, sync_fails, poison_mail, sigterm, all_killed]
 # Of these test_kafka_driver.py has a slice in the normal run, but for the network's.
 LONG_FAULTS = [broker_restart, half_open, slow_network, zombie]
+LAST = [upgrade]  # after which all programs are of another build
 ONCE = [slow_sink, huge, bad_row, leader_not_ready, poison_mail]  # their second sink, ids and row are there for good
 POINTS = ("kafka_consumed", "kafka_produced", "kafka_flushed", "kafka_offsets_sent", "kafka_committed", "kafka_store_committed")
 
@@ -445,9 +479,10 @@ def wanted(fault, always=False):
     return fault.__name__ in CHOSEN if CHOSEN else LONG or always
 
 
-def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
+def run(space, programs, broker, bootstrap, proxy):
+    toy, faulty, fail_sync, newer = programs
     p = Pipeline(space, toy, faulty, bootstrap, f"127.0.0.1:{proxy.port}", numbered(EVENTS, 5), SEED)
-    p.fail_sync = str(pathlib.Path(fail_sync).resolve())
+    p.fail_sync, p.newer = (str(pathlib.Path(path).resolve()) for path in (fail_sync, newer))
     p.collect()
     for slot in ("a", "b"):
         p.work(slot, through=slot == "a")
@@ -458,12 +493,12 @@ def run(space, toy, faulty, fail_sync, broker, bootstrap, proxy):
     assert stop(p.workers["b"]) == 0
     shutil.copytree(p.state / "b", p.path / "old-state")
     p.work("b")
-    for fault in [f for f in FAULTS + LONG_FAULTS if wanted(f, f in FAULTS)]:
+    for fault in [*FAULTS, *LONG_FAULTS, rotation, *LAST]:
+        if not wanted(fault, fault in FAULTS + LAST):
+            continue
         begun = time.monotonic()
         fault(p, proxy, broker)
         print(f"{fault.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
-    if wanted(rotation):
-        rotation(p, proxy, broker)
     also = [p.slow] if p.slow else []
     p.equal([p.path / "slow" / "tabiji.db"] if p.slow else [])
     for process in (p.collector, *p.workers.values(), p.main_sink, *also):
@@ -509,10 +544,10 @@ def coordinators_move(toy, faulty):
 
 
 def main():
-    toy, faulty, fail_sync = sys.argv[1:4]
+    programs = sys.argv[1:5]
     print(f"seed {SEED}")
     if wanted(coordinators_move):
-        coordinators_move(toy, faulty)
+        coordinators_move(*programs[:2])
     if CHOSEN == ["coordinators_move"]:
         return
     with Workspace() as space:
@@ -523,7 +558,7 @@ def main():
         except kafka_broker.Unavailable as reason:
             skip(f"no Kafka broker: {reason}")
         try:
-            run(space, toy, faulty, fail_sync, broker, bootstrap, proxy.start(kafka_broker.proxied_port(broker)))
+            run(space, programs, broker, bootstrap, proxy.start(kafka_broker.proxied_port(broker)))
         finally:
             for process in space.processes:
                 if process.poll() is None:

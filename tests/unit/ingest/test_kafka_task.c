@@ -231,6 +231,75 @@ static void test_open_copy_not_closed_before_the_machine_went_down_is_thrown_awa
     assert_false(open_task_at(fixture, CLUSTER, ""));
 }
 
+/* Has the copy say that rows are of these schemas; gives what it said. */
+static void set_writers(struct fixture *fixture, struct str text, struct buf *before)
+{
+    MDB_txn *txn;
+    MDB_val key = {.mv_size = 7, .mv_data = (char[]){"writers"}};
+    MDB_val value;
+    MDB_dbi meta = state_lmdb_meta(fixture->task->store);
+    assert_int_equal(mdb_txn_begin(state_lmdb_env(fixture->task->store), NULL, 0, &txn), 0);
+    assert_int_equal(mdb_get(txn, meta, &key, &value), 0);
+    assert_int_equal(buf_append(before, value.mv_data, value.mv_size), 0);
+    value = (MDB_val){.mv_size = text.size, .mv_data = (char *)(uintptr_t)text.data};
+    assert_int_equal(mdb_put(txn, meta, &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+}
+
+static void test_open_copy_of_an_older_build_is_thrown_away(void **state)
+{
+    struct fixture *fixture = *state;
+    CLEANUP(buf_free) struct buf own = {0}, again = {0};
+    struct str value;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    set_writers(fixture, STR(""), &own);
+    set_writers(
+        fixture, str_make(own.data, (size_t)(strchr(own.data, '\n') + 1 - own.data)), &again);
+    assert_true(open_task(fixture, CLUSTER));
+    assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+}
+
+static void read_file(const char *path, struct buf *out)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0);
+    assert_int_equal(buf_reserve(out, (size_t)status.st_size), 0);
+    assert_int_equal(read(fd, out->data, (size_t)status.st_size), status.st_size);
+    out->size = (size_t)status.st_size;
+    close(fd);
+}
+
+static void test_open_copy_of_a_newer_build_is_refused_and_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    CLEANUP(buf_free) struct buf own = {0}, before = {0}, after = {0};
+    char path[5000];
+    const struct kafka_task_origin origin = {.config = &fixture->mock.config,
+        .slot = fixture->slot,
+        .cluster = CLUSTER,
+        .producer = &fixture->producer};
+    bool rebuilt = false;
+    struct str value;
+    open_task(fixture, CLUSTER);
+    replay(fixture, 77);
+    set_writers(fixture, STR("201 touchpoint 0123456789abcdef\n"), &own);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", fixture->task->dir);
+    kafka_task_close(&fixture->task);
+    read_file(path, &before);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            kafka_task_open(&origin, &fixture->stage, PARTITION, &fixture->task, &rebuilt),
+            ERR_NEWER);
+    assert_null(fixture->task);
+    read_file(path, &after);
+    assert_true(str_equal(buf_str(&before), buf_str(&after)));
+    /* Topics of another cluster are none of its. */
+    assert_true(open_task(fixture, "cluster-2"));
+    assert_int_equal(stored(fixture, &value), STATE_ABSENT);
+}
+
 static void test_open_copy_that_another_worker_has_waits(void **state)
 {
     struct fixture *fixture = *state;
@@ -531,6 +600,8 @@ int main(void)
         TEST(test_open_copy_of_another_cluster_is_thrown_away),
         TEST(test_open_copy_that_was_away_too_long_is_thrown_away),
         TEST(test_open_copy_not_closed_before_the_machine_went_down_is_thrown_away),
+        TEST(test_open_copy_of_an_older_build_is_thrown_away),
+        TEST(test_open_copy_of_a_newer_build_is_refused_and_stays),
         TEST(test_open_copy_that_another_worker_has_waits),
         TEST(test_slot_open_twice_is_locked),
         TEST(test_open_copy_that_is_damaged_is_put_aside),
