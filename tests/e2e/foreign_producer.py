@@ -5,8 +5,10 @@ Run by the environment of schema_registry.py.
     foreign_producer.py BOOTSTRAP REGISTRY SOURCE TARGET < JSON list of {"partitions", "from", "to", "schema", "subject", "header"}
 
 Each item takes the records FROM to TO (fractions of each partition) of PARTITIONS; "schema" is the text that values are written
-as, null: as they are; "subject" where it is registered, if not under TARGET; "header": the id goes into a header. Prints how many were sent.
+as, null: as they are; "subject" where it is registered, if not under TARGET; "header": the id goes into a header. Prints a JSON list of
+what the broker acknowledged: [id of the event, SHA-256 of the value].
 """
+import hashlib
 import json
 import sys
 import uuid
@@ -48,7 +50,7 @@ def main():
     read = AvroDeserializer(registry)
     records = read_all(bootstrap, source)
     producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
-    sent = 0
+    sent, acknowledged = 0, []
     for item in json.load(sys.stdin):
         conf = {}
         if "subject" in item:
@@ -60,14 +62,16 @@ def main():
             mine = records[partition]
             for key, value in mine[int(len(mine) * item["from"]):int(len(mine) * item["to"])]:
                 headers = []
+                event = read(value, SerializationContext(source, MessageField.VALUE))
                 if write:
-                    event = read(value, SerializationContext(source, MessageField.VALUE))
                     value = write(event, SerializationContext(target, MessageField.VALUE, headers))
-                producer.produce(target, key=key, value=value, partition=partition, headers=headers or None)
+                entry = [event["event_id"], hashlib.sha256(value).hexdigest()]
+                producer.produce(target, key=key, value=value, partition=partition, headers=headers or None,
+                                 on_delivery=lambda error, _, entry=entry: error or acknowledged.append(entry))
                 producer.poll(0)
                 sent += 1
-    assert producer.flush(60) == 0
-    print(sent)
+    assert producer.flush(60) == 0 and len(acknowledged) == sent
+    print(json.dumps(acknowledged))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """Schemas at a real registry: `tabiji schema`, ids on topics, and a foreign producer that changes its schema in mid-stream, with
-the registry away at the start and in the midst. The tables are the embedded ones, and nothing is lost."""
+the registry away at the start and in the midst. What the broker acknowledged is in the sink once, or, whole, in rejected: S + D = A; the
+tables are the embedded ones."""
+import collections
 import copy
+import hashlib
 import json
+import os
+import random
 import sqlite3
 import struct
 import subprocess
@@ -13,6 +18,7 @@ import schema_registry
 from harness import PROGRAM, ROOT, Workspace, skip, stop, tabiji, wait_until
 from test_kafka_pipeline import MODELS, Cluster, digest, dump, touch_credits
 
+SEED = int(os.environ.get("TABIJI_SEED", "20261128"))
 EVENTS = 3000
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
 TOUCHPOINT = json.loads((ROOT / "schemas" / "avro" / "touchpoint.avsc").read_text())
@@ -89,16 +95,26 @@ def check_verb(registry):
 
 
 class Foreign:
-    """Sends parts of the source's events to the cluster's topic."""
+    """Sends parts of the source's events to the cluster's topic, and keeps what was acknowledged of them."""
 
     def __init__(self, registry, bootstrap, source, target):
         self.registry, self.bootstrap, self.topics = registry, bootstrap, (f"{source}.events.v1", f"{target}.events.v1")
+        self.events, self.unreadable = collections.Counter(), collections.Counter()  # by id; values by their hash
 
-    def send(self, *items):
+    def send(self, *items, readable=True):
         run = subprocess.run([schema_registry.python(), ROOT / "tests/e2e/foreign_producer.py", self.bootstrap, self.registry.url,
                               *self.topics], input=json.dumps(items), capture_output=True, text=True, timeout=300)
         assert run.returncode == 0, run.stderr[-3000:]
-        return int(run.stdout)
+        acknowledged = json.loads(run.stdout)
+        if readable:
+            self.events.update(event for event, _ in acknowledged)
+        else:
+            self.unreadable.update(value for _, value in acknowledged)
+        return len(acknowledged)
+
+    def send_raw(self, partition, value):
+        kcat(self.bootstrap, "-P", "-t", self.topics[1], "-p", str(partition), "-k", "0123456789abcdef", "-D", "|", stdin=value)
+        self.unreadable[hashlib.sha256(value).hexdigest()] += 1
 
 
 def part(partitions, begin, end, written, **more):
@@ -137,6 +153,9 @@ def check_ids(registry, bootstrap, prefix):
             at += 4 + max(size, 0)
         assert seen, topic
         wanted = ids[f"{prefix}.{topic}.v1-value"]
+        if topic == "events":  # the fault: each version was there
+            others = {(0, registry.register(f"{prefix}.events.v1-value", version)) for version in (OLDER, NEWER)}
+            assert len(others) == 2 and others < seen, (others, seen)
         assert (0, wanted) in seen and (topic == "events" or seen == {(0, wanted)}), (topic, seen, wanted)
 
 
@@ -157,15 +176,14 @@ def check_start(cluster, gate):
     return worker, sink
 
 
-def check_rejected(cluster, foreign, bootstrap, registry):
+def check_rejected(cluster, foreign, registry):
     """Records that nobody can read: in `rejected`, whole, each with its reason; the worker goes on."""
     before = events(cluster)
-    topic = foreign.topics[1]
     other = registry.register("elsewhere-value", OTHER)
-    count = foreign.send(part([1], 0.0, 0.02, OTHER, subject="elsewhere-value"))
-    count += foreign.send(part([2], 0.0, 0.02, TOUCHPOINT, header=True))
-    kcat(bootstrap, "-P", "-t", topic, "-p", "3", "-k", "0123456789abcdef", "-D", "|", stdin=b"\0" + struct.pack(">I", 999999) + b"of tomorrow")
-    kcat(bootstrap, "-P", "-t", topic, "-p", "0", "-k", "0123456789abcdef", "-D", "|", stdin=b"no frame")
+    count = foreign.send(part([1], 0.0, 0.02, OTHER, subject="elsewhere-value"), readable=False)
+    count += foreign.send(part([2], 0.0, 0.02, TOUCHPOINT, header=True), readable=False)
+    foreign.send_raw(3, b"\0" + struct.pack(">I", 999999) + b"of tomorrow")
+    foreign.send_raw(0, b"no frame")
     assert cluster.quiet(120), "the worker does not come to the end"
     wait_until(lambda: len(rows(cluster, "SELECT 1 FROM rejected")) == count + 2, f"{count + 2} rejected", 60)
     found = rows(cluster, "SELECT reason, stage, payload FROM rejected")
@@ -180,7 +198,20 @@ def check_rejected(cluster, foreign, bootstrap, registry):
     print(f"rejected, whole: {len(found)} records of {sorted(set(reasons))}")
 
 
+def check_ledger(cluster, foreign):
+    """31: S + D = A, S and D disjoint: each event once, and each value that nobody can read once, as it was."""
+    stored = collections.Counter(i for i, in rows(cluster, "SELECT event_id FROM event"))
+    found = [payload if isinstance(payload, bytes) else payload.encode() for payload, in rows(cluster, "SELECT payload FROM rejected")]
+    rejected = collections.Counter(hashlib.sha256(payload).hexdigest() for payload in found)
+    assert max(foreign.events.values()) == 1 and stored == foreign.events, (stored - foreign.events, foreign.events - stored)
+    assert rejected == foreign.unreadable, (rejected - foreign.unreadable, foreign.unreadable - rejected)
+    print(f"S + D = A: {stored.total()} + {rejected.total()} of {foreign.events.total() + foreign.unreadable.total()}")
+
+
 def check_pipeline(space, toy, bootstrap, registry):
+    cuts = sorted(random.Random(SEED).sample(range(5, 90, 5), 4))
+    a, b, c, d = (cut / 100 for cut in cuts)  # where schemas change
+    print(f"seed {SEED}: schemas change at {cuts} %")
     lines, plain = space.path / "events.ndjson", space.path / "plain"
     lines.write_text(tabiji("generate", "--events", EVENTS, "--seed", "11"))
     tabiji("import", "--data", plain, "--mapping", MAPPING, lines, *MODELS)
@@ -196,13 +227,13 @@ def check_pipeline(space, toy, bootstrap, registry):
     foreign = Foreign(registry, bootstrap, "source", "mixed")
 
     # Compatible versions in mid-stream, each asked for once.
-    sent = foreign.send(part([0, 1, 2, 3], 0.0, 0.2, TOUCHPOINT), part([0, 1, 2, 3], 0.2, 0.4, OLDER))
+    sent = foreign.send(part([0, 1, 2, 3], 0.0, a, TOUCHPOINT), part([0, 1, 2, 3], a, b, OLDER))
     wait_until(lambda: events(cluster) == sent, f"{sent} events", 120)
 
     # The registry is away: ids that are known go on, the partition with an unknown one waits, and what is behind it.
     gate.shut()
-    waiting = foreign.send(part([0], 0.4, 0.6, NEWER), part([0], 0.6, 0.8, TOUCHPOINT))
-    sent += foreign.send(part([1, 2, 3], 0.4, 0.6, OLDER), part([1, 2, 3], 0.6, 0.8, TOUCHPOINT))
+    waiting = foreign.send(part([0], b, c, NEWER), part([0], c, d, TOUCHPOINT))
+    sent += foreign.send(part([1, 2, 3], b, c, OLDER), part([1, 2, 3], c, d, TOUCHPOINT))
     wait_until(lambda: events(cluster) == sent, f"{sent} events without the registry", 120)
     wait_until(lambda: "registry_waits" in log_of(cluster, 2), "the registry to be missed")
     assert "kafka_schema_awaited" in log_of(cluster, 2)
@@ -215,16 +246,17 @@ def check_pipeline(space, toy, bootstrap, registry):
         wait_until(lambda: "joined group" in log_of(cluster, cluster.started), "the worker, by the ids that it remembers")
         assert "ids_remembered" in log_of(cluster, cluster.started)
         wait_until(lambda: "kafka_schema_awaited" in log_of(cluster, cluster.started), "the partition that waits")
-    sent += foreign.send(part([1, 2, 3], 0.8, 0.9, None))
+    sent += foreign.send(part([1, 2, 3], d, 0.9, None))
     wait_until(lambda: events(cluster) == sent, "events of our own schema while the registry is away", 120)
     gate.open()
     sent += waiting
     wait_until(lambda: events(cluster) == sent, f"{sent} events with the registry back", 120)
-    sent += foreign.send(part([0], 0.8, 1.0, NEWER), part([1, 2, 3], 0.9, 1.0, NEWER))
+    sent += foreign.send(part([0], d, 1.0, NEWER), part([1, 2, 3], 0.9, 1.0, NEWER))
     cluster.check("three versions in mid-stream, the registry away in between", digest(plain), dump(plain), touch_credits(plain))
     check_ids(registry, bootstrap, "mixed")
 
-    check_rejected(cluster, foreign, bootstrap, registry)
+    check_rejected(cluster, foreign, registry)
+    check_ledger(cluster, foreign)
     for process in (worker, sink):
         assert stop(process) == 0, process.args
     print(f"{sent} events of four schemas")
