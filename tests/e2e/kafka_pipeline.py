@@ -41,6 +41,8 @@ class Pipeline:
         self.workers = {}
         self.slow = None  # a second sink
         self.program = PROGRAM
+        self.config = self.path / "tabiji.ini"
+        self.config.touch()
         self.options = {}
 
     # ---- processes ----
@@ -54,7 +56,7 @@ class Pipeline:
         options |= self.options
         if verb == "work":
             options |= {"kafka.producer.transaction.timeout.ms": 5000, "kafka.producer.message.timeout.ms": 4000}
-        return [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
+        return ["--config", str(self.config)] + [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
 
     def run(self, verb, *arguments):
         """To its end, which is to be good."""
