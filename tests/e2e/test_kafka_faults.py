@@ -67,7 +67,8 @@ def brokers_away(p, proxy, broker):
     assert set(p.feed(200)) == {200} and p.metric("tabiji_spool_records") == kept + 200
     assert stop(p.collector) == 0
     p.collect("--set", f"spool.size_max={int(sum(f.stat().st_size for f in p.spool.glob('*.spool'))) + 20000}")
-    p.feed_until(lambda: p.ledger.statuses[503] > 0, "a full spool")
+    refused = p.ledger.statuses[503]
+    p.feed_until(lambda: p.ledger.statuses[503] > refused, "a full spool")
     assert p.metric("tabiji_spool_state") == 2 and p.page("/readyz")[0] == 503 and "spool_full" in p.said(p.collector)
     proxy.heal()
     p.settle("9 brokers away, spool full")
