@@ -1,0 +1,347 @@
+/*
+ * libtabiji: what a till, a telephone exchange or an application server links to send customers'
+ * events to a tabiji collector.
+ *
+ *     struct tabiji_options options = {0};
+ *     struct tabiji_producer *producer;
+ *     struct tabiji_event *event;
+ *
+ *     options.size = sizeof options;
+ *     options.url = "https://collect.example.jp";
+ *     options.key_file = "/etc/pos/write-key";
+ *     if (tabiji_producer_new(&options, &producer, NULL) == TABIJI_OK) {
+ *         if (tabiji_event_new(TABIJI_STORE_PURCHASE, NULL, &event) == TABIJI_OK) {
+ *             tabiji_event_add_identifier(event, "loyalty", "8800-1234");
+ *             tabiji_send(producer, event, NULL, NULL);
+ *             tabiji_event_free(&event);
+ *         }
+ *         tabiji_producer_close(&producer, 5000);
+ *     }
+ *
+ * What holds of every function:
+ * - It never aborts, installs no signal handler and raises no signal in the caller's threads, reads
+ *   no variable of the environment, keeps nothing outside of its handles, writes to no stream.
+ * - It blocks only where it takes a time, and no longer than that.
+ * - It returns TABIJI_OK or a negative TABIJI_ERROR_*; results are written on success only. Passing
+ *   NULL where it is not allowed is TABIJI_ERROR_ARGUMENT.
+ * - Texts are UTF-8 that ends in NUL, copied before the call returns.
+ * - Structures whose first member is `size` grow in later releases: set size to sizeof the
+ *   structure, and the rest to zero, which is each member's default.
+ * - A producer may be used by any number of threads at once; an event by one at a time.
+ * - In a child process after fork() a producer of the parent is dead: every call says
+ *   TABIJI_ERROR_FORKED and sends nothing. (close() then only forgets the handle.)
+ *
+ * C99 and later, C++.
+ */
+#ifndef TABIJI_H
+#define TABIJI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TABIJI_API __attribute__((visibility("default")))
+#else
+#define TABIJI_API
+#endif
+
+/* ---- errors ---- */
+
+/* Numbers never change. */
+enum tabiji_error {
+    TABIJI_OK = 0,
+    TABIJI_ERROR_NO_MEMORY = -1,
+    TABIJI_ERROR_ARGUMENT = -2,     /* of the call or an option; the problem says which */
+    TABIJI_ERROR_INVALID = -3,      /* the collector would refuse the event; the problem says why */
+    TABIJI_ERROR_QUEUE_FULL = -4,   /* the event was not taken, and is counted as dropped */
+    TABIJI_ERROR_TIMEOUT = -5,      /* not all was done in the time given */
+    TABIJI_ERROR_UNAUTHORISED = -6, /* the collector refuses the key: tabiji_producer_resume() */
+    TABIJI_ERROR_FORKED = -7,       /* the producer belongs to the parent process */
+    TABIJI_ERROR_CLOSED = -8,       /* the producer takes no more events */
+    TABIJI_ERROR_CALLBACK = -9,     /* not to be called from a report callback */
+    TABIJI_ERROR_IO = -10,          /* a file cannot be read, or a thread not be started */
+    TABIJI_ERROR_REJECTED = -11,    /* of a report: the collector refused the event */
+    TABIJI_ERROR_DISCARDED = -12    /* of a report: the producer was closed before it was sent */
+};
+
+/* "queue_full": stable, never NULL; "unknown" for a number that is none. Threads: any. */
+TABIJI_API const char *tabiji_error_name(int error);
+/* An English sentence, never NULL. Threads: any. */
+TABIJI_API const char *tabiji_error_text(int error);
+/* "0.1.0". */
+TABIJI_API const char *tabiji_version(void);
+
+/* What is wrong with an event, in the collector's words. */
+struct tabiji_problem {
+    size_t size;
+    int error;         /* TABIJI_ERROR_*; TABIJI_OK where there is only a warning, or nothing */
+    char code[32];     /* "unknown_field"; of a warning "identifier_dropped"; "" for none */
+    char pointer[160]; /* JSON pointer (RFC 6901) into the event: "/order/currency" */
+    char hint[256];    /* "did you mean \"order\"?" */
+};
+
+/* ---- memory ---- */
+
+/*
+ * Where events, queues, batches and reports live. libcurl, zlib's window, the JSON parser and what
+ * one call needs while it runs use malloc().
+ */
+struct tabiji_allocator {
+    void *(*allocate)(void *context, size_t size);             /* NULL: no memory */
+    void *(*resize)(void *context, void *memory, size_t size); /* as realloc(), memory not NULL */
+    void (*release)(void *context, void *memory);              /* memory not NULL */
+    void *context;
+};
+
+/* ---- events ---- */
+
+struct tabiji_event;
+
+/* Canonical types. Any other name of [a-z][a-z0-9_]{0,63} is a custom event. */
+#define TABIJI_PAGE_VIEWED "page_viewed"
+#define TABIJI_SCREEN_VIEWED "screen_viewed"
+#define TABIJI_APP_OPENED "app_opened"
+#define TABIJI_APP_INSTALLED "app_installed"
+#define TABIJI_SEARCHED "searched"
+#define TABIJI_PRODUCT_VIEWED "product_viewed"
+#define TABIJI_PRODUCT_LIST_VIEWED "product_list_viewed"
+#define TABIJI_PRODUCT_ADDED "product_added"
+#define TABIJI_PRODUCT_REMOVED "product_removed"
+#define TABIJI_CART_VIEWED "cart_viewed"
+#define TABIJI_CHECKOUT_STARTED "checkout_started"
+#define TABIJI_SIGNED_UP "signed_up"
+#define TABIJI_SIGNED_IN "signed_in"
+#define TABIJI_FORM_SUBMITTED "form_submitted"
+#define TABIJI_REVIEW_POSTED "review_posted"
+#define TABIJI_AD_IMPRESSION "ad_impression"
+#define TABIJI_AD_CLICKED "ad_clicked"
+#define TABIJI_MESSAGE_SENT "message_sent"
+#define TABIJI_MESSAGE_DELIVERED "message_delivered"
+#define TABIJI_MESSAGE_OPENED "message_opened"
+#define TABIJI_MESSAGE_CLICKED "message_clicked"
+#define TABIJI_MESSAGE_UNSUBSCRIBED "message_unsubscribed"
+#define TABIJI_CALL_STARTED "call_started"
+#define TABIJI_CALL_ANSWERED "call_answered"
+#define TABIJI_CALL_ENDED "call_ended"
+#define TABIJI_CALL_ABANDONED "call_abandoned"
+#define TABIJI_CHAT_STARTED "chat_started"
+#define TABIJI_CHAT_ENDED "chat_ended"
+#define TABIJI_TICKET_OPENED "ticket_opened"
+#define TABIJI_TICKET_CLOSED "ticket_closed"
+#define TABIJI_STORE_VISITED "store_visited"
+#define TABIJI_STORE_PURCHASE "store_purchase"
+#define TABIJI_STOCK_CHECKED "stock_checked"
+#define TABIJI_STAFF_CONSULTED "staff_consulted"
+#define TABIJI_QR_SCANNED "qr_scanned"
+#define TABIJI_COUPON_REDEEMED "coupon_redeemed"
+#define TABIJI_ORDER_COMPLETED "order_completed"
+#define TABIJI_ORDER_PAID "order_paid"
+#define TABIJI_ORDER_SHIPPED "order_shipped"
+#define TABIJI_ORDER_PICKED_UP "order_picked_up"
+#define TABIJI_ORDER_CANCELLED "order_cancelled"
+#define TABIJI_ORDER_REFUNDED "order_refunded"
+#define TABIJI_ITEM_RETURNED "item_returned"
+#define TABIJI_IDENTIFIED "identified"
+#define TABIJI_ALIASED "aliased"
+#define TABIJI_IDENTITY_LINKED "identity_linked"
+#define TABIJI_IDENTITY_UNLINKED "identity_unlinked"
+#define TABIJI_CONSENT_CHANGED "consent_changed"
+#define TABIJI_ERASURE_REQUESTED "erasure_requested"
+/* Of operators' keys only. */
+#define TABIJI_ERASURE_LIFTED "erasure_lifted"
+#define TABIJI_SPEND_REPORTED "spend_reported"
+
+/*
+ * Begins an event that happens now (tabiji_event_set_time_ms() says otherwise). The allocator is
+ * borrowed until the event is freed; NULL: malloc(). Of the functions below that add to an event
+ * the first error stays with it, and sending or checking it returns that: so they need not be
+ * checked one by one. Errors: TABIJI_ERROR_NO_MEMORY, TABIJI_ERROR_ARGUMENT.
+ */
+TABIJI_API int tabiji_event_new(
+    const char *type, const struct tabiji_allocator *allocator, struct tabiji_event **out);
+/* Accepts NULL inside, leaves NULL. */
+TABIJI_API void tabiji_event_free(struct tabiji_event **event);
+
+/* An id of one's own, 1 to 100 bytes: sent again, it is the same event. Without, tabiji_send()
+ * makes a UUID (version 7), which stays the event's. */
+TABIJI_API int tabiji_event_set_id(struct tabiji_event *event, const char *id);
+/* "" while it has none. Valid until it is set or the event freed. */
+TABIJI_API const char *tabiji_event_id(const struct tabiji_event *event);
+
+/* When it happened: milliseconds since 1970-01-01T00:00Z, or RFC 3339 with offset. */
+TABIJI_API int tabiji_event_set_time_ms(struct tabiji_event *event, int64_t epoch_ms);
+TABIJI_API int tabiji_event_set_time(struct tabiji_event *event, const char *rfc3339);
+/* Breaks ties of time within one source. */
+TABIJI_API int tabiji_event_set_sequence(struct tabiji_event *event, int64_t sequence);
+
+/* Who: at least one. Namespaces: login loyalty email phone install device cookie order receipt
+ * case, and what the collector's configuration adds (tabiji_options.namespaces). E-mail addresses
+ * and telephone numbers as they are: the collector makes them pseudonyms. */
+TABIJI_API int tabiji_event_add_identifier(
+    struct tabiji_event *event, const char *name, const char *value);
+
+/* Of the structures below a member that is NULL or zero is not said; setting one again replaces it.
+ * Money is a decimal text in major units ("12980", "19.99"). */
+struct tabiji_order {
+    size_t size;
+    const char *order_id;
+    const char *currency; /* ISO 4217: "JPY" */
+    const char *revenue;
+    const char *tax;
+    const char *shipping;
+    const char *discount;
+    const char *coupon;
+    const char *facet; /* placed paid shipped picked_up returned cancelled */
+};
+TABIJI_API int tabiji_event_set_order(struct tabiji_event *event, const struct tabiji_order *order);
+
+struct tabiji_item {
+    size_t size;
+    const char *sku;
+    const char *category;
+    const char *price;
+    int64_t quantity; /* 0: one */
+};
+/* At most 500, in their order. */
+TABIJI_API int tabiji_event_add_item(struct tabiji_event *event, const struct tabiji_item *item);
+
+struct tabiji_call {
+    size_t size;
+    const char *call_id;
+    const char *parent_id; /* the call that was transferred */
+    const char *direction; /* inbound outbound */
+    const char *queue;
+    const char *reason;
+    const char *outcome;
+    const char *agent; /* a pseudonym */
+    int64_t wait_ms;
+    int64_t talk_ms;
+};
+TABIJI_API int tabiji_event_set_call(struct tabiji_event *event, const struct tabiji_call *call);
+
+struct tabiji_store {
+    size_t size;
+    const char *store_id;
+    const char *terminal;
+    const char *area;
+    const char *staff;
+};
+TABIJI_API int tabiji_event_set_store(struct tabiji_event *event, const struct tabiji_store *store);
+
+struct tabiji_message {
+    size_t size;
+    const char *kind; /* email push sms line direct_mail web_push in_app */
+    const char *message_id;
+    const char *template_name;
+    const char *link;
+};
+TABIJI_API int tabiji_event_set_message(
+    struct tabiji_event *event, const struct tabiji_message *message);
+
+struct tabiji_page {
+    size_t size;
+    const char *url; /* split into host, path and query */
+    const char *referrer;
+    const char *title;
+};
+TABIJI_API int tabiji_event_set_page(struct tabiji_event *event, const struct tabiji_page *page);
+
+struct tabiji_campaign {
+    size_t size;
+    const char *source; /* utm_source, and so on */
+    const char *medium;
+    const char *name;
+    const char *content;
+    const char *term;
+    const char *id;
+    const char *message;
+};
+TABIJI_API int tabiji_event_set_campaign(
+    struct tabiji_event *event, const struct tabiji_campaign *campaign);
+
+struct tabiji_device {
+    size_t size;
+    const char *kind; /* desktop mobile tablet app tv pos phone kiosk other */
+    const char *os;
+    const char *browser;
+    const char *app;
+    const char *app_version;
+    const char *locale;
+    const char *screen;
+};
+TABIJI_API int tabiji_event_set_device(
+    struct tabiji_event *event, const struct tabiji_device *device);
+
+struct tabiji_geo {
+    size_t size;
+    const char *country;
+    const char *region;
+    const char *city;
+};
+TABIJI_API int tabiji_event_set_geo(struct tabiji_event *event, const struct tabiji_geo *geo);
+
+/* gclid, yclid, fbclid, ldtag, ttclid, msclkid, ... and its value. */
+TABIJI_API int tabiji_event_set_click(
+    struct tabiji_event *event, const char *kind, const char *value);
+
+/* What the customer allows. */
+enum tabiji_choice {
+    TABIJI_CHOICE_UNSAID = 0,
+    TABIJI_CHOICE_GRANTED = 1,
+    TABIJI_CHOICE_DENIED = 2
+};
+struct tabiji_consent {
+    size_t size;
+    enum tabiji_choice analytics;
+    enum tabiji_choice ads;
+    enum tabiji_choice personalisation;
+};
+TABIJI_API int tabiji_event_set_consent(
+    struct tabiji_event *event, const struct tabiji_consent *consent);
+
+/* That two identifiers are one customer's (type TABIJI_ALIASED or any other). */
+struct tabiji_link {
+    size_t size;
+    const char *a_name;
+    const char *a_value;
+    const char *b_name;
+    const char *b_value;
+    const char *reason;
+    int apart; /* not 0: that they are two customers' (of operators' keys only) */
+};
+TABIJI_API int tabiji_event_set_link(struct tabiji_event *event, const struct tabiji_link *link);
+
+/* Anything else, each name once. A double must be finite, and may need at most 17 digits. json: a
+ * value of JSON. */
+TABIJI_API int tabiji_event_add_text(
+    struct tabiji_event *event, const char *name, const char *value);
+TABIJI_API int tabiji_event_add_int(struct tabiji_event *event, const char *name, int64_t value);
+TABIJI_API int tabiji_event_add_double(struct tabiji_event *event, const char *name, double value);
+TABIJI_API int tabiji_event_add_bool(struct tabiji_event *event, const char *name, int value);
+TABIJI_API int tabiji_event_add_json(
+    struct tabiji_event *event, const char *name, const char *json);
+
+/*
+ * Judges an event by the code that the collector judges it with, in its standard configuration.
+ * problem may be NULL. TABIJI_OK with problem->code not "": it is taken, with a warning (an
+ * identifier that identifies nobody is left out). Errors: TABIJI_ERROR_INVALID,
+ * TABIJI_ERROR_NO_MEMORY, TABIJI_ERROR_ARGUMENT.
+ */
+TABIJI_API int tabiji_event_check(struct tabiji_event *event, struct tabiji_problem *problem);
+/* The same for an event as JSON, of `json_size` bytes. */
+TABIJI_API int tabiji_json_check(
+    const char *json, size_t json_size, struct tabiji_problem *problem);
+
+/* The event as one line of native JSON, with its NUL; size without that. Owned by the event, valid
+ * until the next call with it. */
+TABIJI_API int tabiji_event_json(struct tabiji_event *event, const char **json, size_t *json_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
