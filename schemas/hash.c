@@ -6,6 +6,7 @@
 #define OPENSSL_API_COMPAT 0x10100000L /* before 3.0 deprecated them in favour of EVP */
 #include "schemas/hash.h"
 
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 
 #define XXH_INLINE_ALL
@@ -79,6 +80,37 @@ void hmac_sha256_with(const struct hmac_key *key, struct str bytes, uint8_t out[
     hash = key->outer;
     sha256_update(&hash, str_make(inner, sizeof(inner)));
     sha256_final(&hash, out);
+}
+
+static void sha1_two(const uint8_t *first, struct str second, uint8_t out[SHA1_SIZE])
+{
+    SHA_CTX hash;
+    check(SHA1_Init(&hash) == 1);
+    check(SHA1_Update(&hash, first, HMAC_BLOCK_SIZE) == 1);
+    if (second.size)
+        check(SHA1_Update(&hash, second.data, second.size) == 1);
+    check(SHA1_Final(out, &hash) == 1);
+}
+
+void hmac_sha1(struct str key, struct str bytes, uint8_t out[SHA1_SIZE])
+{
+    uint8_t block[HMAC_BLOCK_SIZE] = {0};
+    uint8_t inner[SHA1_SIZE];
+    if (key.size > sizeof(block))
+        check(SHA1((const unsigned char *)key.data, key.size, block) != NULL);
+    else if (key.size)
+        memcpy(block, key.data, key.size);
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= HMAC_INNER_PAD;
+    sha1_two(block, bytes, inner);
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= HMAC_INNER_PAD ^ HMAC_OUTER_PAD;
+    sha1_two(block, str_make(inner, sizeof(inner)), out);
+}
+
+bool digest_equal(const void *a, const void *b, size_t size)
+{
+    return CRYPTO_memcmp(a, b, size) == 0;
 }
 
 uint64_t hash64(struct str bytes)

@@ -28,6 +28,13 @@ struct hmac_key {
 void hmac_key_init(struct hmac_key *key, struct str bytes);
 void hmac_sha256_with(const struct hmac_key *key, struct str bytes, uint8_t out[SHA256_SIZE]);
 
+/* HMAC-SHA-1, for senders that sign with it and nothing better. Threads: any. Source: RFC 2104. */
+#define SHA1_SIZE 20
+void hmac_sha1(struct str key, struct str bytes, uint8_t out[SHA1_SIZE]);
+
+/* Whether two digests are equal; how long it takes tells nothing of where they differ. */
+bool digest_equal(const void *a, const void *b, size_t size);
+
 /* XXH3-64, for tables in memory and for change detection; never for names that outsiders choose. */
 uint64_t hash64(struct str bytes);
 

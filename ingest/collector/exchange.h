@@ -57,7 +57,8 @@ struct exchange {
     struct intake intake;        /* what it holds is appended, unless the status is 5xx */
     uint64_t *marks; /* of events without a login: remembered when they are durable; in the arena */
     size_t marks_count;
-    int status; /* HTTP */
+    int status;  /* HTTP */
+    int refusal; /* of a webhook's sender: enum metric_refusal + 1; 0: none */
     int retry_after_seconds;
     size_t limited;         /* events that were refused as too many for the source's rate */
     struct buf reply;       /* the owner of the exchange frees it */

@@ -239,6 +239,19 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
     return added;
 }
 
+/* A webhook's sender is not believed. */
+static void count_refusal(const struct request *request)
+{
+    const struct collector_config *config = &request->collector->config;
+    const struct exchange *exchange = &request->exchange;
+    enum metric_refusal refusal = (enum metric_refusal)(exchange->refusal - 1);
+    metrics_add(
+        config->metrics, METRIC_COLLECTOR_HOOKS_REFUSED, exchange->source->metric, refusal, 1);
+    log_write(config->log, LOG_LEVEL_WARNING, "hook_refused",
+        LOG_STR("source", exchange->source->config.name), LOG_STR("hook", exchange->rest),
+        LOG_TEXT("reason", metrics_refusal_name(refusal)));
+}
+
 static void count(const struct request *request)
 {
     struct metrics *metrics = request->collector->config.metrics;
@@ -249,6 +262,8 @@ static void count(const struct request *request)
     if (request->begun_micros)
         metrics_observe(metrics, METRIC_COLLECTOR_REQUEST_SECONDS,
             clock_micros(CLOCK_MONOTONIC) - request->begun_micros);
+    if (exchange->refusal)
+        count_refusal(request);
     if (exchange->status >= 500 || !exchange->source || intake->dry_run)
         return;
     int source = exchange->source->metric;

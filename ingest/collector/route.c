@@ -2,6 +2,7 @@
 #include "ingest/collector/route.h"
 
 #include "ingest/collector/protocol/ga4.h"
+#include "ingest/collector/protocol/hook.h"
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
 #include "ingest/collector/protocol/segment_settings.h"
@@ -24,6 +25,8 @@
 #define SNOWPLOW_VENDOR "/com.snowplowanalytics.snowplow/"
 #define GA4(path, call)                                                                            \
     EVENTS(ROUTE_POST, path, false, call, ga4_handle, REPLY_NATIVE, METRIC_PROTOCOL_GA4)
+#define HOOK(path, prefix)                                                                         \
+    EVENTS(ROUTE_POST, path, prefix, "", hook_handle, REPLY_NATIVE, METRIC_PROTOCOL_WEBHOOK)
 #define PAGE(path, page)                                                                           \
     {                                                                                              \
         STR_INIT(path), false, ROUTE_GET, STR_INIT(""), NULL, page, REPLY_NATIVE,                  \
@@ -64,6 +67,7 @@ static const struct route routes[] = {
     SNOWPLOW(ROUTE_GET | ROUTE_POST, SNOWPLOW_VENDOR, true, snowplow_unknown_handle),
     GA4("/mp/collect", "collect"),
     GA4("/debug/mp/collect", "debug"),
+    HOOK("/hooks/", true),
     PAGE("/v1/lookup", PAGE_LOOKUP),
     PAGE("/healthz", PAGE_HEALTH),
     PAGE("/readyz", PAGE_READY),

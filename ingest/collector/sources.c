@@ -142,6 +142,14 @@ const struct source *sources_find_app(const struct sources *sources, struct str 
     return NULL;
 }
 
+const struct source *sources_find_name(const struct sources *sources, struct str name)
+{
+    for (size_t i = 0; i < sources->count; i++)
+        if (str_equal(sources->list[i].config.name, name))
+            return &sources->list[i];
+    return NULL;
+}
+
 const struct source *sources_open(const struct sources *sources)
 {
     return sources->open;

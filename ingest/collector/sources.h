@@ -36,6 +36,9 @@ const struct source *sources_find(
 /* The source that has this application id, or NULL. Threads: any. */
 const struct source *sources_find_app(const struct sources *sources, struct str app_id);
 
+/* The source of that name, or NULL. Threads: any. */
+const struct source *sources_find_name(const struct sources *sources, struct str name);
+
 /* The source that needs no key, or NULL. Threads: any. */
 const struct source *sources_open(const struct sources *sources);
 

@@ -8,6 +8,7 @@
 
 #include "ingest/config/config_private.h"
 #include "ingest/config/ini.h"
+#include "ingest/import/mapping.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
 
@@ -102,6 +103,8 @@ void config_free(struct config **config)
 {
     if (!*config)
         return;
+    for (size_t i = 0; i < (*config)->mappings_count; i++)
+        mapping_free(&(*config)->mappings[i]);
     arena_free(&(*config)->arena);
     free(*config);
     *config = NULL;

@@ -129,8 +129,11 @@ size_t config_pairs(
 #define SOURCE_PROTOCOL_SEGMENT (1u << 1)
 #define SOURCE_PROTOCOL_SNOWPLOW (1u << 2)
 #define SOURCE_PROTOCOL_GA4 (1u << 3)
+#define SOURCE_PROTOCOL_WEBHOOK (1u << 4)
 #define SOURCE_PROTOCOL_ALL (~0u)
 enum config_event_time { EVENT_TIME_USUAL, EVENT_TIME_CORRECTED, EVENT_TIME_VERBATIM };
+#define CONFIG_SECRETS_MAX 2 /* of one source: the old and the new one */
+struct mapping;
 struct config_source {
     struct str name;           /* [a-z0-9][a-z0-9_-]{0,63} */
     const uint8_t (*keys)[32]; /* SHA-256 of write keys */
@@ -151,6 +154,12 @@ struct config_source {
     bool is_operator;
     bool refuses_evidence;             /* aliases of one that is no operator */
     enum config_event_time event_time; /* of Segment's and Rudder's events */
+    const struct str *secrets;         /* of webhooks; content of their files */
+    size_t secrets_count;
+    struct str signature_header;   /* ends with NUL; empty: the kind's own */
+    struct str public_url;         /* without a slash at its end; empty: as the request says */
+    int64_t replay_window_micros;  /* 0: any time */
+    const struct mapping *mapping; /* of generic webhooks; NULL: none */
 };
 /* In the order of the file. Valid after config_finish(). */
 size_t config_sources(const struct config *config, const struct config_source **sources);

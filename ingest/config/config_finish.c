@@ -42,7 +42,7 @@ static int secret_path(
     return 0;
 }
 
-static int read_secret(struct config *config, struct str text, struct str origin,
+int config_read_secret(struct config *config, struct str text, struct str origin,
     struct str *secret, struct config_problem *problem)
 {
     char path[PATH_SIZE_MAX];
@@ -77,9 +77,7 @@ bool config_key_secret(struct str key)
     return false;
 }
 
-/* The key that persons are made from, and passwords, are read by their owner alone. (Credentials of
- * systemd are.) */
-static int check_private(struct str text, struct str origin, struct config_problem *problem)
+int config_check_private(struct str text, struct str origin, struct config_problem *problem)
 {
     struct stat status;
     char path[PATH_SIZE_MAX];
@@ -101,10 +99,10 @@ static int read_option_secrets(struct config *config, struct config_problem *pro
             setting->value.text.size == 0)
             continue;
         int r = i == OPTION_IDENTITY_KEY_FILE
-                    ? check_private(setting->value.text, setting->origin, problem)
+                    ? config_check_private(setting->value.text, setting->origin, problem)
                     : 0;
         if (r == 0)
-            r = read_secret(
+            r = config_read_secret(
                 config, setting->value.text, setting->origin, &setting->secret, problem);
         if (r < 0)
             return r;
@@ -127,9 +125,9 @@ static int read_verbatim_secrets(struct config *config, struct config_problem *p
             int r = value_copy(
                 &config->arena, str_make(pair->key.data, pair->key.size - suffix), &name);
             if (r == 0 && config_key_secret(name))
-                r = check_private(pair->value, pair->origin, problem);
+                r = config_check_private(pair->value, pair->origin, problem);
             if (r == 0)
-                r = read_secret(config, pair->value, pair->origin, &content, problem);
+                r = config_read_secret(config, pair->value, pair->origin, &content, problem);
             if (r < 0)
                 return r;
             pair->file = pair->value;
@@ -192,7 +190,8 @@ static unsigned protocols_of(const struct value *value)
         unsigned protocol;
     } known[] = {{STR_INIT("native"), SOURCE_PROTOCOL_NATIVE},
         {STR_INIT("segment"), SOURCE_PROTOCOL_SEGMENT},
-        {STR_INIT("snowplow"), SOURCE_PROTOCOL_SNOWPLOW}, {STR_INIT("ga4"), SOURCE_PROTOCOL_GA4}};
+        {STR_INIT("snowplow"), SOURCE_PROTOCOL_SNOWPLOW}, {STR_INIT("ga4"), SOURCE_PROTOCOL_GA4},
+        {STR_INIT("webhook"), SOURCE_PROTOCOL_WEBHOOK}};
     unsigned protocols = 0;
     for (size_t i = 0; i < value->items_count; i++)
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
@@ -304,6 +303,8 @@ static int make_sources(struct config *config, struct config_problem *problem)
             r = check_limits(source, problem);
         if (r == 0)
             r = read_keys(config, source, &ready[i], problem);
+        if (r == 0)
+            r = config_finish_hook(config, source, &ready[i], problem);
         if (r < 0)
             return r;
     }

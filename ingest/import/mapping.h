@@ -4,7 +4,7 @@
  *     [file]
  *     name = touch-log          what the ids of rows without one are made from; never the data
  * file's name source = touch-log        default: name format = csv              csv | ndjson
- * (columns are paths: order.lines.0.sku) | native (a native event a line) delimiter = , one of , ;
+ * (columns are paths: order.lines.0.sku, /order/lines/0/sku) | native (a native event a line) delimiter = , one of , ;
  * tab | encoding = UTF-8          UTF-8 | Shift_JIS | CP932 time_zone = +09:00        of times
  * without offset: UTC, Asia/Tokyo, or an offset time_format = text        text (RFC 3339 and
  * looser) | epoch_s | epoch_ms grouping = ,              a character to leave out of numbers and

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "ingest/collector/protocol/segment_message.h"
+#include "ingest/import/row_json.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
 #include "schemas/time.h"
@@ -168,75 +169,15 @@ static int csv_values(
     return 0;
 }
 
-/* The text of a JSON value: text as it is, null nothing, anything else as canonical JSON. */
-static int json_value(struct row_mapper *mapper, struct json value, struct str *out)
-{
-    enum json_kind kind = json_kind(value);
-    if (kind == JSON_TEXT)
-        *out = json_text(value);
-    if (kind == JSON_TEXT || kind == JSON_NULL)
-        return 0;
-    CLEANUP(buf_free) struct buf text = {0};
-    int r = json_write_canonical(value, &text);
-    return r < 0 ? r : arena_dup(&mapper->scratch, buf_str(&text), out);
-}
-
-/* An element by its decimal index. */
-static bool json_element(struct json array, struct str index, struct json *out)
-{
-    size_t wanted = 0;
-    for (size_t i = 0; i < index.size; i++) {
-        if (index.data[i] < '0' || index.data[i] > '9' || wanted > JSON_TEXT_SIZE_MAX)
-            return false;
-        wanted = wanted * 10 + (size_t)(index.data[i] - '0');
-    }
-    struct json_iterator iterator;
-    json_iterate(array, &iterator);
-    struct str none;
-    while (json_next(&iterator, &none, out)) {
-        if (wanted-- == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Follows a dotted path. */
-static bool json_path(struct json value, struct str path, struct json *out)
-{
-    while (path.size) {
-        const char *dot = memchr(path.data, '.', path.size);
-        struct str step = str_make(path.data, dot ? (size_t)(dot - path.data) : path.size);
-        bool array = json_kind(value) == JSON_ARRAY;
-        if (array ? !json_element(value, step, &value) : !json_get(value, step, &value))
-            return false;
-        path = dot ? str_make(dot + 1, path.size - step.size - 1) : str_make(NULL, 0);
-    }
-    *out = value;
-    return true;
-}
-
 static int json_values(
     struct row_mapper *mapper, const struct csv_row *row, struct event_problem *problem)
 {
     const struct mapping *mapping = mapper->options->mapping;
     struct json root = {0};
     int r = json_parse(mapper->parser, row->bytes, &root);
-    if (r == 0 && json_kind(root) != JSON_OBJECT)
-        r = ERR_FIELD_TYPE;
     if (r < 0)
         return r == ERR_NO_MEMORY ? r : fail(problem, r, str_make(NULL, 0), str_make(NULL, 0));
-    for (size_t i = 0; r == 0 && i < mapping->columns_count; i++) {
-        struct json value = {0};
-        mapper->values[i] = str_make(NULL, 0);
-        if (!json_path(root, mapping->columns[i].name, &value))
-            continue;
-        if (mapping->columns[i].object && json_kind(value) != JSON_OBJECT &&
-            json_kind(value) != JSON_NULL)
-            return fail(
-                problem, ERR_FIELD_TYPE, mapping->columns[i].name, STR("an object is wanted here"));
-        r = json_value(mapper, value, &mapper->values[i]);
-    }
-    return r;
+    return row_json_values(mapping, root, &mapper->scratch, mapper->values, problem);
 }
 
 /* ---- ids ---- */

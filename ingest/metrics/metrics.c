@@ -35,6 +35,7 @@ enum metric_label {
     LABEL_PROTOCOL,
     LABEL_STATUS,
     LABEL_REASON,
+    LABEL_REFUSAL,
     LABEL_TRANSACTION,
     LABEL_REBALANCE,
     LABEL_REQUEST,
@@ -65,6 +66,7 @@ static const struct metric list[METRIC_COUNT] = {
 #define X(id, value) value,
 static const char *const result_values[] = {METRIC_RESULT_LIST(X)};
 static const char *const protocol_values[] = {METRIC_PROTOCOL_LIST(X)};
+static const char *const refusal_values[] = {METRIC_REFUSAL_LIST(X)};
 static const char *const transaction_values[] = {METRIC_TRANSACTION_LIST(X)};
 static const char *const rebalance_values[] = {METRIC_REBALANCE_LIST(X)};
 static const char *const request_values[] = {METRIC_REQUEST_LIST(X)};
@@ -118,6 +120,7 @@ static const struct {
     [LABEL_PROTOCOL] = {"protocol", protocol_values, COUNT_OF(protocol_values)},
     [LABEL_STATUS] = {"status", status_values, COUNT_OF(status_values)},
     [LABEL_REASON] = {"reason", reason_values, COUNT_OF(reason_values)},
+    [LABEL_REFUSAL] = {"reason", refusal_values, COUNT_OF(refusal_values)},
     [LABEL_TRANSACTION] = {"result", transaction_values, COUNT_OF(transaction_values)},
     [LABEL_REBALANCE] = {"what", rebalance_values, COUNT_OF(rebalance_values)},
     [LABEL_REQUEST] = {"result", request_values, COUNT_OF(request_values)},
@@ -237,6 +240,11 @@ int metrics_broker(struct metrics *metrics, struct str name)
 int metrics_partition(int32_t partition)
 {
     return partition < METRIC_PARTITIONS_MAX ? (int)partition : METRIC_PARTITIONS_MAX - 1;
+}
+
+const char *metrics_refusal_name(enum metric_refusal refusal)
+{
+    return refusal_values[refusal];
 }
 
 int metrics_status(int status)

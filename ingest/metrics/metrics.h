@@ -20,7 +20,14 @@
     X(METRIC_PROTOCOL_SEGMENT, "segment")                                                          \
     X(METRIC_PROTOCOL_SNOWPLOW, "snowplow")                                                        \
     X(METRIC_PROTOCOL_GA4, "ga4")                                                                  \
+    X(METRIC_PROTOCOL_WEBHOOK, "webhook")                                                          \
     X(METRIC_PROTOCOL_OTHER, "other")
+/* Why a webhook's sender is not believed. */
+#define METRIC_REFUSAL_LIST(X)                                                                     \
+    X(REFUSAL_NO_SECRET, "no_secret")                                                              \
+    X(REFUSAL_UNSIGNED, "unsigned")                                                                \
+    X(REFUSAL_SIGNATURE, "signature")                                                              \
+    X(REFUSAL_STALE, "stale")
 #define METRIC_TRANSACTION_LIST(X)                                                                 \
     X(TRANSACTION_COMMITTED, "committed")                                                          \
     X(TRANSACTION_ABORTED, "aborted")
@@ -46,6 +53,7 @@
 #define X(id, value) id,
 enum metric_result { METRIC_RESULT_LIST(X) METRIC_RESULT_COUNT };
 enum metric_protocol { METRIC_PROTOCOL_LIST(X) METRIC_PROTOCOL_COUNT };
+enum metric_refusal { METRIC_REFUSAL_LIST(X) METRIC_REFUSAL_COUNT };
 enum metric_transaction { METRIC_TRANSACTION_LIST(X) METRIC_TRANSACTION_COUNT };
 enum metric_rebalance { METRIC_REBALANCE_LIST(X) METRIC_REBALANCE_COUNT };
 enum metric_request { METRIC_REQUEST_LIST(X) METRIC_REQUEST_COUNT };
@@ -84,6 +92,9 @@ int metrics_partition(int32_t partition);
 
 /* The label value of an HTTP status; statuses that the list lacks share "other". */
 int metrics_status(int status);
+
+/* "no_secret", ...: how logs and metrics name it. */
+const char *metrics_refusal_name(enum metric_refusal refusal);
 
 /* The label value of an ERR_*. */
 int metrics_reason(int error);

@@ -99,7 +99,7 @@ static int write_verdicts(struct buf *out, const char *lead, const struct verdic
     return r < 0 ? r : buf_append_str(out, STR("]"));
 }
 
-static int write_reply(struct exchange *exchange)
+int native_reply(struct exchange *exchange)
 {
     const struct intake *intake = &exchange->intake;
     struct buf *out = &exchange->reply;
@@ -124,7 +124,7 @@ static int answer_single(struct exchange *exchange)
     const struct verdicts *rejected = &exchange->intake.rejected;
     if (exchange->body_lines || rejected->count == 0 ||
         rejected->list[0].problem.error != ERR_EVENT_ID)
-        return write_reply(exchange);
+        return native_reply(exchange);
     int r = exchange_fail(
         exchange, ERR_EVENT_ID, STR("\"id\": 1 to 100 bytes, yours, unique"), REPLY_NATIVE);
     return r < 0 ? r : 0;
@@ -150,7 +150,7 @@ static int take_array(struct exchange *exchange, struct json array)
     json_iterate(array, &iterator);
     while (r == 0 && json_next(&iterator, &key, &value))
         r = take_event(exchange, value, index++, &texts);
-    return r < 0 ? r : write_reply(exchange);
+    return r < 0 ? r : native_reply(exchange);
 }
 
 static int take_single(struct exchange *exchange, struct json value)
@@ -206,7 +206,7 @@ static int take_lines(struct exchange *exchange)
         else
             r = take_event(exchange, value, index, &texts);
     }
-    return r < 0 ? r : write_reply(exchange);
+    return r < 0 ? r : native_reply(exchange);
 }
 
 /* NDJSON when the Content-Type says so, or when the first of several lines is a whole object. (One

@@ -11,3 +11,7 @@
  * single object (not NDJSON by its Content-Type) without a usable id is answered 400, bad_id.
  * exchange->call "validate": a dry run. See exchange_fn. */
 MUST_CHECK int native_handle(struct exchange *exchange);
+
+/* Makes the reply 200 with what the intake holds: {"accepted","duplicates","rejected"} and so on.
+ * Errors: ERR_NO_MEMORY. */
+MUST_CHECK int native_reply(struct exchange *exchange);

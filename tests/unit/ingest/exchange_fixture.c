@@ -89,6 +89,8 @@ void exchange_run(
     struct exchange *exchange = &fixture->exchange;
     exchange->call = str_of(call);
     exchange->body = body;
+    exchange->body_raw = body;
+    exchange->refusal = 0;
     exchange->source = NULL;
     exchange->intake = (struct intake){0};
     exchange->status = 0;

@@ -305,7 +305,8 @@ static void test_config_finish_makes_sources_ready(void **state)
     const struct config_source *other = config_source(fixture->config, STR("pos_1"));
     assert_false(other->enabled);
     assert_int_equal(other->protocols, SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT |
-                                           SOURCE_PROTOCOL_SNOWPLOW | SOURCE_PROTOCOL_GA4);
+                                           SOURCE_PROTOCOL_SNOWPLOW | SOURCE_PROTOCOL_GA4 |
+                                           SOURCE_PROTOCOL_WEBHOOK);
     assert_null(config_source(fixture->config, STR("none")));
 }
 
@@ -431,6 +432,89 @@ static void test_config_finish_reads_secrets_from_files(void **state)
     assert_null(strstr(dump, "s3cret"));
     assert_non_null(strstr(dump, "sasl.password_file = /tmp/"));
     free(dump);
+}
+
+/* Writes a file of this mode; returns its path, in a buffer of the caller's. */
+static const char *make_file(char path[64], const char *text, mode_t mode)
+{
+    (void)snprintf(path, 64, "/tmp/test_config_file_XXXXXX");
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    assert_int_equal(fchmod(file, mode), 0);
+    assert_int_equal(close(file), 0);
+    return path;
+}
+
+static void set_source(struct fixture *fixture, const char *key, const char *value)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "source.cc.%s", key);
+    assert_int_equal(config_set(fixture->config, name, value, "--set", &fixture->problem), 0);
+}
+
+static void test_config_finish_reads_what_webhooks_need(void **state)
+{
+    struct fixture *fixture = *state;
+    char new_path[64], old_path[64], mapping[64], both[160];
+    (void)snprintf(both, sizeof both, "%s, %s", make_file(new_path, "s3cret\n", 0600),
+        make_file(old_path, "0ld", 0600));
+    set_source(fixture, "secret_file", both);
+    set_source(fixture, "public_url", "https://t.example.jp/");
+    set_source(fixture, "signature_header", "X-Our-Secret");
+    set_source(fixture, "replay_window", "5 min");
+    set_source(fixture, "mapping",
+        make_file(mapping,
+            "[file]\nname = m\nformat = ndjson\n[event x]\ntime = t\nids.phone = p\n", 0644));
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
+    const struct config_source *source = config_source(fixture->config, STR("cc"));
+    assert_int_equal(source->secrets_count, 2);
+    assert_true(str_equal(source->secrets[0], STR("s3cret")));
+    assert_true(str_equal(source->secrets[1], STR("0ld")));
+    assert_true(str_equal(source->public_url, STR("https://t.example.jp")));
+    assert_string_equal(source->signature_header.data, "X-Our-Secret");
+    assert_int_equal(source->replay_window_micros, 300000000);
+    assert_non_null(source->mapping);
+    char *dump = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&dump, &size);
+    assert_int_equal(config_dump(fixture->config, true, true, out), 0);
+    assert_int_equal(fclose(out), 0);
+    assert_null(strstr(dump, "s3cret"));
+    assert_null(strstr(dump, "0ld"));
+    assert_non_null(strstr(dump, "secret_file = /tmp/test_config_file_"));
+    free(dump);
+    assert_int_equal(unlink(new_path) + unlink(old_path) + unlink(mapping), 0);
+}
+
+static void assert_source_refused(
+    struct fixture *fixture, const char *key, const char *value, const char *part)
+{
+    set_source(fixture, key, value);
+    assert_int_equal(config_finish(fixture->config, &fixture->problem), ERR_CONFIG);
+    if (!strstr(fixture->problem.text, part))
+        fail_msg("%s\nis not in\n%s", part, fixture->problem.text);
+    set_source(fixture, key, "");
+}
+
+static void test_config_finish_bad_webhook_settings_are_errors(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[64], mapping[64], wanted[160];
+    (void)snprintf(wanted, sizeof wanted, "--set: %s may be read by others: chmod 600 %s",
+        make_file(path, "s3cret", 0640), path);
+    assert_source_refused(fixture, "secret_file", path, wanted);
+    assert_null(strstr(fixture->problem.text, "s3cret"));
+    assert_source_refused(fixture, "secret_file", "/nonexistent", "/nonexistent");
+    assert_source_refused(fixture, "secret_file", "/a, /b, /c", "at most 2 files");
+    assert_source_refused(fixture, "public_url", "t.example.jp", "public_url begins with https://");
+    assert_source_refused(fixture, "signature_header", "X Y", "no name of a header");
+    assert_source_refused(fixture, "mapping", "/nonexistent", "mapping: ");
+    make_file(
+        mapping, "[file]\nname = m\nformat = csv\n[event x]\ntime = t\nids.phone = p\n", 0644);
+    assert_source_refused(fixture, "mapping", mapping, "webhooks want format = ndjson");
+    assert_int_equal(unlink(path) + unlink(mapping), 0);
+    assert_complaint(fixture, "[source a]\nsecret_fil = x\n", "did you mean \"secret_file\"?");
 }
 
 static void test_config_finish_absent_or_empty_secret_is_an_error(void **state)
@@ -559,6 +643,8 @@ int main(void)
         CASE(test_config_load_sources_text_adds_sources_alone),
         CASE(test_config_finish_app_id_is_of_one_source),
         CASE(test_config_finish_reads_secrets_from_files),
+        CASE(test_config_finish_reads_what_webhooks_need),
+        CASE(test_config_finish_bad_webhook_settings_are_errors),
         CASE(test_config_finish_absent_or_empty_secret_is_an_error),
         CASE(test_config_dump_reads_back_to_the_same),
         CASE(test_config_dump_of_defaults_shows_how_a_source_is_written),

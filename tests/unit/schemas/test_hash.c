@@ -91,6 +91,35 @@ static void test_hmac_key_is_reusable(void **state)
     assert_memory_equal(a, b, sizeof(a));
 }
 
+/* Source: RFC 2202, test cases 1, 2 and 6. */
+static void test_hmac_sha1_rfc_vectors(void **state)
+{
+    (void)state;
+    uint8_t out[SHA1_SIZE];
+    char key[80];
+    memset(key, 0x0b, 20);
+    hmac_sha1(str_make(key, 20), STR("Hi There"), out);
+    assert_hex(out, sizeof(out), "b617318655057264e28bc0b6fb378c8ef146be00");
+    hmac_sha1(STR("Jefe"), STR("what do ya want for nothing?"), out);
+    assert_hex(out, sizeof(out), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+    memset(key, 0xaa, sizeof(key));
+    hmac_sha1(str_make(key, sizeof(key)),
+        STR("Test Using Larger Than Block-Size Key - Hash Key First"), out);
+    assert_hex(out, sizeof(out), "aa4ae5e15272d00e95705637ce8a3b55ed402112");
+}
+
+static void test_digest_equal_sees_every_byte(void **state)
+{
+    (void)state;
+    uint8_t a[SHA256_SIZE] = {0}, b[SHA256_SIZE] = {0};
+    assert_true(digest_equal(a, b, sizeof(a)));
+    for (size_t i = 0; i < sizeof(a); i++) {
+        b[i] = 1;
+        assert_false(digest_equal(a, b, sizeof(a)));
+        b[i] = 0;
+    }
+}
+
 /* Source: xxHash 0.8, XXH3 of no bytes with seed 0. */
 static void test_hash64_and_hash128_of_nothing(void **state)
 {
@@ -142,6 +171,8 @@ int main(void)
         cmocka_unit_test(test_sha256_update_sized_keeps_pieces_apart),
         cmocka_unit_test(test_hmac_sha256_rfc_vectors),
         cmocka_unit_test(test_hmac_key_is_reusable),
+        cmocka_unit_test(test_hmac_sha1_rfc_vectors),
+        cmocka_unit_test(test_digest_equal_sees_every_byte),
         cmocka_unit_test(test_hash64_and_hash128_of_nothing),
         cmocka_unit_test(test_hash128_pieces_equal_whole),
         cmocka_unit_test(test_hex_decode_bad_digits_leave_output),

@@ -1,0 +1,34 @@
+/*
+ * A kind of webhooks: who may send, and how a notification is read. hook.c does all else.
+ */
+#pragma once
+
+#include "ingest/collector/protocol/hook_event.h"
+#include "ingest/metrics/metrics.h"
+
+/* Outcome of read(): this notification gives no such event. */
+#define HOOK_NONE 1
+
+struct hook_kind {
+    struct str name; /* in the path; also the stage of what is rejected */
+    bool forms;      /* bodies may be forms, and the sender wants TwiML for an answer */
+
+    /* Whether the sender has shown who it is. *refusal: why not, an enum metric_refusal, or
+     * HOOK_BELIEVED. pairs: of a form.
+     * Errors: ERR_NO_MEMORY. */
+    int (*believe)(const struct exchange *exchange, const struct config_source *source,
+        const struct exchange_pair *pairs, size_t pairs_count, int *refusal);
+
+    /* Most events of one notification; NULL: 1. */
+    size_t (*events_max)(const struct config_source *source);
+
+    /* Reads event nth of a notification into reader->event. Returns 0 or HOOK_NONE. Errors: REJECT
+     * class with reader->problem set; ERR_NO_MEMORY. */
+    int (*read)(struct hook_reader *reader, size_t nth);
+};
+
+extern const struct hook_kind hook_twilio;
+extern const struct hook_kind hook_connect;
+extern const struct hook_kind hook_genesys;
+extern const struct hook_kind hook_shopify;
+extern const struct hook_kind hook_generic;

@@ -1,0 +1,445 @@
+/*
+ * Shopify's webhooks of orders and refunds. Source: Shopify, "Webhooks: delivery structure",
+ * "REST Admin API: Order, Refund"; PROTOCOLS.
+ */
+#include "ingest/collector/protocol/amount.h"
+#include "ingest/collector/protocol/hook_kind.h"
+#include "ingest/collector/protocol/hook_signature.h"
+#include "schemas/error.h"
+#include "schemas/money.h"
+#include "schemas/time.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+#define TOPIC_ORDERS "orders/"
+#define TOPIC_REFUND "refunds/create"
+
+static int believe(const struct exchange *exchange, const struct config_source *source,
+    const struct exchange_pair *pairs, size_t pairs_count, int *refusal)
+{
+    *refusal = hook_refusal(exchange, source, exchange_header(exchange, "X-Shopify-Hmac-Sha256"));
+    return 0;
+}
+
+/* What the topics of orders are, when they happened, and of which side of the order they tell. */
+static const struct order_topic {
+    struct str name;
+    struct str type;
+    struct str time; /* of the order; where it has none: updated_at, created_at */
+    enum order_facet facet;
+    bool totals; /* the amounts are what this event is about */
+} topics[] = {
+    {STR_INIT("orders/create"), STR_INIT("order_completed"), STR_INIT("created_at"),
+        ORDER_FACET_PLACED, true},
+    {STR_INIT("orders/paid"), STR_INIT("order_paid"), STR_INIT("processed_at"), ORDER_FACET_PAID,
+        true},
+    {STR_INIT("orders/fulfilled"), STR_INIT("order_shipped"), STR_INIT("updated_at"),
+        ORDER_FACET_SHIPPED, true},
+    {STR_INIT("orders/cancelled"), STR_INIT("order_cancelled"), STR_INIT("cancelled_at"),
+        ORDER_FACET_CANCELLED, false},
+    {STR_INIT("orders/partially_fulfilled"), STR_INIT("order_partly_shipped"),
+        STR_INIT("updated_at"), ORDER_FACET_UNKNOWN, false},
+    {STR_INIT("orders/updated"), STR_INIT("order_updated"), STR_INIT("updated_at"),
+        ORDER_FACET_UNKNOWN, false},
+    {STR_INIT("orders/edited"), STR_INIT("order_updated"), STR_INIT("updated_at"),
+        ORDER_FACET_UNKNOWN, false},
+    {STR_INIT("orders/delete"), STR_INIT("order_deleted"), STR_INIT("updated_at"),
+        ORDER_FACET_UNKNOWN, false},
+};
+
+/* The id by which Shopify knows an event, whatever copy of it this is, and the topic, for one act
+ * may be told under several. Without headers: what it is of, and when that was changed last. */
+static int read_id(struct hook_reader *reader, struct str topic)
+{
+    struct str id = exchange_header(reader->exchange, "X-Shopify-Event-Id");
+    struct str changed = STR("");
+    if (id.size == 0)
+        id = exchange_header(reader->exchange, "X-Shopify-Webhook-Id");
+    int r = 0;
+    if (id.size == 0) {
+        r = hook_text(reader, reader->item, STR("id"), &id);
+        if (r == 0)
+            r = hook_text(reader, reader->item, STR("updated_at"), &changed);
+    }
+    if (r < 0)
+        return r;
+    if (id.size == 0)
+        return hook_fail(reader, ERR_EVENT_ID, STR("/id"),
+            STR("header X-Shopify-Event-Id or X-Shopify-Webhook-Id, or \"id\""));
+    const struct str pieces[] = {id, topic, changed};
+    r = hook_join(reader, pieces, changed.size ? 3 : 2, &reader->event.event_id);
+    if (r == 0 && reader->event.event_id.size > EVENT_ID_SIZE_MAX)
+        r = hook_fail(reader, ERR_EVENT_ID, STR("/id"), STR("at most 100 bytes with its topic"));
+    return r;
+}
+
+static void read_time(struct hook_reader *reader, struct str key)
+{
+    const struct str keys[] = {key, STR("processed_at"), STR("updated_at"), STR("created_at")};
+    struct str said = exchange_header(reader->exchange, "X-Shopify-Triggered-At");
+    int64_t triggered = 0;
+    int64_t micros = 0;
+    for (size_t i = 0; micros == 0 && i < COUNT_OF(keys); i++)
+        micros = hook_micros(reader->item, keys[i]);
+    if (time_parse_local(said, 0, &triggered) < 0)
+        triggered = 0;
+    hook_occurred(reader, micros ? micros : triggered);
+    reader->said_at = triggered;
+}
+
+/* ---- money ---- */
+
+static int read_currency(struct hook_reader *reader, struct json object, struct str *out)
+{
+    struct str text;
+    int r = hook_text(reader, object, STR("currency"), &text);
+    if (r < 0)
+        return r;
+    *out = reader->exchange->source->config.currency;
+    if (text.size)
+        r = amount_currency(text, reader->arena, out);
+    return r < 0 ? hook_fail(reader, r, STR("/currency"), STR("")) : 0;
+}
+
+/* An amount that may be absent. pointer: for messages. */
+static int read_amount(struct hook_reader *reader, struct json object, struct str key,
+    struct str pointer, int64_t *minor)
+{
+    struct json value;
+    if (!hook_get(object, key, &value) || json_kind(value) == JSON_NULL)
+        return 0;
+    int r = amount_read(value, reader->event.order.currency, minor);
+    return r < 0 ? hook_fail(reader, r, pointer, STR("")) : 0;
+}
+
+/* total_shipping_price_set: {shop_money: {amount}}. */
+static int read_shipping(struct hook_reader *reader)
+{
+    struct json set, money;
+    if (!hook_object(reader->item, STR("total_shipping_price_set"), &set) ||
+        !hook_object(set, STR("shop_money"), &money))
+        return 0;
+    return read_amount(reader, money, STR("amount"), STR("/total_shipping_price_set"),
+        &reader->event.order.shipping_minor);
+}
+
+static int read_coupon(struct hook_reader *reader)
+{
+    struct json list, code;
+    struct json_iterator iterator;
+    struct str none;
+    if (!hook_get(reader->item, STR("discount_codes"), &list) || json_kind(list) != JSON_ARRAY)
+        return 0;
+    json_iterate(list, &iterator);
+    if (!json_next(&iterator, &none, &code))
+        return 0;
+    return hook_text(reader, code, STR("code"), &reader->event.order.coupon);
+}
+
+static int read_totals(struct hook_reader *reader)
+{
+    struct order *order = &reader->event.order;
+    int r = read_amount(
+        reader, reader->item, STR("total_price"), STR("/total_price"), &order->revenue_minor);
+    if (r == 0)
+        r = read_amount(
+            reader, reader->item, STR("total_tax"), STR("/total_tax"), &order->tax_minor);
+    if (r == 0)
+        r = read_amount(reader, reader->item, STR("total_discounts"), STR("/total_discounts"),
+            &order->discount_minor);
+    if (r == 0)
+        r = read_shipping(reader);
+    return r < 0 ? r : read_coupon(reader);
+}
+
+/* ---- items ---- */
+
+/* A whole number, as one or as a text; 1 when it is absent. */
+static int read_quantity(struct hook_reader *reader, struct json object, int64_t *out)
+{
+    struct json value;
+    if (!hook_get(object, STR("quantity"), &value) || json_kind(value) == JSON_NULL)
+        return 0;
+    int r = amount_read(value, STR("JPY"), out); /* whole: it has no digits */
+    return r < 0 ? hook_fail(reader, r, STR("/line_items"), STR("\"quantity\"")) : 0;
+}
+
+/* line: a line of an order. */
+static int read_item(struct hook_reader *reader, struct json line, struct order_item *item)
+{
+    static const struct str keys[] = {
+        STR_INIT("sku"), STR_INIT("variant_id"), STR_INIT("product_id"), STR_INIT("title")};
+    if (json_kind(line) != JSON_OBJECT)
+        return hook_fail(reader, ERR_FIELD_TYPE, STR("/line_items"), STR("objects"));
+    int r = 0;
+    for (size_t i = 0; r == 0 && item->sku.size == 0 && i < COUNT_OF(keys); i++)
+        r = hook_text(reader, line, keys[i], &item->sku);
+    if (r == 0)
+        r = hook_text(reader, line, STR("product_type"), &item->category);
+    if (r == 0)
+        r = read_amount(reader, line, STR("price"), STR("/line_items"), &item->price_minor);
+    return r < 0 ? r : read_quantity(reader, line, &item->quantity);
+}
+
+/* A line of a refund says how many of a line of the order went back. */
+static int read_returned(struct hook_reader *reader, struct json line, struct order_item *item)
+{
+    struct json of;
+    if (json_kind(line) != JSON_OBJECT)
+        return hook_fail(reader, ERR_FIELD_TYPE, STR("/refund_line_items"), STR("objects"));
+    int r = hook_object(line, STR("line_item"), &of) ? read_item(reader, of, item) : 0;
+    item->quantity = 1;
+    return r < 0 ? r : read_quantity(reader, line, &item->quantity);
+}
+
+static int read_items(struct hook_reader *reader, struct str key, struct str pointer,
+    int (*read_one)(struct hook_reader *reader, struct json line, struct order_item *item))
+{
+    struct order *order = &reader->event.order;
+    struct json_iterator iterator;
+    struct json list, line;
+    struct str none;
+    if (!hook_get(reader->item, key, &list) || json_kind(list) == JSON_NULL)
+        return 0;
+    if (json_kind(list) != JSON_ARRAY)
+        return hook_fail(reader, ERR_FIELD_TYPE, pointer, STR("an array"));
+    if (json_count(list) > EVENT_ITEMS_MAX)
+        return hook_fail(reader, ERR_TOO_MANY, pointer, STR(EVENT_ITEMS_HINT));
+    order->items = arena_alloc(reader->arena, (json_count(list) + 1) * sizeof *order->items);
+    if (!order->items)
+        return ERR_NO_MEMORY;
+    json_iterate(list, &iterator);
+    while (json_next(&iterator, &none, &line)) {
+        order_item_init(&order->items[order->items_count]);
+        int r = read_one(reader, line, &order->items[order->items_count]);
+        if (r < 0)
+            return r;
+        order->items_count++;
+    }
+    return 0;
+}
+
+/* ---- who ---- */
+
+/* The order's own address and number, else the customer's, and what the shop's pages have noted of
+ * the visitor: {name: "anonymous_id", value}. */
+static int identify(struct hook_reader *reader)
+{
+    static const struct {
+        struct str key;
+        struct str name;
+    } contacts[] = {{STR_INIT("email"), STR_INIT("email")}, {STR_INIT("phone"), STR_INIT("phone")}};
+    struct json customer, list, note;
+    struct json_iterator iterator;
+    struct str id, name, value, none;
+    bool known = hook_object(reader->item, STR("customer"), &customer);
+    int r = known ? hook_text(reader, customer, STR("id"), &id) : 0;
+    if (r == 0 && known)
+        hook_identify(reader, STR("login"), id);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(contacts); i++) {
+        r = hook_text(reader, reader->item, contacts[i].key, &value);
+        if (r == 0 && value.size == 0 && known)
+            r = hook_text(reader, customer, contacts[i].key, &value);
+        if (r == 0)
+            hook_identify(reader, contacts[i].name, value);
+    }
+    if (r < 0 || !hook_get(reader->item, STR("note_attributes"), &list) ||
+        json_kind(list) != JSON_ARRAY)
+        return r;
+    json_iterate(list, &iterator);
+    while (r == 0 && json_next(&iterator, &none, &note)) {
+        r = hook_text(reader, note, STR("name"), &name);
+        if (r == 0)
+            r = hook_text(reader, note, STR("value"), &value);
+        if (r == 0)
+            hook_identify_named(reader, name, value, false);
+    }
+    return r;
+}
+
+/* A till of the shop's point of sale. */
+static int read_store(struct hook_reader *reader, struct str source_name)
+{
+    struct store *store = &reader->event.store;
+    if (!str_equal(source_name, STR("pos")))
+        return 0;
+    store_init(store);
+    reader->event.has_store = true;
+    return hook_text(reader, reader->item, STR("location_id"), &store->store_id);
+}
+
+/* ---- orders ---- */
+
+static int read_order(struct hook_reader *reader, const struct order_topic *topic)
+{
+    struct order *order = &reader->event.order;
+    struct str text;
+    struct json test;
+    reader->event.type = topic->type;
+    order->facet = topic->facet;
+    int r = hook_text(reader, reader->item, STR("id"), &order->order_id);
+    if (r == 0 && order->order_id.size == 0)
+        r = hook_fail(reader, ERR_MISSING_FIELD, STR("/id"), STR(""));
+    if (r == 0)
+        r = read_currency(reader, reader->item, &order->currency);
+    if (r == 0 && topic->totals)
+        r = read_totals(reader);
+    if (r == 0)
+        r = read_items(reader, STR("line_items"), STR("/line_items"), read_item);
+    if (r == 0)
+        r = identify(reader);
+    if (r == 0)
+        r = hook_text(reader, reader->item, STR("source_name"), &text);
+    if (r == 0)
+        r = read_store(reader, text);
+    if (r == 0)
+        r = hook_keep(reader, "source_name", text);
+    if (r == 0)
+        r = hook_text(reader, reader->item, STR("name"), &text);
+    if (r == 0)
+        r = hook_keep(reader, "order_name", text);
+    if (r == 0)
+        r = hook_text(reader, reader->item, STR("cancel_reason"), &text);
+    if (r == 0)
+        r = hook_keep(reader, "cancel_reason", text);
+    if (r == 0 && hook_get(reader->item, STR("test"), &test) && json_kind(test) == JSON_BOOL &&
+        json_bool(test))
+        r = hook_keep(reader, "test", STR("true"));
+    return r;
+}
+
+/* ---- refunds ---- */
+
+/* Adds what one transaction gave back; *currency is empty before the first. */
+static int add_transaction(
+    struct hook_reader *reader, struct json transaction, struct str *currency)
+{
+    struct order *order = &reader->event.order;
+    struct str kind, status, own;
+    int64_t minor = 0;
+    int r = hook_text(reader, transaction, STR("kind"), &kind);
+    if (r == 0)
+        r = hook_text(reader, transaction, STR("status"), &status);
+    if (r < 0)
+        return r;
+    if ((kind.size && !str_equal(kind, STR("refund"))) || str_equal(status, STR("failure")) ||
+        str_equal(status, STR("error")))
+        return 0;
+    r = read_currency(reader, transaction, &own);
+    if (r < 0)
+        return r;
+    if (currency->size && !str_equal(*currency, own))
+        return hook_fail(reader, ERR_CURRENCY, STR("/transactions"), STR("two currencies"));
+    *currency = own;
+    order->currency = own;
+    r = read_amount(reader, transaction, STR("amount"), STR("/transactions"), &minor);
+    if (r == 0 && __builtin_add_overflow(order->revenue_minor, minor, &order->revenue_minor))
+        r = hook_fail(reader, ERR_NUMBER_RANGE, STR("/transactions"), STR(""));
+    return r;
+}
+
+/* What its lines are worth, where it says nothing of transactions. */
+static int add_line(struct hook_reader *reader, struct json line)
+{
+    static const struct str keys[] = {STR_INIT("subtotal"), STR_INIT("total_tax")};
+    struct order *order = &reader->event.order;
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        int64_t minor = 0;
+        int r = read_amount(reader, line, keys[i], STR("/refund_line_items"), &minor);
+        if (r < 0)
+            return r;
+        if (__builtin_add_overflow(order->revenue_minor, minor, &order->revenue_minor))
+            return hook_fail(reader, ERR_NUMBER_RANGE, STR("/refund_line_items"), STR(""));
+    }
+    return 0;
+}
+
+static int read_refunded(struct hook_reader *reader)
+{
+    struct json list, element;
+    struct json_iterator iterator;
+    struct str none;
+    struct str currency = STR("");
+    int r = 0;
+    bool transactions =
+        hook_get(reader->item, STR("transactions"), &list) && json_kind(list) == JSON_ARRAY;
+    if (!transactions &&
+        (!hook_get(reader->item, STR("refund_line_items"), &list) || json_kind(list) != JSON_ARRAY))
+        return 0;
+    json_iterate(list, &iterator);
+    while (r == 0 && json_next(&iterator, &none, &element))
+        r = transactions ? add_transaction(reader, element, &currency) : add_line(reader, element);
+    return r;
+}
+
+/* Whether goods came back with it. */
+static int is_return(struct hook_reader *reader, bool *out)
+{
+    struct json list, line;
+    struct json_iterator iterator;
+    struct str none, restock;
+    *out = false;
+    if (!hook_get(reader->item, STR("refund_line_items"), &list) || json_kind(list) != JSON_ARRAY)
+        return 0;
+    json_iterate(list, &iterator);
+    while (json_next(&iterator, &none, &line)) {
+        int r = hook_text(reader, line, STR("restock_type"), &restock);
+        if (r < 0)
+            return r;
+        *out = *out || str_equal(restock, STR("return"));
+    }
+    return 0;
+}
+
+/* It names no customer: the order tells whose it is. Money that went back is order_refunded, goods
+ * that came back are item_returned; a refund of nothing is a return whose goods have no price, for
+ * a refund without an amount would be one of all. */
+static int read_refund(struct hook_reader *reader)
+{
+    struct order *order = &reader->event.order;
+    bool returned = false;
+    int r = hook_text(reader, reader->item, STR("order_id"), &order->order_id);
+    if (r == 0 && order->order_id.size == 0)
+        r = hook_fail(reader, ERR_MISSING_FIELD, STR("/order_id"), STR(""));
+    if (r == 0)
+        r = read_currency(reader, reader->item, &order->currency);
+    if (r == 0)
+        r = read_refunded(reader);
+    if (r == 0)
+        r = is_return(reader, &returned);
+    if (r == 0)
+        r = read_items(reader, STR("refund_line_items"), STR("/refund_line_items"), read_returned);
+    if (r < 0)
+        return r;
+    returned = returned || order->revenue_minor == 0;
+    reader->event.type = returned ? STR("item_returned") : STR("order_refunded");
+    order->facet = returned ? ORDER_FACET_RETURNED : ORDER_FACET_UNKNOWN;
+    for (size_t i = 0; order->revenue_minor == 0 && i < order->items_count; i++)
+        order->items[i].price_minor = 0;
+    return 0;
+}
+
+static int read(struct hook_reader *reader, size_t nth)
+{
+    static const struct str pointer = STR_INIT("X-Shopify-Topic");
+    struct str name = exchange_header(reader->exchange, "X-Shopify-Topic");
+    const struct order_topic *topic = NULL;
+    for (size_t i = 0; i < COUNT_OF(topics); i++)
+        if (str_equal(topics[i].name, name))
+            topic = &topics[i];
+    bool refund = str_equal(name, STR(TOPIC_REFUND));
+    if (json_kind(reader->item) != JSON_OBJECT)
+        return hook_fail(reader, ERR_FIELD_TYPE, STR(""), STR("an object"));
+    int r = read_id(reader, name);
+    if (r < 0)
+        return r;
+    if (!refund && !topic)
+        return hook_fail(reader, name.size ? ERR_VALUE : ERR_MISSING_FIELD, pointer,
+            STR("orders/create, paid, fulfilled, cancelled, updated, ... or refunds/create"));
+    read_time(reader, refund ? STR("processed_at") : topic->time);
+    order_init(&reader->event.order);
+    reader->event.has_order = true;
+    return refund ? read_refund(reader) : read_order(reader, topic);
+}
+
+const struct hook_kind hook_shopify = {
+    .name = STR_INIT("shopify"), .believe = believe, .read = read};

@@ -1,0 +1,230 @@
+/* Shopify: signature, orders, refunds, exact amounts, ids. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "schemas/error.h"
+#include "tests/unit/ingest/hook_fixture.h"
+
+#define ORDER                                                                                      \
+    "{\"id\":9007199254740993,\"name\":\"#1001\",\"email\":\"Hana@Example.jp\",\"phone\":null,"    \
+    "\"created_at\":\"2026-11-20T10:59:00+09:00\",\"updated_at\":\"2026-11-20T10:59:01+09:00\","   \
+    "\"currency\":\"JPY\",\"total_price\":\"12980\",\"total_tax\":\"1180\",\"total_discounts\":"   \
+    "\"500.00\",\"total_shipping_price_set\":{\"shop_money\":{\"amount\":\"550\","                 \
+    "\"currency_code\":\"JPY\"}},\"discount_codes\":[{\"code\":\"AKI\"}],\"source_name\":"         \
+    "\"web\",\"browser_ip\":\"192.0.2.7\",\"billing_address\":{\"name\":\"Hana\"},\"customer\":{"  \
+    "\"id\":77,\"phone\":\"+818012345678\"},\"note_attributes\":[{\"name\":\"_tabiji_cookie\","    \
+    "\"value\":\"c-1\"},{\"name\":\"email\",\"value\":\"gift@example.jp\"},{\"name\":"             \
+    "\"anonymous_id\",\"value\":\"c-2\"}],\"line_items\":[{\"id\":1,\"sku\":\"S1\",\"price\":"     \
+    "\"6215\",\"quantity\":2},{\"id\":2,\"sku\":\"\",\"variant_id\":42,\"price\":\"0\"}]}"
+
+static void topic(struct hook_fixture *fixture, const char *name)
+{
+    hook_header(fixture, "X-Shopify-Topic", name);
+}
+
+static void test_shopify_order_has_its_parts(void **state)
+{
+    struct hook_fixture *fixture = *state;
+    topic(fixture, "orders/create");
+    hook_header(fixture, "X-Shopify-Event-Id", "e-1");
+    hook_header(fixture, "X-Shopify-Webhook-Id", "w-1");
+    const char *text = hook_stored(fixture, "shopify/dev", ORDER);
+    hook_contains(text, "\"id\":\"e-1-orders/create\"");
+    hook_contains(text, "\"cookie\":[\"c-1\",\"c-2\"],\"email\":\"k1:");
+    hook_contains(text, "\"login\":\"77\",\"order\":\"9007199254740993\",\"phone\":\"k1:");
+    hook_contains(text,
+        "\"order\":{\"coupon\":\"AKI\",\"currency\":\"JPY\",\"discount\":\"500\",\"facet\":"
+        "\"placed\",\"items\":[{\"price\":\"6215\",\"quantity\":2,\"sku\":\"S1\"},{\"sku\":\"42\""
+        "}],\"order_id\":\"9007199254740993\",\"revenue\":\"12980\",\"shipping\":\"550\",\"tax\":"
+        "\"1180\"}");
+    hook_contains(text,
+        "\"properties\":{\"order_name\":\"#1001\",\"source_name\":\"web\"},\"time\":"
+        "\"2026-11-20T01:59:00Z\",\"type\":\"order_completed\"");
+    /* Nothing is kept that names a person, of whatever field. */
+    assert_null(strstr(text, "xample.jp"));
+    assert_null(strstr(text, "192.0.2.7"));
+    assert_null(strstr(text, "Hana"));
+    assert_string_equal(
+        exchange_reply_text(&fixture->base), "{\"accepted\":1,\"duplicates\":0,\"rejected\":[]}");
+}
+
+static void test_shopify_topics(void **state)
+{
+    static const struct {
+        const char *topic, *type, *facet;
+    } cases[] = {
+        {"orders/create", "\"type\":\"order_completed\"", "\"facet\":\"placed\""},
+        {"orders/paid", "\"type\":\"order_paid\"", "\"facet\":\"paid\""},
+        {"orders/fulfilled", "\"type\":\"order_shipped\"", "\"facet\":\"shipped\""},
+        {"orders/cancelled", "\"type\":\"order_cancelled\"", "\"facet\":\"cancelled\""},
+        {"orders/updated", "\"type\":\"order_updated\"", "\"order_id\":\"9007199254740993\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        topic(*state, cases[i].topic);
+        const char *text = hook_stored(*state, "shopify/dev", ORDER);
+        hook_contains(text, cases[i].type);
+        hook_contains(text, cases[i].facet);
+    }
+    /* What a cancelled order takes back is all that is left of it: no amount says less. */
+    topic(*state, "orders/cancelled");
+    assert_null(strstr(hook_stored(*state, "shopify/dev", ORDER), "\"revenue\""));
+}
+
+/* Shopify's id of the event, else of the delivery, else what it is of and when it changed. */
+static void test_shopify_ids_stay_when_it_is_sent_again(void **state)
+{
+    struct hook_fixture *fixture = *state;
+    topic(fixture, "orders/create");
+    hook_contains(hook_stored(fixture, "shopify/dev", ORDER),
+        "\"id\":\"9007199254740993-orders/create-2026-11-20T10:59:01+09:00\"");
+    hook_header(fixture, "X-Shopify-Webhook-Id", "w-1");
+    hook_contains(hook_stored(fixture, "shopify/dev", ORDER), "\"id\":\"w-1-orders/create\"");
+    hook_header(fixture, "X-Shopify-Event-Id", "e-1");
+    hook_contains(hook_stored(fixture, "shopify/dev", ORDER), "\"id\":\"e-1-orders/create\"");
+    hook_header(fixture, "X-Shopify-Event-Id", NULL);
+    hook_header(fixture, "X-Shopify-Webhook-Id", NULL);
+    assert_int_equal(hook_send(fixture, "shopify/dev", "{\"total_price\":\"1\"}"), 400);
+    hook_contains(exchange_reply_text(&fixture->base), "\"code\":\"bad_id\"");
+}
+
+#define REFUND(more)                                                                               \
+    "{\"id\":5,\"order_id\":9007199254740993,\"created_at\":\"2026-11-20T10:59:00+09:00\"," more "}"
+#define LINE(restock)                                                                              \
+    "\"refund_line_items\":[{\"quantity\":1,\"restock_type\":\"" restock                           \
+    "\",\"subtotal\":\"19.99\",\"total_tax\":\"1.60\",\"line_item\":{\"sku\":\"S1\",\"price\":"    \
+    "\"19.99\",\"quantity\":3}}]"
+
+static void test_shopify_refunds(void **state)
+{
+    static const struct {
+        const char *body, *type, *order;
+    } cases[] = {
+        /* money and goods; what failed gave nothing back */
+        {REFUND(LINE("return") ",\"transactions\":[{\"kind\":\"refund\",\"status\":\"success\","
+                               "\"amount\":\"21.59\",\"currency\":\"USD\"},{\"kind\":\"refund\","
+                               "\"status\":\"failure\",\"amount\":\"9.99\",\"currency\":\"USD\"}]"),
+            "item_returned",
+            "\"order\":{\"currency\":\"USD\",\"facet\":\"returned\",\"items\":[{\"price\":"
+            "\"19.99\",\"sku\":\"S1\"}],\"order_id\":\"9007199254740993\",\"revenue\":\"21.59\"}"},
+        /* money alone, in two parts; yen have no sen */
+        {REFUND("\"refund_line_items\":[],\"transactions\":[{\"kind\":\"refund\",\"status\":"
+                "\"success\",\"amount\":\"1000\",\"currency\":\"JPY\"},{\"kind\":\"refund\","
+                "\"status\":\"success\",\"amount\":\"280.00\",\"currency\":\"JPY\"}]"),
+            "order_refunded",
+            "\"order\":{\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":"
+            "\"1280\"}"},
+        {REFUND(LINE("no_restock") ",\"currency\":\"USD\""), "order_refunded",
+            "\"revenue\":\"21.59\"}"},
+        /* goods without money: nothing is taken from the order's revenue */
+        {REFUND("\"currency\":\"USD\"," LINE("return") ",\"transactions\":[]"), "item_returned",
+            "\"items\":[{\"sku\":\"S1\"}],\"order_id\":\"9007199254740993\"}"},
+    };
+    struct hook_fixture *fixture = *state;
+    topic(fixture, "refunds/create");
+    hook_header(fixture, "X-Shopify-Event-Id", "e-2");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char type[64];
+        const char *text = hook_stored(fixture, "shopify/dev", cases[i].body);
+        (void)snprintf(type, sizeof type, "\"type\":\"%s\"", cases[i].type);
+        hook_contains(text, type);
+        hook_contains(text, cases[i].order);
+        hook_contains(text, "\"id\":\"e-2-refunds/create\",\"ids\":{\"order\":"
+                            "\"9007199254740993\"}");
+    }
+}
+
+static void test_shopify_bad_notifications(void **state)
+{
+    static const struct {
+        const char *topic, *body, *rejected;
+    } cases[] = {
+        {"orders/create", "{\"id\":1,\"currency\":\"JPY\",\"total_price\":\"1.5\"}",
+            "money_precision /total_price "},
+        {"orders/create", "{\"id\":1,\"currency\":\"yen!\"}", "bad_currency /currency "},
+        {"orders/create", "{\"id\":1,\"line_items\":{}}", "bad_type /line_items "},
+        {"orders/create", "{\"id\":1,\"line_items\":[7]}", "bad_type /line_items "},
+        {"orders/create", "{\"id\":1,\"line_items\":[{\"quantity\":1.5}]}",
+            "money_precision /line_items "},
+        {"orders/create", "{\"id\":{},\"updated_at\":\"x\"}", ""},
+        {"refunds/create", "{\"id\":1}", "missing_field /order_id "},
+        {"refunds/create",
+            "{\"id\":1,\"order_id\":2,\"transactions\":[{\"amount\":\"1\",\"currency\":\"JPY\"},"
+            "{\"amount\":\"1\",\"currency\":\"USD\"}]}",
+            "bad_currency /transactions "},
+        {"products/update", "{\"id\":1}", "bad_value X-Shopify-Topic "},
+        {NULL, "{\"id\":1}", "missing_field X-Shopify-Topic "},
+        {"orders/create", "[{\"id\":1},7]", "bad_type  7\n"},
+    };
+    struct hook_fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        topic(fixture, cases[i].topic);
+        int status = hook_send(fixture, "shopify/dev", cases[i].body);
+        assert_int_equal(status, *cases[i].rejected ? 200 : 400);
+        hook_contains(exchange_rejected_text(&fixture->base), cases[i].rejected);
+    }
+}
+
+/* HMAC-SHA-256 of {"id":1} by the new secret and by the old one. */
+static void test_shopify_signature(void **state)
+{
+    static const struct {
+        const char *signature;
+        int status;
+    } cases[] = {
+        {"t9+RA26NT11F38tUSm5YT4Y7X1CWVrU7nfxaDZQh4vo=", 200},
+        {"7/l6BpcDGDR3HI+RUB+FMT26YvxN217uUAqr5kV7QHw=", 200},
+        {"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 401},
+        {"short", 401},
+        {NULL, 401},
+    };
+    struct hook_fixture *fixture = *state;
+    hook_use_signed(fixture, NULL, NULL);
+    topic(fixture, "orders/create");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hook_header(fixture, "X-Shopify-Hmac-Sha256", cases[i].signature);
+        assert_int_equal(hook_send(fixture, "shopify/shop", "{\"id\":1}"), cases[i].status);
+        if (cases[i].status == 401)
+            assert_int_equal(fixture->base.exchange.intake.records_count, 0);
+    }
+    hook_header(fixture, "X-Shopify-Hmac-Sha256", cases[0].signature);
+    assert_int_equal(hook_send(fixture, "shopify/shop", "{\"id\":2}"), 401);
+    assert_int_equal(hook_send(fixture, "shopify/bare", "{\"id\":1}"), 401);
+    assert_int_equal(fixture->base.exchange.refusal, REFUSAL_NO_SECRET + 1);
+}
+
+static void test_shopify_replay_window(void **state)
+{
+    struct hook_fixture *fixture = *state;
+    hook_use_signed(fixture, NULL, NULL);
+    topic(fixture, "orders/create");
+    hook_header(fixture, "X-Shopify-Hmac-Sha256", "t9+RA26NT11F38tUSm5YT4Y7X1CWVrU7nfxaDZQh4vo=");
+    hook_header(fixture, "X-Shopify-Triggered-At", "2026-11-20T01:00:01Z");
+    assert_int_equal(hook_send(fixture, "shopify/shop", "{\"id\":1}"), 200);
+    hook_header(fixture, "X-Shopify-Triggered-At", "2026-11-20T00:59:59Z");
+    assert_int_equal(hook_send(fixture, "shopify/shop", "{\"id\":1}"), 403);
+    assert_int_equal(fixture->base.exchange.refusal, REFUSAL_STALE + 1);
+    assert_int_equal(fixture->base.exchange.intake.records_count, 0);
+    hook_header(fixture, "X-Shopify-Triggered-At", "2026-11-20T03:00:01Z");
+    assert_int_equal(hook_send(fixture, "shopify/shop", "{\"id\":1}"), 403);
+}
+
+#define WITH(test) cmocka_unit_test_setup_teardown(test, hook_setup, hook_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH(test_shopify_order_has_its_parts),
+        WITH(test_shopify_topics),
+        WITH(test_shopify_ids_stay_when_it_is_sent_again),
+        WITH(test_shopify_refunds),
+        WITH(test_shopify_bad_notifications),
+        WITH(test_shopify_signature),
+        WITH(test_shopify_replay_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
