@@ -27,11 +27,11 @@
  *  - But not where others' are: an event is not taken by an identifier x of A's that it comes to
  *    behind generic ones, if each of these was shown beside x by an event that stood at t and was
  *    not A's, and some such event has stood since. (Of a generic x nobody keeps account what is
- *    beside it: where x is erased again, t is of the last erasure that found it not generic.) So an order of S that was another's is nobody's
- *    to take when, later, the e-mail that it stood with becomes generic and it moves on to x: it
- *    stands where it would had A's events never come. What is told apart so is pairs of
- *    identifiers, not events: what says later no more than such pairs is taken for the other's.
- *    Pseudonyms of one value are one identifier in this, too (rotation.h).
+ *    beside it: where x is erased again, t is of the last erasure that found it not generic.) So an
+ * order of S that was another's is nobody's to take when, later, the e-mail that it stood with
+ * becomes generic and it moves on to x: it stands where it would had A's events never come. What is
+ * told apart so is pairs of identifiers, not events: what says later no more than such pairs is
+ * taken for the other's. Pseudonyms of one value are one identifier in this, too (rotation.h).
  *  - A generic identifier is nobody's but its own: erased, it takes what has nothing but generic
  *    identifiers and stays with it, before and later. Other events that show it are others'.
  * Nobody else's event goes: what comes to A by a link that goes with A is not of S's place A, and

@@ -19,7 +19,7 @@ static int believe(const struct exchange *exchange, const struct config_source *
     struct str header = source->signature_header;
     struct str secret = exchange_header(exchange, header.size ? header.data : "X-Api-Key");
     struct str key = exchange->header_key;
-    if (key.size && sources_find(exchange->sources, key) == exchange->source)
+    if (key.size && sources_find(exchange->sources, key, exchange->now_micros) == exchange->source)
         *refusal = HOOK_BELIEVED;
     else if (secret.size == 0 && key.size == 0)
         *refusal = source->secrets_count ? REFUSAL_UNSIGNED : REFUSAL_NO_SECRET;

@@ -18,7 +18,7 @@ static int believe(const struct exchange *exchange, const struct config_source *
     struct str signature =
         exchange_header(exchange, header.size ? header.data : "X-Hub-Signature-256");
     struct str key = exchange->header_key;
-    if (key.size && sources_find(exchange->sources, key) == exchange->source)
+    if (key.size && sources_find(exchange->sources, key, exchange->now_micros) == exchange->source)
         *refusal = HOOK_BELIEVED;
     else if (signature.size == 0 && key.size == 0)
         *refusal =
