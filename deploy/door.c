@@ -49,7 +49,7 @@ static int set_timeout(struct kafka_door *door)
     if (!text || !properties)
         return ERR_NO_MEMORY;
     (void)snprintf(text, MILLISECONDS_SIZE, "%d", door->timeout_ms);
-    properties[0] = (struct kafka_property){KAFKA_SCOPE_PRODUCER, "message.timeout.ms", text};
+    properties[0] = (struct kafka_property){KAFKA_SCOPE_PRODUCER, "message.timeout.ms", text, NULL};
     memcpy(properties + 1, kafka->properties, kafka->properties_count * sizeof *properties);
     kafka->properties = properties;
     kafka->properties_count++;

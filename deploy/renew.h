@@ -1,6 +1,6 @@
 /*
- * Certificates and keys that are rotated while a program of Kafka's runs: librdkafka reads their
- * files when a client is made, so clients are made anew.
+ * Certificates, keys and passwords that are rotated while a program of Kafka's runs: their files
+ * are read when a client is made, so clients are made anew.
  */
 #pragma once
 
@@ -14,7 +14,8 @@ struct renewal {
     int64_t look_ms;
 };
 
-/* The files of the properties *.location are as the clients have read them. kafka is borrowed. */
+/* The files of properties (*.location, and those that values were read from) are as the clients
+ * have read them. kafka is borrowed. */
 void renewal_begin(struct renewal *renewal, const struct kafka_config *kafka);
 
 /* Looks every few seconds. True when the files are others since, and the brokers take a client with

@@ -155,8 +155,8 @@ static int set_properties(struct settings *settings, struct kafka_config *out)
     for (size_t i = 0; i < 3; i++) {
         size_t found = config_pairs(settings->config, sections[i].section, &pairs);
         for (size_t k = 0; k < found; k++)
-            properties[used++] =
-                (struct kafka_property){sections[i].scope, pairs[k].key.data, pairs[k].value.data};
+            properties[used++] = (struct kafka_property){sections[i].scope, pairs[k].key.data,
+                pairs[k].value.data, pairs[k].file.size ? pairs[k].file.data : NULL};
     }
     out->properties = properties;
     out->properties_count = used;

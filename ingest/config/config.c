@@ -8,6 +8,7 @@
 
 #include "ingest/config/config_private.h"
 #include "ingest/config/ini.h"
+#include "ingest/config/secret.h"
 #include "ingest/import/mapping.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
@@ -214,7 +215,7 @@ static int assign_verbatim(struct config *config, size_t which, const struct ass
     size_t index = pair ? (size_t)(pair - config->pairs[which]) : config->pairs_count[which];
     if (pair && what->load && config->pair_loads[which][index] == what->load && !what->continuation)
         return complain_twice(what, problem);
-    if (!what->load && config_key_secret(what->key)) /* a flag or the environment: others see it */
+    if (!what->load && secret_of_kafka(what->key)) /* a flag or the environment: others see it */
         return config_complain(problem,
             "%.*s: a secret does not belong there, others can list it: %.*s_file = PATH",
             (int)what->origin.size, what->origin.data, (int)what->key.size, what->key.data);

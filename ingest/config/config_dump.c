@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "ingest/config/config_private.h"
+#include "ingest/config/secret.h"
 #include "schemas/error.h"
 
 #define FILE_KEY_SIZE_MAX (CONFIG_KEY_SIZE_MAX + sizeof "_file")
@@ -40,7 +41,7 @@ static int visit_pair(
     struct config_entry entry = {
         .section = section,
         .key = pair->key,
-        .value = config_key_secret(pair->key) ? STR("(hidden)") : pair->value,
+        .value = secret_of_kafka(pair->key) ? STR("(hidden)") : pair->value,
         .origin = pair->origin,
     };
     char key[FILE_KEY_SIZE_MAX];

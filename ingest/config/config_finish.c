@@ -1,11 +1,9 @@
 /* What needs all values: secrets from their files, sources ready for use. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include "ingest/config/config_private.h"
-#include "ingest/config/ini.h"
+#include "ingest/config/secret.h"
 #include "schemas/conversion.avro.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
@@ -13,79 +11,44 @@
 #include "schemas/money.h"
 #include "schemas/time.h"
 
-#define SECRET_SIZE_MAX ((size_t)64 << 10)
-#define PATH_SIZE_MAX 4096
-#define CREDENTIAL "credential:"
 #define FILE_SUFFIX "_file"
 #define DIGEST_SIZE 32
 #define MODEL_WEIGHT_MAX 1000
 
-/* The path of a secret: as written, or within systemd's credentials directory. */
-static int secret_path(
-    struct str text, char *path, struct str origin, struct config_problem *problem)
+static int complain_path(
+    struct str place, struct str origin, int error, struct config_problem *problem)
 {
-    const char *dir = "";
-    const char *slash = "";
-    if (str_starts_with(text, STR(CREDENTIAL))) {
-        dir = getenv("CREDENTIALS_DIRECTORY");
-        if (!dir)
-            return config_complain(problem, "%.*s: %.*s: there is no CREDENTIALS_DIRECTORY",
-                (int)origin.size, origin.data, (int)text.size, text.data);
-        slash = "/";
-        text.data += sizeof CREDENTIAL - 1;
-        text.size -= sizeof CREDENTIAL - 1;
-    }
-    int size = snprintf(path, PATH_SIZE_MAX, "%s%s%.*s", dir, slash, (int)text.size, text.data);
-    if (size < 0 || size >= PATH_SIZE_MAX)
-        return config_complain(
-            problem, "%.*s: the path is too long", (int)origin.size, origin.data);
-    return 0;
+    if (error == ERR_NOT_FOUND)
+        return config_complain(problem, "%.*s: %.*s: there is no CREDENTIALS_DIRECTORY",
+            (int)origin.size, origin.data, (int)place.size, place.data);
+    return config_complain(problem, "%.*s: the path is too long", (int)origin.size, origin.data);
 }
 
-int config_read_secret(struct config *config, struct str text, struct str origin,
+int config_read_secret(struct config *config, struct str place, struct str origin,
     struct str *secret, struct config_problem *problem)
 {
-    char path[PATH_SIZE_MAX];
-    int r = secret_path(text, path, origin, problem);
+    char path[SECRET_PATH_SIZE];
+    int r = secret_path(place, path);
     if (r < 0)
-        return r;
-    CLEANUP(buf_free) struct buf bytes = {0};
-    r = ini_load(path, SECRET_SIZE_MAX, &bytes);
+        return complain_path(place, origin, r, problem);
+    CLEANUP(secret_wipe) struct buf bytes = {0};
+    r = secret_read(place, &bytes);
     int reason = errno;
     if (r == ERR_NO_MEMORY)
         return r;
-    struct str content = buf_str(&bytes);
-    while (content.size &&
-           (content.data[content.size - 1] == '\n' || content.data[content.size - 1] == '\r'))
-        content.size--;
-    if (r == 0 && content.size == 0)
-        r = ERR_EMPTY;
     if (r < 0)
         return config_complain(problem, "%.*s: %s: %s", (int)origin.size, origin.data, path,
             r == ERR_IO && reason ? strerror(reason) : error_text(r));
-    return value_copy(&config->arena, content, secret);
+    return value_copy(&config->arena, buf_str(&bytes), secret);
 }
 
-bool config_key_secret(struct str key)
+int config_check_private(struct str place, struct str origin, struct config_problem *problem)
 {
-    static const struct str endings[] = {
-        STR_INIT("password"), STR_INIT("secret"), STR_INIT("key.pem"), STR_INIT(".config")};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (key.size >= endings[i].size &&
-            memcmp(key.data + key.size - endings[i].size, endings[i].data, endings[i].size) == 0)
-            return true;
-    return false;
-}
-
-int config_check_private(struct str text, struct str origin, struct config_problem *problem)
-{
-    struct stat status;
-    char path[PATH_SIZE_MAX];
-    int r = secret_path(text, path, origin, problem);
-    if (r < 0 || str_starts_with(text, STR(CREDENTIAL)))
-        return r;
-    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) ||
-        (status.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+    char path[SECRET_PATH_SIZE];
+    int r = secret_path(place, path);
+    if (r < 0)
+        return complain_path(place, origin, r, problem);
+    if (!secret_exposed(place))
         return 0; /* what cannot be read is named when it is */
     return config_complain(problem, "%.*s: %s may be read by others: chmod 600 %s",
         (int)origin.size, origin.data, path, path);
@@ -124,7 +87,7 @@ static int read_verbatim_secrets(struct config *config, struct config_problem *p
             struct str content;
             int r = value_copy(
                 &config->arena, str_make(pair->key.data, pair->key.size - suffix), &name);
-            if (r == 0 && config_key_secret(name))
+            if (r == 0 && secret_of_kafka(name))
                 r = config_check_private(pair->value, pair->origin, problem);
             if (r == 0)
                 r = config_read_secret(config, pair->value, pair->origin, &content, problem);

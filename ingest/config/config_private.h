@@ -76,19 +76,15 @@ struct config {
 
 extern const struct str config_verbatim_sections[CONFIG_VERBATIM_COUNT];
 
-/* Whether a key of librdkafka holds a secret: a password, a private key, or what may have one in
- * it. Certificates are none. */
-bool config_key_secret(struct str key);
-
 /* Reads a secret's file, as written or credential:NAME, into the arena. Errors: ERR_CONFIG,
  * ERR_NO_MEMORY. */
-MUST_CHECK int config_read_secret(struct config *config, struct str text, struct str origin,
+MUST_CHECK int config_read_secret(struct config *config, struct str place, struct str origin,
     struct str *secret, struct config_problem *problem);
 
 /* The key that persons are made from, passwords and what senders sign with are read by their owner
  * alone. (Credentials of systemd are.) Errors: ERR_CONFIG. */
 MUST_CHECK int config_check_private(
-    struct str text, struct str origin, struct config_problem *problem);
+    struct str place, struct str origin, struct config_problem *problem);
 
 /* What webhooks need of a source: secrets, header, address, mapping. Errors as config_finish(). */
 MUST_CHECK int config_finish_hook(struct config *config, const struct named *source,

@@ -18,6 +18,8 @@ int registry_configure(
     *out = (struct registry_config){
         .basic = config_secret(config, OPTION_REGISTRY_AUTH_FILE),
         .token = config_secret(config, OPTION_REGISTRY_TOKEN_FILE),
+        .basic_file = config_text(config, OPTION_REGISTRY_AUTH_FILE),
+        .token_file = config_text(config, OPTION_REGISTRY_TOKEN_FILE),
         .ca_file = path_or_null(config, OPTION_REGISTRY_CA_FILE),
         .certificate_file = path_or_null(config, OPTION_REGISTRY_CERTIFICATE_FILE),
         .key_file = path_or_null(config, OPTION_REGISTRY_KEY_FILE),

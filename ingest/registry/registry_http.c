@@ -12,6 +12,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "ingest/config/secret.h"
 #include "ingest/metrics/metrics.h"
 #include "schemas/error.h"
 
@@ -27,7 +28,8 @@ struct registry_http {
     struct curl_slist *headers;
     char *basic;
     char *key_password;
-    size_t at; /* the address that answered last */
+    uint64_t stamp; /* of the files of credentials, as they were read; 0: not by us yet */
+    size_t at;      /* the address that answered last */
     char problem[CURL_ERROR_SIZE];
 };
 
@@ -94,32 +96,97 @@ static char *copy(struct str text)
     return out;
 }
 
-static int add_header(struct registry_http *http, const char *header)
+static int add_header(struct curl_slist **headers, const char *header)
 {
-    struct curl_slist *longer = curl_slist_append(http->headers, header);
+    struct curl_slist *longer = curl_slist_append(*headers, header);
     if (!longer)
         return ERR_NO_MEMORY;
-    http->headers = longer;
+    *headers = longer;
     return 0;
 }
 
-static int add_headers(struct registry_http *http)
+static int add_token(struct curl_slist **headers, struct str token)
 {
-    int r = add_header(http, "Content-Type: " CONTENT_TYPE);
+    CLEANUP(secret_wipe) struct buf line = {0};
+    int r = buf_appendf(&line, "Authorization: Bearer %.*s%c", (int)token.size, token.data, 0);
+    return r < 0 ? r : add_header(headers, line.data);
+}
+
+/* The headers of all requests, in the place of those that were. */
+static int set_headers(struct registry_http *http, struct str token)
+{
+    struct curl_slist *headers = NULL;
+    int r = add_header(&headers, "Content-Type: " CONTENT_TYPE);
     if (r == 0)
-        r = add_header(http, "Accept: " CONTENT_TYPE ", application/json");
+        r = add_header(&headers, "Accept: " CONTENT_TYPE ", application/json");
     if (r == 0)
-        r = add_header(http, "Expect:");
-    struct str token = http->config->token;
-    if (r == 0 && token.size) {
-        CLEANUP(buf_free) struct buf line = {0};
-        r = buf_appendf(&line, "Authorization: Bearer %.*s%c", (int)token.size, token.data, 0);
-        if (r == 0)
-            r = add_header(http, line.data);
-        if (line.data)
-            explicit_bzero(line.data, line.size);
+        r = add_header(&headers, "Expect:");
+    if (r == 0 && token.size)
+        r = add_token(&headers, token);
+    if (r == 0 && curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers) != CURLE_OK)
+        r = ERR_NO_MEMORY;
+    if (r < 0) {
+        curl_slist_free_all(headers);
+        return r;
     }
-    return r;
+    curl_slist_free_all(http->headers);
+    http->headers = headers;
+    return 0;
+}
+
+static void free_secret(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static int set_basic(struct registry_http *http, struct str basic)
+{
+    if (!memchr(basic.data, ':', basic.size))
+        return ERR_VALUE;
+    char *text = copy(basic);
+    if (!text)
+        return ERR_NO_MEMORY;
+    free_secret(http->basic);
+    http->basic = text;
+    bool set = curl_easy_setopt(http->curl, CURLOPT_USERPWD, text) == CURLE_OK &&
+               curl_easy_setopt(http->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC) == CURLE_OK;
+    return set ? 0 : ERR_NO_MEMORY;
+}
+
+static uint64_t look_at_files(const struct registry_config *config)
+{
+    return secret_stamp(config->basic_file) ^ secret_stamp(config->token_file);
+}
+
+/* What a file of credentials holds now is what is shown from here on. */
+static int take_anew(
+    struct registry_http *http, struct str place, int (*take)(struct registry_http *, struct str))
+{
+    CLEANUP(secret_wipe) struct buf secret = {0};
+    if (place.size == 0)
+        return 0;
+    int r = secret_read(place, &secret);
+    return r < 0 ? r : take(http, buf_str(&secret));
+}
+
+/* Credentials that were written anew since; those that cannot be read leave the old ones. */
+static void refresh(struct registry_http *http)
+{
+    const struct registry_config *config = http->config;
+    uint64_t stamp = look_at_files(config);
+    if (stamp == http->stamp)
+        return;
+    bool again = http->stamp != 0;
+    int r = take_anew(http, config->basic_file, set_basic);
+    if (r == 0)
+        r = take_anew(http, config->token_file, set_headers);
+    if (r == 0)
+        http->stamp = stamp;
+    if (config->log && (again || r < 0))
+        config->log(config->context, r < 0 ? LOG_WARNING : LOG_NOTICE, "registry_credentials",
+            r < 0 ? error_text(r) : "the file has changed and was read anew");
 }
 
 static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -149,15 +216,15 @@ static int set_up(struct registry_http *http)
 {
     const struct registry_config *config = http->config;
     CURL *curl = http->curl;
-    http->basic = config->basic.size ? copy(config->basic) : NULL;
     http->key_password = config->key_password.size ? copy(config->key_password) : NULL;
-    if ((config->basic.size && !http->basic) || (config->key_password.size && !http->key_password))
+    if (config->key_password.size && !http->key_password)
         return ERR_NO_MEMORY;
-    int r = add_headers(http);
+    int r = set_headers(http, config->token);
+    if (r == 0 && config->basic.size)
+        r = set_basic(http, config->basic);
     if (r < 0)
         return r;
-    bool set = curl_easy_setopt(curl, CURLOPT_HTTPHEADER, http->headers) == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, http->problem) == CURLE_OK &&
+    bool set = curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, http->problem) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_reply) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_XFERINFODATA, config) == CURLE_OK &&
@@ -170,9 +237,6 @@ static int set_up(struct registry_http *http)
                set_text(curl, CURLOPT_SSLCERT, config->certificate_file) &&
                set_text(curl, CURLOPT_SSLKEY, config->key_file) &&
                set_text(curl, CURLOPT_KEYPASSWD, http->key_password);
-    if (set && http->basic)
-        set = set_text(curl, CURLOPT_USERPWD, http->basic) &&
-              set_number(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
     return set ? 0 : ERR_NO_MEMORY;
 }
 
@@ -193,13 +257,6 @@ int registry_http_new(const struct registry_config *config, struct registry_http
     }
     *out = http;
     return 0;
-}
-
-static void free_secret(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
 }
 
 void registry_http_free(struct registry_http **http)
@@ -337,6 +394,7 @@ static int try_all(struct registry_http *http, const struct request *request, lo
 {
     const struct registry_config *config = http->config;
     int r = ERR_UNREACHABLE;
+    refresh(http);
     for (size_t i = 0; i < config->urls_count && r == ERR_UNREACHABLE; i++) {
         if (i > 0)
             http->at = (http->at + 1) % config->urls_count;

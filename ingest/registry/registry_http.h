@@ -24,6 +24,8 @@ struct registry_config {
     size_t urls_count;
     struct str basic;             /* "user:password" */
     struct str token;             /* bearer */
+    struct str basic_file;        /* where they were read from (config/secret.h), to be read */
+    struct str token_file;        /* again before a request when it has changed; empty: they stay */
     const char *ca_file;          /* PEM, instead of the system's */
     const char *certificate_file; /* PEM of the client */
     const char *key_file;         /* PEM of its key */

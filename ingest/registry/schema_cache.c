@@ -79,6 +79,13 @@ static void log_registry(void *context, int level, const char *event, const char
         registry->log(registry->context, level, event, text);
 }
 
+/* Of an address that does not answer run() tells itself, with the id. */
+static void log_asking(void *context, int level, const char *event, const char *text)
+{
+    if (strcmp(event, "registry_unreachable") != 0)
+        log_registry(context, level, event, text);
+}
+
 /* ---- entries, under the mutex ---- */
 
 static struct entry *find(struct schema_cache *cache, uint32_t id, const struct avro_type *type)
@@ -290,7 +297,7 @@ int schema_cache_open(const struct schema_cache_config *config, struct schema_ca
     cache->registry = *config->registry;
     cache->registry.attempts = 1; /* the thread goes on by itself */
     cache->registry.stopping = is_closing;
-    cache->registry.log = NULL; /* told here, with the id */
+    cache->registry.log = log_asking;
     cache->registry.context = cache;
     init_conditions(cache);
     int r = registry_client_new(&cache->registry, &cache->client);

@@ -35,6 +35,9 @@ struct kafka_property {
     enum kafka_scope scope;
     const char *name;
     const char *value;
+    /* Where the value was read from (config/secret.h); it is read anew whenever a client is made,
+     * and the value is for when it cannot be. NULL: it stays. */
+    const char *file;
 };
 
 /* What happened, for the operator's log. level: as syslog(3), 7 is debug. `event` is a constant
@@ -135,8 +138,8 @@ MUST_CHECK int kafka_appender_open(
     const struct kafka_config *config, int timeout_ms, struct appender **out);
 /* Ends appends in flight, and all later ones, with ERR_AGAIN. Threads: any. */
 void kafka_appender_cancel(struct appender *appender);
-/* What is appended from here on goes by a producer that reads certificates anew; appends in flight
- * end with the old one. Threads: any. */
+/* What is appended from here on goes by a producer that reads certificates and passwords anew;
+ * appends in flight end with the old one. Threads: any. */
 void kafka_appender_renew(struct appender *appender);
 /* Ends appends in flight with ERR_AGAIN. Accepts NULL inside, leaves NULL. */
 void kafka_appender_close(struct appender **appender);

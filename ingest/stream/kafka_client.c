@@ -13,6 +13,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "ingest/config/secret.h"
 #include "ingest/stream/kafka_error.h"
 
 #define TEXT_SIZE 512
@@ -171,6 +172,29 @@ static bool in_scope(const struct kafka_property *property, unsigned roles)
     return false;
 }
 
+/* A password is that of now: the one of the start may be good no more. */
+static int set_property(rd_kafka_conf_t *conf, const struct kafka_config *config,
+    const struct kafka_property *property, char *problem, size_t problem_size)
+{
+    CLEANUP(secret_wipe) struct buf secret = {0};
+    const char *value = property->value;
+    if (property->file) {
+        struct str place = str_of(property->file);
+        int r = secret_of_kafka(str_of(property->name)) && secret_exposed(place)
+                    ? ERR_CONFIG
+                    : secret_read(place, &secret);
+        if (r == 0)
+            r = buf_append(&secret, "", 1);
+        if (r == 0)
+            value = secret.data;
+        else
+            kafka_log(config, LOG_WARNING, "kafka_secret",
+                "%s: %s; what it held at the start is used", property->file,
+                r == ERR_CONFIG ? "may be read by others" : error_text(r));
+    }
+    return set(conf, property->name, value, problem, problem_size);
+}
+
 /* roles: a set of which one at least must be in the property's scope. */
 static int set_properties(rd_kafka_conf_t *conf, const struct kafka_config *config, unsigned roles,
     char *problem, size_t problem_size)
@@ -185,7 +209,7 @@ static int set_properties(rd_kafka_conf_t *conf, const struct kafka_config *conf
                 return ERR_CONFIG;
             }
         int r = in_scope(property, roles)
-                    ? set(conf, property->name, property->value, problem, problem_size)
+                    ? set_property(conf, config, property, problem, problem_size)
                     : 0;
         if (r < 0)
             return r;

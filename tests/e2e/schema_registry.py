@@ -139,13 +139,15 @@ class Registry:
 
 
 class Gate:
-    """A way to the registry that can be shut: connections are then refused, and those that stand are cut."""
+    """A way to the registry that can be shut: connections are then refused, and those that stand are cut. With a token, who asks must
+    show that."""
 
     def __init__(self, registry):
         self.target = registry.address
         self.port = harness.free_port()
         self.url = f"http://127.0.0.1:{self.port}{API}"
         self.listener, self.connections, self.lock = None, set(), threading.Lock()
+        self.token, self.refused = None, 0
 
     def open(self):
         listener = socket.create_server(("127.0.0.1", self.port))
@@ -170,6 +172,10 @@ class Gate:
                 for end in select.select([client, server], [], [])[0]:
                     data = end.recv(65536)
                     if not data:
+                        return
+                    if end is client and self.token and b" HTTP/1.1\r\n" in data and f"Bearer {self.token}\r\n".encode() not in data:
+                        self.refused += 1
+                        client.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                         return
                     other[end].sendall(data)
         except (OSError, ValueError):

@@ -18,12 +18,13 @@ import uuid
 
 import kafka_broker
 import prometheus_text
-from harness import LONG, PROGRAM, Workspace, free_port, skip, stop, tabiji, wait_until
+from harness import LONG, PROGRAM, Workspace, free_port, same, skip, stop, tabiji, wait_until
+from kafka_ledger import read_sink
 from test_schema_tls import certificates
 
 PARTITIONS = 3
 EVENTS = 3000
-PASSWORD = "canary-of-the-broker"
+PASSWORD, NEXT_PASSWORD = "canary-of-the-broker", "canary-that-follows"
 
 
 def start_broker(directory):
@@ -376,7 +377,26 @@ def secure_config(space, bootstrap, directory, prefix, **change):
     return config
 
 
-def rotate(programs, config, directory):
+def anew(programs):
+    """How often each program has made its clients anew."""
+    return [log.read_text().count("clients are made anew") for log in programs.logs.values()]
+
+
+def rotate_password(programs, space, plain):
+    """The broker is told another password, then the file has it: first so that others may read it, which nobody takes over."""
+    java_tool(plain, "kafka.admin.ConfigCommand", "--alter", "--entity-type", "users", "--entity-name", "shop", "--add-config",
+              f"SCRAM-SHA-512=[password={NEXT_PASSWORD}]")
+    password, before = space.path / "password", anew(programs)
+    password.chmod(0o644)
+    password.write_text(NEXT_PASSWORD + "\n")
+    wait_until(lambda: all("or can be by others" in log.read_text() for log in programs.logs.values()), "an open file to be seen")
+    assert anew(programs) == before
+    password.chmod(0o600)
+    wait_until(lambda: anew(programs) == [count + 1 for count in before], "the new password to be taken over")
+    print("password rotated: taken over by collect, work and sink")
+
+
+def rotate(programs, config, directory, lines):
     """41: first a file that is none, which nobody takes over; then another authority, of which the broker gets a certificate."""
     trusted = directory / "authority.pem"
     first = trusted.read_text()
@@ -384,19 +404,33 @@ def rotate(programs, config, directory):
     trusted.write_text("no certificate")
     wait_until(lambda: all("do not do yet" in log.read_text() for log in programs.logs.values()), "bad files to be seen")
     trusted.write_text(first + (directory / "stranger.pem").read_text())
-    wait_until(lambda: all("clients are made anew" in log.read_text() for log in programs.logs.values()), "new files to be taken over")
+    wait_until(lambda: min(anew(programs)) > 1, "new files to be taken over")
     subprocess.run(["openssl", "x509", "-req", "-in", directory / "server.csr", "-CA", directory / "stranger.pem", "-CAkey", directory / "stranger.key",
                     "-CAcreateserial", "-days", "2", "-extfile", directory / "san", "-out", directory / "rotated.pem"], check=True, capture_output=True)
     kafka_broker.stop(directory)
     (directory / "keystore.pem").write_text((directory / "server.key").read_text() + (directory / "rotated.pem").read_text())
     kafka_broker.launch(directory)
-    programs.emit(tabiji("generate", "--events", 300, "--seed", 12).splitlines())
+    programs.emit(lines)
     wait_until(lambda: lag(config)["lag"] == 0 and len(lag(config)["groups"]) == 2, "no lag after the rotation")
     assert all(process.poll() is None for process in programs.processes.values())
     print("certificates rotated: taken over by collect, work and sink")
 
 
-def check_secure(space, bootstrap, directory):
+def check_ledger(space, port, database, lines):
+    """S + D = A, and the tables are those of the embedded program."""
+    ids = {json.loads(line)["id"] for line in lines}
+    stored, rejected, _ = read_sink(database)
+    assert set(stored.values()) == {1} and not rejected and set(stored) == ids, (len(stored), len(rejected), len(ids))
+    process = space.start("run", "--data", space.path / "embedded", "--listen", f"127.0.0.1:{port}", "--set", "collector.open_source=dev")
+    wait_until(lambda: get(port, "/readyz")[0] == 200, "the embedded collector")
+    tabiji("emit", "--url", f"http://127.0.0.1:{port}", stdin="\n".join(lines).encode())
+    wait_until(lambda: set(read_sink(space.path / "embedded" / "tabiji.db")[0]) == ids, "the embedded tables")
+    assert stop(process) == 0
+    same("dump of the sink and of the embedded program", tabiji("state", "dump", "--database", database),
+         tabiji("state", "dump", "--data", space.path / "embedded"))
+
+
+def check_secure(space, plain, bootstrap, directory):
     """All three programs over SASL_SSL; who is refused, or does not trust the broker, is told so, and soon."""
     for name, text in {"password": PASSWORD, "guess": "guess"}.items():
         (space.path / name).write_text(text + "\n")
@@ -407,13 +441,16 @@ def check_secure(space, bootstrap, directory):
     programs.start("collect", "--set", "collector.open_source=dev")
     programs.start("work")
     programs.start("sink")
-    programs.emit(tabiji("generate", "--events", 300, "--seed", 11).splitlines())
+    lines = tabiji("generate", "--events", 600, "--seed", 11).splitlines()
+    programs.emit(lines[:300])
     wait_until(lambda: scrape(programs.ports["sink"]).get(("tabiji_sink_results_total", ()), 0) > 300, "results over TLS")
     wait_until(lambda: lag(config)["lag"] == 0, "no lag")
-    rotate(programs, config, directory)
+    rotate_password(programs, space, plain)
+    rotate(programs, config, directory, lines[300:])
+    check_ledger(space, free_port(), space.path / "safe" / "tabiji.db", lines)
     for process in programs.processes.values():
         seen = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes() + pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
-        assert PASSWORD.encode() not in seen
+        assert PASSWORD.encode() not in seen and NEXT_PASSWORD.encode() not in seen
     for verb in list(programs.processes):
         programs.stop(verb)
 
@@ -439,7 +476,7 @@ def check_secure(space, bootstrap, directory):
     dumped = tabiji("config", "dump", *config, "--origin")
     assert f"sasl.password_file = {space.path}/password" in dumped and PASSWORD not in dumped
     logs = "".join(log.read_text() for log in space.path.glob("*.log"))
-    assert "safe" in logs and PASSWORD not in logs
+    assert "safe" in logs and PASSWORD not in logs and NEXT_PASSWORD not in logs
     print("SASL_SSL: collect, work and sink; wrong password and untrusted certificate refused")
 
 
@@ -453,7 +490,7 @@ def main():
         try:
             check_topics(space, bootstrap)
             check_running(space, bootstrap)
-            check_secure(space, secure, directory)
+            check_secure(space, bootstrap, secure, directory)
         finally:
             for process in space.processes:
                 if process.poll() is None:

@@ -222,7 +222,9 @@ def check_pipeline(space, toy, bootstrap, registry):
 
     gate = schema_registry.Gate(registry)
     cluster = Cluster(space, toy, bootstrap, "mixed")
-    cluster.options += ["--set", f"registry.url={gate.url}", "--set", "registry.timeout=2 s"]
+    gate.token, token = "first-token", space.path / "token"
+    token.write_text(gate.token + "\n")
+    cluster.options += ["--set", f"registry.url={gate.url}", "--set", "registry.timeout=2 s", "--set", f"registry.token_file={token}"]
     worker, sink = check_start(cluster, gate)
     foreign = Foreign(registry, bootstrap, "source", "mixed")
 
@@ -248,7 +250,11 @@ def check_pipeline(space, toy, bootstrap, registry):
         wait_until(lambda: "kafka_schema_awaited" in log_of(cluster, cluster.started), "the partition that waits")
     sent += foreign.send(part([1, 2, 3], d, 0.9, None))
     wait_until(lambda: events(cluster) == sent, "events of our own schema while the registry is away", 120)
+    # It is back, and wants another token: that of the file, once it is written there.
+    gate.token = "second-token"
     gate.open()
+    wait_until(lambda: gate.refused > 0, "the old token to be refused")
+    token.write_text(gate.token + "\n")
     sent += waiting
     wait_until(lambda: events(cluster) == sent, f"{sent} events with the registry back", 120)
     sent += foreign.send(part([0], d, 1.0, NEWER), part([1, 2, 3], 0.9, 1.0, NEWER))
@@ -259,6 +265,8 @@ def check_pipeline(space, toy, bootstrap, registry):
     check_ledger(cluster, foreign)
     for process in (worker, sink):
         assert stop(process) == 0, process.args
+    logs = "".join(log.read_text() for log in cluster.path.glob("*.log"))
+    assert "registry_credentials" in logs and "-token" not in logs
     print(f"{sent} events of four schemas")
 
 

@@ -41,7 +41,7 @@ static inline void kafka_mock_property(struct kafka_mock *mock, const char *name
 {
     check(mock->config.properties_count < MOCK_PROPERTIES_MAX);
     mock->properties[mock->config.properties_count++] =
-        (struct kafka_property){KAFKA_SCOPE_ALL, name, value};
+        (struct kafka_property){KAFKA_SCOPE_ALL, name, value, NULL};
 }
 
 /* Has the cluster make all topics, by asking about them; making each by a call takes long. */

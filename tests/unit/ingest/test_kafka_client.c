@@ -5,6 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -101,6 +105,45 @@ static void test_client_open_property_reaches_handles_of_its_scope_only(void **s
     assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(client.rk), "linger.ms", value, &size), 0);
     assert_string_not_equal(value, "77");
     kafka_client_close(&client);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_password(const struct kafka_config *config, const char *wanted)
+{
+    struct kafka_client client;
+    char value[64] = "";
+    size_t size = sizeof value;
+    assert_int_equal(kafka_client_open(&client, config, KAFKA_ROLE_DOOR, NULL), 0);
+    assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(client.rk), "sasl.password", value, &size), 0);
+    assert_string_equal(value, wanted);
+    kafka_client_close(&client);
+}
+
+static void test_client_open_reads_the_password_that_the_file_has_now(void **state)
+{
+    char path[] = "/tmp/tabiji-password-XXXXXX";
+    int fd = mkstemp(path);
+    const struct kafka_property properties[] = {
+        bootstrap, {KAFKA_SCOPE_ALL, "sasl.password", "of the start", path}};
+    struct kafka_config config = sound(properties);
+    config.properties_count = 2;
+    assert_true(fd >= 0);
+    (void)close(fd);
+    write_file(path, "first\n");
+    assert_password(&config, "first");
+    write_file(path, "second");
+    assert_password(&config, "second");
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_password(&config, "of the start");
+    assert_int_equal(unlink(path), 0);
+    assert_password(&config, "of the start");
 }
 
 static void assert_transactional_id(const struct kafka_config *config, const char *wanted)
@@ -202,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_config_check_bad_values_are_refused),
         cmocka_unit_test(test_config_check_properties_unknown_reserved_missing_are_refused),
         cmocka_unit_test(test_client_open_property_reaches_handles_of_its_scope_only),
+        cmocka_unit_test(test_client_open_reads_the_password_that_the_file_has_now),
         cmocka_unit_test(test_client_open_threads_of_a_slot_have_ids_of_their_own),
         cmocka_unit_test(test_topic_name_and_back),
         cmocka_unit_test(test_layout_check_missing_and_unlike_topics_are_named),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -264,6 +265,56 @@ static void test_request_shows_credentials_and_logs_none(void **state)
     }
 }
 
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_request_shows_the_credentials_that_the_file_has_now(void **state)
+{
+    static const struct registry_reply replies[] = {{200, "{\"id\":7}", 0, 0, false},
+        {200, "{\"id\":7}", 0, 0, false}, {200, "{\"id\":7}", 0, 0, false},
+        {200, "{\"id\":7}", 0, 0, false}};
+    static const char *const wanted[2][4] = {
+        {"Basic dTpz", "Basic dTp0dQ==", "Basic dTp0dQ==", "Basic dTp0dQ=="},
+        {"Bearer u:s", "Bearer u:tu", "Bearer u:tu", "Bearer u:tu"}};
+    char path[] = "/tmp/tabiji-credentials-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture fixture;
+        CLEANUP(buf_free) struct buf log = {0};
+        uint32_t id;
+        write_file(path, "u:s\n");
+        registry_server_start(&fixture.server, replies, 4);
+        fixture.config = registry_server_config(&fixture.server);
+        *(i == 0 ? &fixture.config.basic : &fixture.config.token) = STR("u:s");
+        *(i == 0 ? &fixture.config.basic_file : &fixture.config.token_file) = str_of(path);
+        fixture.config.log = keep_log;
+        fixture.config.context = &log;
+        assert_int_equal(registry_client_new(&fixture.config, &fixture.client), 0);
+        assert_int_equal(register_schema(&fixture, &id), 0);
+        assert_int_equal(log.size, 0);
+        write_file(path, "u:tu\n");
+        assert_int_equal(register_schema(&fixture, &id), 0);
+        write_file(path, ""); /* in the midst of being written */
+        assert_int_equal(register_schema(&fixture, &id), 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(register_schema(&fixture, &id), 0);
+        for (size_t k = 0; k < 4; k++)
+            assert_string_equal(fixture.server.requests[k].authorization, wanted[i][k]);
+        assert_int_equal(buf_append(&log, "", 1), 0);
+        assert_non_null(strstr(log.data, "registry_credentials the file has changed"));
+        assert_non_null(strstr(log.data, "registry_credentials nothing there"));
+        assert_null(strstr(log.data, "u:"));
+        close_all(&fixture);
+    }
+}
+
 static void test_request_passes_over_addresses_that_fail(void **state)
 {
     static const struct registry_reply broken[] = {{503, "", 0, 0, false}};
@@ -377,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_compatible_gives_the_reasons_of_the_server),
         cmocka_unit_test(test_level_is_the_subjects_or_the_servers),
         cmocka_unit_test(test_request_shows_credentials_and_logs_none),
+        cmocka_unit_test(test_request_shows_the_credentials_that_the_file_has_now),
         cmocka_unit_test(test_request_passes_over_addresses_that_fail),
         cmocka_unit_test(test_request_gives_up_after_the_rounds),
         cmocka_unit_test(test_request_slow_reply_is_unreachable),
