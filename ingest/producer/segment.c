@@ -1,0 +1,156 @@
+/* Nothing that a size says is believed before the CRC of its frame's head was right. */
+#include "ingest/producer/segment.h"
+
+#include <string.h>
+#include <zlib.h>
+
+#include "schemas/error.h"
+
+#define SEGMENT_MAGIC "tabijips"
+#define MARK_MAGIC "tabijipm"
+#define MAGIC_SIZE 8
+#define VERSION 1u
+#define FRAME_CRC_AT 16 /* in a frame's head: what is before it is covered */
+
+static void put32(uint8_t *out, uint32_t number)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(number >> (8 * i));
+}
+
+static void put64(uint8_t *out, uint64_t number)
+{
+    put32(out, (uint32_t)number);
+    put32(out + 4, (uint32_t)(number >> 32));
+}
+
+static uint32_t take32(const uint8_t *bytes)
+{
+    uint32_t number = 0;
+    for (int i = 0; i < 4; i++)
+        number |= (uint32_t)bytes[i] << (8 * i);
+    return number;
+}
+
+static uint64_t take64(const uint8_t *bytes)
+{
+    return take32(bytes) | (uint64_t)take32(bytes + 4) << 32;
+}
+
+static uint32_t crc_of(const void *bytes, size_t size)
+{
+    return (uint32_t)crc32_z(0, bytes, size);
+}
+
+void producer_segment_head_put(
+    const struct producer_segment_head *head, uint8_t out[PRODUCER_SEGMENT_HEAD_SIZE])
+{
+    memcpy(out, SEGMENT_MAGIC, MAGIC_SIZE);
+    put32(out + 8, VERSION);
+    put64(out + 12, head->first);
+    put64(out + 20, (uint64_t)head->created_ms);
+    put32(out + 28, crc_of(out, 28));
+}
+
+int producer_segment_head_take(const uint8_t *bytes, size_t size, struct producer_segment_head *out)
+{
+    if (size < PRODUCER_SEGMENT_HEAD_SIZE || memcmp(bytes, SEGMENT_MAGIC, MAGIC_SIZE) != 0 ||
+        take32(bytes + 8) != VERSION || take32(bytes + 28) != crc_of(bytes, 28))
+        return ERR_STATE;
+    *out = (struct producer_segment_head){take64(bytes + 12), (int64_t)take64(bytes + 20)};
+    return 0;
+}
+
+uint32_t producer_segment_body_crc(const void *body, size_t size)
+{
+    return crc_of(body, size);
+}
+
+/* Of the segment's number and the frame's first sixteen bytes. */
+static uint32_t frame_crc(uint64_t first, const uint8_t *frame)
+{
+    uint8_t covered[8 + FRAME_CRC_AT];
+    put64(covered, first);
+    memcpy(covered + 8, frame, FRAME_CRC_AT);
+    return crc_of(covered, sizeof covered);
+}
+
+void producer_segment_frame_put(uint64_t first, const struct producer_segment_frame *frame,
+    uint32_t body_crc, uint8_t out[PRODUCER_SEGMENT_FRAME_HEAD_SIZE])
+{
+    put32(out, frame->size);
+    put32(out + 4, frame->index);
+    put32(out + 8, frame->delay_ms);
+    put32(out + 12, body_crc);
+    put32(out + FRAME_CRC_AT, frame_crc(first, out));
+}
+
+/* What a place in an image is. */
+enum place {
+    PLACE_FRAME,
+    PLACE_BODY_DAMAGED, /* a frame's head, its size to be believed */
+    PLACE_NOTHING,
+};
+
+static enum place look(const struct producer_segment_image *image, size_t at, uint32_t index,
+    struct producer_segment_frame *out)
+{
+    const uint8_t *bytes = image->bytes + at;
+    if (image->size - at <= PRODUCER_SEGMENT_FRAME_HEAD_SIZE)
+        return PLACE_NOTHING;
+    size_t left = image->size - at - PRODUCER_SEGMENT_FRAME_HEAD_SIZE;
+    *out = (struct producer_segment_frame){
+        .body = bytes + PRODUCER_SEGMENT_FRAME_HEAD_SIZE,
+        .size = take32(bytes),
+        .index = take32(bytes + 4),
+        .delay_ms = take32(bytes + 8),
+    };
+    /* The cheap ones first: most places of a damaged stretch end here. */
+    if (out->size == 0 || out->size > left || out->index < index ||
+        out->index > image->size / PRODUCER_SEGMENT_FRAME_HEAD_SIZE ||
+        take32(bytes + FRAME_CRC_AT) != frame_crc(image->first, bytes))
+        return PLACE_NOTHING;
+    return take32(bytes + 12) == crc_of(out->body, out->size) ? PLACE_FRAME : PLACE_BODY_DAMAGED;
+}
+
+int producer_segment_next(const struct producer_segment_image *image,
+    struct producer_segment_cursor *cursor, struct producer_segment_frame *out)
+{
+    struct producer_segment_frame frame;
+    if (cursor->at == 0)
+        cursor->at = PRODUCER_SEGMENT_HEAD_SIZE;
+    for (size_t at = cursor->at; at < image->size;) {
+        switch (look(image, at, cursor->index, &frame)) {
+        case PLACE_FRAME:
+            cursor->skipped_bytes += at - cursor->at;
+            cursor->skipped_records += frame.index - cursor->index;
+            cursor->at = at + PRODUCER_SEGMENT_FRAME_HEAD_SIZE + frame.size;
+            cursor->index = frame.index + 1;
+            *out = frame;
+            return 0;
+        case PLACE_BODY_DAMAGED:
+            at += PRODUCER_SEGMENT_FRAME_HEAD_SIZE + frame.size;
+            break;
+        case PLACE_NOTHING:
+            at++;
+            break;
+        }
+    }
+    return PRODUCER_SEGMENT_END;
+}
+
+void producer_segment_mark_put(uint64_t number, uint8_t out[PRODUCER_SEGMENT_MARK_SIZE])
+{
+    memcpy(out, MARK_MAGIC, MAGIC_SIZE);
+    put64(out + MAGIC_SIZE, number);
+    put32(out + 16, crc_of(out, 16));
+}
+
+int producer_segment_mark_take(const uint8_t *bytes, size_t size, uint64_t *number)
+{
+    if (size < PRODUCER_SEGMENT_MARK_SIZE || memcmp(bytes, MARK_MAGIC, MAGIC_SIZE) != 0 ||
+        take32(bytes + 16) != crc_of(bytes, 16))
+        return ERR_STATE;
+    *number = take64(bytes + MAGIC_SIZE);
+    return 0;
+}
