@@ -7,9 +7,9 @@
  *     frame:    size of the body (4), index: the record's number less the first (4), milliseconds
  *               after the segment's time (4), CRC of the body (4), CRC of the number of the first
  *               record and of these sixteen bytes (4), body
- *     mark:     "tabijipm", number of a record (8), CRC (4); in three places, each in a sector of
- *               its own: the last that was synchronised, one that is being synchronised, and one
- *               that is written meanwhile; the highest that is whole counts
+ *     mark:     "tabijipm", number of a record (8), CRC (4); in four places, each in a sector of
+ *               its own: the last that was synchronised, one that is being synchronised, and two
+ *               that are written in turn meanwhile; the highest that is whole counts
  *
  * All numbers little-endian; CRC: zlib's crc32(). A frame's own head has a CRC, so that a damaged
  * body loses its record alone, and with the segment's number in it, so that what an older file left
@@ -26,7 +26,7 @@
 #define PRODUCER_SEGMENT_FRAME_HEAD_SIZE 20
 #define PRODUCER_SEGMENT_MARK_SIZE 20
 #define PRODUCER_SEGMENT_MARK_STRIDE 512
-#define PRODUCER_SEGMENT_MARKS 3
+#define PRODUCER_SEGMENT_MARKS 4
 #define PRODUCER_SEGMENT_MARKS_SIZE                                                                \
     ((PRODUCER_SEGMENT_MARKS - 1) * PRODUCER_SEGMENT_MARK_STRIDE + PRODUCER_SEGMENT_MARK_SIZE)
 

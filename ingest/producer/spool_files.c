@@ -374,7 +374,7 @@ int producer_spool_open_mark(struct producer_spool *spool)
         if (producer_segment_mark_take(bytes + at, sizeof bytes - at, &number) == 0 &&
             number >= spool->consumed) {
             spool->consumed = number;
-            spool->mark_turn = (i + 1) % PRODUCER_SEGMENT_MARKS;
+            spool->mark_last = spool->mark_kept = spool->mark_pending = i;
         }
     }
     if (got == sizeof bytes)
@@ -389,12 +389,18 @@ int producer_spool_write_mark(struct producer_spool *spool)
 {
     uint8_t bytes[PRODUCER_SEGMENT_MARK_SIZE];
     struct iovec slice = {bytes, sizeof bytes};
+    unsigned place = spool->mark_last;
+    do
+        place = (place + 1) % PRODUCER_SEGMENT_MARKS;
+    while (place == spool->mark_kept || place == spool->mark_pending);
     producer_segment_mark_put(spool->consumed, bytes);
     int r = producer_spool_write(
-        spool->mark, &slice, 1, (uint64_t)spool->mark_turn * PRODUCER_SEGMENT_MARK_STRIDE);
+        spool->mark, &slice, 1, (uint64_t)place * PRODUCER_SEGMENT_MARK_STRIDE);
     if (r == ERR_FULL) /* where a file system writes elsewhere: the mark is only behind */
         return 0;
-    if (r == 0)
-        spool->mark_unsynced = true;
-    return r;
+    if (r < 0)
+        return r;
+    spool->mark_last = place;
+    spool->mark_unsynced = true;
+    return 0;
 }

@@ -50,9 +50,12 @@ struct producer_spool {
     pid_t owner;
     int dir; /* also the lock */
     int mark;
-    unsigned mark_turn; /* which of its places is written; another after each synchronisation */
-    int64_t wall_ms;    /* at opening */
-    int64_t booted_ms;  /* likewise, of the clock that nobody sets */
+    /* Places of the mark: written last, synchronised last, being synchronised. */
+    unsigned mark_last;
+    unsigned mark_kept;
+    unsigned mark_pending;
+    int64_t wall_ms;   /* at opening */
+    int64_t booted_ms; /* likewise, of the clock that nobody sets */
 
     pthread_mutex_t lock;       /* of all below but the reader */
     pthread_cond_t synced_cond; /* a synchronisation ended */

@@ -51,7 +51,7 @@ static void collect(struct producer_spool *spool, bool mark, struct round *round
         round->mark = true;
         round->fds[round->count++] = spool->mark;
         spool->mark_unsynced = false;
-        spool->mark_turn = (spool->mark_turn + 1) % PRODUCER_SEGMENT_MARKS;
+        spool->mark_pending = spool->mark_last;
     }
 }
 
@@ -93,6 +93,8 @@ static int run_round(struct producer_spool *spool, bool mark)
         give_up(spool, r);
     else if (round.target > spool->synced)
         spool->synced = round.target;
+    if (r == 0)
+        spool->mark_kept = spool->mark_pending;
     spool->synchronising = false;
     for (size_t i = 0; i < spool->count; i++)
         if (!spool->files[i].unsynced && &spool->files[i] != producer_spool_active(spool))
