@@ -340,6 +340,165 @@ TABIJI_API int tabiji_json_check(
  * until the next call with it. */
 TABIJI_API int tabiji_event_json(struct tabiji_event *event, const char **json, size_t *json_size);
 
+/* ---- producer ---- */
+
+struct tabiji_producer;
+
+/* What a full queue does with one more event. */
+enum tabiji_policy {
+    TABIJI_POLICY_BLOCK = 0,       /* waits queue_timeout_ms for room, then is "drop newest" */
+    TABIJI_POLICY_DROP_NEWEST = 1, /* tabiji_send() says TABIJI_ERROR_QUEUE_FULL */
+    TABIJI_POLICY_DROP_OLDEST = 2  /* the oldest that is not in a request goes, and is reported */
+};
+
+/* tabiji_options.flags */
+#define TABIJI_NO_CHECK 1u /* events are not judged before they are queued */
+#define TABIJI_KEEP_ID 2u  /* JSON without "id" is not given one: it is invalid */
+#define TABIJI_KEEP_TIME                                                                           \
+    4u                      /* JSON without "time" is not given one: the collector takes its own   \
+                             */
+#define TABIJI_TRUSTED 8u   /* the key's source may say what only trusted sources may */
+#define TABIJI_NO_GZIP 16u  /* bodies go as they are */
+#define TABIJI_FAILURES 32u /* only events that were not delivered are reported */
+
+struct tabiji_report;
+typedef void (*tabiji_report_fn)(void *context, const struct tabiji_report *report);
+
+struct tabiji_options {
+    size_t size;
+    unsigned flags;
+
+    const char *url;      /* of the collector: "https://collect.example.jp" */
+    const char *key;      /* write key; or */
+    const char *key_file; /* a file whose first line it is */
+    /* TLS 1.2 or later; the server is always verified. NULL: the system's authorities. */
+    const char *ca_file;          /* PEM */
+    const char *certificate_file; /* of this client, PEM */
+    const char *private_key_file;
+    const char *proxy; /* NULL: none, whatever the environment says */
+
+    /* The queue, with what is in requests. */
+    size_t queue_events_max; /* 100,000 */
+    size_t queue_bytes_max;  /* 64 MiB */
+    enum tabiji_policy queue_policy;
+    int queue_timeout_ms; /* of TABIJI_POLICY_BLOCK: 0: 1,000; negative: as long as it takes */
+
+    /* A request goes when it has so many events or bytes, or its first event is so old. */
+    size_t batch_events_max; /* 1,000; at most 2,500 */
+    size_t batch_bytes_max;  /* 512 KiB; at most 1,000,000 */
+    int linger_ms;           /* 0: 20; negative: none */
+    int requests_max;        /* at once: 0: 2; at most 16 */
+
+    int connect_timeout_ms; /* 5,000 */
+    int request_timeout_ms; /* 30,000 */
+    /* Pauses before a request is tried again: by decorrelated jitter between these, but never less
+     * than what the collector asks for by Retry-After. There is no last try. */
+    int retry_min_ms; /* 100 */
+    int retry_max_ms; /* 30,000 */
+
+    /* Each event's end. on_report is called on the producer's thread (of an event that
+     * TABIJI_POLICY_DROP_OLDEST drops: within tabiji_send()), and may call tabiji_send(), but not
+     * flush or close. Without it, reports_max reports are kept for tabiji_report_next(); more are
+     * lost, and counted. */
+    tabiji_report_fn on_report;
+    void *report_context;
+    size_t reports_max;
+
+    const char *namespaces; /* of identifiers that the collector's configuration adds: "card crm" */
+    const struct tabiji_allocator *allocator; /* copied; threads: any */
+};
+
+/*
+ * Starts a producer with one thread, in which all signals are blocked. No connection is tried
+ * before there is an event. problem (may be NULL): pointer names the option, hint says what is
+ * wrong. Errors: TABIJI_ERROR_ARGUMENT, TABIJI_ERROR_IO, TABIJI_ERROR_NO_MEMORY.
+ */
+TABIJI_API int tabiji_producer_new(const struct tabiji_options *options,
+    struct tabiji_producer **out, struct tabiji_problem *problem);
+
+/* Takes no more events: from now on tabiji_send() says TABIJI_ERROR_CLOSED, also where it waits for
+ * room. What is queued goes on to be sent. */
+TABIJI_API int tabiji_producer_stop(struct tabiji_producer *producer);
+
+/*
+ * Stops, sends what is queued for at most so long (0: nothing more; a request that is under way is
+ * given up), reports the rest as TABIJI_ERROR_DISCARDED, and frees the producer. No other call may
+ * be under way but tabiji_send(), which then ends, nor begin. Leaves NULL inside. Errors:
+ * TABIJI_ERROR_TIMEOUT, TABIJI_ERROR_UNAUTHORISED: something was discarded; TABIJI_ERROR_CALLBACK:
+ * nothing is done; TABIJI_ERROR_FORKED: the handle is forgotten, its memory stays as it is.
+ */
+TABIJI_API int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms);
+
+/*
+ * Queues a copy of the event. The event stays the caller's, and may be sent again: as the same
+ * event, which counts once. opaque comes back in the report. problem may be NULL. Errors:
+ * TABIJI_ERROR_INVALID (see tabiji_event_check()), TABIJI_ERROR_QUEUE_FULL, TABIJI_ERROR_CLOSED,
+ * TABIJI_ERROR_NO_MEMORY, TABIJI_ERROR_FORKED: nothing was queued, and nothing is reported.
+ */
+TABIJI_API int tabiji_send(struct tabiji_producer *producer, struct tabiji_event *event,
+    void *opaque, struct tabiji_problem *problem);
+/* The same for an event as JSON, of `json_size` bytes. It is given an "id" and the "time" now where
+ * it has none (but see TABIJI_KEEP_ID). */
+TABIJI_API int tabiji_send_json(struct tabiji_producer *producer, const char *json,
+    size_t json_size, void *opaque, struct tabiji_problem *problem);
+
+/* Waits until every event that was queued before the call has met its end. It does not linger.
+ * Errors: TABIJI_ERROR_TIMEOUT; TABIJI_ERROR_UNAUTHORISED: nothing is sent any more. */
+TABIJI_API int tabiji_flush(struct tabiji_producer *producer, int timeout_ms);
+
+/*
+ * After TABIJI_ERROR_UNAUTHORISED (the collector answered 401 or 403): tries again, with another
+ * key, or with key NULL as key_file has it now or the same key. May also be called before that.
+ * Errors: TABIJI_ERROR_ARGUMENT, TABIJI_ERROR_IO, TABIJI_ERROR_NO_MEMORY: the old key stays.
+ */
+TABIJI_API int tabiji_producer_resume(struct tabiji_producer *producer, const char *key);
+
+/* ---- what became of events ---- */
+
+enum tabiji_report_kind {
+    TABIJI_REPORT_DELIVERED = 1, /* the collector has it durably (or its customer denies it) */
+    TABIJI_REPORT_REJECTED = 2,  /* the collector refused it; problem has its words */
+    TABIJI_REPORT_DROPPED = 3,   /* never sent: problem.error says why */
+    TABIJI_REPORT_STOPPED = 4    /* about no event: sending stopped, the queue is kept */
+};
+
+struct tabiji_report {
+    size_t size;
+    enum tabiji_report_kind kind;
+    const char *event_id; /* "" for TABIJI_REPORT_STOPPED */
+    void *opaque;
+    struct tabiji_problem problem;
+};
+
+/* The next report that was kept; waits for it. Frees it with tabiji_report_free(). Errors:
+ * TABIJI_ERROR_TIMEOUT. */
+TABIJI_API int tabiji_report_next(
+    struct tabiji_producer *producer, int timeout_ms, struct tabiji_report **out);
+/* Before the producer is closed. Accepts NULL inside, leaves NULL. */
+TABIJI_API void tabiji_report_free(struct tabiji_producer *producer, struct tabiji_report **report);
+
+struct tabiji_statistics {
+    size_t size;
+    uint64_t events_taken;     /* into the queue */
+    uint64_t events_delivered; /* with those that the collector had already */
+    uint64_t events_duplicate; /* of these: the collector said that it had them */
+    uint64_t events_rejected;  /* by the collector */
+    uint64_t events_invalid;   /* by tabiji_send() */
+    uint64_t events_dropped;   /* newest and oldest */
+    uint64_t events_discarded; /* at close */
+    uint64_t reports_lost;
+    uint64_t queue_events; /* now, with those in requests */
+    uint64_t queue_bytes;
+    uint64_t requests;        /* tries */
+    uint64_t requests_failed; /* of these: to be tried again */
+    uint64_t bytes_sent;      /* of bodies, as they went */
+    int unauthorised;         /* 1: sending has stopped */
+    int last_status;          /* of HTTP; 0: no answer yet, or none to the last request */
+    char last_failure[160];   /* why the last request was not taken; "" where it was */
+};
+TABIJI_API int tabiji_producer_statistics(
+    struct tabiji_producer *producer, struct tabiji_statistics *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,99 @@
+/* A reply is believed only where it has the collector's form: whatever else answers 200 (a portal,
+ * a proxy) has not taken the events. */
+#include "ingest/producer/http_reply.h"
+
+#define STATUS_OK 200
+#define STATUS_BAD_REQUEST 400
+#define STATUS_UNAUTHORISED 401
+#define STATUS_FORBIDDEN 403
+#define STATUS_TOO_LARGE 413
+#define STATUS_UNPROCESSABLE 422
+
+static struct str text_of(struct json object, struct str key)
+{
+    struct json value;
+    if (!json_get(object, key, &value) || json_kind(value) != JSON_TEXT)
+        return STR("");
+    return json_text(value);
+}
+
+static bool int_of(struct json object, struct str key, int64_t *out)
+{
+    struct json value;
+    if (!json_get(object, key, &value) || json_kind(value) != JSON_INT || json_int(value) < 0)
+        return false;
+    *out = json_int(value);
+    return true;
+}
+
+static bool read_rejections(struct json list, struct arena *arena, struct producer_outcome *outcome)
+{
+    struct json_iterator at;
+    struct str key;
+    struct json item;
+    size_t count = json_count(list);
+    struct producer_rejection *rejections = arena_alloc(arena, (count + 1) * sizeof *rejections);
+    if (!rejections)
+        return false;
+    count = 0;
+    json_iterate(list, &at);
+    while (json_next(&at, &key, &item)) {
+        int64_t index;
+        if (!int_of(item, STR("index"), &index))
+            return false;
+        rejections[count++] = (struct producer_rejection){.index = (size_t)index,
+            .code = text_of(item, STR("code")),
+            .pointer = text_of(item, STR("pointer")),
+            .hint = text_of(item, STR("hint"))};
+    }
+    outcome->rejections = rejections;
+    outcome->rejections_count = count;
+    return true;
+}
+
+/* False: it is no reply of a collector. */
+static bool read_taken(struct json reply, struct arena *arena, struct producer_outcome *outcome)
+{
+    struct json list;
+    int64_t accepted, duplicates;
+    if (!int_of(reply, STR("accepted"), &accepted) ||
+        !int_of(reply, STR("duplicates"), &duplicates) ||
+        !json_get(reply, STR("rejected"), &list) || json_kind(list) != JSON_ARRAY)
+        return false;
+    outcome->duplicates = (uint64_t)duplicates;
+    return read_rejections(list, arena, outcome);
+}
+
+static enum producer_outcome_kind kind_of(int status)
+{
+    switch (status) {
+    case STATUS_UNAUTHORISED:
+    case STATUS_FORBIDDEN:
+        return PRODUCER_UNAUTHORISED;
+    case STATUS_BAD_REQUEST:
+    case STATUS_TOO_LARGE:
+    case STATUS_UNPROCESSABLE:
+        return PRODUCER_REFUSED;
+    default:
+        return PRODUCER_AGAIN;
+    }
+}
+
+void producer_http_reply_read(struct json_parser *parser, struct arena *arena, int status,
+    struct str body, struct producer_outcome *outcome)
+{
+    struct json reply;
+    *outcome = (struct producer_outcome){.kind = kind_of(status), .status = status};
+    bool object = json_parse(parser, body, &reply) == 0 && json_kind(reply) == JSON_OBJECT;
+    if (status == STATUS_OK) {
+        if (object && read_taken(reply, arena, outcome))
+            outcome->kind = PRODUCER_TAKEN;
+        else
+            outcome->code = STR("bad_reply");
+    } else if (object) {
+        outcome->code = text_of(reply, STR("code"));
+        outcome->hint = text_of(reply, STR("message"));
+    }
+    if (outcome->kind == PRODUCER_REFUSED && outcome->code.size == 0)
+        outcome->code = STR("refused");
+}

@@ -1,0 +1,483 @@
+/*
+ * The public producer: what callers' threads do.
+ *
+ * 1. `alive` is a page that the kernel wipes in a child process: a producer of which it reads 0 is
+ *    the parent's, whose thread, connections and locks the child does not have.
+ * 2. `users` counts calls of tabiji_send() under way; close() frees when there is none.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ingest/producer/check.h"
+#include "ingest/producer/error.h"
+#include "ingest/producer/event.h"
+#include "ingest/producer/sender.h"
+#include "schemas/error.h"
+
+#define CHECKERS_MAX 16
+#define ENTRY_SIZE_MAX ((size_t)900 << 10) /* of JSON: a request of it alone is taken */
+#define INSERTED_SIZE_MAX 96
+#define MILLIS_PER_SECOND 1000
+#define NANOS_PER_MILLI 1000000
+#define CLOSE_PAUSE_NANOS 200000
+
+struct tabiji_producer {
+    struct tabiji_allocator memory;
+    struct producer_settings settings;
+    struct producer_rules rules;
+    struct producer_random random;
+    struct producer_queue queue;
+    struct producer_reports reports;
+    struct producer_sender sender;
+    volatile int *alive;
+    pid_t process; /* where the kernel wipes no page */
+    atomic_long users;
+    atomic_ulong invalid;
+    pthread_mutex_t checkers_lock;
+    struct producer_checker *checkers[CHECKERS_MAX]; /* that nobody uses */
+    size_t checkers_count;
+};
+
+/* ---- life ---- */
+
+static int make_alive(struct tabiji_producer *producer)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return ERR_NO_MEMORY;
+    producer->process = madvise(page, size, MADV_WIPEONFORK) == 0 ? 0 : getpid();
+    producer->alive = page;
+    *producer->alive = 1;
+    return 0;
+}
+
+static bool is_forked(const struct tabiji_producer *producer)
+{
+    if (producer->process)
+        return producer->process != getpid();
+    return *producer->alive == 0;
+}
+
+static int init_checkers(struct tabiji_producer *producer)
+{
+    return pthread_mutex_init(&producer->checkers_lock, NULL) == 0 ? 0 : ERR_NO_MEMORY;
+}
+
+static void fini_checkers(struct tabiji_producer *producer)
+{
+    while (producer->checkers_count)
+        producer_checker_free(&producer->memory, &producer->checkers[--producer->checkers_count]);
+    (void)pthread_mutex_destroy(&producer->checkers_lock);
+}
+
+/* How far producer_new() came. */
+enum made { MADE_ALIVE = 1, MADE_RULES, MADE_RANDOM, MADE_CHECKERS, MADE_QUEUE, MADE_REPORTS };
+
+static void unmake(struct tabiji_producer *producer, int made)
+{
+    if (made >= MADE_REPORTS)
+        producer_reports_fini(&producer->reports);
+    if (made >= MADE_QUEUE)
+        producer_queue_fini(&producer->queue);
+    if (made >= MADE_CHECKERS)
+        fini_checkers(producer);
+    if (made >= MADE_RANDOM)
+        producer_random_fini(&producer->random);
+    if (made >= MADE_RULES)
+        producer_rules_fini(&producer->rules, &producer->memory);
+    if (made >= MADE_ALIVE)
+        (void)munmap((void *)producer->alive, (size_t)sysconf(_SC_PAGESIZE));
+    producer_settings_fini(&producer->settings, &producer->memory);
+    struct tabiji_allocator memory = producer->memory;
+    producer_memory_free(&memory, producer);
+}
+
+static int make(struct tabiji_producer *producer, const struct tabiji_options *options, int *made)
+{
+    int r = make_alive(producer);
+    if (r == 0) {
+        *made = MADE_ALIVE;
+        r = producer_rules_init(&producer->rules, &producer->memory, options->namespaces,
+            options->flags & TABIJI_TRUSTED);
+    }
+    if (r == 0) {
+        *made = MADE_RULES;
+        r = producer_random_init(&producer->random);
+    }
+    if (r == 0) {
+        *made = MADE_RANDOM;
+        r = init_checkers(producer);
+    }
+    if (r == 0) {
+        *made = MADE_CHECKERS;
+        r = producer_queue_init(&producer->queue, &producer->memory, &producer->settings.queue);
+    }
+    if (r == 0) {
+        *made = MADE_QUEUE;
+        r = producer_reports_init(&producer->reports, &producer->memory);
+    }
+    if (r < 0)
+        return r;
+    *made = MADE_REPORTS;
+    producer->reports.on_report = producer->settings.on_report;
+    producer->reports.context = producer->settings.report_context;
+    producer->reports.kept_max = producer->settings.reports_max;
+    producer->reports.failures_only = producer->settings.flags & TABIJI_FAILURES;
+    producer->sender = (struct producer_sender){.memory = &producer->memory,
+        .settings = &producer->settings,
+        .queue = &producer->queue,
+        .reports = &producer->reports,
+        .random = &producer->random};
+    return producer_sender_start(&producer->sender);
+}
+
+static int fail_new(struct tabiji_problem *problem, int error)
+{
+    if (error == ERR_NO_MEMORY)
+        return TABIJI_ERROR_NO_MEMORY;
+    if (error == ERR_IO)
+        return TABIJI_ERROR_IO;
+    producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"),
+        error == ERR_VALUE ? STR("namespaces") : STR("ca_file"),
+        error == ERR_VALUE ? STR("names of [a-z][a-z0-9_]*, at most 22 more")
+                           : STR("libcurl refuses an option"));
+    return TABIJI_ERROR_ARGUMENT;
+}
+
+int tabiji_producer_new(const struct tabiji_options *options, struct tabiji_producer **out,
+    struct tabiji_problem *problem)
+{
+    struct tabiji_allocator memory;
+    struct tabiji_options known = {0};
+    if (!options || !out || options->size < offsetof(struct tabiji_options, key))
+        return TABIJI_ERROR_ARGUMENT;
+    memcpy(&known, options, options->size < sizeof known ? options->size : sizeof known);
+    if (!producer_memory_init(&memory, known.allocator)) {
+        producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"), STR("allocator"),
+            STR("all three functions"));
+        return TABIJI_ERROR_ARGUMENT;
+    }
+    struct tabiji_producer *producer = producer_memory_zero(&memory, sizeof *producer);
+    if (!producer)
+        return TABIJI_ERROR_NO_MEMORY;
+    producer->memory = memory;
+    int r = producer_settings_init(&producer->settings, &known, &producer->memory, problem);
+    if (r < 0) {
+        producer_memory_free(&memory, producer);
+        return r;
+    }
+    int made = 0;
+    r = make(producer, &known, &made);
+    if (r < 0) {
+        unmake(producer, made);
+        return fail_new(problem, r);
+    }
+    *out = producer;
+    return TABIJI_OK;
+}
+
+int tabiji_producer_stop(struct tabiji_producer *producer)
+{
+    if (!producer)
+        return TABIJI_ERROR_ARGUMENT;
+    if (is_forked(producer))
+        return TABIJI_ERROR_FORKED;
+    producer_queue_stop(&producer->queue);
+    return TABIJI_OK;
+}
+
+int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms)
+{
+    if (!producer)
+        return TABIJI_ERROR_ARGUMENT;
+    struct tabiji_producer *closed = *producer;
+    if (!closed)
+        return TABIJI_OK;
+    if (is_forked(closed)) {
+        *producer = NULL;
+        return TABIJI_ERROR_FORKED;
+    }
+    if (producer_sender_is_here(&closed->sender))
+        return TABIJI_ERROR_CALLBACK;
+    int r = producer_sender_end(&closed->sender, timeout_ms);
+    const struct timespec pause = {.tv_nsec = CLOSE_PAUSE_NANOS};
+    while (atomic_load(&closed->users) > 0)
+        (void)nanosleep(&pause, NULL);
+    producer_sender_fini(&closed->sender);
+    bool unauthorised = producer_queue_unauthorised(&closed->queue);
+    unmake(closed, MADE_REPORTS);
+    *producer = NULL;
+    if (r == 0)
+        return TABIJI_OK;
+    return unauthorised ? TABIJI_ERROR_UNAUTHORISED : TABIJI_ERROR_TIMEOUT;
+}
+
+/* ---- sending ---- */
+
+static struct producer_checker *take_checker(struct tabiji_producer *producer)
+{
+    struct producer_checker *checker = NULL;
+    (void)pthread_mutex_lock(&producer->checkers_lock);
+    if (producer->checkers_count)
+        checker = producer->checkers[--producer->checkers_count];
+    (void)pthread_mutex_unlock(&producer->checkers_lock);
+    if (!checker && producer_checker_new(&producer->memory, &checker) < 0)
+        return NULL;
+    return checker;
+}
+
+static void give_checker(struct tabiji_producer *producer, struct producer_checker *checker)
+{
+    (void)pthread_mutex_lock(&producer->checkers_lock);
+    if (producer->checkers_count < CHECKERS_MAX) {
+        producer->checkers[producer->checkers_count++] = checker;
+        checker = NULL;
+    }
+    (void)pthread_mutex_unlock(&producer->checkers_lock);
+    producer_checker_free(&producer->memory, &checker);
+}
+
+static int refuse(struct tabiji_producer *producer, struct tabiji_problem *problem, int error,
+    const struct event_problem *why)
+{
+    int r = producer_problem_of(problem, error, why);
+    if (r == TABIJI_ERROR_INVALID)
+        (void)atomic_fetch_add(&producer->invalid, 1);
+    return r;
+}
+
+/* Queues a copy. */
+static int enqueue(struct tabiji_producer *producer, struct str id, struct str json, void *opaque,
+    struct tabiji_problem *problem)
+{
+    const struct event_problem too_large = {.pointer = STR(""), .hint = STR("900 kB at most")};
+    if (json.size > ENTRY_SIZE_MAX || json.size > producer->settings.queue.bytes_max / 2)
+        return refuse(producer, problem, ERR_TOO_LARGE, &too_large);
+    struct producer_entry *entry = producer_entry_new(&producer->memory, id, json, opaque);
+    if (!entry)
+        return TABIJI_ERROR_NO_MEMORY;
+    producer_line_join(entry->bytes + entry->id_size + 1, entry->json_size);
+    int r = producer_queue_add(&producer->queue, entry);
+    if (r == 0)
+        return TABIJI_OK;
+    producer_memory_free(&producer->memory, entry);
+    r = r == ERR_FULL ? TABIJI_ERROR_QUEUE_FULL : TABIJI_ERROR_CLOSED;
+    producer_problem_set(problem, r, str_of(tabiji_error_name(r)), STR(""), STR(""));
+    return r;
+}
+
+static int judge_line(
+    struct tabiji_producer *producer, struct str line, struct tabiji_problem *problem)
+{
+    struct producer_finding finding;
+    struct producer_checker *checker = take_checker(producer);
+    if (!checker)
+        return TABIJI_ERROR_NO_MEMORY;
+    int r = producer_checker_judge(checker, &producer->rules, line, false, &finding);
+    r = refuse(producer, problem, r, &finding.problem);
+    give_checker(producer, checker);
+    return r;
+}
+
+static int send_event(struct tabiji_producer *producer, struct tabiji_event *event, void *opaque,
+    struct tabiji_problem *problem)
+{
+    struct event_problem wrong;
+    struct str line;
+    if (!*tabiji_event_id(event)) {
+        char id[PRODUCER_UUID_SIZE + 1];
+        if (producer_random_uuid(&producer->random, id) < 0)
+            return TABIJI_ERROR_IO;
+        int set = tabiji_event_set_id(event, id);
+        if (set < 0)
+            return set;
+    }
+    int r = producer_event_line(event, &line, &wrong);
+    if (r < 0)
+        return refuse(producer, problem, r, &wrong);
+    if (!(producer->settings.flags & TABIJI_NO_CHECK)) {
+        r = judge_line(producer, line, problem);
+        if (r < 0)
+            return r;
+    }
+    return enqueue(producer, str_of(tabiji_event_id(event)), line, opaque, problem);
+}
+
+/* Whether the call may go on; it then ends with leave(). */
+static int enter(struct tabiji_producer *producer, struct tabiji_problem *problem)
+{
+    int r = TABIJI_OK;
+    if (!producer)
+        return TABIJI_ERROR_ARGUMENT;
+    if (is_forked(producer))
+        r = TABIJI_ERROR_FORKED;
+    else
+        (void)atomic_fetch_add(&producer->users, 1);
+    if (problem)
+        producer_problem_set(
+            problem, r, r ? str_of(tabiji_error_name(r)) : STR(""), STR(""), STR(""));
+    return r;
+}
+
+static int leave(struct tabiji_producer *producer, int r)
+{
+    (void)atomic_fetch_sub(&producer->users, 1);
+    return r;
+}
+
+int tabiji_send(struct tabiji_producer *producer, struct tabiji_event *event, void *opaque,
+    struct tabiji_problem *problem)
+{
+    if (!event)
+        return TABIJI_ERROR_ARGUMENT;
+    int r = enter(producer, problem);
+    return r < 0 ? r : leave(producer, send_event(producer, event, opaque, problem));
+}
+
+/* What JSON lacks, as its first members: "id":"...","time":..., */
+static int make_inserted(struct tabiji_producer *producer, const struct producer_finding *finding,
+    char id[PRODUCER_UUID_SIZE + 1], char out[INSERTED_SIZE_MAX])
+{
+    unsigned flags = producer->settings.flags;
+    int size = 0;
+    id[0] = out[0] = '\0';
+    if (finding->lacks_id && !(flags & TABIJI_KEEP_ID)) {
+        if (producer_random_uuid(&producer->random, id) < 0)
+            return TABIJI_ERROR_IO;
+        size = snprintf(out, INSERTED_SIZE_MAX, "\"id\":\"%s\",", id);
+    }
+    if (finding->lacks_time && !(flags & TABIJI_KEEP_TIME)) {
+        struct timespec now;
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        (void)snprintf(out + size, (size_t)(INSERTED_SIZE_MAX - size), "\"time\":%lld,",
+            (long long)now.tv_sec * MILLIS_PER_SECOND + now.tv_nsec / NANOS_PER_MILLI);
+    }
+    return TABIJI_OK;
+}
+
+/* JSON is an object with members: what precedes its brace is white space or a byte order mark. */
+static int send_completed(struct tabiji_producer *producer, struct str json,
+    const struct producer_finding *finding, void *opaque, struct tabiji_problem *problem)
+{
+    char id[PRODUCER_UUID_SIZE + 1];
+    char inserted[INSERTED_SIZE_MAX];
+    struct producer_text whole = {0};
+    int r = make_inserted(producer, finding, id, inserted);
+    if (r < 0)
+        return r;
+    const char *brace = memchr(json.data, '{', json.size);
+    if (!brace)
+        return TABIJI_ERROR_ARGUMENT;
+    struct str rest = str_make(brace + 1, json.size - (size_t)(brace + 1 - json.data));
+    r = producer_text_add(&producer->memory, &whole, STR("{"));
+    if (r == 0)
+        r = producer_text_add(&producer->memory, &whole, str_of(inserted));
+    if (r == 0)
+        r = producer_text_add(&producer->memory, &whole, rest);
+    struct str event_id = id[0] ? str_of(id) : finding->event_id;
+    if (r == 0)
+        r = enqueue(producer, event_id, producer_text_str(&whole), opaque, problem);
+    else
+        r = producer_error_of(r);
+    producer_text_free(&producer->memory, &whole);
+    return r;
+}
+
+static int send_json(
+    struct tabiji_producer *producer, struct str json, void *opaque, struct tabiji_problem *problem)
+{
+    unsigned flags = producer->settings.flags;
+    struct producer_finding finding;
+    struct producer_checker *checker = take_checker(producer);
+    if (!checker)
+        return TABIJI_ERROR_NO_MEMORY;
+    int r = flags & TABIJI_NO_CHECK ? producer_checker_skim(checker, json, &finding)
+                                    : producer_checker_judge(checker, &producer->rules, json,
+                                          !(flags & TABIJI_KEEP_ID), &finding);
+    r = refuse(producer, problem, r, &finding.problem);
+    if (r == TABIJI_OK)
+        r = send_completed(producer, json, &finding, opaque, problem);
+    give_checker(producer, checker);
+    return r;
+}
+
+int tabiji_send_json(struct tabiji_producer *producer, const char *json, size_t json_size,
+    void *opaque, struct tabiji_problem *problem)
+{
+    if (!json)
+        return TABIJI_ERROR_ARGUMENT;
+    int r = enter(producer, problem);
+    return r < 0 ? r
+                 : leave(producer, send_json(producer, str_make(json, json_size), opaque, problem));
+}
+
+/* ---- waiting, reports, figures ---- */
+
+int tabiji_flush(struct tabiji_producer *producer, int timeout_ms)
+{
+    if (!producer)
+        return TABIJI_ERROR_ARGUMENT;
+    if (is_forked(producer))
+        return TABIJI_ERROR_FORKED;
+    if (producer_sender_is_here(&producer->sender))
+        return TABIJI_ERROR_CALLBACK;
+    int r = producer_queue_flush(&producer->queue, timeout_ms);
+    if (r == 0)
+        return TABIJI_OK;
+    return r == ERR_AUTH ? TABIJI_ERROR_UNAUTHORISED : TABIJI_ERROR_TIMEOUT;
+}
+
+int tabiji_producer_resume(struct tabiji_producer *producer, const char *key)
+{
+    if (!producer)
+        return TABIJI_ERROR_ARGUMENT;
+    return is_forked(producer) ? TABIJI_ERROR_FORKED
+                               : producer_sender_resume(&producer->sender, key);
+}
+
+int tabiji_report_next(struct tabiji_producer *producer, int timeout_ms, struct tabiji_report **out)
+{
+    if (!producer || !out)
+        return TABIJI_ERROR_ARGUMENT;
+    if (is_forked(producer))
+        return TABIJI_ERROR_FORKED;
+    return producer_reports_next(&producer->reports, timeout_ms, out) < 0 ? TABIJI_ERROR_TIMEOUT
+                                                                          : TABIJI_OK;
+}
+
+void tabiji_report_free(struct tabiji_producer *producer, struct tabiji_report **report)
+{
+    if (producer && report && *report)
+        producer_reports_free(&producer->reports, report);
+}
+
+int tabiji_producer_statistics(struct tabiji_producer *producer, struct tabiji_statistics *out)
+{
+    if (!producer || !out || out->size < sizeof(size_t))
+        return TABIJI_ERROR_ARGUMENT;
+    if (is_forked(producer))
+        return TABIJI_ERROR_FORKED;
+    struct producer_queue *queue = &producer->queue;
+    (void)pthread_mutex_lock(&queue->lock);
+    struct tabiji_statistics now = queue->counts;
+    struct tabiji_problem last = producer->sender.last;
+    now.queue_events = queue->held_events;
+    now.queue_bytes = queue->held_bytes;
+    now.unauthorised = queue->unauthorised;
+    (void)pthread_mutex_unlock(&queue->lock);
+    now.reports_lost += producer_reports_lost(&producer->reports);
+    now.events_invalid = atomic_load(&producer->invalid);
+    if (now.last_status && !last.code[0] && now.last_status != 200)
+        (void)snprintf(now.last_failure, sizeof now.last_failure, "status %d", now.last_status);
+    else
+        (void)snprintf(now.last_failure, sizeof now.last_failure, "%s%s%.100s", last.code,
+            last.code[0] && last.hint[0] ? ": " : "", last.hint);
+    now.size = out->size < sizeof now ? out->size : sizeof now;
+    memcpy(out, &now, now.size);
+    return TABIJI_OK;
+}

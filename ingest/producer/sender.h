@@ -1,0 +1,58 @@
+/*
+ * The thread that takes batches from the queue to the transport, again until they are taken, and
+ * tells what became of each event.
+ *
+ *     queue ──take──▶ [batch] ──start──▶ transport ──done──▶ taken: reports, settled
+ *                        ▲                            ├─▶ again: waits, before all younger ones
+ *                        └────────── in order ────────┤   (refused: in halves)
+ *                                                     └─▶ unauthorised: waits for resume()
+ *
+ * Where a disk spool is to come in: what it hands out replaces the queue's take() and settle().
+ */
+#pragma once
+
+#include "ingest/producer/random.h"
+#include "ingest/producer/report.h"
+#include "ingest/producer/settings.h"
+#include "ingest/producer/transport.h"
+
+struct producer_sender {
+    /* set before the thread starts */
+    const struct tabiji_allocator *memory;
+    struct producer_settings *settings;
+    struct producer_queue *queue;
+    struct producer_reports *reports;
+    struct producer_random *random;
+    struct producer_transport *transport;
+    pthread_t thread;
+    /* of the thread alone */
+    struct producer_batch *pending; /* to be sent again, in order */
+    size_t running;                 /* requests */
+    uint64_t epoch;                 /* rises with each pause */
+    int pause_ms;                   /* 0: the target answers */
+    int64_t not_before_ms;
+    /* under the queue's lock */
+    bool ending;
+    int64_t end_ms;             /* monotonic: what is not settled by then is discarded */
+    bool discarded;             /* something was */
+    bool resumed;               /* the key in settings is to be taken up */
+    struct tabiji_problem last; /* why the last request failed */
+};
+
+/* Opens the transport and starts the thread, in which all signals are blocked. The members above
+ * the thread are set but for the transport. Errors: those of producer_http_new(); ERR_IO: no
+ * thread. */
+MUST_CHECK int producer_sender_start(struct producer_sender *sender);
+
+/* Stops the queue, lets the thread send for at most so long, and waits until it has reported all.
+ * Returns 0, or ERR_AGAIN when something was discarded. */
+MUST_CHECK int producer_sender_end(struct producer_sender *sender, int timeout_ms);
+/* Closes the transport, when no thread adds to the queue any more: until then it may be woken. */
+void producer_sender_fini(struct producer_sender *sender);
+
+/* Puts a key into the settings (see producer_settings_renew_key()) and sends again. Threads: any.
+ */
+MUST_CHECK int producer_sender_resume(struct producer_sender *sender, const char *key);
+
+/* Whether the caller is this thread: within a report callback. */
+bool producer_sender_is_here(const struct producer_sender *sender);
