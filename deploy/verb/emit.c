@@ -1,86 +1,121 @@
-/* `tabiji emit`: NDJSON on standard input to a collector, in batches, again until it is accepted.
- */
-#include <curl/curl.h>
+/* `tabiji emit`: NDJSON on standard input to a collector, by libtabiji. Lines go as they are: the
+ * collector judges them, and keeps what it rejects. */
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "deploy/http_client.h"
+#include "deploy/progress.h"
 #include "deploy/verb/verbs.h"
+#include "ingest/producer/tabiji.h"
 #include "schemas/error.h"
-#include "schemas/json.h"
 
-#define BATCH_EVENTS_MAX 2500
-#define BATCH_SIZE_MAX ((size_t)1000 << 10)
-#define ATTEMPTS 8
-#define KEY_FILE_SIZE_MAX 512
+#define URL_DEFAULT "http://127.0.0.1:8080"
+#define BATCH_EVENTS 2500
+#define BATCH_BYTES 1000000
+#define QUEUE_EVENTS 20000
+#define LINGER_MS 50
+#define LOOK_EVERY_MS 200
+#define WAIT_SECONDS_DEFAULT 30
+#define NOTE_AFTER_MICROS (INT64_C(3) * 1000000)
 
 struct emit {
     struct verb_call *call;
-    struct http_client *client;
-    struct json_parser *parser;
-    struct buf body;
-    long long batch_events, lines, accepted, duplicates, rejected;
-    long long batch_line; /* 1-based line of the batch's first event */
+    struct tabiji_producer *producer;
+    struct progress progress;
+    long long wait_seconds;
+    long long lines, refused;
+    atomic_llong settled; /* line of the last event that met its end; they do so in order */
+    uint64_t done;        /* events that met their end, when last looked at */
+    int64_t done_micros;  /* when that last changed */
+    bool noted;
 };
 
-/* Prints what the collector said of each rejected event, with its line here. */
-static void print_rejections(struct emit *emit, struct json reply)
+/* On the producer's thread: notes the line, and prints why it was rejected. */
+static void on_report(void *context, const struct tabiji_report *report)
 {
-    struct json list, item;
-    struct str key;
-    if (!json_get(reply, STR("rejected"), &list) || json_kind(list) != JSON_ARRAY)
+    struct emit *emit = context;
+    long long line = (long long)(intptr_t)report->opaque;
+    if (report->kind == TABIJI_REPORT_DELIVERED || report->kind == TABIJI_REPORT_REJECTED)
+        atomic_store(&emit->settled, line);
+    if (report->kind == TABIJI_REPORT_REJECTED)
+        (void)fprintf(stderr, "line %lld: %s %s %s\n", line, report->problem.code,
+            report->problem.pointer, report->problem.hint);
+}
+
+static struct tabiji_statistics look(struct emit *emit)
+{
+    struct tabiji_statistics now = {.size = sizeof now};
+    (void)tabiji_producer_statistics(emit->producer, &now);
+    return now;
+}
+
+/* An answer that the same request will get again, of something that is no collector. */
+static bool is_final(int status)
+{
+    return status >= 300 && status < 500 && status != 408 && status != 429;
+}
+
+/* Says once that it waits. */
+static void note_waiting(struct emit *emit, const struct tabiji_statistics *now, int64_t waited)
+{
+    if (emit->noted || waited < NOTE_AFTER_MICROS || !now->last_failure[0])
         return;
-    struct json_iterator at;
-    json_iterate(list, &at);
-    while (json_next(&at, &key, &item)) {
-        struct json index, code, pointer, hint;
-        emit->rejected++;
-        if (!json_get(item, STR("index"), &index) || !json_get(item, STR("code"), &code))
-            continue;
-        struct str where = {0}, help = {0};
-        if (json_get(item, STR("pointer"), &pointer))
-            where = json_text(pointer);
-        if (json_get(item, STR("hint"), &hint))
-            help = json_text(hint);
-        struct str reason = json_text(code);
-        (void)fprintf(stderr, "line %lld: %.*s %.*s %.*s\n", emit->batch_line + json_int(index),
-            (int)reason.size, reason.data, (int)where.size, where.data, (int)help.size, help.data);
-    }
+    emit->noted = true;
+    progress_end(&emit->progress);
+    (void)fprintf(stderr, "tabiji emit: waiting for the collector: %s\n", now->last_failure);
 }
 
-static int read_reply(struct emit *emit, long status, struct str text)
+/* Called while something is not settled: 0 to go on, or an exit code after saying why not. */
+static int look_after(struct emit *emit)
 {
-    struct json reply, value;
-    if (status != 200) {
-        (void)fprintf(stderr, "tabiji emit: the collector answered %ld: %.*s\n", status,
-            (int)(text.size < 400 ? text.size : 400), text.data);
-        return status == 401 || status == 403 ? EXIT_AUTH : EXIT_FAILED;
+    struct tabiji_statistics now = look(emit);
+    uint64_t done = now.events_delivered + now.events_rejected;
+    int64_t clock = progress_clock();
+    if (done != emit->done) {
+        emit->done = done;
+        emit->done_micros = clock;
+        progress_at(&emit->progress, (int64_t)(done / 256 * 256));
     }
-    int r = json_parse(emit->parser, text, &reply);
-    if (r < 0)
-        return verb_fail(emit->call, r, "the collector's reply");
-    if (json_get(reply, STR("accepted"), &value) && json_kind(value) == JSON_INT)
-        emit->accepted += json_int(value);
-    if (json_get(reply, STR("duplicates"), &value) && json_kind(value) == JSON_INT)
-        emit->duplicates += json_int(value);
-    print_rejections(emit, reply);
-    return EXIT_OK;
+    if (now.unauthorised)
+        return verb_end(emit->call, EXIT_AUTH, "auth", "the collector answered %d: %s",
+            now.last_status, now.last_failure);
+    if (now.last_status && is_final(now.last_status) && now.requests_failed)
+        return verb_end(emit->call, EXIT_FAILED, "refused", "the collector answered %d: %s",
+            now.last_status, now.last_failure);
+    int64_t waited = clock - emit->done_micros;
+    note_waiting(emit, &now, waited);
+    if (waited < emit->wait_seconds * 1000000)
+        return 0;
+    return verb_fail(emit->call, ERR_AGAIN, "lines from %lld were not accepted (%s)",
+        atomic_load(&emit->settled) + 1, now.last_failure);
 }
 
-static int send_batch(struct emit *emit)
+/* One line; waits for room in the queue. */
+static int send_line(struct emit *emit, const char *line, size_t size)
 {
-    if (emit->batch_events == 0)
-        return EXIT_OK;
-    CLEANUP(buf_free) struct buf reply = {0};
-    long status = 0;
-    int r = http_client_post(emit->client, buf_str(&emit->body), ATTEMPTS, &status, &reply);
-    if (r < 0)
-        return verb_fail(emit->call, r, "lines from %lld were not accepted", emit->batch_line);
-    r = read_reply(emit, status, buf_str(&reply));
-    buf_clear(&emit->body);
-    emit->batch_events = 0;
-    return r;
+    struct tabiji_problem problem = {.size = sizeof problem};
+    void *opaque = (void *)(intptr_t)emit->lines; /* comes back in the report */
+    for (;;) {
+        int r = tabiji_send_json(emit->producer, line, size, opaque, &problem);
+        if (r == TABIJI_OK)
+            return 0;
+        if (r == TABIJI_ERROR_INVALID && strcmp(problem.code, "empty") == 0)
+            return 0;
+        if (r == TABIJI_ERROR_INVALID) {
+            emit->refused++;
+            (void)fprintf(stderr, "line %lld: %s %s %s\n", emit->lines, problem.code,
+                problem.pointer, problem.hint);
+            return 0;
+        }
+        if (r != TABIJI_ERROR_QUEUE_FULL)
+            return verb_end(emit->call, EXIT_FAILED, tabiji_error_name(r), "line %lld: %s",
+                emit->lines, tabiji_error_text(r));
+        r = look_after(emit);
+        if (r)
+            return r;
+    }
 }
 
 static int send_lines(struct emit *emit, FILE *in)
@@ -89,88 +124,96 @@ static int send_lines(struct emit *emit, FILE *in)
     size_t room = 0;
     ssize_t size;
     int r = 0;
+    emit->done_micros = progress_clock();
     while (r == 0 && (size = getline(&line, &room, in)) >= 0) {
         emit->lines++;
-        if (size <= 1)
-            continue;
-        bool full = emit->batch_events == BATCH_EVENTS_MAX ||
-                    emit->body.size + (size_t)size > BATCH_SIZE_MAX;
-        if (full)
-            r = send_batch(emit);
-        if (r)
-            break;
-        if (emit->batch_events++ == 0)
-            emit->batch_line = emit->lines;
-        r = buf_append(&emit->body, line, (size_t)size);
-        if (r == 0 && line[size - 1] != '\n')
-            r = buf_append_str(&emit->body, STR("\n"));
-        if (r < 0)
-            r = verb_fail(emit->call, r, "line %lld", emit->lines);
+        r = send_line(emit, line, (size_t)size);
     }
     free(line);
-    return r ? r : send_batch(emit);
+    if (r == 0 && ferror(in))
+        r = verb_fail(emit->call, ERR_IO, "standard input");
+    emit->done_micros = progress_clock(); /* however long standard input took */
+    while (r == 0 && tabiji_flush(emit->producer, LOOK_EVERY_MS) != TABIJI_OK)
+        r = look_after(emit);
+    return r;
 }
 
-/* Reads a write key from the first line of a file, so that it never stands in argv. */
-static int read_key(struct verb_call *call, const char *path, char key[KEY_FILE_SIZE_MAX])
+static int print_end(struct emit *emit)
 {
-    FILE *file = fopen(path, "re");
-    if (!file || !fgets(key, KEY_FILE_SIZE_MAX, file)) {
-        if (file)
-            (void)fclose(file);
-        return verb_usage(call, "cannot read a write key from %s", path);
-    }
-    (void)fclose(file);
-    key[strcspn(key, "\r\n")] = 0;
+    struct tabiji_statistics now = look(emit);
+    long long rejected = emit->refused + (long long)now.events_rejected;
+    (void)printf(emit->call->json ? "{\"lines\":%lld,\"accepted\":%" PRIu64
+                                    ",\"duplicates\":%" PRIu64 ",\"rejected\":%lld}\n"
+                                  : "%lld lines: %" PRIu64 " accepted, %" PRIu64
+                                    " duplicates, %lld rejected\n",
+        emit->lines, now.events_delivered - now.events_duplicate - now.events_denied,
+        now.events_duplicate, rejected);
+    return rejected ? EXIT_PARTIAL : EXIT_OK;
+}
+
+static int open_producer(struct emit *emit)
+{
+    const char *url = verb_value(emit->call, "--url");
+    struct tabiji_problem problem = {.size = sizeof problem};
+    struct tabiji_options options = {
+        .size = sizeof options,
+        .flags = TABIJI_AS_IT_IS,
+        .url = url ? url : URL_DEFAULT,
+        .key_file = verb_value(emit->call, "--key-file"),
+        .ca_file = verb_value(emit->call, "--ca-file"),
+        .queue_events_max = QUEUE_EVENTS,
+        .queue_timeout_ms = LOOK_EVERY_MS,
+        .batch_events_max = BATCH_EVENTS,
+        .batch_bytes_max = BATCH_BYTES,
+        .linger_ms = LINGER_MS,
+        .on_report = on_report,
+        .report_context = emit,
+    };
+    if (strncmp(options.url, "https:", 6) != 0)
+        options.flags |= TABIJI_NO_GZIP; /* near by: not worth the work */
+    int r = tabiji_producer_new(&options, &emit->producer, &problem);
+    if (r == TABIJI_ERROR_NO_MEMORY)
+        return verb_fail(emit->call, ERR_NO_MEMORY, "cannot start");
+    if (r != TABIJI_OK)
+        return verb_usage(emit->call, "%s: %s", problem.pointer, problem.hint);
     return 0;
 }
 
 static int run(struct verb_call *call)
 {
-    const char *url = verb_value(call, "--url");
-    const char *key_file = verb_value(call, "--key-file");
-    char key[KEY_FILE_SIZE_MAX] = "";
-    int r = key_file ? read_key(call, key_file, key) : 0;
+    struct emit emit = {.call = call, .wait_seconds = WAIT_SECONDS_DEFAULT};
+    int r = verb_integer(call, "--wait", 1, 86400, &emit.wait_seconds);
+    if (r == 0)
+        r = open_producer(&emit);
     if (r)
         return r;
-    CLEANUP(buf_free) struct buf endpoint = {0};
-    r = buf_appendf(&endpoint, "%s/v1/events%c", url ? url : "http://127.0.0.1:8080", 0);
-    struct emit emit = {.call = call};
+    progress_begin(&emit.progress, "emit", 0);
+    r = send_lines(&emit, stdin);
+    progress_end(&emit.progress);
     if (r == 0)
-        r = http_client_new(endpoint.data, key_file ? key : NULL, &emit.client);
-    if (r == 0)
-        r = json_parser_new(&emit.parser);
-    if (r < 0)
-        r = verb_fail(call, r, "cannot start");
-    else
-        r = send_lines(&emit, stdin);
-    if (r == 0)
-        (void)printf(
-            call->json
-                ? "{\"lines\":%lld,\"accepted\":%lld,\"duplicates\":%lld,\"rejected\":%lld}\n"
-                : "%lld lines: %lld accepted, %lld duplicates, %lld rejected\n",
-            emit.lines, emit.accepted, emit.duplicates, emit.rejected);
-    http_client_free(&emit.client);
-    json_parser_free(&emit.parser);
-    buf_free(&emit.body);
-    if (r == 0 && emit.rejected)
-        r = EXIT_PARTIAL;
+        r = print_end(&emit);
+    (void)tabiji_producer_close(&emit.producer, 0);
     return r;
 }
 
 static const struct verb_option options[] = {
-    {"--url", "URL", "the collector (default http://127.0.0.1:8080)", NULL},
+    {"--url", "URL", "the collector (default " URL_DEFAULT ")", NULL},
     {"--key-file", "FILE", "file whose first line is the write key", NULL},
+    {"--ca-file", "FILE", "authorities that the collector's certificate is verified by (PEM)",
+        NULL},
+    {"--wait", "SECONDS", "give up when the collector took nothing for so long (default 30)", NULL},
 };
 
 const struct verb verb_emit = {
     .name = "emit",
     .summary = "send events from standard input to a collector",
     .arguments = "",
-    .detail = "Reads native JSON events, one a line, and posts them to a collector in batches. "
-              "What the collector\n"
-              "rejects is told with its line and reason (exit 6); what it cannot take now is tried "
-              "again.",
+    .detail = "Reads native JSON events, one a line, and posts them to a collector in batches, in "
+              "their order; a line goes\n"
+              "soon, also when more are to come. What the collector rejects is told with its line "
+              "and reason (exit 6);\n"
+              "what it cannot take now is tried again until it took nothing for --wait (exit 7). A "
+              "key that it refuses: exit 5.",
     .examples =
         "  tabiji generate --events 1000 | tabiji emit\n"
         "  tabiji emit --url https://collect.example.jp --key-file pos.key < receipts.ndjson",

@@ -56,11 +56,14 @@ static bool read_taken(struct json reply, struct arena *arena, struct producer_o
 {
     struct json list;
     int64_t accepted, duplicates;
+    int64_t denied = 0;
     if (!int_of(reply, STR("accepted"), &accepted) ||
         !int_of(reply, STR("duplicates"), &duplicates) ||
         !json_get(reply, STR("rejected"), &list) || json_kind(list) != JSON_ARRAY)
         return false;
+    (void)int_of(reply, STR("no_consent"), &denied);
     outcome->duplicates = (uint64_t)duplicates;
+    outcome->denied = (uint64_t)denied;
     return read_rejections(list, arena, outcome);
 }
 

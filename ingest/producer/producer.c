@@ -388,11 +388,32 @@ static int send_completed(struct tabiji_producer *producer, struct str json,
     return r;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* A line that the collector would not count as one would shift the verdicts of those behind. */
+static int send_as_it_is(
+    struct tabiji_producer *producer, struct str json, void *opaque, struct tabiji_problem *problem)
+{
+    const struct event_problem empty = {.pointer = STR(""), .hint = STR("")};
+    while (json.size && is_blank(json.data[json.size - 1]))
+        json.size--;
+    for (; json.size && is_blank(json.data[0]); json.size--)
+        json.data++;
+    if (json.size == 0)
+        return refuse(producer, problem, ERR_EMPTY, &empty);
+    return enqueue(producer, STR(""), json, opaque, problem);
+}
+
 static int send_json(
     struct tabiji_producer *producer, struct str json, void *opaque, struct tabiji_problem *problem)
 {
     unsigned flags = producer->settings.flags;
     struct producer_finding finding;
+    if (flags & TABIJI_AS_IT_IS)
+        return send_as_it_is(producer, json, opaque, problem);
     struct producer_checker *checker = take_checker(producer);
     if (!checker)
         return TABIJI_ERROR_NO_MEMORY;

@@ -67,6 +67,7 @@ static void tell_taken(struct producer_sender *sender, const struct producer_bat
     counts->events_rejected += rejected;
     counts->events_delivered += index - rejected;
     counts->events_duplicate += outcome->duplicates;
+    counts->events_denied += outcome->denied;
     unlock(sender);
 }
 

@@ -351,15 +351,18 @@ enum tabiji_policy {
     TABIJI_POLICY_DROP_OLDEST = 2  /* the oldest that is not in a request goes, and is reported */
 };
 
-/* tabiji_options.flags */
-#define TABIJI_NO_CHECK 1u /* events are not judged before they are queued */
-#define TABIJI_KEEP_ID 2u  /* JSON without "id" is not given one: it is invalid */
-#define TABIJI_KEEP_TIME                                                                           \
-    4u                      /* JSON without "time" is not given one: the collector takes its own   \
-                             */
-#define TABIJI_TRUSTED 8u   /* the key's source may say what only trusted sources may */
-#define TABIJI_NO_GZIP 16u  /* bodies go as they are */
-#define TABIJI_FAILURES 32u /* only events that were not delivered are reported */
+/* Bits of tabiji_options.flags. */
+enum tabiji_flag {
+    TABIJI_NO_CHECK = 1,  /* events are not judged before they are queued */
+    TABIJI_KEEP_ID = 2,   /* JSON without "id" is given none: it is invalid */
+    TABIJI_KEEP_TIME = 4, /* JSON without "time" is given none: the collector takes its own */
+    TABIJI_TRUSTED = 8,   /* the key's source may say what only trusted sources may */
+    TABIJI_NO_GZIP = 16,  /* bodies go as they are */
+    TABIJI_FAILURES = 32, /* only events that were not delivered are reported */
+    /* JSON goes as it is, and is not even parsed: the collector judges it, and keeps what it
+     * rejects. Reports then have no event_id. */
+    TABIJI_AS_IT_IS = 64
+};
 
 struct tabiji_report;
 typedef void (*tabiji_report_fn)(void *context, const struct tabiji_report *report);
@@ -387,7 +390,7 @@ struct tabiji_options {
     size_t batch_events_max; /* 1,000; at most 2,500 */
     size_t batch_bytes_max;  /* 512 KiB; at most 1,000,000 */
     int linger_ms;           /* 0: 20; negative: none */
-    int requests_max;        /* at once: 0: 2; at most 16 */
+    int requests_max;        /* at once: 0: one, so that events arrive in their order; at most 16 */
 
     int connect_timeout_ms; /* 5,000 */
     int request_timeout_ms; /* 30,000 */
@@ -438,7 +441,7 @@ TABIJI_API int tabiji_producer_close(struct tabiji_producer **producer, int time
 TABIJI_API int tabiji_send(struct tabiji_producer *producer, struct tabiji_event *event,
     void *opaque, struct tabiji_problem *problem);
 /* The same for an event as JSON, of `json_size` bytes. It is given an "id" and the "time" now where
- * it has none (but see TABIJI_KEEP_ID). */
+ * it has none (but see the flags). */
 TABIJI_API int tabiji_send_json(struct tabiji_producer *producer, const char *json,
     size_t json_size, void *opaque, struct tabiji_problem *problem);
 
@@ -465,7 +468,7 @@ enum tabiji_report_kind {
 struct tabiji_report {
     size_t size;
     enum tabiji_report_kind kind;
-    const char *event_id; /* "" for TABIJI_REPORT_STOPPED */
+    const char *event_id; /* "" for TABIJI_REPORT_STOPPED, and of TABIJI_AS_IT_IS */
     void *opaque;
     struct tabiji_problem problem;
 };
@@ -482,6 +485,7 @@ struct tabiji_statistics {
     uint64_t events_taken;     /* into the queue */
     uint64_t events_delivered; /* with those that the collector had already */
     uint64_t events_duplicate; /* of these: the collector said that it had them */
+    uint64_t events_denied;    /* of these: their customers deny analytics, so they were not kept */
     uint64_t events_rejected;  /* by the collector */
     uint64_t events_invalid;   /* by tabiji_send() */
     uint64_t events_dropped;   /* newest and oldest */

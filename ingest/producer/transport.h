@@ -25,6 +25,7 @@ struct producer_outcome {
     int status;             /* of HTTP, or 0 */
     int64_t retry_after_ms; /* asked for; 0: not said */
     uint64_t duplicates;
+    uint64_t denied;    /* counted, but not kept */
     uint64_t body_size; /* as it went */
     const struct producer_rejection *rejections;
     size_t rejections_count;

@@ -218,6 +218,36 @@ static void test_send_json_is_completed(void **state)
     producer_server_stop(&server);
 }
 
+/* What is no event at all goes to the collector, which is to judge it; a blank is no line. */
+static void test_send_json_as_it_is_is_not_read(void **state)
+{
+    static const struct producer_server_step steps[] = {{.act = SERVER_REJECT}};
+    static const char *const texts[] = {
+        "{\"id\":\"1\"}", "\t {\"id\":\"2\",\n ]", "{\"id\":\"3\"}\r\n"};
+    struct producer_server *server = producer_server_start(steps, COUNT(steps));
+    struct told told = {0};
+    struct tabiji_options options = options_for(producer_server_url(server), &told);
+    struct tabiji_problem problem = {.size = sizeof problem};
+    options.flags = TABIJI_AS_IT_IS | TABIJI_FAILURES;
+    options.linger_ms = 60000;
+    struct tabiji_producer *producer = open_producer(&options);
+    for (size_t i = 0; i < COUNT(texts); i++)
+        assert_int_equal(
+            tabiji_send_json(producer, texts[i], strlen(texts[i]), (void *)texts[i], NULL),
+            TABIJI_OK);
+    assert_int_equal(tabiji_send_json(producer, " \r\n", 3, NULL, &problem), TABIJI_ERROR_INVALID);
+    assert_string_equal(problem.code, "empty");
+    assert_int_equal(tabiji_flush(producer, PATIENCE_MS), TABIJI_OK);
+    assert_string_equal(
+        producer_server_body(server), "{\"id\":\"1\"}\n{\"id\":\"2\",  ]\n{\"id\":\"3\"}\n");
+    assert_int_equal(told.rejected, 1);
+    assert_ptr_equal(told.last_opaque, texts[1]);
+    assert_int_equal(told.delivered, 0); /* only failures are told */
+    assert_int_equal(statistics_of(producer).events_delivered, 2);
+    assert_int_equal(tabiji_producer_close(&producer, 0), TABIJI_OK);
+    producer_server_stop(&server);
+}
+
 /* ---- what the collector says ---- */
 
 static void test_rejection_by_name_is_told_of_its_event(void **state)
@@ -720,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_send_batches_by_count_and_bytes),
         cmocka_unit_test(test_send_goes_when_it_lingered),
         cmocka_unit_test(test_send_json_is_completed),
+        cmocka_unit_test(test_send_json_as_it_is_is_not_read),
         cmocka_unit_test(test_rejection_by_name_is_told_of_its_event),
         cmocka_unit_test(test_faults_lose_nothing_and_double_nothing),
         cmocka_unit_test(test_retry_after_is_kept),

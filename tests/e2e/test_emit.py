@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""`tabiji emit`: lines to the tables, each once, also where the collector is killed amid them; what is rejected is told by its
+line; a refused key, an absent collector and what is no collector have exit codes of their own."""
+import http.server
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+
+from harness import PROGRAM, Workspace, free_port, stop, tabiji, wait_until
+
+EVENTS = 20000
+
+
+def ready(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(100)
+    except OSError:
+        return False
+
+
+def start(space, data, port, *more):
+    process = space.start("run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", *more)
+    wait_until(lambda: ready(port), "the collector")
+    return process
+
+
+def rows(data, sql):
+    try:
+        db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
+    except sqlite3.OperationalError:
+        return []
+    try:
+        return db.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        return []  # it is not there yet
+    finally:
+        db.close()
+
+
+def view(n):
+    return json.dumps({"id": f"e-{n}", "type": "page_viewed", "time": 1795139999000 + n, "ids": {"cookie": f"c-{n % 50}"}})
+
+
+def emit(port, lines, *arguments, expect=0):
+    run = subprocess.run([PROGRAM, "emit", "--url", f"http://127.0.0.1:{port}/", *arguments], input="\n".join(lines), text=True,
+                         capture_output=True, timeout=120)
+    assert run.returncode == expect, (run.returncode, run.stdout, run.stderr[-2000:])
+    return run
+
+
+def check_verdicts(port):
+    """Blank lines count as lines, but not as events; what is rejected is told, and the rest is taken."""
+    lines = [view(1), "", view(2), '{"id":"x","tpye":"page_viewed"}', "  \r", '{"id":', '{"type":"page_viewed","ids":{"cookie":"c"}}', view(2)]
+    run = emit(port, lines, expect=6)
+    assert run.stdout == "8 lines: 2 accepted, 1 duplicates, 3 rejected\n", run.stdout
+    assert run.stderr == ('line 4: unknown_field /tpye did you mean "type"?\n'
+                          "line 6: bad_json  \nline 7: bad_id /id \n"), run.stderr
+    assert json.loads(emit(port, [view(1)] * 2, "--json").stdout) == {"lines": 2, "accepted": 1, "duplicates": 1, "rejected": 0}
+
+
+def check_kill(space, data, port, collector):
+    """The collector is killed while lines come, and comes back later: nothing is lost, nothing is there twice."""
+    sending = subprocess.Popen([PROGRAM, "emit", "--url", f"http://127.0.0.1:{port}"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = [view(n) + "\n" for n in range(10, 10 + EVENTS)]
+    killed = threading.Event()
+
+    def feed():
+        sending.stdin.writelines(lines[:EVENTS // 2])
+        sending.stdin.flush()
+        killed.wait(60)
+        sending.stdin.writelines(lines[EVENTS // 2:])
+        sending.stdin.close()
+
+    feeder = threading.Thread(target=feed)
+    before = len(rows(data, "SELECT 1 FROM event"))
+    feeder.start()
+    wait_until(lambda: len(rows(data, "SELECT 1 FROM event")) > before, "the first events")
+    collector.send_signal(signal.SIGKILL)
+    collector.wait()
+    there = len(rows(data, "SELECT 1 FROM event"))
+    killed.set()
+    collector = start(space, data, port, "--set", "collector.open_source=dev")
+    feeder.join(60)
+    said, errors = sending.stdout.read(), sending.stderr.read()
+    assert sending.wait(60) == 0, (said, errors)
+    assert said.startswith(f"{EVENTS} lines: ") and said.endswith(" 0 rejected\n"), said
+    wait_until(lambda: len(rows(data, "SELECT 1 FROM event")) >= EVENTS + 2, "all events")
+    assert rows(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(EVENTS + 2, EVENTS + 2)]
+    print(f"killed after {there} of {EVENTS}: {said.strip()}")
+    return collector
+
+
+class Portal(http.server.BaseHTTPRequestHandler):
+    """What is no collector."""
+
+    def do_POST(self):
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def check_ends(space, port):
+    """401 ends at once; nobody there, after --wait; another server, at once."""
+    data = space.path / "keys"
+    start(space, data, port)
+    key = space.path / "wrong.key"
+    key.write_text("no-such-key\n")
+    run = emit(port, [view(1)], "--key-file", key, expect=5)
+    assert "the collector answered 401" in run.stderr and "no-such-key" not in run.stderr, run.stderr
+    run = emit(free_port(), [view(1), view(2)], "--wait", "1", expect=7)
+    assert "lines from 1 were not accepted (unreachable" in run.stderr, run.stderr
+    emit(port, [], "--key-file", space.path / "absent.key", expect=2)
+    tabiji("emit", "--url", "collect.example.jp", stdin=b"", expect=2)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever).start()
+        run = emit(portal.server_address[1], [view(1)], expect=1)
+        portal.shutdown()
+    assert "the collector answered 404" in run.stderr, run.stderr
+
+
+def main():
+    with Workspace() as space:
+        data, port = space.path / "data", free_port()
+        collector = start(space, data, port, "--set", "collector.open_source=dev")
+        check_verdicts(port)
+        collector = check_kill(space, data, port, collector)
+        assert stop(collector) == 0
+        check_ends(space, free_port())
+    print("emit: verdicts, a kill, ends")
+
+
+main()
