@@ -3,8 +3,10 @@
 #include "deploy/reload.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "ingest/plan/plan.h"
 #include "schemas/error.h"
 
 #define SOURCE_SECTION "source "
@@ -146,6 +148,20 @@ static int take_sources(struct collector *collector, struct reloaded *reloaded)
     return r;
 }
 
+/* The files of the tracking plan, anew; they may be others though the configuration is the same. */
+static int read_plan(
+    const struct settings *settings, struct plan_files **files, struct config_problem *problem)
+{
+    CLEANUP(buf_free) struct buf message = {0};
+    if (!settings->door.plan)
+        return 0;
+    int r = plan_files_load(config_path(settings->config, OPTION_PLAN_DIR), files, &message);
+    if (r == ERR_CONFIG)
+        (void)snprintf(
+            problem->text, sizeof problem->text, "%.*s", (int)message.size, message.data);
+    return r;
+}
+
 static int take(struct settings *settings, struct collector *collector, struct reloaded **new,
     struct changes *changes)
 {
@@ -187,9 +203,14 @@ void reload(struct verb_call *call, struct settings *settings, struct collector 
     struct config_problem problem = {.text = ""};
     struct changes changes = {.with_sources = collector != NULL};
     struct reloaded *reloaded = NULL;
+    CLEANUP(plan_files_free) struct plan_files *files = NULL;
     int r = load(call, &reloaded, &problem);
     if (r == 0)
+        r = read_plan(settings, &files, &problem);
+    if (r == 0)
         r = take(settings, collector, &reloaded, &changes);
+    if (r == 0 && files)
+        plan_replace(settings->door.plan, &files);
     if (r < 0)
         log_write(&settings->log, LOG_LEVEL_ERROR, "reload_refused",
             LOG_TEXT("why", problem.text[0] ? problem.text : error_text(r)),

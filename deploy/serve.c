@@ -76,6 +76,8 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
     struct collector_config config;
     collector_configure(settings->config, &config);
     int r = serve_measure(settings);
+    if (r == 0)
+        r = settings_open_plan(settings);
     if (r < 0)
         return r;
     config.door = &settings->door;

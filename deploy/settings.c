@@ -10,6 +10,7 @@
 #include "enrich/identity/reach.h"
 #include "ingest/metrics/metrics_server.h"
 #include "ingest/normalise/namespace_config.h"
+#include "ingest/plan/plan.h"
 #include "schemas/error.h"
 #include "schemas/nearest.h"
 #include "schemas/time.h"
@@ -266,8 +267,23 @@ int settings_open(struct settings *settings, const struct config *config)
     return r < 0 ? r : set_journey_meaning(settings);
 }
 
+int settings_open_plan(struct settings *settings)
+{
+    const char *dir = config_path(settings->config, OPTION_PLAN_DIR);
+    CLEANUP(buf_free) struct buf message = {0};
+    CLEANUP(plan_files_free) struct plan_files *files = NULL;
+    settings->door.plan_mode = config_plan_of(config_text(settings->config, OPTION_PLAN_MODE));
+    if (!*dir)
+        return 0;
+    int r = plan_files_load(dir, &files, &message);
+    if (r == ERR_CONFIG)
+        (void)fprintf(stderr, "%.*s\n", (int)message.size, message.data);
+    return r < 0 ? r : plan_new(&files, &settings->door.plan);
+}
+
 void settings_close(struct settings *settings)
 {
+    plan_free(&settings->door.plan);
     metrics_server_stop(&settings->server);
     steps_close(&settings->steps);
     schemas_close(settings);

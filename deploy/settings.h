@@ -44,6 +44,10 @@ struct settings {
 MUST_CHECK int settings_open(struct settings *settings, const struct config *config);
 void settings_close(struct settings *settings);
 
+/* Reads the tracking plan, where there is one, for what judges events. What is wrong is said on
+ * standard error. Errors: ERR_CONFIG, ERR_NO_MEMORY. */
+MUST_CHECK int settings_open_plan(struct settings *settings);
+
 /* Appends what the meaning of stored identity state begins with: the table of namespaces, and the
  * hash that the key of person ids is told by. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int settings_identity_text(const struct namespace_table *namespaces,

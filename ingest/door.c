@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "ingest/malformed.h"
+#include "ingest/plan/plan.h"
 #include "ingest/rejection.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
@@ -365,6 +366,19 @@ int door_take(const struct door_config *config, struct touchpoint *event, int64_
         return fail(problem, r, STR(""), STR(""));
     *out = taken;
     return 0;
+}
+
+int door_plan(const struct door_config *config, enum config_plan mode,
+    const struct touchpoint *event, struct arena *arena, struct event_problem *problem)
+{
+    if (mode == PLAN_USUAL)
+        mode = config->plan_mode;
+    if (!config->plan || mode == PLAN_OFF)
+        return 0;
+    int r = plan_judge(config->plan, event, arena, problem);
+    if (r != PLAN_MISFIT)
+        return r;
+    return mode == PLAN_WARN ? DOOR_WARNED : problem->error;
 }
 
 bool door_refused_by_customer(const struct touchpoint *event)

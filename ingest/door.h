@@ -19,7 +19,11 @@
  * the sums that analysts ask for stay within 64 bits: one such order may not spoil them for all. */
 #define ORDER_MINOR_MAX INT64_C(1000000000000000)
 
+struct plan;
+
 struct door_config {
+    struct plan *plan;          /* of whoever opens the door; NULL: any event may come */
+    enum config_plan plan_mode; /* of sources that say nothing else; PLAN_USUAL: strict */
     struct identifier_config identifiers;
     uint8_t person_key[TENANT_KEY_SIZE]; /* of person ids; no rotation changes it */
     struct rotation_cache *told; /* pairs of a rotation that the log has; NULL: none are known */
@@ -68,6 +72,13 @@ struct door_out {
 };
 MUST_CHECK int door_take(const struct door_config *config, struct touchpoint *event,
     int64_t now_micros, struct arena *arena, struct door_out *out, struct event_problem *problem);
+
+/* What the tracking plan says of an event whose source says `mode`: 0, it may come; DOOR_WARNED: it
+ * may, and *problem is to be told; ERR_SCHEMA_VIOLATION with *problem: it may not. Errors:
+ * ERR_NO_MEMORY. Threads: any. */
+#define DOOR_WARNED 1
+MUST_CHECK int door_plan(const struct door_config *config, enum config_plan mode,
+    const struct touchpoint *event, struct arena *arena, struct event_problem *problem);
 
 /* Whether the customer refuses analytics, so that the event is counted but not kept. What withdraws
  * or erases is kept whatever consent says: it is what later stages obey. Threads: any. */

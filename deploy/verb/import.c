@@ -72,6 +72,13 @@ static int open_log(struct importing *importing, struct appender **out)
     return r;
 }
 
+/* A mapping's source has a section where it is to have settings of its own. */
+static enum config_plan source_plan(const struct config *config, struct str name)
+{
+    const struct config_source *source = config_source(config, name);
+    return source ? source->plan : PLAN_USUAL;
+}
+
 static int import_files(struct importing *importing, struct appender *appender, struct done *done)
 {
     struct verb_call *call = importing->call;
@@ -80,6 +87,7 @@ static int import_files(struct importing *importing, struct appender *appender, 
     const struct import_options options = {
         .mapping = importing->mapping,
         .door = &importing->settings.door,
+        .plan = source_plan(call->config, importing->mapping->source),
         .appender = appender,
         .now_micros = now_micros(),
         .retries_max = APPEND_RETRIES_MAX,
@@ -145,12 +153,14 @@ static void print_done_json(const struct done *all, const char *database)
     if (append_drops(all, &drops) < 0)
         buf_clear(&drops);
     (void)printf("{\"rows\":%llu,\"events\":%llu,\"rejected\":%llu,\"skipped\":%llu,"
-                 "\"refused\":%llu,\"bytes_resumed\":%llu,\"database\":%.*s,\"dropped\":%.*s}\n",
+                 "\"refused\":%llu,\"planless\":%llu,\"bytes_resumed\":%llu,\"database\":%.*s,"
+                 "\"dropped\":%.*s}\n",
         (unsigned long long)done->rows, (unsigned long long)done->events,
         (unsigned long long)done->rejected, (unsigned long long)done->skipped,
-        (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed,
-        path.size ? (int)path.size : 2, path.size ? path.data : "\"\"",
-        drops.size ? (int)drops.size : 4, drops.size ? drops.data : "null");
+        (unsigned long long)done->refused, (unsigned long long)done->planless,
+        (unsigned long long)done->bytes_resumed, path.size ? (int)path.size : 2,
+        path.size ? path.data : "\"\"", drops.size ? (int)drops.size : 4,
+        drops.size ? drops.data : "null");
 }
 
 static void print_drops(const struct done *done)
@@ -180,6 +190,9 @@ static void print_done(const struct verb_call *call, const struct done *all, con
         (unsigned long long)done->rows, (unsigned long long)done->events,
         (unsigned long long)done->rejected, (unsigned long long)done->skipped,
         (unsigned long long)done->refused, (unsigned long long)done->bytes_resumed);
+    if (done->planless)
+        (void)printf("%llu events are taken though the tracking plan forbids them\n",
+            (unsigned long long)done->planless);
     print_drops(all);
     (void)printf("%s%s", database, database[0] ? " is up to date\n" : "");
 }
@@ -219,6 +232,8 @@ static int run(struct verb_call *call)
     if (!path)
         return verb_usage(call, "needs --mapping FILE");
     int r = settings_open(&importing.settings, call->config);
+    if (r == 0)
+        r = settings_open_plan(&importing.settings);
     bool configured = r == 0;
     if (r == 0)
         r = mapping_load(path, &importing.mapping, &message);

@@ -436,7 +436,9 @@ static int open_again(struct replaying *replaying)
     const struct again_config config = {.config = replaying->settings->config,
         .door = &replaying->settings->door,
         .mapping = replaying->mapping};
-    r = again_new(&replaying->again, &config);
+    r = settings_open_plan(replaying->settings);
+    if (r == 0)
+        r = again_new(&replaying->again, &config);
     return r < 0 ? verb_fail(replaying->call, r, "rejected") : 0;
 }
 

@@ -225,6 +225,7 @@ static int take_request(struct again *again, const struct again_rejection *rejec
         .stage = rejection->stage,
         .is_operator = source && source->is_operator,
         .refuses_evidence = source && source->refuses_evidence,
+        .plan = source ? source->plan : PLAN_USUAL,
         .now_micros = rejection->received_at};
     struct touchpoint event = {0};
     struct event_problem problem;

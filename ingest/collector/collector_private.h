@@ -29,6 +29,7 @@ struct collector {
     _Atomic int failure;            /* FATAL error of an append */
     _Atomic int64_t buffered_bytes; /* of requests in memory */
     _Atomic int requests;           /* in flight */
+    _Atomic int64_t planless_told;  /* when the log last had an event that the plan forbids */
 
     pthread_mutex_t sources_lock;
     pthread_mutex_t parsers_lock;

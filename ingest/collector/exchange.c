@@ -237,6 +237,7 @@ void exchange_prepare(struct exchange *exchange, struct str stage, bool dry_run)
         .stage = stage,
         .is_operator = exchange->source->config.is_operator,
         .refuses_evidence = exchange->source->config.refuses_evidence,
+        .plan = exchange->source->config.plan,
         .now_micros = exchange->now_micros,
         .dry_run = dry_run,
     };

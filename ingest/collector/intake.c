@@ -146,6 +146,19 @@ static int take(struct intake *intake, const struct touchpoint *event,
     return 0;
 }
 
+/* What the tracking plan says. Errors: ERR_SCHEMA_VIOLATION with *problem; ERR_NO_MEMORY. */
+static int judge_plan(struct intake *intake, const struct touchpoint *event, size_t index,
+    struct event_problem *problem)
+{
+    if (!intake->door->plan)
+        return 0;
+    int r = door_plan(intake->door, intake->plan, event, intake->arena, problem);
+    if (r != DOOR_WARNED)
+        return r;
+    intake->planless++;
+    return add_verdict(intake, &intake->warnings, index, problem);
+}
+
 int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     const struct intake_payload *payload)
 {
@@ -169,7 +182,11 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     }
     if (event->has_evidence)
         event->evidence.authority = intake->is_operator ? EVENT_AUTHORITY_OPERATOR : 0;
-    int r = door_take(intake->door, event, intake->now_micros, intake->arena, &out, &problem);
+    int r = judge_plan(intake, event, index, &problem);
+    if (r == ERR_NO_MEMORY)
+        return r;
+    if (r == 0)
+        r = door_take(intake->door, event, intake->now_micros, intake->arena, &out, &problem);
     if (r == ERR_NO_MEMORY)
         return r;
     if (r < 0)

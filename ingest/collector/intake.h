@@ -27,6 +27,7 @@ struct intake {
     int64_t now_micros;
     bool is_operator;      /* the source is */
     bool refuses_evidence; /* the source's, unless it is an operator */
+    enum config_plan plan; /* the source's */
     bool dry_run;          /* nothing is appended, not even to rejected */
 
     struct rotation_list pairs;    /* to be appended before them */
@@ -36,6 +37,7 @@ struct intake {
     size_t accepted;
     size_t duplicates; /* the same event again within the request; not appended again */
     size_t no_consent; /* refused by the customer: counted, not kept */
+    size_t planless;   /* accepted though the tracking plan forbids them; among the warnings */
     struct verdicts rejected;
     struct verdicts warnings;
 

@@ -33,6 +33,7 @@
 #define CORS_METHODS "GET, POST, OPTIONS"
 #define ARENA_REQUEST_SIZE_MAX ((size_t)256 << 20)
 #define STATUS_NONE 0
+#define PLANLESS_REST_MICROS 1000000
 
 enum request_stage {
     STAGE_NEW,
@@ -252,6 +253,21 @@ static void count_refusal(const struct request *request)
         LOG_TEXT("reason", metrics_refusal_name(refusal)));
 }
 
+/* Of accepted events that the tracking plan forbids the log has at most a line a second; which
+ * members they have is personal, perhaps, so it is in the replies alone. */
+static void tell_planless(const struct request *request)
+{
+    struct collector *collector = request->collector;
+    int64_t now = clock_micros(CLOCK_MONOTONIC);
+    int64_t told = atomic_load(&collector->planless_told);
+    if (now - told >= PLANLESS_REST_MICROS &&
+        atomic_compare_exchange_strong(&collector->planless_told, &told, now))
+        log_write(collector->config.log, LOG_LEVEL_WARNING, "plan_warning",
+            LOG_STR("source", request->exchange.source->config.name),
+            LOG_INT("events", request->exchange.intake.planless),
+            LOG_TEXT("hint", "tabiji_collector_plan_warnings_total counts all of them"));
+}
+
 static void count(const struct request *request)
 {
     struct metrics *metrics = request->collector->config.metrics;
@@ -279,9 +295,13 @@ static void count(const struct request *request)
     for (size_t i = 0; i < intake->rejected.count; i++)
         metrics_add(metrics, METRIC_COLLECTOR_REJECTED,
             metrics_reason(intake->rejected.list[i].problem.error), 0, 1);
-    if (intake->warnings.count)
+    if (intake->planless) {
+        metrics_add(metrics, METRIC_COLLECTOR_PLAN_WARNINGS, source, 0, (int64_t)intake->planless);
+        tell_planless(request);
+    }
+    if (intake->warnings.count > intake->planless)
         metrics_add(metrics, METRIC_COLLECTOR_IDENTIFIERS_DROPPED, source, 0,
-            (int64_t)intake->warnings.count);
+            (int64_t)(intake->warnings.count - intake->planless));
 }
 
 static enum MHD_Result reply(struct request *request)

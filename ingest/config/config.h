@@ -131,6 +131,7 @@ size_t config_pairs(
 #define SOURCE_PROTOCOL_GA4 (1u << 3)
 #define SOURCE_PROTOCOL_WEBHOOK (1u << 4)
 #define SOURCE_PROTOCOL_ALL (~0u)
+enum config_plan { PLAN_USUAL, PLAN_STRICT, PLAN_WARN, PLAN_OFF };
 enum config_event_time { EVENT_TIME_USUAL, EVENT_TIME_CORRECTED, EVENT_TIME_VERBATIM };
 #define CONFIG_SECRETS_MAX 2 /* of one source: the old and the new one */
 struct mapping;
@@ -150,6 +151,7 @@ struct config_source {
     int64_t burst;       /* events saved up at most; 0: as the collector has it */
     struct str currency; /* of amounts that name none */
     bool enabled;
+    enum config_plan plan; /* what becomes of events that the plan forbids */
     bool trusted_channel;
     bool is_operator;
     bool refuses_evidence;             /* aliases of one that is no operator */
@@ -163,6 +165,8 @@ struct config_source {
 };
 /* In the order of the file. Valid after config_finish(). */
 size_t config_sources(const struct config *config, const struct config_source **sources);
+/* The mode that a word says; PLAN_USUAL for one that is none. */
+enum config_plan config_plan_of(struct str word);
 /* The source of that name, or NULL. */
 const struct config_source *config_source(const struct config *config, struct str name);
 

@@ -169,6 +169,14 @@ static enum config_event_time event_time_of(const struct value *value)
     return str_equal(value->text, STR("verbatim")) ? EVENT_TIME_VERBATIM : EVENT_TIME_USUAL;
 }
 
+enum config_plan config_plan_of(struct str word)
+{
+    return str_equal(word, STR("strict")) ? PLAN_STRICT
+           : str_equal(word, STR("warn")) ? PLAN_WARN
+           : str_equal(word, STR("off"))  ? PLAN_OFF
+                                          : PLAN_USUAL;
+}
+
 /* The source before `count` that has this application id, or NULL. */
 static const struct config_source *app_owner(
     const struct config_source *sources, size_t count, struct str app_id)
@@ -250,6 +258,7 @@ static int make_sources(struct config *config, struct config_problem *problem)
             .rate = settings[SOURCE_OPTION_RATE].value.number,
             .burst = settings[SOURCE_OPTION_BURST].value.number,
             .currency = settings[SOURCE_OPTION_CURRENCY].value.text,
+            .plan = config_plan_of(settings[SOURCE_OPTION_PLAN].value.text),
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,
             .is_operator = settings[SOURCE_OPTION_OPERATOR].value.number != 0,

@@ -261,6 +261,7 @@ static void add_progress(struct import *import, const struct chunk *chunk, uint6
     total->rejected += count->rejected;
     total->skipped += count->skipped;
     total->refused += count->refused;
+    total->planless += count->planless;
     add_drops(import, &chunk->output);
     if (import->options.progress)
         import->options.progress(import->options.context, total);

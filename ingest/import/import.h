@@ -32,6 +32,7 @@ struct import_progress {
     uint64_t rejected; /* rows */
     uint64_t skipped;  /* rows that give no event, as no condition holds */
     uint64_t refused;  /* events whose customer refuses analytics: counted, not kept */
+    uint64_t planless; /* of events: taken though the tracking plan forbids them */
 };
 
 /* Identifiers of one namespace that the door left out of events for one reason. */
@@ -51,6 +52,7 @@ struct import_options {
     const struct mapping *mapping;
     const struct door_config *door;
     struct appender *appender;
+    enum config_plan plan;       /* what the mapping's source says of the tracking plan */
     int64_t now_micros;          /* received_at of all rows */
     size_t chunk_bytes;          /* of an append; 0: IMPORT_CHUNK_BYTES_DEFAULT */
     int retries_max;             /* of an append that answers ERR_AGAIN or ERR_FULL, 250 ms apart */

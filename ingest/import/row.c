@@ -297,6 +297,10 @@ static int accept(struct row_mapper *mapper, struct row *row, struct touchpoint 
     event->adapter_version = ADAPTER_VERSION;
     int r = judge_word(mapper->options->mapping, event, problem);
     if (r == 0)
+        r = door_plan(mapper->options->door, mapper->options->plan, event, &output->arena, problem);
+    if (r == DOOR_WARNED)
+        output->count.planless++;
+    if (r >= 0)
         r = door_take(mapper->options->door, event, mapper->options->now_micros, &output->arena,
             &out, problem);
     if (r == 0)

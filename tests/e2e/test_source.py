@@ -230,4 +230,5 @@ def main():
         running(space)
 
 
-main()
+if __name__ == "__main__":
+    main()

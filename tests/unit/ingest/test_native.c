@@ -6,10 +6,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
+#include "ingest/plan/plan.h"
 #include "schemas/error.h"
 #include "tests/unit/ingest/exchange_fixture.h"
 
@@ -347,6 +350,56 @@ static void test_native_rate_over_the_limit_is_429(void **state)
     assert_answer(fixture, STR(GOOD("1")), 200, ACCEPTED("1"));
 }
 
+/* A tracking plan of one file in a directory of its own, for the fixture's door. */
+static void open_plan(struct exchange_fixture *fixture, const char *schema)
+{
+    CLEANUP(buf_free) struct buf message = {0};
+    struct plan_files *files = NULL;
+    char dir[] = "/tmp/test_native_plan_XXXXXX", source[60], path[90];
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(source, sizeof source, "%s/ec-web", dir);
+    (void)snprintf(path, sizeof path, "%s/page_viewed.json", source);
+    assert_int_equal(mkdir(source, 0700), 0);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(schema, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    if (plan_files_load(dir, &files, &message) < 0)
+        fail_msg("%.*s", (int)message.size, message.data);
+    assert_int_equal(plan_new(&files, &fixture->door.plan), 0);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(remove(source), 0);
+    assert_int_equal(remove(dir), 0);
+}
+
+static void test_native_plan_rejects_or_warns_as_the_source_says(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    open_plan(fixture, "{\"properties\":{\"properties\":{\"properties\":{\"plan\":{\"type\":"
+                       "\"string\"}},\"additionalProperties\":false}}}");
+    struct str good = STR(EVENT("\"properties\":{\"plan\":\"gold\"}"));
+    struct str bad = STR(EVENT("\"properties\":{\"plann\":\"gold\"}"));
+    assert_answer(fixture, good, 200, ACCEPTED("1"));
+    exchange_run(fixture, native_handle, "events", bad);
+    assert_non_null(strstr(exchange_reply_text(fixture),
+        "{\"index\":0,\"code\":\"schema_violation\",\"pointer\":\"/properties/plann\",\"hint\":"
+        "\"is not in the schema: did you mean \\\"plan\\\"?\"}"));
+    assert_int_equal(fixture->exchange.intake.accepted, 0);
+    assert_true(str_starts_with(
+        str_of(exchange_rejected_text(fixture)), STR("schema_violation /properties/plann {")));
+    fixture->door.plan_mode = PLAN_WARN;
+    exchange_run(fixture, native_handle, "events", bad);
+    assert_int_equal(fixture->exchange.intake.accepted, 1);
+    assert_int_equal(fixture->exchange.intake.planless, 1);
+    assert_non_null(
+        strstr(exchange_reply_text(fixture), "\"warnings\":[{\"index\":0,\"code\":\"schema_viol"));
+    assert_string_equal(exchange_rejected_text(fixture), "");
+    fixture->door.plan_mode = PLAN_OFF;
+    assert_answer(fixture, bad, 200, ACCEPTED("1"));
+    assert_int_equal(fixture->exchange.intake.planless, 0);
+    plan_free(&fixture->door.plan);
+}
+
 static void test_native_validate_keeps_nothing(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -408,6 +461,7 @@ int main(void)
         CASE(test_native_keys),
         CASE(test_native_trusted_source_cannot_forge_the_pipelines_fields),
         CASE(test_native_rate_over_the_limit_is_429),
+        CASE(test_native_plan_rejects_or_warns_as_the_source_says),
         CASE(test_native_validate_keeps_nothing),
         CASE(test_native_browser_adds_client_and_trace),
         cmocka_unit_test_setup_teardown(
