@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ingest/import/mapping.h"
 #include "ingest/plan/plan.h"
 #include "schemas/error.h"
 
@@ -122,6 +123,54 @@ static int compare(const struct entries *old, const struct entries *new, struct 
     return r;
 }
 
+/* ---- what files say that are called as before ---- */
+
+static bool same_secrets(const struct config_source *a, const struct config_source *b)
+{
+    bool same = a->secrets_count == b->secrets_count;
+    for (size_t i = 0; same && i < a->secrets_count; i++)
+        same = str_equal(a->secrets[i], b->secrets[i]);
+    return same;
+}
+
+static bool same_mapping(const struct mapping *a, const struct mapping *b)
+{
+    if (!a || !b)
+        return a == b;
+    return memcmp(a->fingerprint, b->fingerprint, sizeof a->fingerprint) == 0;
+}
+
+/* Notes a key, unless its path has changed as well. */
+static int note_file(struct changes *changes, const struct config_source *source, struct str key)
+{
+    CLEANUP(buf_free) struct buf name = {0};
+    const struct buf *taken = &changes->taken;
+    int r = buf_appendf(&name, "[" SOURCE_SECTION "%.*s] %.*s", (int)source->name.size,
+        source->name.data, (int)key.size, key.data);
+    if (r < 0 || (taken->size && memmem(taken->data, taken->size, name.data, name.size)))
+        return r;
+    const char *end = memchr(name.data, ']', name.size);
+    const struct config_entry entry = {
+        .section = str_make(name.data + 1, (size_t)(end - name.data - 1)), .key = key};
+    return note(changes, &entry);
+}
+
+static int compare_files(
+    const struct config *old, const struct config *new, struct changes *changes)
+{
+    const struct config_source *sources;
+    size_t count = config_sources(new, &sources);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct config_source *was = config_source(old, sources[i].name);
+        if (was && !same_secrets(was, &sources[i]))
+            r = note_file(changes, &sources[i], STR("secret_file"));
+        if (r == 0 && was && !same_mapping(was->mapping, sources[i].mapping))
+            r = note_file(changes, &sources[i], STR("mapping"));
+    }
+    return r;
+}
+
 static int find_changes(const struct config *old, const struct config *new, struct changes *changes)
 {
     struct entries before = {.list = NULL}, after = {.list = NULL};
@@ -130,6 +179,8 @@ static int find_changes(const struct config *old, const struct config *new, stru
         r = config_visit(new, keep_entry, &after);
     if (r == 0)
         r = compare(&before, &after, changes);
+    if (r == 0 && changes->looking_for_taken)
+        r = compare_files(old, new, changes);
     entries_free(&before);
     entries_free(&after);
     return r;

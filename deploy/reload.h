@@ -1,9 +1,9 @@
 /*
  * SIGHUP: reads the configuration again, and takes over what may change while a program runs: the
- * level of messages, sources with their write keys, rates and origins, and the files of the
- * tracking plan that the program started with. All else would change what stored rows mean, or what
- * was opened: it is named, and waits for a restart. A configuration that is not sound changes
- * nothing.
+ * level of messages, sources with their write keys, rates and origins, and with what the files of
+ * their secrets and mappings say now, and the files of the tracking plan that the program started
+ * with. All else would change what stored rows mean, or what was opened: it is named, and waits for
+ * a restart. A configuration that is not sound changes nothing.
  */
 #pragma once
 

@@ -245,12 +245,12 @@ static void count_refusal(const struct request *request)
 {
     const struct collector_config *config = &request->collector->config;
     const struct exchange *exchange = &request->exchange;
-    enum metric_refusal refusal = (enum metric_refusal)(exchange->refusal - 1);
+    int refusal = exchange->refusal - 1;
     metrics_add(
         config->metrics, METRIC_COLLECTOR_HOOKS_REFUSED, exchange->source->metric, refusal, 1);
     log_write(config->log, LOG_LEVEL_WARNING, "hook_refused",
         LOG_STR("source", exchange->source->config.name), LOG_STR("hook", exchange->rest),
-        LOG_TEXT("reason", metrics_refusal_name(refusal)));
+        LOG_TEXT("reason", metrics_refusal_name((enum metric_refusal)refusal)));
 }
 
 /* Of accepted events that the tracking plan forbids the log has at most a line a second; which

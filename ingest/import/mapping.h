@@ -4,12 +4,12 @@
  *     [file]
  *     name = touch-log          what the ids of rows without one are made from; never the data
  * file's name source = touch-log        default: name format = csv              csv | ndjson
- * (columns are paths: order.lines.0.sku, /order/lines/0/sku) | native (a native event a line) delimiter = , one of , ;
- * tab | encoding = UTF-8          UTF-8 | Shift_JIS | CP932 time_zone = +09:00        of times
- * without offset: UTC, Asia/Tokyo, or an offset time_format = text        text (RFC 3339 and
- * looser) | epoch_s | epoch_ms grouping = ,              a character to leave out of numbers and
- * amounts columns = id, at, total   where the file has no header row
- *     operator = no             yes: rows may link and unlink identifiers, each with its reason
+ * (columns are paths: order.lines.0.sku, /order/lines/0/sku) | native (a native event a line)
+ * delimiter = , one of , ; tab | encoding = UTF-8          UTF-8 | Shift_JIS | CP932 time_zone =
+ * +09:00        of times without offset: UTC, Asia/Tokyo, or an offset time_format = text text (RFC
+ * 3339 and looser) | epoch_s | epoch_ms grouping = ,              a character to leave out of
+ * numbers and amounts columns = id, at, total   where the file has no header row operator = no yes:
+ * rows may link and unlink identifiers, each with its reason
  *
  *     [event order_completed]   one or more; each may give an event of each row
  *     when = conversion = 1     column (= != < > <= >=) value, column empty, column notempty; all
