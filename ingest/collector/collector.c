@@ -166,6 +166,7 @@ static void free_collector(struct collector *collector)
     sources_free(&collector->sources);
     writer_free(&collector->writer);
     recent_free(&collector->recent);
+    tail_stop(&collector->tail);
     free(collector);
 }
 
@@ -176,6 +177,8 @@ static int start_parts(struct collector *collector, const struct sockaddr_storag
         config->metrics, &collector->sources);
     if (r == 0)
         r = recent_new(&collector->recent);
+    if (r == 0)
+        r = tail_start(config->later, config->later_context, config->metrics, &collector->tail);
     if (r == 0)
         r = watch_start(config->request_timeout_ms, config->idle_timeout_ms, &collector->watch);
     if (r == 0)
@@ -267,6 +270,7 @@ void collector_stop(struct collector **collector_)
     MHD_socket listening = MHD_quiesce_daemon(collector->daemon);
     if (listening != MHD_INVALID_SOCKET)
         (void)close(listening);
+    tail_end(collector->tail);
     const struct timespec pause = {.tv_nsec = STOP_POLL_MS * 1000000L};
     for (int waited = 0; atomic_load(&collector->requests) > 0 && waited < STOP_WAIT_MS;
          waited += STOP_POLL_MS)

@@ -31,6 +31,12 @@ typedef int collector_lookup_fn(
  * be refused. Threads: any. */
 typedef const char *collector_condition_fn(void *context, bool *ready);
 
+/* What later stages made of events, for the live view: tail.h. */
+struct tail_question;
+struct tail_later;
+typedef int collector_later_fn(
+    void *context, const struct tail_question *questions, size_t count, struct tail_later *answers);
+
 /* Borrowed until collector_stop(). Fields as in option.def, [collector]. */
 struct collector_config {
     const char *listen;
@@ -54,6 +60,8 @@ struct collector_config {
     void *lookup_context;
     collector_condition_fn *condition; /* NULL: none */
     void *condition_context;
+    collector_later_fn *later; /* NULL: nobody here knows */
+    void *later_context;
 };
 
 /* The values of a configuration; door, log, metrics, lookup and condition are left NULL. */

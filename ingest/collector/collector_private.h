@@ -11,6 +11,7 @@
 #include "ingest/collector/collector.h"
 #include "ingest/collector/exchange.h"
 #include "ingest/collector/route.h"
+#include "ingest/collector/tail.h"
 #include "ingest/collector/watch.h"
 #include "ingest/collector/writer.h"
 
@@ -24,6 +25,7 @@ struct collector {
     struct watch *watch;
     struct writer *writer;
     struct recent *recent;
+    struct tail *tail;
     int port;
     _Atomic bool stopping;
     _Atomic int failure;            /* FATAL error of an append */
@@ -53,3 +55,15 @@ void request_on_end(void *collector, struct MHD_Connection *connection, void **s
 /* Writes the body of a page, its media type and status. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int page_write(struct collector *collector, enum route_page page, struct buf *out,
     const char **media_type, int *status);
+
+/* ---- tail_page.c: the live view ---- */
+
+/* Answers an operator who asked for the live view: by a viewer, or by an error. Errors:
+ * ERR_NO_MEMORY, ERR_AGAIN. */
+MUST_CHECK int tail_page_open(struct collector *collector, struct exchange *exchange,
+    struct MHD_Connection *connection, struct tail_viewer **out);
+/* The response takes the viewer; NULL without memory: then it does not. */
+struct MHD_Response *tail_page_response(struct tail_viewer *viewer);
+/* Shows what became of a request, which is answered but not sent yet. */
+void tail_page_show(
+    struct collector *collector, const struct exchange *exchange, enum metric_protocol protocol);

@@ -240,7 +240,11 @@ void exchange_prepare(struct exchange *exchange, struct str stage, bool dry_run)
         .plan = exchange->source->config.plan,
         .now_micros = exchange->now_micros,
         .dry_run = dry_run,
+        .notes = exchange->notes,
     };
+    if (exchange->notes) /* of other protocols an event does not stand by itself */
+        exchange->notes->payloads =
+            str_equal(stage, STR("native")) || (str_equal(stage, STR("segment")) && !exchange->get);
 }
 
 int exchange_begin(

@@ -51,6 +51,7 @@ struct exchange {
     struct json_parser *parser;
     struct arena *arena;
     struct recent *recent; /* NULL: nothing is remembered */
+    struct notes *notes;   /* what becomes of each event; NULL: nobody watches */
 
     /* Set by the protocol. */
     const struct source *source; /* whose key it was; NULL: unknown */

@@ -97,8 +97,9 @@ static int same_facts(struct intake *intake, struct str first, struct str second
     return hashes[0] == hashes[1];
 }
 
-int intake_reject(struct intake *intake, size_t index, struct str event_id,
-    const struct event_problem *problem, const struct intake_payload *payload)
+/* event: as far as it was read, or NULL. */
+static int refuse(struct intake *intake, size_t index, const struct touchpoint *event,
+    struct str event_id, const struct event_problem *problem, const struct intake_payload *payload)
 {
     int r = add_verdict(intake, &intake->rejected, index, problem);
     if (r < 0 || intake->dry_run)
@@ -109,12 +110,28 @@ int intake_reject(struct intake *intake, size_t index, struct str event_id,
         .payload = payload->text(payload->context, index),
         .event_id = event_id,
     };
+    notes_reject(intake->notes, index, event, event_id, problem, rejection.payload);
     check(intake->records_count < intake->records_capacity);
     r = door_reject(&rejection, problem, intake->now_micros, intake->arena,
         &intake->records[intake->records_count]);
     if (r == 0)
         intake->records_count++;
     return r;
+}
+
+int intake_reject(struct intake *intake, size_t index, struct str event_id,
+    const struct event_problem *problem, const struct intake_payload *payload)
+{
+    return refuse(intake, index, NULL, event_id, problem, payload);
+}
+
+void intake_note(struct intake *intake, enum note_fate fate, const struct touchpoint *event,
+    size_t index, const struct intake_payload *payload)
+{
+    struct notes *notes = intake->notes;
+    if (notes)
+        notes_add(notes, fate, index, event,
+            notes->payloads ? payload->text(payload->context, index) : STR(""));
 }
 
 /* Takes an accepted record in, unless the request has had it. */
@@ -131,11 +148,12 @@ static int take(struct intake *intake, const struct touchpoint *event,
             return same;
         if (same) {
             intake->duplicates++;
+            intake_note(intake, NOTE_DUPLICATE, event, index, payload);
             return 0;
         }
         const struct event_problem problem = {
             .error = ERR_ID_CONFLICT, .pointer = STR("/id"), .hint = STR("")};
-        return intake_reject(intake, index, event->event_id, &problem, payload);
+        return refuse(intake, index, event, event->event_id, &problem, payload);
     }
     check(intake->records_count < intake->records_capacity);
     struct append_record *kept = &intake->records[intake->records_count++];
@@ -143,6 +161,7 @@ static int take(struct intake *intake, const struct touchpoint *event,
     if (intake->seen_capacity)
         intake->seen[place] = kept;
     intake->accepted++;
+    intake_note(intake, NOTE_ACCEPTED, event, index, payload);
     return 0;
 }
 
@@ -166,19 +185,22 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     struct event_problem problem;
     if (door_refused_by_customer(event)) {
         intake->no_consent++;
+        struct touchpoint counted = *event; /* of whom is nobody's business */
+        counted.identifiers_count = 0;
+        notes_add(intake->notes, NOTE_NO_CONSENT, index, &counted, STR(""));
         return 0;
     }
     if (event_is_operators(event) && !intake->is_operator) {
         problem = (struct event_problem){.error = ERR_VALUE,
             .pointer = STR("/type"),
             .hint = STR("only a source with operator = yes may say this")};
-        return intake_reject(intake, index, event->event_id, &problem, payload);
+        return refuse(intake, index, event, event->event_id, &problem, payload);
     }
     if (event->has_evidence && intake->refuses_evidence && !intake->is_operator) {
         problem = (struct event_problem){.error = ERR_VALUE,
             .pointer = STR("/evidence"),
             .hint = STR("a source with evidence = no may not say that two identifiers are one")};
-        return intake_reject(intake, index, event->event_id, &problem, payload);
+        return refuse(intake, index, event, event->event_id, &problem, payload);
     }
     if (event->has_evidence)
         event->evidence.authority = intake->is_operator ? EVENT_AUTHORITY_OPERATOR : 0;
@@ -190,7 +212,7 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     if (r == ERR_NO_MEMORY)
         return r;
     if (r < 0)
-        return intake_reject(intake, index, event->event_id, &problem, payload);
+        return refuse(intake, index, event, event->event_id, &problem, payload);
     r = rotation_add_list(&intake->pairs, &out.pairs, intake->arena);
     if (r < 0)
         return r;

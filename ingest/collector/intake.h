@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "ingest/collector/note.h"
 #include "ingest/door.h"
 #include "schemas/json.h"
 
@@ -29,6 +30,7 @@ struct intake {
     bool refuses_evidence; /* the source's, unless it is an operator */
     enum config_plan plan; /* the source's */
     bool dry_run;          /* nothing is appended, not even to rejected */
+    struct notes *notes;   /* for who watches; NULL: nobody does */
 
     struct rotation_list pairs;    /* to be appended before them */
     struct append_record *records; /* in the arena; to be appended, unless dry_run */
@@ -66,3 +68,7 @@ MUST_CHECK int intake_event(struct intake *intake, struct touchpoint *event, siz
 /* Refuses an event that could not even be read. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int intake_reject(struct intake *intake, size_t index, struct str event_id,
     const struct event_problem *problem, const struct intake_payload *payload);
+
+/* Tells who watches of an event's fate that a protocol decides by itself. */
+void intake_note(struct intake *intake, enum note_fate fate, const struct touchpoint *event,
+    size_t index, const struct intake_payload *payload);

@@ -48,6 +48,7 @@ int page_write(struct collector *collector, enum route_page page, struct buf *ou
         return buf_append(out, openapi_json, openapi_json_size);
     case PAGE_HEALTH:
     case PAGE_LOOKUP: /* of an exchange: request.c */
+    case PAGE_TAIL:
     case PAGE_NONE:
         break;
     }

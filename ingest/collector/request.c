@@ -59,7 +59,9 @@ struct request {
     int64_t begun_micros; /* when the body was whole; monotonic */
     int append_result;
     struct arena arena;
-    struct exchange exchange; /* status STATUS_NONE: not yet answered */
+    struct exchange exchange;   /* status STATUS_NONE: not yet answered */
+    struct notes notes;         /* for the live view */
+    struct tail_viewer *viewer; /* who is to see it; the response takes it */
     char key[HTTP_KEY_SIZE_MAX];
     char address[INET6_ADDRSTRLEN];
 };
@@ -153,6 +155,7 @@ void request_on_end(void *context, struct MHD_Connection *connection, void **sta
     watch_idle(collector->watch, watched(connection));
     (void)atomic_fetch_sub(&collector->requests, 1);
     release(request);
+    tail_close(&request->viewer);
     sources_free(&request->exchange.sources);
     buf_free(&request->exchange.reply);
     free(request->target);
@@ -172,6 +175,7 @@ static void refuse(struct request *request, int status, const char *code, const 
     /* Out of memory: the status, which is set all the same, must do. */
     if (exchange_refuse(&request->exchange, status, code, message, form_of(request)) < 0)
         request->close = true;
+    request->exchange.body = STR("");
     buf_free(&request->body);
 }
 
@@ -179,6 +183,7 @@ static void refuse_error(struct request *request, int error, const char *hint)
 {
     if (exchange_fail(&request->exchange, error, str_of(hint), form_of(request)) < 0)
         request->close = true;
+    request->exchange.body = STR("");
     buf_free(&request->body);
 }
 
@@ -304,18 +309,43 @@ static void count(const struct request *request)
             (int64_t)(intake->warnings.count - intake->planless));
 }
 
+/* Shows it to who watches. */
+static void show(struct request *request)
+{
+    const struct route *route = request->route;
+    struct tail *tail = request->collector->tail;
+    if (!tail_watched(tail) || !route || route->page != PAGE_NONE || request->options)
+        return;
+    tail_page_show(request->collector, &request->exchange, route->protocol);
+}
+
+static struct MHD_Response *make_response(struct request *request)
+{
+    struct exchange *exchange = &request->exchange;
+    struct MHD_Response *response;
+    if (request->viewer) {
+        response = tail_page_response(request->viewer);
+        if (response)
+            request->viewer = NULL;
+        return response;
+    }
+    response = exchange->reply.size
+                   ? MHD_create_response_from_buffer(
+                         exchange->reply.size, exchange->reply.data, MHD_RESPMEM_MUST_FREE)
+                   : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (response && exchange->reply.size)
+        exchange->reply = (struct buf){0}; /* the response's now */
+    return response;
+}
+
 static enum MHD_Result reply(struct request *request)
 {
     struct exchange *exchange = &request->exchange;
     count(request);
-    struct MHD_Response *response =
-        exchange->reply.size ? MHD_create_response_from_buffer(exchange->reply.size,
-                                   exchange->reply.data, MHD_RESPMEM_MUST_FREE)
-                             : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    show(request);
+    struct MHD_Response *response = make_response(request);
     if (!response)
         return MHD_NO;
-    if (exchange->reply.size)
-        exchange->reply = (struct buf){0}; /* the response's now */
     enum MHD_Result result = MHD_NO;
     bool complete = add_headers(request, response);
     release(request); /* whoever has the reply may rely on it */
@@ -586,6 +616,8 @@ static int judge(struct request *request)
     exchange->header_context = request;
     exchange->draw = draw;
     exchange->recent = collector->recent;
+    request->notes.arena = &request->arena;
+    exchange->notes = tail_watched(collector->tail) ? &request->notes : NULL;
     exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     exchange->events_max = collector->config.batch_events_max;
@@ -615,21 +647,42 @@ static enum MHD_Result wait_for_append(struct request *request)
     return MHD_YES;
 }
 
-/* Who is meant: personal data, hence for a key of an operator's source alone. 0 when answered.
- * Errors: ERR_NO_MEMORY, those of the look-up. */
-static int look_up(struct request *request)
+/* Personal data: for a key of an operator's source alone. 0, or answered: EXCHANGE_ANSWERED.
+ * Errors: ERR_NO_MEMORY. */
+static int check_operator(struct request *request, const char *message)
 {
-    const struct collector_config *config = &request->collector->config;
     struct exchange *exchange = &request->exchange;
     exchange->sources = collector_sources(request->collector);
     exchange->now_micros = clock_micros(CLOCK_REALTIME);
     exchange->monotonic_micros = request->begun_micros;
     int r = exchange_authorise(exchange, STR(""), SOURCE_PROTOCOL_NATIVE, REPLY_NATIVE);
     if (r == 0 && !exchange->source->config.is_operator)
-        r = exchange_refuse(exchange, 403, "operator",
-            "only a source with operator = yes may look persons up", REPLY_NATIVE);
+        r = exchange_refuse(exchange, 403, "operator", message, REPLY_NATIVE);
+    return r == 0 ? exchange_check_rate(exchange, 1, REPLY_NATIVE) : r;
+}
+
+/* What becomes of events, as it happens. 0 when answered. Errors: ERR_NO_MEMORY, ERR_AGAIN. */
+static int open_tail(struct request *request)
+{
+    struct exchange *exchange = &request->exchange;
+    exchange->header = header_of;
+    exchange->header_context = request;
+    exchange->arena = &request->arena;
+    exchange->door = request->collector->config.door;
+    int r = check_operator(request, "only a source with operator = yes may watch events");
     if (r == 0)
-        r = exchange_check_rate(exchange, 1, REPLY_NATIVE);
+        r = read_query(request);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return tail_page_open(request->collector, exchange, request->connection, &request->viewer);
+}
+
+/* Who is meant. 0 when answered. Errors: ERR_NO_MEMORY, those of the look-up. */
+static int look_up(struct request *request)
+{
+    const struct collector_config *config = &request->collector->config;
+    struct exchange *exchange = &request->exchange;
+    int r = check_operator(request, "only a source with operator = yes may look persons up");
     if (r != 0)
         return r < 0 ? r : 0;
     const struct collector_question question = {
@@ -654,8 +707,8 @@ static enum MHD_Result finish(struct request *request)
     if (exchange->status != STATUS_NONE)
         return reply(request);
     request->begun_micros = clock_micros(CLOCK_MONOTONIC);
-    if (request->route->page == PAGE_LOOKUP) {
-        int r = look_up(request);
+    if (request->route->page == PAGE_LOOKUP || request->route->page == PAGE_TAIL) {
+        int r = request->route->page == PAGE_TAIL ? open_tail(request) : look_up(request);
         if (r < 0)
             refuse_error(request, r, "");
         return reply(request);

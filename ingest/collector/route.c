@@ -69,6 +69,7 @@ static const struct route routes[] = {
     GA4("/debug/mp/collect", "debug"),
     HOOK("/hooks/", true),
     PAGE("/v1/lookup", PAGE_LOOKUP),
+    PAGE("/v1/debug/events", PAGE_TAIL),
     PAGE("/healthz", PAGE_HEALTH),
     PAGE("/readyz", PAGE_READY),
     PAGE("/health", PAGE_HEALTH),

@@ -13,6 +13,7 @@ enum route_page {
     PAGE_METRICS, /* Prometheus */
     PAGE_OPENAPI,
     PAGE_LOOKUP, /* who is it; operators only */
+    PAGE_TAIL,   /* what becomes of events, as a stream; likewise */
 };
 
 /* What a path is asked by; OPTIONS always goes too. */

@@ -66,6 +66,7 @@ static int judge(struct exchange *exchange, const struct segment_message *messag
     bool filled_in = alias ? !event->has_evidence : has_login;
     if (mark && filled_in && recent_has(exchange->recent, mark)) {
         intake->duplicates++;
+        intake_note(intake, NOTE_DUPLICATE, event, index, payload);
         return 0;
     }
     int r = intake_event(intake, event, index, payload);
