@@ -337,6 +337,12 @@ const char *embedded_database(const struct embedded *embedded)
     return embedded->database;
 }
 
+void embedded_progress(struct embedded *embedded, int64_t *worked_to, int64_t *log_end)
+{
+    *worked_to = atomic_load(&embedded->worked_to);
+    *log_end = local_log_end(embedded->local);
+}
+
 int embedded_failure(struct embedded *embedded)
 {
     int failure = atomic_load(&embedded->failure);

@@ -31,6 +31,9 @@ typedef void embedded_wait_fn(void *context, int64_t done, int64_t total);
 MUST_CHECK int embedded_to_quiet(
     struct embedded *embedded, embedded_wait_fn *on_wait, void *context);
 
+/* How far the worker is, and where the log ends. Threads: any. */
+void embedded_progress(struct embedded *embedded, int64_t *worked_to, int64_t *log_end);
+
 /* The error that ended a thread, or 0. Threads: any. */
 int embedded_failure(struct embedded *embedded);
 

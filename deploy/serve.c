@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/fates.h"
 #include "deploy/memory_plan.h"
 #include "deploy/reload.h"
 #include "deploy/schemas.h"
@@ -86,6 +87,10 @@ int serve_collector(struct settings *settings, struct appender *appender, struct
     if (!str_equal(config_text(settings->config, OPTION_STREAM_DRIVER), STR("kafka"))) {
         config.lookup = lookup_answer; /* the tables are here */
         config.lookup_context = settings;
+    }
+    if (settings->fates) {
+        config.later = fates_later;
+        config.later_context = settings->fates;
     }
     if (settings->spool) {
         config.condition = spool_condition;

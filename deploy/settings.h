@@ -11,6 +11,7 @@
 #include "ingest/door.h"
 #include "ingest/registry/registry_http.h"
 
+struct fates;
 struct metrics_server;
 struct reloaded;
 struct schema_cache;
@@ -24,6 +25,7 @@ struct settings {
     struct metrics_server *server;
     struct reloaded *reloaded; /* of reload.h: the configuration that was read last */
     struct appender *spool;    /* of the collector, while it runs; NULL: none */
+    struct fates *fates;       /* likewise, of the live view; NULL: none */
     struct arena arena;        /* what the parts below borrow */
     struct door_config door;
     struct steps *steps;

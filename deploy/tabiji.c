@@ -42,6 +42,7 @@ static const struct verb *const verbs[] = {
     &verb_topics,
     &verb_lag,
     &verb_top,
+    &verb_tail,
     &verb_keys,
     &verb_schema,
     &verb_doctor,

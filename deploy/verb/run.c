@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "deploy/embedded.h"
+#include "deploy/fates.h"
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
 #include "schemas/error.h"
@@ -28,7 +29,9 @@ static int serve(struct verb_call *call, struct settings *settings)
     if (r < 0)
         return verb_fail_system(
             call, r, errno, "data directory %s", config_path(call->config, OPTION_DATA_DIR));
-    r = serve_collector(settings, embedded_appender(running.embedded), &running.collector);
+    r = fates_new(running.embedded, &settings->fates);
+    if (r == 0)
+        r = serve_collector(settings, embedded_appender(running.embedded), &running.collector);
     if (r < 0) {
         r = verb_fail(call, r, "the collector");
     } else {
@@ -38,6 +41,7 @@ static int serve(struct verb_call *call, struct settings *settings)
         r = r < 0 ? verb_fail(call, r, "stopped") : EXIT_OK;
     }
     collector_stop(&running.collector);
+    fates_free(&settings->fates);
     embedded_close(&running.embedded);
     return r;
 }

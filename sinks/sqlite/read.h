@@ -312,6 +312,21 @@ MUST_CHECK int reader_rejected(struct reader *reader, const struct reader_reject
 MUST_CHECK int reader_get_rejection(struct reader *reader, const uint8_t key[KEY_SIZE],
     int (*found)(void *context, const struct reader_rejection *rejection), void *context);
 
+/* Of an event: whose it is, and when the copy came that stands. */
+struct reader_fate {
+    uint8_t person[KEY_SIZE];
+    int64_t received_at;
+    char channel[100]; /* empty: none yet, or a longer one */
+};
+/* 0 or READER_ABSENT. */
+MUST_CHECK int reader_event_fate(
+    struct reader *reader, const uint8_t event_key[KEY_SIZE], struct reader_fate *out);
+
+/* What stages behind the door rejected, of the last so many rows of all; without key, file, line
+ * and payload. */
+MUST_CHECK int reader_late_rejections(struct reader *reader, int64_t rows,
+    int (*found)(void *context, const struct reader_rejection *rejection), void *context);
+
 /* How often what stands under the key had been put through the door again; 0 for what never was, or
  * is not there. */
 MUST_CHECK int reader_rejection_attempt(

@@ -4,10 +4,13 @@ their payload and reason; lookup and timeline answer."""
 import http.client
 import hashlib
 import json
+import os
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
+import urllib.request
 import uuid
 
 from harness import Workspace, free_port, stop, tabiji, wait_until
@@ -185,6 +188,92 @@ def told_to_reload(space):
     print("SIGHUP: keys and level taken over, a bad file refused, the rest named")
 
 
+class Tail:
+    """`tabiji tail --json` beside a collector: its lines as they come."""
+
+    def __init__(self, space, port, *more):
+        self.lines = []
+        self.errors = (space.path / f"tail-{len(more)}.err").open("w+")
+        self.process = space.start("tail", "--url", f"http://127.0.0.1:{port}", "--key-file", space.path / "ops.key", "--json", *more,
+                                   stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        threading.Thread(target=lambda: self.lines.extend(map(json.loads, self.process.stdout)), daemon=True).start()
+
+    def find(self, **wanted):
+        return [line for line in list(self.lines) if all(line.get(name) == value for name, value in wanted.items())]
+
+    def wait(self, times=1, **wanted):
+        wait_until(lambda: len(self.find(**wanted)) >= times, f"{times} times {wanted} in {self.lines}", 30)
+        return self.find(**wanted)[-1]
+
+
+def live_view(space):
+    """`tabiji tail`: what came, what became of it, how to send it again; over a kill -9 of the collector."""
+    port, config, log = free_port(), space.path / "tail.ini", space.path / "tail.log"
+    ops, web = (hashlib.sha256(key.encode()).hexdigest() for key in ("operator's key", "web's key"))
+    config.write_text(f"[source ops]\nkey_sha256 = {ops}\noperator = yes\n"
+                      f"[source web]\nkey_sha256 = {web}\n")
+    (space.path / "ops.key").write_text("operator's key\n")
+    (space.path / "web.key").write_text("web's key\n")
+
+    def begin():
+        process = space.start("run", "--data", space.path / "tail", "--config", config, "--set", f"collector.listen=127.0.0.1:{port}",
+                              stderr=log.open("ab"))
+        wait_until(lambda: ready(port), "the collector")
+        return process
+
+    def send(events):
+        return post(port, "/v1/events", events, {"Authorization": "Bearer web's key"})[0]
+
+    process = begin()
+    tabiji("tail", "--url", f"http://127.0.0.1:{port}", "--key-file", space.path / "web.key", expect=5)
+    tabiji("tail", "--url", f"http://127.0.0.1:{port}", "--key-file", space.path / "ops.key", "--fate", "lost", expect=2)
+    tabiji("tail", "--url", f"http://127.0.0.1:{free_port()}", expect=7)
+    every, hana = Tail(space, port), Tail(space, port, "--person", "email:HANA@example.jp", "--source", "web")
+    viewers = "tabiji_collector_viewers 2"
+    wait_until(lambda: viewers in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode(), viewers)
+    begun = time.monotonic()
+    assert send([view(1, ids={"email": "hana@example.jp", "cookie": "c-1"}), view(2, idz={"cookie": "c-2"})]) == 200
+    every.wait(event_id="e-1", fate="accepted")
+    print(f"shown after {(time.monotonic() - begun) * 1000:.0f} ms")
+    refused = every.wait(event_id="e-2", fate="rejected")
+    assert (refused["pointer"], refused["source"], refused["protocol"]) == ("/idz", "web", "native"), refused
+    assert "ids" in refused["hint"], refused
+    stitched = every.wait(kind="fate", event_id="e-1", fate="stitched")
+    person = rows(space.path / "tail", "SELECT person FROM event WHERE event_id = 'e-1'")[0][0]
+    assert uuid.UUID(stitched["person"]).bytes == person, stitched
+    shown = hana.wait(event_id="e-1", kind="event")
+    assert shown["identifiers"][1]["value"].startswith("k1:") and not hana.find(event_id="e-2"), hana.lines
+
+    # The command sends it again: the same event, which was there before.
+    run = subprocess.run(["sh", "-c", shown["curl"]], env={**os.environ, "WRITE_KEY": "web's key"}, capture_output=True, text=True)
+    assert json.loads(run.stdout)["accepted"] == 1, run
+    again = every.wait(kind="fate", event_id="e-1", fate="duplicate")
+    assert again["event_key"] == stitched["event_key"], again
+    assert send(view(1, type="searched", ids={"email": "hana@example.jp", "cookie": "c-1"})) == 200
+    assert every.wait(kind="fate", event_id="e-1", fate="rejected")["reason"] == "id_conflict"
+    assert post(port, "/v1/events", "{", {"Authorization": "Bearer web's key"})[0] == 400
+    assert every.wait(fate="refused")["status"] == 400
+
+    process.kill()
+    process.wait()
+    process = begin()
+    every.wait(kind="missed", at_least=True)
+    assert send(view(3)) == 200
+    every.wait(event_id="e-3", fate="accepted")
+    every.errors.seek(0)
+    assert "lost" in every.errors.read(), "who watches was not told"
+
+    # Viewers that are stopped or gone: the collector goes on, and ends at once though they are there.
+    every.process.send_signal(signal.SIGSTOP)
+    hana.process.kill()
+    assert all(send([view(n * 500 + k, ids={"cookie": "x" * 400}) for k in range(500)]) == 200 for n in range(1, 9))
+    assert stop(process) == 0, "SIGTERM"
+    every.process.send_signal(signal.SIGCONT)
+    every.process.kill()
+    assert "hana" not in log.read_text().lower(), "personal data in the log"
+    print("live view: fates, commands, a kill -9, stopped and dead viewers")
+
+
 def main():
     with Workspace() as space:
         data, port = space.path / "data", free_port()
@@ -195,6 +284,7 @@ def main():
         process = killed_under_load(space, data, port, process)
         assert stop(process) == 0, "SIGTERM"
         told_to_reload(space)
+        live_view(space)
         print("http: all as said")
 
 
