@@ -116,7 +116,8 @@ static unsigned allow_connections(const struct collector_config *config)
                            ? (unsigned)limit.rlim_cur - DESCRIPTORS_SPARE
                            : (unsigned)limit.rlim_cur / 2;
     log_write(config->log, LOG_LEVEL_WARNING, "descriptors_short", LOG_INT("connections", allowed),
-        LOG_INT("configured", config->connections_max));
+        LOG_INT("configured", config->connections_max), LOG_INT("descriptors", limit.rlim_cur),
+        LOG_TEXT("hint", "raise ulimit -n (LimitNOFILE of systemd), or lower connections_max"));
     return allowed;
 }
 

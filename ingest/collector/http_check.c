@@ -50,11 +50,13 @@ static bool equals(const char *name, size_t size, const char *word)
 }
 
 /* The library puts NUL over line ends, both bytes of CRLF or the one of a bare LF or CR, and keeps
- * the lines where they came in. So the next line begins two bytes behind the text before it, or
- * one. */
-static bool is_bare_end(const char *line_end, const char *next)
+ * the lines where they came in. So the next line begins two bytes behind the text before it; one
+ * behind a bare end, more where the text itself has a NUL. */
+static const char *line_end_fault(const char *line_end, const char *next)
 {
-    return line_end && next == line_end + 1;
+    if (!line_end || next == line_end + 2)
+        return NULL;
+    return next == line_end + 1 ? "a line ends in a bare LF or CR" : "a NUL in a header";
 }
 
 static enum MHD_Result check_header(void *context, enum MHD_ValueKind kind, const char *key,
@@ -62,8 +64,9 @@ static enum MHD_Result check_header(void *context, enum MHD_ValueKind kind, cons
 {
     struct head *head = context;
     (void)kind;
-    if (is_bare_end(head->line_end, key))
-        head->fault = "a line ends in a bare LF or CR";
+    const char *fault = line_end_fault(head->line_end, key);
+    if (fault)
+        head->fault = fault;
     head->line_end = value && head->lax ? value + value_size : NULL;
     if (!is_token(key, key_size))
         head->fault = "a header's name is no token";
@@ -91,6 +94,8 @@ const char *http_check_head(struct MHD_Connection *connection, const char *versi
         return "several Content-Length headers";
     if (head.transfer_encodings > 1)
         return "several Transfer-Encoding headers";
+    if (head.transfer_encodings && strcmp(version, "HTTP/1.0") == 0)
+        return "a transfer coding in HTTP/1.0";
     if (head.content_lengths && head.transfer_encodings)
         return "Content-Length beside Transfer-Encoding";
     if (head.hosts > 1)

@@ -1,14 +1,15 @@
 /*
  * What libmicrohttpd 0.9.75 lets pass in a request's head though a proxy in front may read it
  * otherwise (request smuggling), seen with raw sockets: several Content-Length, Content-Length
- * beside Transfer-Encoding, other transfer codings, several Host, names that are no tokens, and
- * lines that end in a bare LF or CR.
+ * beside Transfer-Encoding, other transfer codings, any in HTTP/1.0, several Host, names that are
+ * no tokens, folded lines, NUL in values, and lines that end in a bare LF or CR.
  *
- * What it keeps to itself: the lines between the chunks of a body. It takes a bare LF there for a
- * line end, also in its strict mode, and hands over the data alone; so such a body is read as if
- * its lines ended in CRLF, and a chunk that says it is of 2^64 - 1 bytes is waited for like any
- * body that does not come: 413 once more than [collector] body_size_max has come, else 408. A
- * proxy in front of the collector writes chunks anew.
+ * What it keeps to itself: whether the last header of all ended in a bare LF, and the lines between
+ * the chunks of a body. It takes a bare LF there for a line end, also in its strict mode, and hands
+ * over the data alone; so such a body is read as if its lines ended in CRLF, and a chunk that says
+ * it is of 2^64 - 1 bytes is waited for like any body that does not come: 413 once more than
+ * [collector] body_size_max has come, else 408. A proxy in front of the collector writes chunks
+ * anew.
  */
 #pragma once
 

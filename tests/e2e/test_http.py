@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
 """`tabiji run`: events over HTTP into the tables; nothing acknowledged is lost by kill -9; rejected events are found with
 their payload and reason; lookup and timeline answer."""
+import contextlib
+import gzip
 import http.client
 import hashlib
 import json
 import os
+import pathlib
+import re
+import resource
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
 import time
 import urllib.request
 import uuid
+import zlib
 
 from harness import Workspace, free_port, stop, tabiji, wait_until
 
@@ -274,6 +281,149 @@ def live_view(space):
     print("live view: fates, commands, a kill -9, stopped and dead viewers")
 
 
+class Hostile:
+    """A collector with short patience, and what is done to it. Connections are raw sockets."""
+
+    REQUEST_TIMEOUT_S = 3
+
+    def __init__(self, space, name, *more, command=None):
+        self.port, self.log = free_port(), space.path / f"{name}.log"
+        self.process = space.start("run", "--data", space.path / name, "--set", f"collector.listen=127.0.0.1:{self.port}", "--set",
+                                   "collector.open_source=dev", "--set", f"collector.request_timeout={self.REQUEST_TIMEOUT_S} s",
+                                   *(x for y in more for x in ("--set", y)), stderr=self.log.open("wb"), **(command or {}))
+        wait_until(lambda: ready(self.port), "the collector")
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def gauge(self, name):
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics").read().decode()
+        return int(next(line for line in text.splitlines() if line.startswith(f"tabiji_{name} ")).split()[1])
+
+    def memory(self, name):
+        """VmRSS or VmHWM, in MiB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024
+
+    def healthy(self, n):
+        for i in range(n):
+            assert post(self.port, "/v1/events", view(i))[0] == 200
+
+
+def descriptors(count):
+    """Raises this process's own limit; returns how many there may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
+    return min(count, hard)
+
+
+def slow_and_idle_clients(space):
+    """5,000 kept connections that are silent, clients that send a byte now and then, in the head and in the body: others are served, and
+    the slow ones are told 408 at the end of their time, however much they dripped; memory stays within what the limits say."""
+    idle_count = min(5000, descriptors(16384) - 1000)
+    hostile = Hostile(space, "slow", "collector.idle_timeout=1 h", f"collector.connections_max={idle_count + 600}")
+    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\n"
+    before = hostile.memory("VmRSS")
+    idle = [hostile.connect() for _ in range(idle_count)]
+    for connection in idle:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in idle)
+    assert hostile.gauge("collector_connections") >= idle_count
+    heads, bodies = ([hostile.connect() for _ in range(200)] for _ in range(2))
+    for connection in heads:
+        connection.sendall(head + b"X: ")
+    for connection in bodies:
+        connection.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+    stopped = threading.Event()
+
+    def drip():
+        while not stopped.wait(0.2):
+            for connection in heads + bodies:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    hostile.healthy(300)
+    for connection in heads + bodies:
+        reply = b""
+        with contextlib.suppress(ConnectionError):
+            while chunk := connection.recv(4096):
+                reply += chunk
+        assert reply == b"" or reply.startswith(b"HTTP/1.1 408"), reply
+        connection.close()
+    stopped.set()
+    thread.join()
+    hostile.healthy(50)
+    assert hostile.gauge("collector_connections") >= idle_count, "silent ones were closed before their time"
+
+    # Beyond connections_max they wait until one ends; those that are there go on.
+    ask = http.client.HTTPConnection("127.0.0.1", hostile.port, timeout=60)
+    ask.sock = idle.pop()
+    more = [hostile.connect() for _ in range(700)]
+    for connection in more:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def connections():
+        ask.request("GET", "/metrics")
+        return int(re.search(r"^tabiji_collector_connections (\d+)", ask.getresponse().read().decode(), re.M).group(1))
+
+    wait_until(lambda: connections() == idle_count + 600, "as many connections as there may be")
+    for connection in idle[:200]:
+        connection.close()
+    assert all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in more)
+    assert connections() <= idle_count + 600
+    grown = hostile.memory("VmRSS") - before
+    assert grown < (idle_count + 600) * 64 / 1024 + 64, f"{grown} MiB"  # the library's 32 kB a connection, and as much again
+    for connection in idle + more:
+        connection.close()
+    assert stop(hostile.process) == 0, "SIGTERM"
+    print(f"{idle_count} silent and 400 slow connections: {grown:.0f} MiB")
+
+
+def bombs(space):
+    """Bodies that inflate a thousandfold, of one member and of a thousand: 413, and memory stays flat."""
+    hostile = Hostile(space, "bombs")
+    single = gzip.compress(bytes(64 << 20), 9)
+    many = gzip.compress(bytes(1 << 20), 9) * 900  # 900 MiB in less than 1 MiB
+    lying = zlib.compress(bytes(900 << 10), 9)
+    assert max(map(len, (single, many, lying))) < 1 << 20
+    hostile.healthy(1)
+    pathlib.Path(f"/proc/{hostile.process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    before = hostile.memory("VmHWM")
+    answers = []
+
+    def throw():
+        for body, encoding in ((single, "gzip"), (many, "gzip"), (many, None), (lying, "deflate")):
+            answers.append(post(hostile.port, "/v1/events", body, {"Content-Encoding": encoding} if encoding else {})[0])
+
+    for _ in range(3):
+        threads = [threading.Thread(target=throw) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [413] * 96, answers
+    grown = hostile.memory("VmHWM") - before
+    assert grown < 8 * (1 + 2 * 4) + 32, f"{grown} MiB"  # eight bodies with what they may inflate to, which doubles as it grows
+    hostile.healthy(1)
+    assert stop(hostile.process) == 0, "SIGTERM"
+    print(f"96 bombs of 900 MiB: {grown:.0f} MiB more")
+
+
+def few_descriptors(space):
+    """With a low ulimit -n it says so, and takes fewer connections instead of falling over."""
+    hostile = Hostile(space, "few", command={"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))})
+    line = next(json.loads(x) for x in hostile.log.read_text().splitlines() if "descriptors_short" in x)
+    assert line["level"] == "warning" and 0 < line["connections"] < 300 and line["configured"] == 8192, line
+    assert "ulimit -n" in line["hint"] and "LimitNOFILE" in line["hint"], line
+    crowd = [hostile.connect() for _ in range(400)]
+    for connection in crowd:
+        connection.close()
+    hostile.healthy(20)
+    assert stop(hostile.process) == 0, "SIGTERM"
+
+
 def main():
     with Workspace() as space:
         data, port = space.path / "data", free_port()
@@ -285,6 +435,9 @@ def main():
         assert stop(process) == 0, "SIGTERM"
         told_to_reload(space)
         live_view(space)
+        few_descriptors(space)
+        bombs(space)
+        slow_and_idle_clients(space)
         print("http: all as said")
 
 

@@ -102,6 +102,34 @@ static void test_http_ambiguous_head_is_400_and_closed(void **state)
         {"chunk beyond 64 bits",
             STR_INIT(POST "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"), 413, true,
             NULL},
+        {"chunk size with a sign",
+            STR_INIT(POST "Transfer-Encoding: chunked\r\n\r\n+35\r\n" EVENT "\r\n0\r\n\r\n"), 400,
+            true, NULL},
+        {"chunk size as in C",
+            STR_INIT(POST "Transfer-Encoding: chunked\r\n\r\n0x35\r\n" EVENT "\r\n0\r\n\r\n"), 400,
+            true, NULL},
+        {"blank before a chunk size",
+            STR_INIT(POST "Transfer-Encoding: chunked\r\n\r\n 35\r\n" EVENT "\r\n0\r\n\r\n"), 400,
+            true, NULL},
+        {"folded coding", STR_INIT(POST "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"), 400,
+            true, "bad_request"},
+        {"coding behind a control character",
+            STR_INIT(POST "Transfer-Encoding: \x0b"
+                          "chunked\r\n\r\n0\r\n\r\n"),
+            400, true, "bad_request"},
+        {"identity beside length",
+            STR_INIT(POST "Transfer-Encoding: identity\r\nContent-Length: 53\r\n\r\n" EVENT), 400,
+            true, "bad_request"},
+        {"coding in HTTP/1.0",
+            STR_INIT("POST /v1/events HTTP/1.0\r\n" SERVER_BASIC
+                     "Transfer-Encoding: chunked\r\n\r\n35\r\n" EVENT "\r\n0\r\n\r\n"),
+            400, true, "bad_request"},
+        {"NUL in a value", STR_INIT(POST "X: a\0b\r\nContent-Length: 53\r\n\r\n" EVENT), 400, true,
+            "bad_request"},
+        {"length in hexadecimal", STR_INIT(POST "Content-Length: 0x35\r\n\r\n" EVENT), 400, true,
+            NULL},
+        {"empty length", STR_INIT(POST "Content-Length: \r\n\r\n" EVENT), 400, true, NULL},
+        {"blank in a length", STR_INIT(POST "Content-Length: 5 3\r\n\r\n" EVENT), 400, true, NULL},
         {"no host", STR_INIT("GET /healthz HTTP/1.1\r\n\r\n"), 400, true, NULL},
         {"%00", STR_INIT("GET /healthz%00x HTTP/1.1\r\nHost: x\r\n\r\n"), 400, true, "bad_request"},
         {"HTTP/2", STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505, true, NULL},
@@ -142,6 +170,9 @@ static void test_http_good_requests(void **state)
             STR_INIT(
                 "POST /v1/events HTTP/1.0\r\n" SERVER_BASIC "Content-Length: 53\r\n\r\n" EVENT),
             200, true, ACCEPTED},
+        {"blanks behind values, and none",
+            STR_INIT(POST "X: a \t \r\nY:\r\nZ: \r\nContent-Length: 53\r\n\r\n" EVENT), 200, false,
+            ACCEPTED},
         {"text/plain",
             STR_INIT(
                 POST "Content-Type: text/plain;charset=UTF-8\r\nContent-Length: 53\r\n\r\n" EVENT),
@@ -159,7 +190,7 @@ static void test_http_good_requests(void **state)
     };
     for (size_t i = 0; i < sizeof raws / sizeof *raws; i++)
         assert_raw(server, &raws[i]);
-    assert_int_equal(server_events(server), 7);
+    assert_int_equal(server_events(server), 8);
 }
 
 static void test_http_pipelined_requests_are_answered_in_order(void **state)
