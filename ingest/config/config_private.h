@@ -69,7 +69,7 @@ struct config {
     struct config_model *models;
     size_t models_count;
     int loads;
-    int sources_load; /* number of the file of sources; 0: none */
+    int sources_load;                             /* number of the file of sources; 0: none */
     struct mapping *mappings[CONFIG_SOURCES_MAX]; /* of sources; owned */
     size_t mappings_count;
 };

@@ -259,8 +259,8 @@ static void suppress(struct departed *departed, const uint8_t node[KEY_SIZE],
         *mark = (struct departed_mark){.at = at, .was_generic = is_generic(departed, node)};
         memcpy(mark->node, node, KEY_SIZE);
     }
-    mark->renewed |= !is_generic(departed, node) &&
-                     (is_new || at > mark->at || !same(mark->root, root));
+    mark->renewed |=
+        !is_generic(departed, node) && (is_new || at > mark->at || !same(mark->root, root));
     mark->at = at > mark->at ? at : mark->at;
     memcpy(mark->root, root, KEY_SIZE);
 }
