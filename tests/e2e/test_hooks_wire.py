@@ -141,9 +141,9 @@ def bad_input(port):
         status, _, text = send(port, "twilio/cc-twilio", body, twilio_headers(body.replace(b"a&", b"")) if b"%" not in body and b"a&" not in body else "",
                                kind_header="Content-Type: application/x-www-form-urlencoded\r\n")
         assert (status, json.loads(text)["code"]) == (400, wanted), (body[:20], status, text)
-    for n in range(10):  # a burst of ten seconds
-        assert send(port, "shopify/slow", order(100 + n))[0] == 200
-    status, headers, text = send(port, "shopify/slow", order(110))
+    burst = b"[%s]" % b",".join(order(100 + n) for n in range(10))  # of ten seconds: nobody is so slow that it would be full again
+    assert send(port, "shopify/slow", burst)[0] == 200
+    status, headers, text = send(port, "shopify/slow", burst)
     assert status == 429 and int(headers["retry-after"]) > 0 and json.loads(text)["code"] == "rate", (status, headers, text)
 
 
@@ -171,7 +171,7 @@ def events(port):
 def killed(space, port, start, process):
     """kill -9 right behind a reply: the event is there, once, also when it is sent again."""
     sent = set()
-    for n in range(200, 203):
+    for n in range(200, 202):
         assert send(port, "shopify/shop", order(n))[0] == 200
         process.kill()
         process.wait()
