@@ -34,5 +34,6 @@ extern const struct verb verb_timeline;
 extern const struct verb verb_top;
 extern const struct verb verb_topics;
 extern const struct verb verb_unlink;
+extern const struct verb verb_validate;
 extern const struct verb verb_version;
 extern const struct verb verb_work;

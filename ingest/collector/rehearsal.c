@@ -1,0 +1,313 @@
+/*
+ * The request is run through its protocol as the server does it. What a protocol does not tell is
+ * which events were duplicates and which their customers refused: where there are any, each event
+ * is run once more alone, in the request cut down to it.
+ *
+ * Invariant: an event has one fate, so the counts of a run add up to its events.
+ */
+#include "ingest/collector/rehearsal.h"
+
+#include <sys/random.h>
+
+#include "ingest/collector/protocol/ga4.h"
+#include "ingest/collector/protocol/native.h"
+#include "ingest/collector/protocol/segment.h"
+#include "ingest/collector/protocol/segment_message.h"
+#include "ingest/collector/protocol/snowplow.h"
+#include "ingest/collector/raw_json.h"
+#include "schemas/error.h"
+
+#define KEY "rehearsal" /* of the only source there is */
+#define SNOWPLOW_LEAD                                                                              \
+    "{\"schema\":\"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4\",\"data\":["
+#define SNOWPLOW_TAIL "]}"
+
+static const struct {
+    exchange_fn handle;
+    const char *call;
+    const char *list; /* member that holds the events; empty: the body is the list */
+} protocols[REHEARSAL_PROTOCOLS] = {
+    [REHEARSAL_NATIVE] = {native_handle, "events", ""},
+    [REHEARSAL_SEGMENT] = {segment_handle, "batch", "batch"},
+    [REHEARSAL_SNOWPLOW] = {snowplow_post_handle, "", "data"},
+    [REHEARSAL_GA4] = {ga4_handle, "collect", "events"},
+};
+
+/* One run of a body; its reply is the caller's to free. */
+struct run {
+    const struct rehearsal_config *config;
+    struct sources *sources;
+    struct json_parser *parser;
+    struct arena *arena;
+    struct exchange exchange;
+};
+
+int rehearsal_protocol_of(struct str name)
+{
+    static const struct {
+        struct str name;
+        enum rehearsal_protocol protocol;
+    } known[] = {{STR_INIT("native"), REHEARSAL_NATIVE}, {STR_INIT("segment"), REHEARSAL_SEGMENT},
+        {STR_INIT("rudder"), REHEARSAL_SEGMENT}, {STR_INIT("snowplow"), REHEARSAL_SNOWPLOW},
+        {STR_INIT("ga4"), REHEARSAL_GA4}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (str_equal(name, known[i].name))
+            return (int)known[i].protocol;
+    return -1;
+}
+
+static void draw(uint8_t bytes[16])
+{
+    check(getrandom(bytes, 16, 0) == 16);
+}
+
+/* The source under a key of its own, so that what it may do is what is asked. Errors:
+ * ERR_NO_MEMORY. */
+static int make_sources(struct run *run, struct metrics *metrics)
+{
+    struct config_source source = *run->config->source;
+    struct sha256 hash;
+    uint8_t(*keys)[SHA256_SIZE] = arena_alloc(run->arena, SHA256_SIZE);
+    if (!keys)
+        return ERR_NO_MEMORY;
+    sha256_init(&hash);
+    sha256_update(&hash, STR(KEY));
+    sha256_final(&hash, keys[0]);
+    source.keys = (const uint8_t(*)[SHA256_SIZE])keys;
+    source.keys_count = 1;
+    source.old_keys_count = 0;
+    source.origins_count = 0;
+    source.rate = 0;
+    source.enabled = true;
+    return sources_new(&source, 1, STR(""), metrics, &run->sources);
+}
+
+/* What Segment's path says: a batch, or the type of the message. Static. */
+static struct str call_of(struct run *run, struct str body)
+{
+    static const char *const calls[] = {
+        "track", "page", "screen", "identify", "group", "alias", "merge"};
+    struct json value, type;
+    struct str call = str_of(protocols[run->config->protocol].call);
+    if (run->config->protocol != REHEARSAL_SEGMENT || json_parse(run->parser, body, &value) < 0 ||
+        json_kind(value) != JSON_OBJECT || json_get(value, STR("batch"), &type) ||
+        !json_get(value, STR("type"), &type) || json_kind(type) != JSON_TEXT)
+        return call;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (segment_call_of(json_text(type)) == segment_call_of(str_of(calls[i])))
+            call = str_of(calls[i]);
+    return call;
+}
+
+static int run_body(struct run *run, struct str body)
+{
+    struct exchange *exchange = &run->exchange;
+    buf_free(&exchange->reply);
+    *exchange = (struct exchange){
+        .body = body,
+        .body_raw = body,
+        .header_key = STR(KEY),
+        .draw = draw,
+        .now_micros = run->config->now_micros,
+        .monotonic_micros = 1,
+        .events_max = run->config->events_max,
+        .sources = run->sources,
+        .door = run->config->door,
+        .parser = run->parser,
+        .arena = run->arena,
+    };
+    exchange->call = call_of(run, body);
+    return protocols[run->config->protocol].handle(exchange);
+}
+
+/* ---- cutting ---- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Event `index` of a native body that is several lines: the line. */
+static struct str line_at(struct str body, size_t index)
+{
+    size_t found = 0;
+    while (body.size) {
+        const char *end = memchr(body.data, '\n', body.size);
+        size_t size = end ? (size_t)(end - body.data) : body.size;
+        struct str line = str_make(body.data, size);
+        size_t taken = end ? size + 1 : size;
+        body = str_make(body.data + taken, body.size - taken);
+        for (size = 0; size < line.size && is_space(line.data[size]);)
+            size++;
+        if (size < line.size && found++ == index)
+            return line;
+    }
+    return STR("");
+}
+
+/* The list of events within the body; empty: the body is one event, or lines of them. */
+static struct str list_of(const struct run *run, struct str body)
+{
+    const char *member = protocols[run->config->protocol].list;
+    if (*member)
+        return raw_member(body, str_of(member));
+    while (body.size && is_space(body.data[0]))
+        body = str_make(body.data + 1, body.size - 1);
+    return body.size && body.data[0] == '[' ? body : STR("");
+}
+
+/* The request, of `count` events, with that one. Errors: ERR_NO_MEMORY. */
+static int cut(const struct run *run, struct str body, size_t count, size_t index, struct str *out)
+{
+    struct str list = list_of(run, body);
+    if (list.size == 0) {
+        *out = count > 1 ? line_at(body, index) : body;
+        return 0;
+    }
+    CLEANUP(buf_free) struct buf text = {0};
+    struct raw_elements elements = raw_elements_of(list);
+    struct str element = raw_element(&elements, index);
+    size_t before = (size_t)(list.data - body.data), behind = before + list.size;
+    int r = buf_append(&text, body.data, before);
+    if (r == 0)
+        r = buf_append_str(&text, STR("["));
+    if (r == 0)
+        r = buf_append_str(&text, element);
+    if (r == 0)
+        r = buf_append_str(&text, STR("]"));
+    if (r == 0)
+        r = buf_append(&text, body.data + behind, body.size - behind);
+    return r < 0 ? r : arena_dup(run->arena, buf_str(&text), out);
+}
+
+/* ---- fates ---- */
+
+static void take_verdicts(const struct verdicts *verdicts, bool rejected, struct rehearsal *out)
+{
+    for (size_t i = 0; i < verdicts->count; i++) {
+        const struct verdict *verdict = &verdicts->list[i];
+        if (verdict->index >= out->count)
+            continue;
+        struct rehearsed *event = &out->list[verdict->index];
+        if (rejected) {
+            event->fate = REHEARSAL_REJECTED;
+            event->problem = verdict->problem;
+        } else if (event->warning.hint.size == 0) {
+            event->warning = verdict->problem;
+        }
+    }
+}
+
+/* Tells duplicates from what customers refused; both are neither rejected nor kept. A duplicate
+ * comes after the event that it repeats. Errors: ERR_NO_MEMORY. */
+static int find_kept(struct run *run, struct str body, struct rehearsal *out)
+{
+    size_t count = 0;
+    uint8_t(*seen)[KEY_SIZE] = arena_alloc(run->arena, (out->count + 1) * KEY_SIZE);
+    if (!seen)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < out->count; i++) {
+        struct str single;
+        if (out->list[i].fate == REHEARSAL_REJECTED)
+            continue;
+        int r = cut(run, body, out->count, i, &single);
+        if (r == 0)
+            r = run_body(run, single);
+        if (r < 0)
+            return r;
+        const struct intake *intake = &run->exchange.intake;
+        if (intake->no_consent)
+            out->list[i].fate = REHEARSAL_NO_CONSENT;
+        if (intake->accepted == 0)
+            continue;
+        const char *key = intake->records[0].value.data; /* stands first in a touchpoint */
+        for (size_t k = 0; k < count; k++)
+            if (memcmp(seen[k], key, KEY_SIZE) == 0)
+                out->list[i].fate = REHEARSAL_DUPLICATE;
+        memcpy(seen[count++], key, KEY_SIZE);
+    }
+    return 0;
+}
+
+/* The accepted events in order are the records in order. Errors: ERR_NO_MEMORY. */
+static int take_records(struct run *run, const struct intake *intake, struct rehearsal *out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < intake->records_count; i++) {
+        const struct append_record *record = &intake->records[i];
+        if (record->topic != TOPIC_EVENTS)
+            continue;
+        while (at < out->count && out->list[at].fate != REHEARSAL_ACCEPTED)
+            at++;
+        if (at == out->count)
+            return ERR_INTERNAL;
+        memcpy(out->list[at].node, record->key.data, KEY_SIZE);
+        int r = touchpoint_decode(&out->list[at++].event, record->value, run->arena);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int read_fates(struct run *run, struct str body, struct rehearsal *out)
+{
+    const struct intake whole = run->exchange.intake; /* lives in the arena */
+    out->count = whole.accepted + whole.duplicates + whole.no_consent + whole.rejected.count;
+    out->list = arena_alloc(run->arena, (out->count + 1) * sizeof *out->list);
+    if (!out->list)
+        return ERR_NO_MEMORY;
+    memset(out->list, 0, out->count * sizeof *out->list);
+    take_verdicts(&whole.rejected, true, out);
+    take_verdicts(&whole.warnings, false, out);
+    int r = whole.duplicates || whole.no_consent ? find_kept(run, body, out) : 0;
+    return r < 0 ? r : take_records(run, &whole, out);
+}
+
+/* One event's fields become a payload of trackers. Errors: ERR_NO_MEMORY. */
+static int wrap(struct run *run, struct str *body)
+{
+    struct json value, member;
+    CLEANUP(buf_free) struct buf text = {0};
+    if (run->config->protocol != REHEARSAL_SNOWPLOW || json_parse(run->parser, *body, &value) < 0 ||
+        json_kind(value) != JSON_OBJECT || json_get(value, STR("schema"), &member) ||
+        json_get(value, STR("data"), &member))
+        return 0;
+    int r = buf_append_str(&text, STR(SNOWPLOW_LEAD));
+    if (r == 0)
+        r = buf_append_str(&text, *body);
+    if (r == 0)
+        r = buf_append_str(&text, STR(SNOWPLOW_TAIL));
+    return r < 0 ? r : arena_dup(run->arena, buf_str(&text), body);
+}
+
+static int rehearse_with(struct run *run, struct str body, struct rehearsal *out)
+{
+    int r = wrap(run, &body);
+    if (r == 0)
+        r = run_body(run, body);
+    if (r < 0)
+        return r;
+    out->status = run->exchange.status;
+    if (out->status >= 400)
+        r = arena_dup(run->arena, buf_str(&run->exchange.reply), &out->reply);
+    return r < 0 ? r : read_fates(run, body, out);
+}
+
+int rehearse(const struct rehearsal_config *config, struct str body, struct arena *arena,
+    struct rehearsal *out)
+{
+    CLEANUP(metrics_free) struct metrics *metrics = NULL;
+    struct run run = {.config = config, .arena = arena};
+    *out = (struct rehearsal){.reply = STR("")};
+    int r = metrics_new(&metrics);
+    if (r == 0)
+        r = make_sources(&run, metrics);
+    if (r == 0)
+        r = json_parser_new(&run.parser);
+    if (r == 0)
+        r = rehearse_with(&run, body, out);
+    buf_free(&run.exchange.reply);
+    json_parser_free(&run.parser);
+    sources_free(&run.sources);
+    return r;
+}
