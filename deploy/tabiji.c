@@ -20,6 +20,7 @@ static const struct verb *const verbs[] = {
     &verb_demo,
     &verb_run,
     &verb_import,
+    &verb_test,
     &verb_validate,
     &verb_emit,
     &verb_generate,

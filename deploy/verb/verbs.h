@@ -30,6 +30,7 @@ extern const struct verb verb_sink;
 extern const struct verb verb_source;
 extern const struct verb verb_state;
 extern const struct verb verb_tail;
+extern const struct verb verb_test;
 extern const struct verb verb_timeline;
 extern const struct verb verb_top;
 extern const struct verb verb_topics;

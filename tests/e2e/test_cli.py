@@ -8,7 +8,7 @@ import subprocess
 
 from harness import PROGRAM, ROOT, Workspace, stop, tabiji, wait_until
 
-VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "explain", "erase", "keys", "rejected", "source", "state", "validate", "collect", "work", "sink",
+VERBS = ["demo", "run", "import", "emit", "generate", "attribute", "lookup", "timeline", "identity", "explain", "erase", "keys", "rejected", "source", "state", "test", "validate", "collect", "work", "sink",
          "doctor", "config", "version"]
 
 
