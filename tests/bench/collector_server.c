@@ -11,6 +11,7 @@
 #include "schemas/error.h"
 
 #define IDENTITY_OF_NOBODY "bench"
+#define MAP_BYTES ((size_t)32 << 30) /* as much as valgrind lets us have */
 
 static int serve(struct local *local, const char *threads)
 {
@@ -54,7 +55,7 @@ static int serve(struct local *local, const char *threads)
 int main(int argc, char **argv)
 {
     struct local *local = NULL;
-    const struct local_options options = {0};
+    const struct local_options options = {.map_bytes = MAP_BYTES};
     if (argc < 2)
         return 2;
     int r = local_open(&local, argv[1], &options);

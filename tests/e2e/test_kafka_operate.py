@@ -155,8 +155,12 @@ def lag(config, *arguments, expect=0):
 
 
 def check_lag_and_metrics(space, programs, config, lines):
-    programs.start("collect", "--set", "collector.open_source=dev")
+    programs.start("collect", "--set", "collector.open_source=dev", "--set", "source.dev.operator=yes")
+    tail = space.start("tail", "--url", f"http://127.0.0.1:{programs.ports['collect']}", "--json", "--count", 3, stdout=subprocess.PIPE)
+    wait_until(lambda: scrape(programs.ports["collect"])["tabiji_collector_viewers", ()] == 1, "a viewer")
     programs.emit(lines)
+    shown = [json.loads(line) for line in tail.communicate(timeout=30)[0].splitlines()]
+    assert [row["fate"] for row in shown] == ["accepted"] * 3 and all(row["stages"][1]["fate"] == "durable" for row in shown), shown
     found = lag(config)
     assert found["lag"] == EVENTS and [group["group"] for group in found["groups"]] == ["run"], found
     rows = found["groups"][0]["partitions"]
