@@ -23,7 +23,6 @@
 #define INSERTED_SIZE_MAX 96
 #define MILLIS_PER_SECOND 1000
 #define NANOS_PER_MILLI 1000000
-#define CLOSE_PAUSE_NANOS 200000
 
 struct tabiji_producer {
     struct tabiji_allocator memory;
@@ -132,7 +131,8 @@ static int make(struct tabiji_producer *producer, const struct tabiji_options *o
         .settings = &producer->settings,
         .queue = &producer->queue,
         .reports = &producer->reports,
-        .random = &producer->random};
+        .random = &producer->random,
+        .users = &producer->users};
     return producer_sender_start(&producer->sender);
 }
 
@@ -205,10 +205,6 @@ int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms)
     if (producer_sender_is_here(&closed->sender))
         return TABIJI_ERROR_CALLBACK;
     int r = producer_sender_end(&closed->sender, timeout_ms);
-    const struct timespec pause = {.tv_nsec = CLOSE_PAUSE_NANOS};
-    while (atomic_load(&closed->users) > 0)
-        (void)nanosleep(&pause, NULL);
-    producer_sender_fini(&closed->sender);
     bool unauthorised = producer_queue_unauthorised(&closed->queue);
     unmake(closed, MADE_REPORTS);
     *producer = NULL;

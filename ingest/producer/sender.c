@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <time.h>
 
 #include "ingest/producer/error.h"
 #include "ingest/producer/http.h"
@@ -16,6 +17,7 @@
 
 #define IDLE_MS 60000
 #define MEMORY_PAUSE_MS 50
+#define USERS_PAUSE_NANOS 200000
 #define JITTER_GROWTH 3 /* Source: AWS, "Exponential Backoff And Jitter", decorrelated */
 /* A collector that asks for longer is asked again before. */
 #define RETRY_AFTER_MS_MAX 300000
@@ -316,6 +318,7 @@ static void discard_all(struct producer_sender *sender)
 static void *run(void *context)
 {
     struct producer_sender *sender = context;
+    const struct timespec pause = {.tv_nsec = USERS_PAUSE_NANOS};
     int64_t end_ms;
     while (!is_over(sender, &end_ms)) {
         tell_dropped(sender);
@@ -324,6 +327,10 @@ static void *run(void *context)
     }
     tell_dropped(sender);
     discard_all(sender);
+    while (atomic_load(sender->users) > 0)
+        (void)nanosleep(&pause, NULL);
+    /* Here, as the end of a connection may raise SIGPIPE, which this thread has blocked. */
+    sender->transport->ops->close(&sender->transport);
     return NULL;
 }
 
@@ -372,11 +379,6 @@ int producer_sender_end(struct producer_sender *sender, int timeout_ms)
     unlock(sender);
     (void)pthread_join(sender->thread, NULL);
     return sender->discarded ? ERR_AGAIN : 0;
-}
-
-void producer_sender_fini(struct producer_sender *sender)
-{
-    sender->transport->ops->close(&sender->transport);
 }
 
 int producer_sender_resume(struct producer_sender *sender, const char *key)

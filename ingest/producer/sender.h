@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "ingest/producer/random.h"
 #include "ingest/producer/report.h"
 #include "ingest/producer/settings.h"
@@ -23,6 +25,7 @@ struct producer_sender {
     struct producer_queue *queue;
     struct producer_reports *reports;
     struct producer_random *random;
+    const atomic_long *users; /* threads that may add to the queue, and so wake the transport */
     struct producer_transport *transport;
     pthread_t thread;
     /* of the thread alone */
@@ -44,11 +47,9 @@ struct producer_sender {
  * thread. */
 MUST_CHECK int producer_sender_start(struct producer_sender *sender);
 
-/* Stops the queue, lets the thread send for at most so long, and waits until it has reported all.
- * Returns 0, or ERR_AGAIN when something was discarded. */
+/* Stops the queue, lets the thread send for at most so long, and waits until it has reported all
+ * and nobody adds to the queue any more. Returns 0, or ERR_AGAIN when something was discarded. */
 MUST_CHECK int producer_sender_end(struct producer_sender *sender, int timeout_ms);
-/* Closes the transport, when no thread adds to the queue any more: until then it may be woken. */
-void producer_sender_fini(struct producer_sender *sender);
 
 /* Puts a key into the settings (see producer_settings_renew_key()) and sends again. Threads: any.
  */

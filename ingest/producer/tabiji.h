@@ -425,10 +425,11 @@ TABIJI_API int tabiji_producer_stop(struct tabiji_producer *producer);
 
 /*
  * Stops, sends what is queued for at most so long (0: nothing more; a request that is under way is
- * given up), reports the rest as TABIJI_ERROR_DISCARDED, and frees the producer. No other call may
- * be under way but tabiji_send(), which then ends, nor begin. Leaves NULL inside. Errors:
- * TABIJI_ERROR_TIMEOUT, TABIJI_ERROR_UNAUTHORISED: something was discarded; TABIJI_ERROR_CALLBACK:
- * nothing is done; TABIJI_ERROR_FORKED: the handle is forgotten, its memory stays as it is.
+ * given up), reports the rest as TABIJI_ERROR_DISCARDED (and waits for its callbacks to return),
+ * and frees the producer. No other call may be under way but tabiji_send(), which then ends, nor
+ * begin. Leaves NULL inside. Errors: TABIJI_ERROR_TIMEOUT, TABIJI_ERROR_UNAUTHORISED: something was
+ * discarded; TABIJI_ERROR_CALLBACK: nothing is done; TABIJI_ERROR_FORKED: the handle is forgotten,
+ * its memory stays as it is.
  */
 TABIJI_API int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms);
 

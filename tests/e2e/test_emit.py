@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """`tabiji emit`: lines to the tables, each once, also where the collector is killed amid them; what is rejected is told by its
 line; a refused key, an absent collector and what is no collector have exit codes of their own."""
+import gzip
 import http.server
 import json
+import shutil
 import signal
 import socket
 import sqlite3
+import ssl
+import struct
 import subprocess
 import threading
+import time
 
 from harness import PROGRAM, Workspace, free_port, stop, tabiji, wait_until
 
@@ -127,6 +132,60 @@ def check_ends(space, port):
     assert "the collector answered 404" in run.stderr, run.stderr
 
 
+class Taker(http.server.BaseHTTPRequestHandler):
+    """Takes all, and resets the connection once it has answered. Gzip is expected."""
+    protocol_version = "HTTP/1.1"
+    lines = []
+
+    def do_POST(self):
+        assert self.headers["Content-Encoding"] == "gzip", self.headers
+        body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"]))).decode()
+        Taker.lines += body.splitlines()
+        reply = json.dumps({"accepted": len(body.splitlines()), "duplicates": 0, "rejected": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+        self.wfile.flush()
+        time.sleep(0.05)  # that it has been read
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+class Quiet(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        pass  # a handshake that the client ends
+
+
+def check_tls(space):
+    """The server is verified, by the authorities that are given; bodies are compressed; a connection that the server has
+    reset is made anew."""
+    if not shutil.which("openssl"):
+        print("TLS: skipped, openssl is not installed")
+        return
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", space.path / "tls.key", "-out", space.path / "tls.pem"],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(space.path / "tls.pem", space.path / "tls.key")
+    lines = [view(n) for n in range(6000)]
+    with Quiet(("127.0.0.1", 0), Taker) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever).start()
+        url = f"https://127.0.0.1:{server.server_address[1]}"
+        known = tabiji("emit", "--url", url, "--ca-file", space.path / "tls.pem", stdin="\n".join(lines).encode())
+        unknown = subprocess.run([PROGRAM, "emit", "--url", url, "--wait", "1"], input=lines[0], capture_output=True, text=True)
+        server.shutdown()
+    assert known == "6000 lines: 6000 accepted, 0 duplicates, 0 rejected\n", known
+    assert Taker.lines == lines  # in their order, once
+    assert unknown.returncode == 7 and "certificate" in unknown.stderr, unknown
+
+
 def main():
     with Workspace() as space:
         data, port = space.path / "data", free_port()
@@ -135,7 +194,8 @@ def main():
         collector = check_kill(space, data, port, collector)
         assert stop(collector) == 0
         check_ends(space, free_port())
-    print("emit: verdicts, a kill, ends")
+        check_tls(space)
+    print("emit: verdicts, a kill, ends, TLS")
 
 
 main()
