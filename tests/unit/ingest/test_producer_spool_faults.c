@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ingest/producer/segment.h"
 #include "schemas/error.h"
 #include "tests/unit/ingest/disk_model.h"
 
@@ -259,6 +260,26 @@ static void test_a_failed_synchronisation_is_not_tried_again(void **state)
     spool_drain(fixture, 2);
 }
 
+/* Some file systems look for room only when they synchronise. What they had none for may be gone,
+ * and to ask again may say that it is not. */
+static void test_a_synchronisation_without_room_is_told_to_all_it_was_for(void **state)
+{
+    static const char durable[] = "a durable record";
+    struct spool_fixture *fixture = *state;
+    spool_reopen(fixture);
+    spool_append_many(fixture, 2);
+    disk_plan(DISK_SYNC, 1, 1, DISK_FAIL, ENOSPC);
+    assert_int_equal(
+        producer_spool_append(fixture->spool, durable, sizeof durable, true), ERR_FULL);
+    assert_int_equal(disk_calls(DISK_SYNC), 1);
+    assert_false(disk_is_durable(durable, sizeof durable));
+    /* With room it works again, in another segment. */
+    assert_int_equal(producer_spool_append(fixture->spool, durable, sizeof durable, true), 0);
+    assert_true(disk_is_durable(durable, sizeof durable));
+    assert_int_equal(spool_files(fixture, "spool", NULL), 2);
+    assert_int_equal(spool_statistics(fixture).records, 4);
+}
+
 static void test_a_write_that_cannot_be_taken_back_ends_its_segment(void **state)
 {
     struct spool_fixture *fixture = *state;
@@ -305,6 +326,30 @@ static void test_a_block_that_the_disk_does_not_give_loses_its_records_alone(voi
     assert_int_equal(spool_statistics(fixture).lost_records, 0);
     spool_drain_any(fixture, found, FOUND_MAX);
     assert_true(found[3] && found[4] && found[5]);
+}
+
+/* ---- the mark ---- */
+
+/* A loss of power may tear all that was written to the file since it was synchronised. */
+static void test_a_mark_that_was_synchronised_is_not_written_over(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    struct producer_spool_batch batch;
+    uint8_t mark[PRODUCER_SEGMENT_MARK_SIZE], bytes[PRODUCER_SEGMENT_MARKS_SIZE];
+    spool_reopen(fixture);
+    spool_append_many(fixture, 20);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(producer_spool_peek(fixture->spool, &batch), 0);
+        assert_int_equal(producer_spool_consume(fixture->spool, batch.records[0].position), 0);
+        if (i % 7 == 1) {
+            assert_int_equal(producer_spool_sync(fixture->spool), 0);
+            producer_segment_mark_put(batch.records[0].position, mark);
+        }
+        int fd = open(spool_path(fixture, "consumed"), O_RDONLY);
+        assert_int_equal(read(fd, bytes, sizeof bytes), sizeof bytes);
+        assert_int_equal(close(fd), 0);
+        assert_true(i < 1 || memmem(bytes, sizeof bytes, mark, sizeof mark));
+    }
 }
 
 /* ---- a disk that is full ---- */
@@ -424,8 +469,10 @@ int main(void)
         TEST(test_no_room_at_any_call_is_told_and_loses_nothing),
         TEST(test_a_failure_at_any_call_is_told_and_loses_nothing_that_was_there),
         TEST(test_a_failed_synchronisation_is_not_tried_again),
+        TEST(test_a_synchronisation_without_room_is_told_to_all_it_was_for),
         TEST(test_a_write_that_cannot_be_taken_back_ends_its_segment),
         TEST(test_a_block_that_the_disk_does_not_give_loses_its_records_alone),
+        TEST(test_a_mark_that_was_synchronised_is_not_written_over),
         TEST(test_files_that_may_not_grow_are_a_full_disk),
         TEST(test_a_small_disk_is_filled_and_emptied),
         TEST(test_without_memory_it_is_told_and_nothing_is_lost),
