@@ -12,6 +12,7 @@
 #include "deploy/scrape.h"
 #include "deploy/serve.h"
 #include "deploy/verb/verbs.h"
+#include "ingest/metrics/metrics.h"
 #include "ingest/stream/kafka_lag.h"
 #include "schemas/error.h"
 
@@ -48,13 +49,21 @@ static const struct role {
 };
 #define ROLES (sizeof roles / sizeof *roles)
 
+/* What a process, or one of its threads, has counted since it was started. */
+struct figures {
+    double work, time, times, wrong;
+    double left; /* to restore */
+};
+
 /* One look at a process. */
 struct look {
     bool up;
     double at; /* seconds, monotonic */
     const struct role *role;
-    double work, time, times, wrong, cpu, memory;
-    double lag, left;
+    struct figures whole;
+    struct figures threads[METRIC_THREADS_MAX];
+    int threads_count;
+    double cpu, memory, lag;
     bool has_lag;
 };
 
@@ -102,6 +111,25 @@ static double get(struct str text, const char *name, const char *label)
     return sum;
 }
 
+/* Of one thread of a worker. Returns whether there is such a one. */
+static bool read_thread(struct str text, int thread, struct figures *out)
+{
+    char label[CELL_SIZE], aborted[CELL_SIZE];
+    double tasks;
+    (void)snprintf(label, sizeof label, "thread=\"%d\"", thread);
+    (void)snprintf(aborted, sizeof aborted, "thread=\"%d\",result=\"aborted\"", thread);
+    if (!scrape_sum(text, "tabiji_worker_thread_tasks", label, &tasks))
+        return false;
+    *out = (struct figures){
+        .work = get(text, "tabiji_worker_thread_records_total", label),
+        .time = get(text, "tabiji_worker_thread_transaction_seconds_total", label),
+        .times = get(text, "tabiji_worker_thread_batches_total", label),
+        .wrong = get(text, "tabiji_worker_thread_transactions_total", aborted),
+        .left = get(text, "tabiji_worker_thread_restore_left", label),
+    };
+    return true;
+}
+
 static void read_look(struct str text, struct look *look)
 {
     char name[CELL_SIZE];
@@ -112,15 +140,19 @@ static void read_look(struct str text, struct look *look)
     look->cpu = get(text, "process_cpu_seconds_total", "");
     look->memory = get(text, "process_resident_memory_bytes", "");
     look->has_lag = scrape_sum(text, "tabiji_consumer_lag", "", &look->lag);
-    look->left = get(text, "tabiji_worker_restore_left", "");
+    struct figures *whole = &look->whole;
+    whole->left = get(text, "tabiji_worker_restore_left", "");
     if (!look->role)
         return;
-    look->work = get(text, look->role->work, look->role->work_label);
-    look->wrong = get(text, look->role->wrong, look->role->wrong_label);
+    whole->work = get(text, look->role->work, look->role->work_label);
+    whole->wrong = get(text, look->role->wrong, look->role->wrong_label);
     (void)snprintf(name, sizeof name, "%s_sum", look->role->seconds);
-    look->time = get(text, name, "");
+    whole->time = get(text, name, "");
     (void)snprintf(name, sizeof name, "%s_count", look->role->seconds);
-    look->times = get(text, name, "");
+    whole->times = get(text, name, "");
+    while (look->threads_count < METRIC_THREADS_MAX &&
+           read_thread(text, look->threads_count, &look->threads[look->threads_count]))
+        look->threads_count++;
 }
 
 static void look_at(struct process *process)
@@ -151,6 +183,7 @@ static void look_at_all(struct top *top)
 
 static const struct render_column process_columns[] = {
     {"process", "process", RENDER_LEFT, 48},
+    {"thread", "thread", RENDER_RIGHT, 0},
     {"role", "role", RENDER_LEFT, 0},
     {"state", "state", RENDER_LEFT, 0},
     {"per_second", "a second", RENDER_RIGHT, 0},
@@ -186,31 +219,61 @@ static void add_count(struct render_table *table, bool known, double value)
         render_nothing(table);
 }
 
-static const char *state_of(const struct look *now)
+static const char *state_of(bool up, const struct figures *now)
 {
-    return !now->up ? "down" : now->left > 0 ? "restores" : "up";
+    return !up ? "down" : now->left > 0 ? "restores" : "up";
+}
+
+/* Both looks at a process, as far as they can be compared: of one that was started again in between
+ * counters begin anew. */
+static bool comparable(const struct look *now, const struct look *before)
+{
+    return now->up && before->up && now->role == before->role &&
+           now->whole.work >= before->whole.work && now->cpu >= before->cpu && now->at > before->at;
+}
+
+/* From the role to what is left to restore, but for the lag, which is the process's. */
+static void add_figures(struct render_table *table, const struct process *process,
+    const struct figures *now, const struct figures *before, bool has_lag)
+{
+    const struct look *look = &process->now;
+    bool both = comparable(look, &process->before);
+    double seconds = look->at - process->before.at, times = now->times - before->times;
+    if (look->role)
+        render_text(table, str_of(look->role->name));
+    else
+        render_nothing(table);
+    render_text(table, str_of(state_of(look->up, now)));
+    add_count(table, both && look->role, both ? (now->work - before->work) / seconds : 0);
+    add_count(table, has_lag, look->lag);
+    add_tenths(table, both && times > 0, times > 0 ? (now->time - before->time) / times * 1000 : 0);
+    add_count(table, look->up && look->role, now->wrong);
+    add_count(table, now->left > 0, now->left);
 }
 
 static void add_process(struct render_table *table, const struct process *process)
 {
     const struct look *now = &process->now, *before = &process->before;
-    /* Of a process that was started again in between, counters begin anew. */
-    bool both = now->up && before->up && now->role == before->role && now->work >= before->work &&
-                now->cpu >= before->cpu && now->at > before->at;
-    double seconds = now->at - before->at, times = now->times - before->times;
+    bool both = comparable(now, before);
+    double seconds = now->at - before->at;
     render_text(table, str_of(process->url));
-    if (now->role)
-        render_text(table, str_of(now->role->name));
-    else
-        render_nothing(table);
-    render_text(table, str_of(state_of(now)));
-    add_count(table, both && now->role, both ? (now->work - before->work) / seconds : 0);
-    add_count(table, now->up && now->has_lag, now->lag);
-    add_tenths(table, both && times > 0, times > 0 ? (now->time - before->time) / times * 1000 : 0);
-    add_count(table, now->up && now->role, now->wrong);
-    add_count(table, now->left > 0, now->left);
+    render_nothing(table);
+    add_figures(table, process, &now->whole, &before->whole, now->up && now->has_lag);
     add_tenths(table, both, both ? (now->cpu - before->cpu) / seconds * 100 : 0);
     add_count(table, now->up, now->memory / MEBIBYTE);
+}
+
+/* A worker's threads, where they are several. */
+static void add_threads(struct render_table *table, const struct process *process)
+{
+    const struct look *now = &process->now;
+    for (int i = 0; now->threads_count > 1 && i < now->threads_count; i++) {
+        render_text(table, str_of(process->url));
+        render_integer(table, i);
+        add_figures(table, process, &now->threads[i], &process->before.threads[i], false);
+        render_nothing(table);
+        render_nothing(table);
+    }
 }
 
 static void add_group(struct render_table *table, const struct kafka_lag *lag, size_t group)
@@ -236,8 +299,10 @@ static int write_processes(const struct top *top, FILE *out)
 {
     CLEANUP(render_free) struct render_table *table = NULL;
     int r = render_new(&table, process_columns, sizeof process_columns / sizeof *process_columns);
-    for (size_t i = 0; r == 0 && i < top->count; i++)
+    for (size_t i = 0; r == 0 && i < top->count; i++) {
         add_process(table, &top->processes[i]);
+        add_threads(table, &top->processes[i]);
+    }
     return r < 0 ? r : render_write(table, top->call->json, out);
 }
 
@@ -434,10 +499,11 @@ const struct verb verb_top = {
         "second, lag, milliseconds of\n"
         "one transaction (work), commit (sink) or append (collect), what failed since the start "
         "(aborted transactions,\n"
-        "retries, appends), records still to be restored, CPU and memory; below, the lag of all "
-        "groups where [kafka] says\n"
-        "how to ask. Without --url it looks where the configuration says that its programs "
-        "listen. q or ctrl-C ends it.\n"
+        "retries, appends), records still to be restored, CPU and memory; the threads of a worker "
+        "with several each on a\n"
+        "line of its own; below, the lag of all groups where [kafka] says how to ask. Without "
+        "--url\n"
+        "it looks where the configuration says that its programs listen. q or ctrl-C ends it.\n"
         "Where standard output is no terminal, a picture follows the other.",
     .examples = "  tabiji top --config tabiji.ini\n"
                 "  tabiji top --url 10.0.0.5:8080 --url 10.0.0.6:9464 --url 10.0.0.7:9464\n"

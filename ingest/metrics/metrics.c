@@ -44,6 +44,7 @@ enum metric_label {
     LABEL_BROKER,
     LABEL_TOPIC,
     LABEL_PARTITION,
+    LABEL_THREAD,
     LABEL_COUNT,
 };
 
@@ -129,6 +130,7 @@ static const struct {
     [LABEL_BROKER] = {"broker", NULL, METRIC_BROKERS_MAX},
     [LABEL_TOPIC] = {"topic", topic_values, COUNT_OF(topic_values)},
     [LABEL_PARTITION] = {"partition", NULL, METRIC_PARTITIONS_MAX},
+    [LABEL_THREAD] = {"thread", NULL, METRIC_THREADS_MAX},
 };
 
 /* Names in the order in which they came; each is whole before `count` tells of it. */
@@ -247,6 +249,11 @@ const char *metrics_refusal_name(enum metric_refusal refusal)
     return refusal_values[refusal];
 }
 
+int metrics_thread(int thread)
+{
+    return thread < METRIC_THREADS_MAX ? thread : METRIC_THREADS_MAX - 1;
+}
+
 int metrics_status(int status)
 {
     for (size_t i = 1; i < COUNT_OF(status_values); i++)
@@ -340,7 +347,7 @@ static int write_label(const struct metrics *metrics, enum metric_label label, s
     int r = buf_appendf(out, "%s%s=\"", lead, labels[label].name);
     if (r < 0)
         return r;
-    if (label == LABEL_PARTITION)
+    if (label == LABEL_PARTITION || label == LABEL_THREAD)
         r = buf_appendf(out, "%zu", value);
     else if (label == LABEL_SOURCE)
         r = write_escaped(out, metrics->sources.list[value]);

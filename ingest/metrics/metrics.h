@@ -75,6 +75,8 @@ enum metric_id {
 #define METRIC_BROKERS_MAX 64
 /* Partitions from this one on share a value, the last. */
 #define METRIC_PARTITIONS_MAX 1024
+/* Likewise threads of a worker. */
+#define METRIC_THREADS_MAX 64
 
 struct metrics;
 /* Errors: ERR_NO_MEMORY. */
@@ -89,6 +91,9 @@ int metrics_broker(struct metrics *metrics, struct str name);
 
 /* The label value of a partition. */
 int metrics_partition(int32_t partition);
+
+/* The label value of a worker's thread. */
+int metrics_thread(int thread);
 
 /* The label value of an HTTP status; statuses that the list lacks share "other". */
 int metrics_status(int status);

@@ -7,15 +7,21 @@
 #include "ingest/metrics/metrics.h"
 #include "ingest/stream/kafka.h"
 
-/* {.metrics = ...} of a worker that has done nothing. Threads: the worker's. */
+/* {0}: nothing is measured. Threads: the worker's. */
 struct kafka_meter {
     struct metrics *metrics; /* NULL: nothing is measured */
+    int thread;              /* metrics_thread() */
     int64_t begun;           /* microseconds, of the running transaction */
     int64_t committing;
     int64_t bytes; /* of its records */
     struct kafka_worker_counts told;
     int64_t told_left;
 };
+
+/* Of a worker that has done nothing, and of one that is closed: it has no tasks any more, and
+ * nothing to restore. */
+void kafka_meter_open(struct kafka_meter *meter, struct metrics *metrics, int thread);
+void kafka_meter_close(struct kafka_meter *meter);
 
 /* A transaction begins, gets a record of so many bytes, is about to be committed, and is. */
 void kafka_meter_begin(struct kafka_meter *meter);

@@ -672,7 +672,7 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     worker->config = *config;
     worker->frame.config = &worker->config;
     worker->inputs.config = &worker->config;
-    worker->meter.metrics = config->metrics;
+    kafka_meter_open(&worker->meter, config->metrics, config->thread);
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
     int r = config->shared_slot ? 0 : kafka_slot_open(config, &worker->own_slot);
@@ -700,6 +700,7 @@ void kafka_worker_close(struct kafka_worker **worker)
     if (gone->consumer.rk)
         rd_kafka_consumer_close(gone->consumer.rk); /* the callback closes the tasks */
     close_tasks(gone);
+    kafka_meter_close(&gone->meter);
     kafka_client_close(&gone->consumer);
     kafka_producer_close(&gone->producer);
     kafka_client_close(&gone->reader);

@@ -134,6 +134,18 @@ static void test_metrics_gauge_with_labels_shows_what_was_set_also_0(void **stat
     assert_no_line(metrics, "tabiji_consumer_lag");
 }
 
+static void test_metrics_threads_beyond_the_limit_share_the_last(void **state)
+{
+    struct metrics *metrics = *state;
+    metrics_add(metrics, METRIC_WORKER_THREAD_TRANSACTION_SECONDS, metrics_thread(3), 0, 1500000);
+    metrics_add(metrics, METRIC_WORKER_THREAD_RECORDS, metrics_thread(63), 0, 1);
+    metrics_add(metrics, METRIC_WORKER_THREAD_RECORDS, metrics_thread(64), 0, 1);
+    assert_line(
+        metrics, "\ntabiji_worker_thread_transaction_seconds_total{thread=\"3\"} 1.500000\n");
+    assert_line(metrics, "\ntabiji_worker_thread_records_total{thread=\"63\"} 2\n");
+    assert_no_line(metrics, "thread=\"0\"");
+}
+
 static void test_metrics_histograms_by_unit(void **state)
 {
     struct metrics *metrics = *state;
@@ -184,6 +196,7 @@ int main(void)
         CASE(test_metrics_source_beyond_the_limit_shares_other),
         CASE(test_metrics_labels_of_codes),
         CASE(test_metrics_gauge_with_labels_shows_what_was_set_also_0),
+        CASE(test_metrics_threads_beyond_the_limit_share_the_last),
         CASE(test_metrics_histograms_by_unit),
         CASE(test_metrics_parts_that_never_counted_are_silent),
         CASE(test_metrics_broker_beyond_the_limit_shares_other),
