@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "ingest/collector/intake.h"
+#include "ingest/collector/protocol/hook.h"
 #include "ingest/collector/protocol/segment_message.h"
 #include "ingest/collector/protocol/snowplow_event.h"
 #include "ingest/import/row.h"
@@ -248,6 +249,69 @@ static int take_request(struct again *again, const struct again_rejection *rejec
     return r < 0 ? r : again_mark(rejection, NULL, arena, out);
 }
 
+/* ---- webhooks ---- */
+
+/* Reads and judges all events that the notification gives. Errors: ERR_NO_MEMORY. */
+static int take_notification(
+    struct exchange *exchange, struct json item, size_t count, struct again_rejection *rejection)
+{
+    const struct intake_payload payload = {.text = payload_text, .context = rejection};
+    struct touchpoint event;
+    struct event_problem problem;
+    int r = 0;
+    for (size_t nth = 0; r == 0 && nth < count; nth++) {
+        r = hook_again(exchange, item, nth, &event, &problem);
+        if (r == ERR_NO_MEMORY)
+            return r;
+        if (r == HOOK_AGAIN_NONE)
+            r = 0;
+        else
+            r = r < 0 ? intake_reject(&exchange->intake, 0, event.event_id, &problem, &payload)
+                      : intake_event(&exchange->intake, &event, 0, &payload);
+    }
+    return r;
+}
+
+/* All that it gives is taken, or nothing. */
+static int judge_notification(const struct again_rejection *rejection, const struct intake *intake,
+    struct arena *arena, struct again_taken *out)
+{
+    for (size_t i = 0; i < intake->records_count; i++)
+        if (intake->records[i].topic == TOPIC_REJECTED) {
+            out->reason = str_of(error_name(intake->rejected.list[0].problem.error));
+            return judge_refused(rejection, &intake->records[i], arena, out);
+        }
+    out->fate = intake->accepted ? AGAIN_ACCEPTED : AGAIN_NO_CONSENT;
+    int r = intake_records(intake, &out->events, &out->events_count);
+    return r < 0 ? r : again_mark(rejection, NULL, arena, out);
+}
+
+static int take_hook(struct again *again, const struct again_rejection *rejection,
+    struct arena *arena, struct again_taken *out)
+{
+    const struct config_source *known = config_source(again->config.config, rejection->source);
+    struct source source = {.config = {.name = rejection->source, .currency = STR("USD")}};
+    if (known)
+        source.config = *known;
+    size_t count = hook_again_max(rejection->stage, &source.config);
+    struct again_rejection lent = *rejection;
+    struct exchange exchange = {.call = rejection->stage,
+        .source = &source,
+        .door = again->config.door,
+        .arena = arena,
+        .now_micros = rejection->received_at};
+    struct json item;
+    exchange_prepare(&exchange, rejection->stage, false);
+    int r = intake_reserve(&exchange.intake, count);
+    if (r == 0)
+        r = json_parse(again->parser, rejection->payload, &item);
+    if (r < 0 && r != ERR_NO_MEMORY)
+        return 0; /* what was no JSON is none now */
+    if (r == 0)
+        r = take_notification(&exchange, item, count, &lent);
+    return r < 0 ? r : judge_notification(rejection, &exchange.intake, arena, out);
+}
+
 /* ---- rows of files ---- */
 
 static int copy_records(struct again *again, struct arena *arena, struct again_taken *out)
@@ -312,5 +376,8 @@ int again_take(struct again *again, const struct again_rejection *rejection, str
         return 0;
     if (request)
         return take_request(again, rejection, arena, out);
+    const struct config_source none = {.enabled = false};
+    if (hook_again_max(rejection->stage, &none))
+        return take_hook(again, rejection, arena, out);
     return row ? take_row(again, rejection, arena, out) : 0;
 }

@@ -158,6 +158,8 @@ def events(port):
     assert send(port, "shopify/shop", b'{"order_id":1}')[0] == 400
     for n, text in enumerate(HOSTILE):
         assert send(port, "shopify/shop", order(10 + n, name=text))[0] == 200
+    late = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # the mapping wants seconds
+    assert send(port, "generic/pbx", json.dumps({"event": "ring", "at": late, "call": {"id": "p-2"}}).encode())[0] == 200
     form = twilio()
     for more in ("", "X-Forwarded-Proto: http\r\nX-Forwarded-Host: evil.example\r\n"):  # the source's public_url is what counts
         status, headers, text = send(port, "twilio/cc-twilio", form, twilio_headers(form) + more,
@@ -165,7 +167,7 @@ def events(port):
         assert (status, headers["content-type"]) == (200, "text/xml; charset=utf-8") and b"<Response/>" in text, (status, headers, text)
     wanted = {1, 2, *range(10, 10 + len(HOSTILE)), *range(100, 110)}
     return {f"{n}-orders/create-2026-11-20T10:00:00+09:00" for n in wanted} | {"CA1-9"}, {
-        "bad_type": 1, "bad_currency": 1, "nul_in_text": 1, "bad_id": 2, "id_conflict": 1}
+        "bad_type": 1, "bad_currency": 1, "nul_in_text": 1, "bad_id": 2, "id_conflict": 1, "bad_time": 1}
 
 
 def killed(space, port, start, process):
@@ -211,6 +213,17 @@ def secrets_change(space, port, process):
     wait_until(lambda: "may be read by others" in log.read_text(), "the refusal")
     assert status_of("newest hush") == 200
     return {"300-orders/create-2026-11-20T10:00:00+09:00"}, 3
+
+
+def mended(space, data):
+    """What a mapping could not read is taken when the mapping is mended."""
+    mapping = space.path / "pbx.ini"
+    mapping.write_text(mapping.read_text().replace("time_format = epoch_s\n", ""))
+    done = subprocess.run([PROGRAM, "rejected", "replay", "--json", "--config", "tabiji.ini", "--data", data, "--reason", "bad_time"],
+                          cwd=space.path, capture_output=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["accepted"] == 1, done
+    taken = rows(data, "SELECT type, call_id FROM event WHERE event_id = 'p-2.started'")
+    assert taken == [("call_started", "p-2")], taken
 
 
 def write_secret(space, name, secret):
@@ -267,9 +280,10 @@ def main():
             kept = rows(data, "SELECT properties FROM event WHERE event_id LIKE ?", f"{10 + n}-orders/%")[0][0]
             assert json.loads(kept)["order_name"] == text, kept
         assert stop(process) == 0, "SIGTERM"
+        (space.path / "shopify-new.secret").chmod(0o600)
+        mended(space, data)
         lines = [json.loads(line) for line in log.read_text().splitlines() if '"hook_refused"' in line]
         assert [line["reason"] for line in lines][:len(reasons)] == reasons and len(lines) == len(reasons) + more, lines
-        (space.path / "shopify-new.secret").chmod(0o600)
         dump = subprocess.run([PROGRAM, "config", "dump", "--config", "tabiji.ini"], cwd=space.path, check=True, capture_output=True).stdout.decode()
         assert "secret_file = shopify-new.secret" in dump, dump
         for secret in (*SECRETS.values(), "newest hush"):

@@ -111,46 +111,54 @@ static bool is_stale(const struct exchange *exchange, int64_t said_at)
 
 /* ---- notifications ---- */
 
+/* Reads event nth of the notification that the reader has. As hook_kind.read(). */
+static int read_event(const struct hook_kind *kind, struct hook_reader *reader, size_t nth)
+{
+    struct exchange *exchange = reader->exchange;
+    struct touchpoint *event = &reader->event;
+    reader->arena = exchange->arena;
+    touchpoint_init(event);
+    event->identifiers =
+        arena_alloc(exchange->arena, HOOK_IDENTIFIERS_MAX * sizeof *event->identifiers);
+    if (!event->identifiers)
+        return ERR_NO_MEMORY;
+    int r = kind->read(reader, nth);
+    if (r == 0 && reader->properties.count)
+        r = segment_members_write(&reader->properties, exchange->arena, &event->properties);
+    if (r < 0 && reader->problem.error == 0)
+        reader->problem.error = r;
+    event->source = exchange->source->config.name;
+    event->protocol = PROTOCOL_WEBHOOK;
+    event->adapter_version = ADAPTER_VERSION;
+    event->traceparent = exchange->traceparent;
+    return r;
+}
+
 /* Reads and judges event nth of a notification. 0, EXCHANGE_ANSWERED or ERR_NO_MEMORY. */
 static int take_event(struct hook *hook, struct json item, size_t index, size_t nth)
 {
     struct exchange *exchange = hook->exchange;
     const struct intake_payload payload = {.text = text_of, .context = hook};
     struct hook_reader reader = {.exchange = exchange,
-        .arena = exchange->arena,
         .item = item,
         .is_form = hook->is_form,
         .pairs = hook->pairs,
         .pairs_count = hook->pairs_count};
-    touchpoint_init(&reader.event);
-    reader.event.identifiers =
-        arena_alloc(exchange->arena, HOOK_IDENTIFIERS_MAX * sizeof *reader.event.identifiers);
-    if (!reader.event.identifiers)
-        return ERR_NO_MEMORY;
-    int r = hook->kind->read(&reader, nth);
+    int r = read_event(hook->kind, &reader, nth);
     if (r == ERR_NO_MEMORY || r == HOOK_NONE)
         return r == HOOK_NONE ? 0 : r;
     if (is_stale(exchange, reader.said_at))
         return refuse(exchange, REFUSAL_STALE);
-    if (r == 0 && reader.properties.count)
-        r = segment_members_write(&reader.properties, exchange->arena, &reader.event.properties);
-    if (r == ERR_NO_MEMORY)
-        return r;
-    if (r < 0 && reader.problem.error == 0)
-        reader.problem.error = r;
     if (r < 0)
         return intake_reject(
             &exchange->intake, index, reader.event.event_id, &reader.problem, &payload);
-    reader.event.source = exchange->source->config.name;
-    reader.event.protocol = PROTOCOL_WEBHOOK;
-    reader.event.adapter_version = ADAPTER_VERSION;
-    reader.event.traceparent = exchange->traceparent;
     return intake_event(&exchange->intake, &reader.event, index, &payload);
 }
 
 static size_t events_max(const struct hook *hook)
 {
-    return hook->kind->events_max ? hook->kind->events_max(&hook->exchange->source->config) : 1;
+    const struct config_source *source = &hook->exchange->source->config;
+    return hook->kind->events_max ? hook->kind->events_max(source) : 1;
 }
 
 static int take(struct hook *hook, struct json item, size_t index)
@@ -276,4 +284,22 @@ int hook_handle(struct exchange *exchange)
                             "genesys, shopify and generic",
                             REPLY_NATIVE);
     return r < 0 ? r : 0;
+}
+
+size_t hook_again_max(struct str stage, const struct config_source *source)
+{
+    const struct hook_kind *kind = kind_of(stage);
+    if (!kind || kind == &hook_shopify)
+        return 0;
+    return kind->events_max ? kind->events_max(source) : 1;
+}
+
+int hook_again(struct exchange *exchange, struct json item, size_t nth, struct touchpoint *out,
+    struct event_problem *problem)
+{
+    struct hook_reader reader = {.exchange = exchange, .item = item};
+    int r = read_event(kind_of(exchange->call), &reader, nth);
+    *out = reader.event;
+    *problem = reader.problem;
+    return r;
 }

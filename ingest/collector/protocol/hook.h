@@ -13,3 +13,15 @@
  * sender that is told otherwise sends the same again until it gives up all. A notification without
  * what its id is made of is answered 400, bad_id, too. See exchange_fn. */
 MUST_CHECK int hook_handle(struct exchange *exchange);
+
+/* ---- what was refused, read again (again.h) ---- */
+
+/* Most events of one notification that a kind (the stage of the rejection) has refused; 0: no kind,
+ * or one whose payload does not tell all that is needed: Shopify's topic is in a header. */
+size_t hook_again_max(struct str stage, const struct config_source *source);
+
+/* Reads event nth of it. exchange: call (the stage), source, door, arena, now_micros. Returns 0 or
+ * HOOK_AGAIN_NONE. Errors: REJECT class with *problem set, ERR_NO_MEMORY. */
+#define HOOK_AGAIN_NONE 1
+MUST_CHECK int hook_again(struct exchange *exchange, struct json item, size_t nth,
+    struct touchpoint *out, struct event_problem *problem);
