@@ -87,14 +87,16 @@ static bool listens(const struct json_judge *judge)
     return judge->quiet == 0 && !judge->told && judge->error == 0;
 }
 
-/* Tells a misfit at a place, or, with a name, at that member of it. Takes the hint. Returns false.
- */
+/* Tells a misfit at a place, or, with a name, at that member of it. Takes the hint; of one that
+ * could not be written judge->error says so. Returns false. */
 static bool tell(
     struct json_judge *judge, const struct place *place, const struct str *name, struct buf *hint)
 {
     CLEANUP(buf_free) struct buf pointer = {0};
     const struct place member = {.outer = place, .key = name ? *name : STR("")};
-    int r = write_pointer(&pointer, name ? &member : place);
+    int r = judge->error;
+    if (r == 0)
+        r = write_pointer(&pointer, name ? &member : place);
     if (r == 0)
         r = arena_dup(judge->arena, buf_str(&pointer), &judge->misfit->pointer);
     if (r == 0)
