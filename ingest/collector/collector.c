@@ -251,6 +251,7 @@ int collector_set_sources(struct collector *collector, const struct config_sourc
     sources_on_free(new, release, owned);
     check(pthread_mutex_lock(&collector->sources_lock) == 0);
     old = collector->sources;
+    sources_inherit(new, old);
     collector->sources = new;
     check(pthread_mutex_unlock(&collector->sources_lock) == 0);
     sources_free(&old);

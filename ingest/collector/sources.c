@@ -71,6 +71,25 @@ int sources_new(const struct config_source *config, size_t count, struct str ope
     return 0;
 }
 
+static void inherit(struct bucket *bucket, struct bucket *old)
+{
+    check(pthread_mutex_lock(&old->lock) == 0);
+    bucket->allowance = old->allowance;
+    bucket->filled_at = old->filled_at;
+    check(pthread_mutex_unlock(&old->lock) == 0);
+}
+
+void sources_inherit(struct sources *sources, struct sources *old)
+{
+    for (size_t i = 0; i < sources->count; i++)
+        for (size_t k = 0; k < old->count; k++) {
+            const struct config_source *new = &sources->list[i].config, *was = &old->list[k].config;
+            if (str_equal(new->name, was->name) &&
+                new->rate == was->rate &&new->burst == was->burst)
+                inherit(&sources->buckets[i], &old->buckets[k]);
+        }
+}
+
 struct sources *sources_ref(struct sources *sources)
 {
     (void)atomic_fetch_add(&sources->references, 1);

@@ -18,6 +18,9 @@ struct source {
  * Errors: ERR_NO_MEMORY. */
 MUST_CHECK int sources_new(const struct config_source *config, size_t count, struct str open_source,
     struct metrics *metrics, struct sources **out);
+/* What sources of the same name, rate and burst have saved up goes over to the new ones: other
+ * sources are no new allowance. Before threads have them. */
+void sources_inherit(struct sources *sources, struct sources *old);
 /* One more who lets go by sources_free(). Threads: any. */
 struct sources *sources_ref(struct sources *sources);
 /* Frees them when nobody else has them, then calls what sources_on_free() gave. Accepts NULL

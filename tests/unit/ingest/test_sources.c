@@ -130,6 +130,24 @@ static void test_source_take_burst_bounds_what_is_saved_up(void **state)
     sources_free(&sources);
 }
 
+static void test_sources_inherit_what_was_saved_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config_source config[] = {
+        {.name = STR("same"), .rate = 10, .enabled = true}, {.name = STR("other"), .rate = 10}};
+    struct sources *old = NULL, *new = NULL;
+    assert_int_equal(sources_new(config, 2, STR("same"), fixture->metrics, &old), 0);
+    assert_int_equal(source_take(old, sources_open(old), 100, SECOND), 0);
+    config[1].rate = 20;
+    assert_int_equal(sources_new(config, 2, STR("same"), fixture->metrics, &new), 0);
+    sources_inherit(new, old);
+    sources_free(&old);
+    assert_int_equal(source_take(new, sources_open(new), 10, SECOND), 1);
+    assert_int_equal(source_take(new, sources_open(new), 10, 2 * SECOND), 0);
+    assert_int_equal(source_take(new, sources_open(new) + 1, 200, 2 * SECOND), 0); /* anew */
+    sources_free(&new);
+}
+
 static void test_source_take_refuses_over_the_rate_and_recovers(void **state)
 {
     struct fixture *fixture = *state;
@@ -181,6 +199,7 @@ int main(void)
         CASE(test_source_allows_listed_origins),
         CASE(test_source_allows_every_host_below_a_star),
         CASE(test_source_take_burst_bounds_what_is_saved_up),
+        CASE(test_sources_inherit_what_was_saved_up),
         CASE(test_source_take_refuses_over_the_rate_and_recovers),
         CASE(test_source_take_batch_beyond_the_burst_passes_when_full),
         CASE(test_source_take_clock_that_goes_back_gives_nothing),
