@@ -88,9 +88,16 @@ struct raw_elements raw_elements_of(struct str array)
     return (struct raw_elements){.rest = inside(array, '[')};
 }
 
+struct raw_elements raw_elements_of_member(struct str object, struct str key)
+{
+    return (struct raw_elements){.rest = object, .key = key};
+}
+
 struct str raw_element(struct raw_elements *elements, size_t index)
 {
     struct str value = str_make(NULL, 0);
+    if (elements->key.size)
+        *elements = raw_elements_of(raw_member(elements->rest, elements->key));
     while (elements->next <= index && elements->rest.size) {
         value = take_value(&elements->rest);
         elements->next++;

@@ -178,7 +178,7 @@ static int take_events(struct exchange *exchange, struct json body, struct texts
         return refuse_body(exchange, texts, ERR_FIELD_TYPE, STR("/events"), STR("an array"));
     if (json_count(events) > EVENTS_MAX)
         return refuse_body(exchange, texts, ERR_TOO_MANY, STR("/events"), STR("at most 25"));
-    texts->elements = raw_elements_of(raw_member(exchange->body, STR("events")));
+    texts->elements = raw_elements_of_member(exchange->body, STR("events"));
     int r = 0;
     json_iterate(events, &iterator);
     while (r == 0 && json_next(&iterator, &key, &message.event))

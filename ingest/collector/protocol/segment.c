@@ -135,7 +135,7 @@ static int take_batch(struct exchange *exchange, struct json body)
     if (r != 0)
         return r;
     struct texts texts = {.body = exchange->body,
-        .elements = raw_elements_of(raw_member(exchange->body, STR("batch"))),
+        .elements = raw_elements_of_member(exchange->body, STR("batch")),
         .batch = true};
     struct segment_message message = message_of(exchange);
     message.envelope = body;

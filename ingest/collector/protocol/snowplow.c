@@ -225,7 +225,7 @@ static int take_batch(struct batch *batch, struct json body)
         return refuse_body(batch, ERR_SCHEMA_UNKNOWN, STR("/schema"));
     if (!listed || json_kind(events) != JSON_ARRAY)
         return refuse_body(batch, ERR_SCHEMA_VIOLATION, STR("/data"));
-    batch->elements = raw_elements_of(raw_member(exchange->body, STR("data")));
+    batch->elements = raw_elements_of_member(exchange->body, STR("data"));
     r = begin(batch, json_count(events));
     json_iterate(events, &iterator);
     while (r == 0 && json_next(&iterator, &key, &item))

@@ -30,6 +30,21 @@ static void test_raw_element_of_each_kind(void **state)
     assert_element(&elements, 7, "");
 }
 
+static void test_raw_element_of_a_member(void **state)
+{
+    struct raw_elements elements = raw_elements_of_member(
+        STR(" {\"a\":[9],\"batch\" : [0, {\"batch\":[8]},2 ]} "), STR("batch"));
+    assert_element(&elements, 1, "{\"batch\":[8]}");
+    assert_element(&elements, 2, "2");
+    assert_element(&elements, 3, "");
+    struct raw_elements absent = raw_elements_of_member(STR("{\"a\":[1]}"), STR("b"));
+    assert_element(&absent, 0, "");
+    struct raw_elements other = raw_elements_of_member(STR("{\"a\":{\"0\":1}}"), STR("a"));
+    assert_element(&other, 0, "");
+    struct raw_elements none = raw_elements_of_member(STR("[1]"), STR("a"));
+    assert_element(&none, 0, "");
+}
+
 static void test_raw_element_skips_ahead(void **state)
 {
     struct raw_elements elements = raw_elements_of(STR("[0,1,2,3,4,5]"));
@@ -71,6 +86,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_raw_element_of_each_kind),
+        cmocka_unit_test(test_raw_element_of_a_member),
         cmocka_unit_test(test_raw_element_skips_ahead),
         cmocka_unit_test(test_raw_member_finds_plain_keys),
         cmocka_unit_test(test_raw_json_of_other_text_stays_within_it),
