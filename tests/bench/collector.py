@@ -85,12 +85,14 @@ def milliseconds(text):
 def wrk(server, form, batch, seconds, connections, pause=0):
     """(events, events/s, CPU seconds a million events, p99 in ms, mean of a request in ms)"""
     before = server.cpu()
-    run = subprocess.run(["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", HERE / "collector.lua",
+    run = subprocess.run(["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", HERE / "collector.lua",
                           f"http://127.0.0.1:{server.port}", "--", form, str(batch), str(pause)], capture_output=True, text=True)
     spent = server.cpu() - before
     if run.stderr.strip() or "Non-2xx" in run.stdout or "requests in" not in run.stdout:
         raise RuntimeError(f"{server.name}: {run.stdout}{run.stderr}")
     events = int(re.search(r"(\d+) requests in", run.stdout)[1]) * batch
+    if events == 0:
+        raise RuntimeError(f"{server.name}: no answer within {seconds} s: is the machine busy? Give more seconds")
     took = float(re.search(r"requests in ([\d.]+)", run.stdout)[1])
     p99 = milliseconds(re.search(r"99%\s+(\S+)", run.stdout)[1])
     mean = milliseconds(re.search(r"Latency\s+(\S+)", run.stdout)[1])
@@ -116,7 +118,7 @@ def functions(server, form, batch, connections):
 
 def measure(server, form, batch, seconds, connections, detail):
     before = server.threads()
-    events, rate, cpu, p99, mean = wrk(server, form, batch, seconds, connections)
+    _, rate, cpu, p99, mean = wrk(server, form, batch, seconds, connections)
     after = server.threads()
     # Half: each connection rests as long as a request took, and what wrk itself takes a request.
     pause = max(1, round(2 * connections * batch / rate * 1000 - mean))
@@ -129,12 +131,13 @@ def measure(server, form, batch, seconds, connections, detail):
         print("      threads: " + ", ".join(f"{name} {u / total * 100:.0f} % + {s / total * 100:.0f} % system" for name, (u, s) in
                                            sorted(spent.items(), key=lambda item: -sum(item[1])) if u + s > total / 50))
         functions(server, form, batch, connections)
-    return events, cpu
+    return cpu
 
 
 def run_all(server, seconds, connections, detail):
-    """CPU seconds a million events by shape; events in all of it."""
-    return {(form, batch): measure(server, form, batch, seconds, connections, detail)[1] for form, batch in SHAPES}
+    """CPU seconds a million events by shape."""
+    wrk(server, "native", 20, seconds, connections)  # to warm up
+    return {(form, batch): measure(server, form, batch, seconds, connections, detail) for form, batch in SHAPES}
 
 
 def peer_modules():
