@@ -36,7 +36,9 @@ int spool_setup(void **state)
 {
     struct spool_fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    (void)snprintf(fixture->dir, sizeof fixture->dir, "/tmp/tabiji-pspool-XXXXXX");
+    /* In memory where there is such a place: the tests make thousands of files. */
+    (void)snprintf(fixture->dir, sizeof fixture->dir, "%s/tabiji-pspool-XXXXXX",
+        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(fixture->dir));
     fixture->now_ms = NOW_MS;
     fixture->options = (struct producer_spool_options){
