@@ -89,7 +89,7 @@ static void apply(struct file *file, const struct change *change, size_t size, b
             memset(file->durable + file->size, 0, wanted - file->size);
         file->size = wanted;
     }
-    if (!change->bytes)
+    if (!change->bytes || size == 0)
         return;
     if (zeros)
         memset(file->durable + change->offset, 0, size);
