@@ -284,7 +284,7 @@ def live_view(space):
 class Hostile:
     """A collector with short patience, and what is done to it. Connections are raw sockets."""
 
-    REQUEST_TIMEOUT_S = 3
+    REQUEST_TIMEOUT_S = 5
 
     def __init__(self, space, name, *more, command=None):
         self.port, self.log = free_port(), space.path / f"{name}.log"
@@ -293,8 +293,11 @@ class Hostile:
                                    *(x for y in more for x in ("--set", y)), stderr=self.log.open("wb"), **(command or {}))
         wait_until(lambda: ready(self.port), "the collector")
 
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+    def connect(self, text=b""):
+        """Sends at once what the connection begins with: who says nothing has the time of a request."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection.sendall(text)
+        return connection
 
     def gauge(self, name):
         text = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics").read().decode()
@@ -324,16 +327,12 @@ def slow_and_idle_clients(space):
     hostile = Hostile(space, "slow", "collector.idle_timeout=1 h", f"collector.connections_max={idle_count + 600}")
     head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\n"
     before = hostile.memory("VmRSS")
-    idle = [hostile.connect() for _ in range(idle_count)]
-    for connection in idle:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    idle = [hostile.connect(health) for _ in range(idle_count)]
     assert all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in idle)
     assert hostile.gauge("collector_connections") >= idle_count
-    heads, bodies = ([hostile.connect() for _ in range(200)] for _ in range(2))
-    for connection in heads:
-        connection.sendall(head + b"X: ")
-    for connection in bodies:
-        connection.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+    heads = [hostile.connect(head + b"X: ") for _ in range(200)]
+    bodies = [hostile.connect(head + b"Content-Length: 1000\r\n\r\n{") for _ in range(200)]
     stopped = threading.Event()
 
     def drip():
@@ -360,9 +359,7 @@ def slow_and_idle_clients(space):
     # Beyond connections_max they wait until one ends; those that are there go on.
     ask = http.client.HTTPConnection("127.0.0.1", hostile.port, timeout=60)
     ask.sock = idle.pop()
-    more = [hostile.connect() for _ in range(700)]
-    for connection in more:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    more = [hostile.connect(health) for _ in range(700)]
 
     def connections():
         ask.request("GET", "/metrics")
