@@ -19,6 +19,7 @@
 #include "deploy/verb/lookup.h"
 #include "ingest/metrics/metrics_server.h"
 #include "ingest/spool/spool.h"
+#include "ingest/stream/kafka_configure.h"
 #include "schemas/error.h"
 
 #define CHECK_EVERY_MS 200
@@ -141,35 +142,6 @@ static int format_text(struct settings *settings, const char **out, const char *
     return r;
 }
 
-static int set_properties(struct settings *settings, struct kafka_config *out)
-{
-    static const struct {
-        enum config_verbatim section;
-        enum kafka_scope scope;
-    } sections[] = {
-        {CONFIG_KAFKA, KAFKA_SCOPE_ALL},
-        {CONFIG_KAFKA_PRODUCER, KAFKA_SCOPE_PRODUCER},
-        {CONFIG_KAFKA_CONSUMER, KAFKA_SCOPE_CONSUMER},
-    };
-    const struct config_pair *pairs;
-    size_t count = 0, used = 0;
-    for (size_t i = 0; i < 3; i++)
-        count += config_pairs(settings->config, sections[i].section, &pairs);
-    struct kafka_property *properties =
-        arena_alloc(&settings->arena, (count + 1) * sizeof *properties);
-    if (!properties)
-        return ERR_NO_MEMORY;
-    for (size_t i = 0; i < 3; i++) {
-        size_t found = config_pairs(settings->config, sections[i].section, &pairs);
-        for (size_t k = 0; k < found; k++)
-            properties[used++] = (struct kafka_property){sections[i].scope, pairs[k].key.data,
-                pairs[k].value.data, pairs[k].file.size ? pairs[k].file.data : NULL};
-    }
-    out->properties = properties;
-    out->properties_count = used;
-    return 0;
-}
-
 static void log_kafka(void *context, int level, const char *event, const char *text)
 {
     const struct settings *settings = context;
@@ -204,7 +176,7 @@ static int configure_kafka(struct settings *settings, const char *suffix, struct
     out->stopping = serve_stopping;
     out->log = log_kafka;
     out->log_context = settings;
-    int r = set_properties(settings, out);
+    int r = kafka_configure_properties(config, &settings->arena, out);
     if (r == 0 && !slot[0])
         slot = uname(&host) == 0 ? host.nodename : "worker";
     if (r == 0)

@@ -133,19 +133,15 @@ static int make(struct tabiji_producer *producer, const struct tabiji_options *o
         .reports = &producer->reports,
         .random = &producer->random,
         .users = &producer->users};
-    return producer_sender_start(&producer->sender);
+    return 0;
 }
 
 static int fail_new(struct tabiji_problem *problem, int error)
 {
-    if (error == ERR_NO_MEMORY)
+    if (error != ERR_VALUE)
         return TABIJI_ERROR_NO_MEMORY;
-    if (error == ERR_IO)
-        return TABIJI_ERROR_IO;
-    producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"),
-        error == ERR_VALUE ? STR("namespaces") : STR("ca_file"),
-        error == ERR_VALUE ? STR("names of [a-z][a-z0-9_]*, at most 22 more")
-                           : STR("libcurl refuses an option"));
+    producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"), STR("namespaces"),
+        STR("names of [a-z][a-z0-9_]*, at most 22 more"));
     return TABIJI_ERROR_ARGUMENT;
 }
 
@@ -173,9 +169,10 @@ int tabiji_producer_new(const struct tabiji_options *options, struct tabiji_prod
     }
     int made = 0;
     r = make(producer, &known, &made);
+    r = r < 0 ? fail_new(problem, r) : producer_sender_start(&producer->sender, problem);
     if (r < 0) {
         unmake(producer, made);
-        return fail_new(problem, r);
+        return r;
     }
     *out = producer;
     return TABIJI_OK;

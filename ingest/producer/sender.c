@@ -13,6 +13,7 @@
 
 #include "ingest/producer/error.h"
 #include "ingest/producer/http.h"
+#include "ingest/producer/kafka.h"
 #include "schemas/error.h"
 
 #define IDLE_MS 60000
@@ -342,30 +343,49 @@ static void wake_sender(void *context)
     sender->transport->ops->wake(sender->transport);
 }
 
-/* The thread inherits the mask: the caller's signals are never delivered to it. */
-static int start_thread(struct producer_sender *sender)
+static int open_http(struct producer_sender *sender, struct tabiji_problem *problem)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-        return ERR_IO;
-    int r = pthread_create(&sender->thread, NULL, run, sender);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r == 0 ? 0 : ERR_IO;
-}
-
-int producer_sender_start(struct producer_sender *sender)
-{
-    sender->last.size = sizeof sender->last;
     int r =
         producer_http_new(sender->settings, sender->memory, on_done, sender, &sender->transport);
-    if (r < 0)
-        return r;
+    if (r == 0)
+        return TABIJI_OK;
+    if (r == ERR_NO_MEMORY)
+        return TABIJI_ERROR_NO_MEMORY;
+    producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"), STR("ca_file"),
+        STR("libcurl refuses an option"));
+    return TABIJI_ERROR_ARGUMENT;
+}
+
+static int open_transport(struct producer_sender *sender, struct tabiji_problem *problem)
+{
+    if (!sender->settings->kafka_config)
+        return open_http(sender, problem);
+#ifdef TABIJI_PRODUCER_KAFKA
+    return producer_kafka_new(
+        sender->settings, sender->memory, on_done, sender, &sender->transport, problem);
+#else
+    producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"), STR("kafka_config"),
+        STR("this library was built without Kafka"));
+    return TABIJI_ERROR_ARGUMENT;
+#endif
+}
+
+int producer_sender_start(struct producer_sender *sender, struct tabiji_problem *problem)
+{
+    sigset_t all, before;
+    sender->last.size = sizeof sender->last;
     sender->queue->wake = wake_sender;
     sender->queue->wake_context = sender;
-    r = start_thread(sender);
-    if (r < 0)
+    /* Threads inherit the mask: the caller's signals are never delivered to them. */
+    (void)sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return TABIJI_ERROR_IO;
+    int r = open_transport(sender, problem);
+    if (r == TABIJI_OK && pthread_create(&sender->thread, NULL, run, sender) != 0) {
         sender->transport->ops->close(&sender->transport);
+        r = TABIJI_ERROR_IO;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;
 }
 

@@ -42,10 +42,12 @@ struct producer_sender {
     struct tabiji_problem last; /* why the last request failed */
 };
 
-/* Opens the transport and starts the thread, in which all signals are blocked. The members above
- * the thread are set but for the transport. Errors: those of producer_http_new(); ERR_IO: no
- * thread. */
-MUST_CHECK int producer_sender_start(struct producer_sender *sender);
+/* Opens the transport and starts the thread, in which all signals are blocked, as in those of the
+ * transport. The members above the thread are set but for the transport. Returns TABIJI_OK, or
+ * TABIJI_ERROR_ARGUMENT with *problem set (may be NULL), TABIJI_ERROR_IO,
+ * TABIJI_ERROR_NO_MEMORY. */
+MUST_CHECK int producer_sender_start(
+    struct producer_sender *sender, struct tabiji_problem *problem);
 
 /* Stops the queue, lets the thread send for at most so long, and waits until it has reported all
  * and nobody adds to the queue any more. Returns 0, or ERR_AGAIN when something was discarded. */

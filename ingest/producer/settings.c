@@ -49,6 +49,8 @@ static int set_url(struct producer_settings *settings, const char *url,
     const struct tabiji_allocator *memory, struct tabiji_problem *problem)
 {
     char text[URL_SIZE_MAX];
+    if (settings->kafka_config)
+        return TABIJI_OK;
     if (!url)
         return fail(problem, TABIJI_ERROR_ARGUMENT, "url", "where is the collector?");
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
@@ -173,7 +175,22 @@ static int copy_options(struct producer_settings *settings, const struct tabiji_
         r = copy_option(&settings->private_key_file, options->private_key_file, memory);
     if (r == TABIJI_OK)
         r = copy_option(&settings->proxy, options->proxy, memory);
+    if (r == TABIJI_OK)
+        r = copy_option(&settings->kafka_config, options->kafka_config, memory);
+    if (r == TABIJI_OK)
+        r = copy_option(&settings->kafka_source, options->kafka_source, memory);
     return r;
+}
+
+/* Either a collector or Kafka. */
+static int check_target(const struct tabiji_options *options, struct tabiji_problem *problem)
+{
+    if (options->kafka_config && (options->url || options->key || options->key_file))
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "kafka_config", "either it or url and a key");
+    if (!options->kafka_config != !options->kafka_source)
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "kafka_source",
+            "kafka_config and the name of a [source] of it go together");
+    return TABIJI_OK;
 }
 
 int producer_settings_init(struct producer_settings *settings, const struct tabiji_options *options,
@@ -189,9 +206,13 @@ int producer_settings_init(struct producer_settings *settings, const struct tabi
         return fail(problem, TABIJI_ERROR_ARGUMENT, "key", "either key or key_file");
     int r = set_numbers(settings, options, problem);
     if (r == TABIJI_OK)
-        r = set_url(settings, options->url, memory, problem);
+        r = check_target(options, problem);
     if (r == TABIJI_OK)
         r = copy_options(settings, options, memory);
+    if (r == TABIJI_OK)
+        r = set_url(settings, options->url, memory, problem);
+    if (settings->kafka_config)
+        settings->requests_max = 1; /* its own thread appends one batch after the other */
     if (r == TABIJI_OK)
         r = producer_settings_renew_key(settings, options->key, memory, problem);
     if (r == TABIJI_ERROR_NO_MEMORY)
@@ -205,7 +226,8 @@ void producer_settings_fini(
     struct producer_settings *settings, const struct tabiji_allocator *memory)
 {
     char **const texts[] = {&settings->url, &settings->key_file, &settings->ca_file,
-        &settings->certificate_file, &settings->private_key_file, &settings->proxy};
+        &settings->certificate_file, &settings->private_key_file, &settings->proxy,
+        &settings->kafka_config, &settings->kafka_source};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         producer_memory_free(memory, *texts[i]);
         *texts[i] = NULL;

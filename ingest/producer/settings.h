@@ -10,7 +10,8 @@
 
 struct producer_settings {
     unsigned flags;
-    char *url; /* of the endpoint */
+    char *url; /* of the endpoint; NULL: to Kafka */
+    char *kafka_config, *kafka_source;
     char *key; /* NULL: none */
     char *key_file;
     char *ca_file, *certificate_file, *private_key_file, *proxy;

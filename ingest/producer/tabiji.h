@@ -409,6 +409,12 @@ struct tabiji_options {
 
     const char *namespaces; /* of identifiers that the collector's configuration adds: "card crm" */
     const struct tabiji_allocator *allocator; /* copied; threads: any */
+
+    /* Instead of url and a key: directly to Kafka, as the collector does, by its configuration file
+     * ([stream] prefix, [kafka], [identity] and the tenant keys; no schema registry) and as its
+     * [source NAME]. Closing may take 15 s more than it is given, while brokers are silent. */
+    const char *kafka_config;
+    const char *kafka_source;
 };
 
 /*
