@@ -3,8 +3,9 @@
  *
  *     a batch's rows, before and after they are settled           3 B
  *     records on their way to the brokers                         B / 2
- *     records fetched, and those of a restore                     2 B / 16
- *     pages of a write transaction, kept by LMDB for the next     T B / 16
+ *     records fetched, and those of a restore: a queue each, and
+ *     a reply as large that each of three brokers has on its way  8 B / 16
+ *     pages of a write transaction, kept by LMDB for the next     T B / 16, 256 KiB each at least
  *     persons, texts, nodes, and their blocks in the making       2 C a partition
  *     filters of keys                                             2 C a task
  *
@@ -19,11 +20,26 @@
 #define BATCH_BYTES_MIN ((size_t)1 << 20)
 #define CACHE_BYTES_MIN ((size_t)64 << 10)
 #define STAGES 2
+/* Sixteenths of batch_bytes, without those of the tasks. */
+#define ROWS_SHARE 48
+#define QUEUES_SHARE (8 + 8)
+#define WRITE_BYTES_MIN ((size_t)256 << 10) /* of kafka_task.c */
 
 static size_t between(size_t value, size_t least, size_t most)
 {
     size_t at_least = value < least ? least : value;
     return at_least < most ? at_least : most;
+}
+
+/* So that what is in proportion to it fits into `bytes`, the tasks' writes of at least so much too.
+ */
+static size_t batch_bytes(size_t bytes, size_t tasks)
+{
+    size_t sixteenth = bytes / (ROWS_SHARE + QUEUES_SHARE + tasks);
+    size_t writes = tasks * WRITE_BYTES_MIN;
+    if (sixteenth < WRITE_BYTES_MIN)
+        sixteenth = writes < bytes ? (bytes - writes) / (ROWS_SHARE + QUEUES_SHARE) : 0;
+    return sixteenth * 16;
 }
 
 struct memory_plan memory_plan(const struct config *config)
@@ -39,8 +55,7 @@ struct memory_plan memory_plan(const struct config *config)
     size_t rest = memory > SMALL_BYTES ? memory - PROCESS_BYTES : memory / 5;
     size_t tasks = STAGES * partitions;
     /* Three quarters to batches, a quarter to what is kept between them. */
-    size_t sixteenths = 48 + 8 + 2 + tasks;
-    plan.batch_bytes = between(rest / 4 * 3 / sixteenths * 16, BATCH_BYTES_MIN, plan.batch_bytes);
+    plan.batch_bytes = between(batch_bytes(rest / 4 * 3, tasks), BATCH_BYTES_MIN, plan.batch_bytes);
     plan.cache_bytes =
         between(rest / 4 / (2 * partitions + 2 * tasks), CACHE_BYTES_MIN, plan.cache_bytes);
     return plan;

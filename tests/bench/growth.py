@@ -2,16 +2,19 @@
 """`tabiji work` while its state grows to many times the memory it has: events a second and CPU seconds a million events on the way to
 0.5, 1, 2, 5 and 10 times the limit, which is twice [worker] memory, and the anonymous memory, which is to stay below that. A rate that falls slowly is what a tree on a disk costs; one that collapses is a defect, and so is a worker that the kernel ends.
 
-usage: growth.py KAFKA_TOY [--events N] [--limit-mib N]
+usage: growth.py KAFKA_TOY [--events N] [--limit-mib N] [--partitions N] [--text BYTES]
 
 The limit is a control group's (version 2 or 1, where this user may make one): it counts page cache too, so that LMDB must read
 from the disk. Where there is none the script is skipped.
 """
 import argparse
+import base64
 import contextlib
 import http.client
+import json
 import os
 import pathlib
+import random
 import re
 import signal
 import subprocess
@@ -24,7 +27,6 @@ import harness  # noqa: E402
 import kafka_broker  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PARTITIONS = 4
 STEPS = (0.5, 1, 2, 5, 10)
 
 
@@ -150,16 +152,30 @@ class Grown:
             raise SystemExit(f"the worker ended with {self.process.returncode}")
 
 
+def send(arguments, path, options):
+    """All events, each with so much text that is its own, onto the topic, where they wait for the worker."""
+    random_text = random.Random(1)
+    generate = subprocess.Popen([harness.PROGRAM, "generate", "--events", str(arguments.events)], stdout=subprocess.PIPE, text=True)
+    sending = subprocess.Popen([harness.PROGRAM, "import", "--data", path / "import", "--mapping", ROOT / "deploy/mappings/native.ini", "-", *options],
+                               stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True)
+    for line in generate.stdout:
+        if arguments.text:
+            event = json.loads(line)
+            event["properties"] = {"text": base64.b64encode(random_text.randbytes(arguments.text * 3 // 4)).decode()}
+            line = json.dumps(event) + "\n"
+        sending.stdin.write(line)
+    sending.stdin.close()
+    if generate.wait() != 0 or sending.wait() != 0:
+        raise SystemExit("the events could not be sent")
+
+
 def run(arguments, path, group):
     """The whole. Without a group nothing limits the worker, and its anonymous memory is looked at all the same."""
     bootstrap, _ = kafka_broker.start(path / "broker")
     options = [word for value in (f"data.dir={path}/data", "stream.driver=kafka", f"kafka.bootstrap.servers={bootstrap}", "stream.prefix=growth",
-                                  "stream.group=growth", f"stream.partitions={PARTITIONS}") for word in ("--set", value)]
+                                  "stream.group=growth", f"stream.partitions={arguments.partitions}") for word in ("--set", value)]
     try:
-        generate = subprocess.Popen([harness.PROGRAM, "generate", "--events", str(arguments.events)], stdout=subprocess.PIPE)
-        subprocess.run([harness.PROGRAM, "import", "--data", path / "import", "--mapping", ROOT / "deploy/mappings/native.ini", "-", *options],
-                       stdin=generate.stdout, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        generate.wait()
+        send(arguments, path, options)
         worker = Grown(arguments, path, group, options)
         environment = {**os.environ, "TOY_BROKER": bootstrap, "TOY_GROUP": "growth", "TOY_PREFIX": "growth"}
         quiet = subprocess.Popen([arguments.toy, "wait", "7200"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -187,6 +203,8 @@ def main():
     parser.add_argument("toy")
     parser.add_argument("--events", type=int, default=1_200_000)
     parser.add_argument("--limit-mib", type=int, default=192)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--text", type=int, default=0, help="bytes of each event that are its own")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tabiji-growth-") as directory, limited(arguments.limit_mib) as group:
         print(f"{arguments.events} events, {arguments.limit_mib} MiB for the worker with its page cache", flush=True)

@@ -48,14 +48,15 @@ static void test_plan_parts_are_within_the_memory(void **state)
 {
     (void)state;
     for (size_t memory = 96; memory <= 8192; memory *= 2)
-        for (size_t partitions = 1; partitions <= 16; partitions *= 4) {
+        for (size_t partitions = 1; partitions <= (memory < 192 ? 16 : 64); partitions *= 4) {
             char text[128];
             (void)snprintf(text, sizeof text,
                 "[worker]\nmemory = %zu MiB\n[stream]\npartitions = %zu\n", memory, partitions);
             struct memory_plan plan = plan_of(text);
             size_t tasks = 2 * partitions;
+            size_t write = plan.batch_bytes / 16 < MIB / 4 ? MIB / 4 : plan.batch_bytes / 16;
             size_t parts = 64 * MIB + 3 * plan.batch_bytes + plan.batch_bytes / 2 +
-                           plan.batch_bytes / 8 + tasks * (plan.batch_bytes / 16) +
+                           plan.batch_bytes / 2 + tasks * write +
                            2 * plan.cache_bytes * (partitions + tasks);
             if (parts > memory * MIB)
                 fail_msg("%zu MiB, %zu partitions: %zu bytes", memory, partitions, parts);

@@ -146,6 +146,33 @@ static void test_client_open_reads_the_password_that_the_file_has_now(void **sta
     assert_password(&config, "of the start");
 }
 
+static long number_of(const struct kafka_client *client, const char *name)
+{
+    char value[32] = "";
+    size_t size = sizeof value;
+    assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(client->rk), name, value, &size), 0);
+    return strtol(value, NULL, 10);
+}
+
+/* What deploy/memory_plan.c counts on: a reply is no larger than the queue, which is a sixteenth.
+ */
+static void test_client_open_replies_are_as_large_as_the_queue_at_most(void **state)
+{
+    static const enum kafka_role roles[] = {
+        KAFKA_ROLE_CONSUMER, KAFKA_ROLE_RESTORE, KAFKA_ROLE_RESULTS};
+    for (size_t mib = 1; mib <= 1024; mib *= 4)
+        for (size_t i = 0; i < 3; i++) {
+            struct kafka_config config = sound(&bootstrap);
+            struct kafka_client client;
+            config.batch_bytes_max = mib << 20;
+            assert_int_equal(kafka_client_open(&client, &config, roles[i], NULL), 0);
+            long queue = number_of(&client, "queued.max.messages.kbytes") << 10;
+            assert_int_equal(queue, (mib < 16 ? 1 : mib < 512 ? mib / 16 : 32) << 20);
+            assert_true(number_of(&client, "fetch.max.bytes") <= queue);
+            kafka_client_close(&client);
+        }
+}
+
 static void assert_transactional_id(const struct kafka_config *config, const char *wanted)
 {
     struct kafka_client client;
@@ -246,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_config_check_properties_unknown_reserved_missing_are_refused),
         cmocka_unit_test(test_client_open_property_reaches_handles_of_its_scope_only),
         cmocka_unit_test(test_client_open_reads_the_password_that_the_file_has_now),
+        cmocka_unit_test(test_client_open_replies_are_as_large_as_the_queue_at_most),
         cmocka_unit_test(test_client_open_threads_of_a_slot_have_ids_of_their_own),
         cmocka_unit_test(test_topic_name_and_back),
         cmocka_unit_test(test_layout_check_missing_and_unlike_topics_are_named),
