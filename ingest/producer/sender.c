@@ -405,8 +405,10 @@ int producer_sender_resume(struct producer_sender *sender, const char *key)
 {
     lock(sender);
     int r = producer_settings_renew_key(sender->settings, key, sender->memory, NULL);
-    if (r == TABIJI_OK)
+    if (r == TABIJI_OK) {
         sender->resumed = true;
+        sender->queue->unauthorised = false; /* for who asks before the thread has taken it up */
+    }
     wake_sender(sender);
     unlock(sender);
     return r;
