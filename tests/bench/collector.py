@@ -9,6 +9,7 @@ where perf may look, which functions. Then the p99 of others beside 5,000 silent
 """
 import contextlib
 import hashlib
+import math
 import os
 import pathlib
 import re
@@ -78,7 +79,10 @@ class Server:
 
 
 def milliseconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    if not found:  # of so few requests wrk says nothing
+        return float("nan")
+    number, unit = found.groups()
     return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
 
 
@@ -113,7 +117,7 @@ def functions(server, form, batch, connections):
                                capture_output=True, text=True).stdout
         lines = [line.split(None, 3) for line in shown.splitlines() if re.match(r"\s+[\d.]+%\s+\d+ ", line)]
         if sum(int(samples) for _, samples, _, _ in lines) >= SAMPLES_MIN:
-            print("      functions: " + ", ".join(f"{share} {name.strip()}" for share, _, _, name in lines[:FUNCTIONS_SHOWN]))
+            print("      functions: " + ", ".join(f"{share} {name.split()[0]}" for share, _, _, name in lines[:FUNCTIONS_SHOWN]))
 
 
 def measure(server, form, batch, seconds, connections, detail):
@@ -121,7 +125,7 @@ def measure(server, form, batch, seconds, connections, detail):
     _, rate, cpu, p99, mean = wrk(server, form, batch, seconds, connections)
     after = server.threads()
     # Half: each connection rests as long as a request took, and what wrk itself takes a request.
-    pause = max(1, round(2 * connections * batch / rate * 1000 - mean))
+    pause = max(1, round(2 * connections * batch / rate * 1000 - (0 if math.isnan(mean) else mean)))
     _, half_rate, _, half_p99, _ = wrk(server, form, batch, seconds, connections, pause)
     print(f"{server.name:9} {form:7} x{batch:<2}  {rate:9,.0f} events/s  {cpu:6.2f} CPU s/M  p99 {p99:7.1f} ms;  "
           f"at {half_rate / rate * 100:3.0f} % of that p99 {half_p99:6.1f} ms;  peak {server.peak():.0f} MiB", flush=True)
