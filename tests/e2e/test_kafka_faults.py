@@ -93,7 +93,7 @@ def small_disk(path, size):
 
 
 def grow(disk):
-    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+    subprocess.run(["mount", "-o", "remount,size=2g", disk], check=True)  # a rotation of an hour makes a state of 100 MiB and more
 
 
 def bad_row(p, proxy, broker):
