@@ -93,31 +93,36 @@ def has_worked(process):
     return process.poll() is not None or counts(process)["records"] > 0
 
 
+def strike(toy, first, faults):
+    """Workers beside each other, each until its fault has fired; as long as one has not, there is more to do."""
+    toy.append(first, 150)
+    workers = {fault: toy.work(f"faulty-{number}", fault) for number, fault in enumerate(faults)}
+    more = 0
+    while waiting := [f for f, worker in workers.items() if worker.poll() is None and (f.endswith("kill") or "rolled_back" not in errors(worker))]:
+        assert more < 60, f"{waiting} did not fire"
+        time.sleep(0.3)
+        more += 1
+        toy.append(first + 150 + 20 * more, 20)
+    return workers.values()
+
+
 def check_faults(toy):
-    """One worker after the other dies, or fails, at each place of a batch, while another goes on."""
+    """Workers die, two at a time, or one fails, at each place of a batch, while another goes on."""
     steady = toy.work("steady")
     kills = (1, 4, 9) if LONG else (1, 4)
-    scenarios = [(point, hit, "kill") for point in POINTS for hit in kills]
-    scenarios += [(point, 2, "error") for point in POINTS]
-    for number, (point, hit, how) in enumerate(scenarios):
-        toy.append(10000 * (number + 1), 150)
-        worker = toy.work("faulty", f"{point}:{hit}:{how}")
-        more = 0
-        # The fault must fire: as long as it has not, there is more to do.
-        while worker.poll() is None and "rolled_back" not in errors(worker):
-            assert more < 60, f"{point}:{hit}:{how} did not fire"
-            time.sleep(0.3)
-            more += 1
-            toy.append(10000 * (number + 1) + 150 + 20 * more, 20)
-        if how == "kill":
+    number = 0
+    for point in POINTS:
+        for worker in strike(toy, 10000 * (number := number + 1), [f"{point}:{hit}:kill" for hit in kills]):
             assert worker.wait(30) == -signal.SIGKILL, worker.returncode
-        elif point == "kafka_committed":
-            assert stop(worker) == 0  # an outcome that nobody told: the same worker finds out and goes on
-        else:
-            assert worker.wait(30) == 1, worker.returncode
-    toy.check(f"after {len(scenarios)} faults at {len(POINTS)} places")
+    for point in POINTS:
+        worker, = strike(toy, 10000 * (number := number + 1), [f"{point}:2:error"])
+        # An outcome that nobody told: the same worker finds out and goes on.
+        code, wanted = (stop(worker), 0) if point == "kafka_committed" else (worker.wait(30), 1)
+        assert code == wanted, (point, code)
+    count = len(POINTS) * (len(kills) + 1)
+    toy.check(f"after {count} faults at {len(POINTS)} places")
     assert stop(steady) == 0
-    assert counts(steady)["aborts"] <= len(scenarios) * 3
+    assert counts(steady)["aborts"] <= count * 3
 
 
 def check_random_kills(toy, rng):
