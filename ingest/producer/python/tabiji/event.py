@@ -125,16 +125,12 @@ class Link(_LinkEnds, total=False):
 
 
 ORDER_MONEY = ("revenue", "tax", "shipping", "discount")
-ID_MASK, ID_VERSION = (1 << 62) - 1, 0x7
 
 
 def new_id() -> str:
     """A UUID, version 7 (RFC 9562, 5.7)."""
-    random = int.from_bytes(os.urandom(10), "big")
-    millis = clock.time_ns() // 1000000
-    value = (millis & 0xFFFFFFFFFFFF) << 80 | ID_VERSION << 76 | (random >> 68) << 64 | 0b10 << 62 | random & ID_MASK
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    millis, random = f"{clock.time_ns() // 1000000:012x}", os.urandom(10).hex()
+    return f"{millis[:8]}-{millis[8:]}-7{random[:3]}-{'89ab'[int(random[3], 16) & 3]}{random[4:7]}-{random[7:19]}"
 
 
 def refuse(code: str, pointer: str, hint: str) -> NoReturn:
@@ -153,17 +149,17 @@ def _money(value: object, pointer: str) -> Union[str, int]:
 
 
 def _order(order: Order) -> Dict[str, Any]:
-    whole: Dict[str, Any] = dict(order)
+    whole = _said(order)
     for name in ORDER_MONEY:
-        if whole.get(name) is not None:
+        if name in whole:
             whole[name] = _money(whole[name], f"/order/{name}")
     items = whole.get("items")
     if items is not None:
-        whole["items"] = [
-            {name: _money(member, f"/order/items/{i}/price") if name == "price" else member for name, member in _said(item).items()}
-            for i, item in enumerate(items)
-        ]
-    return _said(whole)
+        whole["items"] = said = [_said(item) for item in items]
+        for i, item in enumerate(said):
+            if "price" in item:
+                item["price"] = _money(item["price"], f"/order/items/{i}/price")
+    return whole
 
 
 def _said(part: Mapping[str, Any]) -> Dict[str, Any]:
@@ -284,10 +280,24 @@ class Event:
             whole["order"] = _order(order)
         if link is not None:
             whole["evidence"] = _link(link)
-        for name, part in (("call", call), ("store", store), ("message", message), ("page", page), ("campaign", campaign),
-                           ("device", device), ("geo", geo), ("click", click), ("consent", consent)):
-            if part is not None:
-                whole[name] = _said(part)
+        if call is not None:
+            whole["call"] = _said(call)
+        if store is not None:
+            whole["store"] = _said(store)
+        if message is not None:
+            whole["message"] = _said(message)
+        if page is not None:
+            whole["page"] = _said(page)
+        if campaign is not None:
+            whole["campaign"] = _said(campaign)
+        if device is not None:
+            whole["device"] = _said(device)
+        if geo is not None:
+            whole["geo"] = _said(geo)
+        if click is not None:
+            whole["click"] = _said(click)
+        if consent is not None:
+            whole["consent"] = _said(consent)
         if properties is not None:
             whole["properties"] = properties
         self._json = to_json(whole)
