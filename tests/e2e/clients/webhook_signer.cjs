@@ -1,5 +1,6 @@
 // Sends the notifications that it is given, signed as their senders do, until each is taken.
 const fs = require('fs');
+globalThis.crypto ??= require('crypto').webcrypto; // Debian's Node 18 has no such global
 require('@shopify/shopify-api/adapters/node');
 const {getExpectedBodyHash, validateRequest} = require('twilio');
 const tabiji = process.env.TABIJI;
