@@ -25,8 +25,8 @@ int kafka_configure_properties(
     for (size_t i = 0; i < SECTIONS; i++) {
         size_t found = config_pairs(config, sections[i].section, &pairs);
         for (size_t k = 0; k < found; k++)
-            properties[used++] =
-                (struct kafka_property){sections[i].scope, pairs[k].key.data, pairs[k].value.data};
+            properties[used++] = (struct kafka_property){sections[i].scope, pairs[k].key.data,
+                pairs[k].value.data, pairs[k].file.size ? pairs[k].file.data : NULL};
     }
     out->properties = properties;
     out->properties_count = used;
