@@ -88,6 +88,6 @@ int collector_failure(const struct collector *collector);
 MUST_CHECK int collector_set_sources(struct collector *collector,
     const struct config_source *sources, size_t count, void (*release)(void *owned), void *owned);
 
-/* Stops listening, lets requests in flight finish (at most 10 s), ends. Accepts NULL inside, leaves
- * NULL. */
+/* Stops listening, lets requests in flight finish (at most 10 s; not those that watch), ends.
+ * Accepts NULL inside, leaves NULL. */
 void collector_stop(struct collector **collector);

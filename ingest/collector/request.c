@@ -61,6 +61,7 @@ struct request {
     struct arena arena;
     struct exchange exchange;   /* status STATUS_NONE: not yet answered */
     struct notes notes;         /* for the live view */
+    bool watches;               /* the live view: no end waits for it */
     struct tail_viewer *viewer; /* who is to see it; the response takes it */
     char key[HTTP_KEY_SIZE_MAX];
     char address[INET6_ADDRSTRLEN];
@@ -153,7 +154,8 @@ void request_on_end(void *context, struct MHD_Connection *connection, void **sta
         return;
     *state = NULL;
     watch_idle(collector->watch, watched(connection));
-    (void)atomic_fetch_sub(&collector->requests, 1);
+    if (!request->watches)
+        (void)atomic_fetch_sub(&collector->requests, 1);
     release(request);
     tail_close(&request->viewer);
     sources_free(&request->exchange.sources);
@@ -674,7 +676,11 @@ static int open_tail(struct request *request)
         r = read_query(request);
     if (r != 0)
         return r < 0 ? r : 0;
-    return tail_page_open(request->collector, exchange, request->connection, &request->viewer);
+    r = tail_page_open(request->collector, exchange, request->connection, &request->viewer);
+    request->watches = request->viewer != NULL;
+    if (request->watches)
+        (void)atomic_fetch_sub(&request->collector->requests, 1);
+    return r;
 }
 
 /* Who is meant. 0 when answered. Errors: ERR_NO_MEMORY, those of the look-up. */
