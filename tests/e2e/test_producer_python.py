@@ -357,6 +357,11 @@ def check_key():
 # ---- threads, processes, ends ----
 
 
+def flush_on(producer):
+    while True:
+        producer.flush()
+
+
 def check_threads():
     """Eight senders, one that reckons, one that looks on; then a close amid them."""
     told, stop, ends = Counter(), threading.Event(), []
@@ -394,11 +399,13 @@ def check_threads():
         for thread in threads:
             thread.start()
         wait_until(lambda: producer.statistics().events_taken > 2100, "more events")
+        waiting = threading.Thread(target=lambda: ends.append(raises(tabiji.Closed, flush_on, producer)))
+        waiting.start()
         closed = producer.close(PATIENCE)
-        for thread in threads:
+        for thread in (*threads, waiting):
             thread.join(PATIENCE)
         said = producer.statistics()
-        assert closed and len(ends) == 8 and said.events_taken == len(collector.events) == sum(told.values()), (closed, ends, said)
+        assert closed and len(ends) == 9 and said.events_taken == len(collector.events) == sum(told.values()), (closed, ends, said)
 
 
 def in_child(producer, url, answers):
@@ -471,6 +478,8 @@ def check_ends():
                            "  except tabiji.Closed: pass\nfor _ in range(4): threading.Thread(target=go, daemon=True).start()\ntime.sleep(0.1)\n", gone),
             "stuck": script(begin + "producer = tabiji.Producer(sys.argv[1], on_report=lambda r: time.sleep(10000), close_timeout=0.1)\n" + send,
                             collector.url),
+            "stuck away": script(begin + "producer = tabiji.Producer(sys.argv[1], on_report=lambda r: time.sleep(10000), close_timeout=0.1)\n" +
+                                 send * 3, gone),
             "raised": script(begin + "producer = tabiji.Producer(sys.argv[1], on_report=lambda r: 1 / 0)\n" + send + "raise SystemExit(3)",
                              collector.url),
             "interrupted": script(begin + "producer = tabiji.Producer(sys.argv[1], close_timeout=0.1)\n" + send +
@@ -483,7 +492,9 @@ def check_ends():
         assert got["sent"] == (0, "", "") and len(collector.events) == 3, (got, collector.events)
     assert got["away"][0] == 0 and "Report(kind='dropped'" in got["away"][1] and "1 events were discarded" in got["away"][2], got["away"]
     assert got["many"][0] == 0 and "events were discarded" in got["many"][2] and "Traceback" not in got["many"][2], got["many"]
-    assert got["stuck"][0] == 0, got["stuck"]
+    for name in ("stuck", "stuck away"):
+        assert got[name][0] == 0 and "on_report did not come back" in got[name][2], got[name]
+    assert "3 reports were not told" in got["stuck away"][2], got["stuck away"]
     assert got["raised"][0] == 3 and "ZeroDivisionError" in got["raised"][2], got["raised"]
     assert got["interrupted"][0] == -signal.SIGINT and "KeyboardInterrupt" in got["interrupted"][2], got["interrupted"]
 

@@ -114,8 +114,9 @@ class Producer:
     Without on_report, reports_max reports wait for next_report() and reports(). While so many events (100,000 with on_report) were not
     reported, send() is as with a full queue: no report is ever lost. failures_only: those of delivered events are left out.
 
-    queue_policy: "block" (waits queue_timeout, then raises QueueFull), "drop_newest", "drop_oldest"; a send() of these two never waits,
-    nor does it let other threads run. close_timeout: for how long the end of a `with` block, or of the interpreter, waits for the rest.
+    queue_policy: "block" (waits queue_timeout, None: as long as it takes, then raises QueueFull), "drop_newest", "drop_oldest"; a send() of
+    these two never waits, nor does it let other threads run. close_timeout: for how long the end of a `with` block, or of the interpreter,
+    waits for the rest; on_report has two seconds more to come back.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Producer:
         queue_events_max: Optional[int] = None,
         queue_bytes_max: Optional[int] = None,
         queue_policy: str = "block",
-        queue_timeout: float = 1.0,
+        queue_timeout: Optional[float] = 1.0,
         batch_events_max: Optional[int] = None,
         batch_bytes_max: Optional[int] = None,
         linger: Optional[float] = None,
@@ -153,8 +154,9 @@ class Producer:
         close_timeout: float = 5.0,
     ):
         if queue_policy not in POLICIES:
-            raise ArgumentError(f"queue_policy: one of {', '.join(POLICIES)}", Problem("argument", "argument", "queue_policy", ", ".join(POLICIES)))
-        waits = _millis("queue_timeout", queue_timeout)
+            names = ", ".join(POLICIES)
+            raise ArgumentError(f"queue_policy: one of {names}", Problem("argument", "argument", "queue_policy", names))
+        waits = _millis("queue_timeout", queue_timeout)  # here None is no default: as long as it takes
         policy = "drop_newest" if queue_policy == "block" and waits < 0 else queue_policy
         says = {"check": check, "complete_id": complete_id, "complete_time": complete_time, "gzip": gzip}
         flags = sum(FLAGS[name] for name, said in says.items() if not said)
@@ -166,7 +168,7 @@ class Producer:
             ca_file=lib.text_option("ca_file", ca_file), certificate_file=lib.text_option("certificate_file", certificate_file),
             private_key_file=lib.text_option("private_key_file", private_key_file), proxy=lib.text_option("proxy", proxy),
             queue_events_max=_size("queue_events_max", queue_events_max), queue_bytes_max=_size("queue_bytes_max", queue_bytes_max),
-            queue_policy=POLICIES[policy], queue_timeout_ms=max(0, waits),
+            queue_policy=POLICIES[policy], queue_timeout_ms=waits or -1,
             batch_events_max=_size("batch_events_max", batch_events_max), batch_bytes_max=_size("batch_bytes_max", batch_bytes_max),
             linger_ms=_millis("linger", linger), requests_max=_size("requests_max", requests_max, C_INT_MAX),
             connect_timeout_ms=max(0, _millis("connect_timeout", connect_timeout)),
@@ -182,10 +184,10 @@ class Producer:
         self._on_report, self._failures_only = on_report, failures_only
         self._users: List[None] = []
         self._refusal: Optional[Type[TabijiError]] = None
-        self._final: Optional[Statistics] = None
+        self._is_closed = False
         self._tokens = count(1)
-        self._open: Dict[int, Tuple[str, Any]] = {}
-        self._kept: Deque[Report] = deque()
+        self._open: Dict[Optional[int], Tuple[str, Any]] = {}
+        self._kept: Deque[Tuple[Optional[int], Report]] = deque()  # that the library cannot give any more
         self._refused = 0
         self._failed: List[BaseException] = []
         self._failures = 0
@@ -194,6 +196,7 @@ class Producer:
         if code < 0:
             lib.raise_error(code, problem)
         self._handle = handle
+        self._last = _read_statistics(handle)
         self._thread: Optional[threading.Thread] = None
         if on_report:
             self._start_thread()
@@ -206,7 +209,9 @@ class Producer:
         self._wake = threading.Event()
         self._asked = self._answered = 0
         self._ending = False
+        self._gathered = threading.Event()  # `_kept` has all that is left
         self._calling: Optional[int] = None  # thread that is in on_report
+        self._told: Optional[int] = None  # the event that it is told of
 
     def _start_thread(self) -> None:
         self._thread = threading.Thread(target=self._run, name="tabiji reports", daemon=True)
@@ -250,12 +255,13 @@ class Producer:
         users, token = self._users, None
         users.append(None)
         try:
+            handle = self._handle
             if self._refusal:
                 self._refuse()
             if self._limit:
                 token = self._track(event_id, context)
             scratch = lib.take_scratch()
-            code = self._send_json(self._handle, raw, len(raw), token, scratch.address)
+            code = self._send_json(handle, raw, len(raw), token, scratch.address)
             if code < 0:
                 if token is not None:
                     self._settle(token)
@@ -296,7 +302,7 @@ class Producer:
             hint = f"{self._limit} events were not reported: on_report is behind, or nobody takes reports"
             raise QueueFull(f"the queue is full: {hint}", Problem("queue_full", "queue_full", "", hint))
 
-    def _settle(self, token: int) -> Tuple[str, Any]:
+    def _settle(self, token: Optional[int]) -> Tuple[str, Any]:
         entry = self._open.pop(token, ("", None))
         if self._room_wanted:
             with self._changed:
@@ -305,25 +311,29 @@ class Producer:
 
     # ---- reports ----
 
-    def _take(self, timeout_ms: int) -> Optional[Tuple[Optional[int], Report]]:
-        """The library's next report, with the token of its event; None: there is none."""
+    def _take(self, timeout_ms: int, telling: bool = False) -> Optional[Tuple[Optional[int], Report]]:
+        """The library's next report, with the token of its event where that is to be settled yet; None: there is none."""
         report = ctypes.POINTER(lib.CReport)()
         users, loaded = self._users, lib.library()
         users.append(None)
         try:
-            if self._refusal is Forked or not self._handle:
+            handle = self._handle
+            if not handle:
                 return None
             next_report = (loaded.waiting if timeout_ms else loaded.quick).tabiji_report_next
-            if next_report(self._handle, timeout_ms, byref(report)) < 0:
+            if next_report(handle, timeout_ms, byref(report)) < 0:
                 return None
             said = report.contents
             kind, token, event_id = KINDS.get(said.kind, "unknown"), said.opaque, said.event_id.decode("utf-8", "replace")
             problem = None if kind == "delivered" else lib.problem_of(said.problem)
-            loaded.quick.tabiji_report_free(self._handle, byref(report))
+            loaded.quick.tabiji_report_free(handle, byref(report))
+            if not self._on_report:
+                return None, Report(kind, event_id, self._settle(token)[1], problem)
+            if telling:
+                self._told = token
         finally:
             users.pop()
-        entry = self._open.get(token) if token is not None else None
-        return token, Report(kind, event_id, entry[1] if entry else None, problem)
+        return token, Report(kind, event_id, self._open.get(token, ("", None))[1], problem)
 
     def _is_wanted(self, report: Report) -> bool:
         return not (self._failures_only and report.kind == "delivered")
@@ -346,7 +356,7 @@ class Producer:
 
     def _tell_all(self) -> None:
         while not self._ending:
-            taken = self._take(0)
+            taken = self._take(0, telling=True)
             if taken is None:
                 return
             self._tell(*taken)
@@ -361,13 +371,16 @@ class Producer:
                     self._answered = asked
                     self._changed.notify_all()
             if self._open:
-                taken = self._take(REPORT_SLICE_MS)
+                taken = self._take(REPORT_SLICE_MS, telling=True)
                 if taken is not None:
                     self._tell(*taken)
                 continue
             self._wake.clear()
             if not self._open and self._asked == self._answered and not self._ending:
                 self._wake.wait()
+        self._gathered.wait()
+        while self._kept:
+            self._tell(*self._kept.popleft())
 
     def _wait_for_callbacks(self, deadline: float) -> bool:
         """Until on_report has ended for all that the library has told of. False: not in time."""
@@ -377,7 +390,8 @@ class Producer:
             self._asked = asked = self._asked + 1
             self._wake.set()
             left = deadline - clock.monotonic()
-            return self._changed.wait_for(lambda: self._answered >= asked, None if left == float("inf") else max(0.0, left))
+            self._changed.wait_for(lambda: self._answered >= asked or self._ending, None if left == float("inf") else max(0.0, left))
+            return self._answered >= asked
 
     def _raise_failures(self) -> None:
         if self._failed:
@@ -393,17 +407,17 @@ class Producer:
         while True:
             if self._refusal is Forked:
                 self._refuse()
-            if self._kept:
-                return self._kept.popleft()
-            left = deadline - clock.monotonic()
-            taken = self._take(max(0, min(REPORT_SLICE_MS, int(left * 1000) if left < C_INT_MAX else REPORT_SLICE_MS)))
-            if taken is not None:
-                if taken[0] is not None:
-                    self._settle(taken[0])
-                if self._is_wanted(taken[1]):
-                    return taken[1]
-            elif not self._kept and (self._final or clock.monotonic() >= deadline):
-                return None
+            left, over = deadline - clock.monotonic(), self._is_closed
+            try:
+                taken: Optional[Tuple[Optional[int], Report]] = self._kept.popleft()
+            except IndexError:
+                taken = self._take(max(0, min(REPORT_SLICE_MS, int(left * 1000))) if left < C_INT_MAX else REPORT_SLICE_MS)
+            if taken is None:
+                if over or left <= 0:
+                    return None
+                continue
+            if self._is_wanted(taken[1]):
+                return taken[1]
 
     def reports(self, timeout: Optional[float] = None) -> Iterator[Report]:
         """Reports, until none comes for so long, or the producer is closed."""
@@ -442,9 +456,10 @@ class Producer:
         users = self._users
         users.append(None)
         try:
+            handle = self._handle
             if self._refusal and not (closing and self._refusal is Closed):
                 self._refuse()
-            return int(getattr(lib.library().waiting, name)(self._handle, *arguments))
+            return int(getattr(lib.library().waiting, name)(handle, *arguments))
         finally:
             users.pop()
 
@@ -459,13 +474,12 @@ class Producer:
         users = self._users
         users.append(None)
         try:
+            handle = self._handle
             if self._refusal is Forked:
                 self._refuse()
-            read = self._final or (_read_statistics(self._handle) if self._handle else None)
+            read = _read_statistics(handle) if handle else self._last
         finally:
             users.pop()
-        if read is None:
-            self._refuse()
         return read._replace(events_dropped=read.events_dropped + self._refused)
 
     # ---- the end ----
@@ -478,7 +492,7 @@ class Producer:
         if self._calling == threading.get_ident():
             raise InCallback("close() within on_report")
         with self._closing:
-            if self._final is None:
+            if not self._is_closed:
                 deadline = _deadline(timeout)
                 self._refusal = Closed
                 with self._changed:
@@ -490,20 +504,18 @@ class Producer:
                 except Unauthorised:
                     pass  # nothing more is sent
                 finally:  # also after Control-C
-                    self._end()
-            final = self._final
+                    self._end(deadline)
         self._raise_failures()
-        return final is not None and final.events_discarded == 0
+        return self._last.events_discarded == 0
 
-    def _end(self) -> None:
+    def _end(self, deadline: float) -> None:
         self._ending = True
         self._wake.set()
-        if self._thread:
-            self._thread.join(LEAVE_S)
-        told = not (self._thread and self._thread.is_alive())  # else on_report does not come back
-        while told and self._take_rest():
+        with self._changed:
+            self._changed.notify_all()
+        last = _read_statistics(self._handle)
+        while self._gather():
             pass
-        final = _read_statistics(self._handle)
         handle, self._handle = self._handle, c_void_p()
         leave = clock.monotonic() + LEAVE_S
         while self._users and clock.monotonic() < leave:
@@ -511,35 +523,32 @@ class Producer:
         code = -5
         if not self._users:  # else it stays as it is: better than to free what is in use
             code = lib.library().waiting.tabiji_producer_close(byref(handle), 0)
-        discarded = final.queue_events if code < 0 else 0
+        discarded = last.queue_events if code < 0 else 0
+        self._last = last._replace(events_discarded=last.events_discarded + discarded, queue_events=0, queue_bytes=0)
+        self._gather_discarded()
+        self._is_closed = True
+        self._gathered.set()
         _producers.discard(self)
-        if told:
-            self._tell_discarded()
-        self._final = final._replace(events_discarded=final.events_discarded + discarded, queue_events=0, queue_bytes=0)
+        if self._thread:
+            left = max(0.0, deadline - clock.monotonic()) + LEAVE_S
+            self._thread.join(None if left == float("inf") else left)
+            if self._thread.is_alive():
+                log.error("on_report did not come back in time: %d reports were not told", len(self._kept) + 1)
 
-    def _take_rest(self) -> bool:
+    def _gather(self) -> bool:
         taken = self._take(0)
         if taken is None:
             return False
-        if self._on_report:
-            self._tell(*taken)
-        else:
-            if taken[0] is not None:
-                self._settle(taken[0])
-            if self._is_wanted(taken[1]):
-                self._kept.append(taken[1])
+        self._kept.append(taken)
         return True
 
-    def _tell_discarded(self) -> None:
+    def _gather_discarded(self) -> None:
         """What the library did not tell of before it ended."""
         why = Problem("discarded", "discarded", "", "the producer was closed before it was known to be delivered")
+        known = {token for token, _ in self._kept} | {self._told}
         for token, (event_id, context) in list(self._open.items()):
-            report = Report("dropped", event_id, context, why)
-            if self._on_report:
-                self._tell(token, report)
-            else:
-                self._settle(token)
-                self._kept.append(report)
+            if token not in known:
+                self._kept.append((token, Report("dropped", event_id, context, why)))
 
     def __enter__(self) -> Producer:
         return self
@@ -550,8 +559,8 @@ class Producer:
             return
         try:
             if not self.close(self.close_timeout) and kind is None:
-                count = self._final.events_discarded if self._final else 0
-                raise Discarded(f"the producer was closed before {count} events were sent", count)
+                discarded = self._last.events_discarded
+                raise Discarded(f"the producer was closed before {discarded} events were sent", discarded)
         except CallbackFailed:
             if kind is None:
                 raise
