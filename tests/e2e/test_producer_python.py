@@ -7,6 +7,7 @@ usage: test_producer_python.py SHARED-LIBRARY
 import ast
 import gzip
 import importlib.util
+import inspect
 import http.server
 import json
 import logging
@@ -130,6 +131,16 @@ def check_structures(directory):
     assert set(tabiji.Statistics._fields) == {name for name, _ in _library.CStatistics._fields_} - {"size"}
 
 
+def typed_send():
+    """The overload of send() that has the keyword arguments of an event, from the source: Python 3.9 keeps none."""
+    tree = ast.parse((PYTHON / "tabiji/producer.py").read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "send" and len(node.args.kwonlyargs) > 1]
+    names = {}
+    found[0].decorator_list = []
+    exec("from __future__ import annotations\n" + ast.unparse(found[0]), names)
+    return names["send"]
+
+
 def check_names():
     numbers = {name: int(value) for name, value in constants(r"^    (TABIJI_\w+) = (-?\d+)").items()}
     for code, kind in errors.BY_CODE.items():
@@ -147,6 +158,9 @@ def check_names():
     assert type(unknown) is tabiji.TabijiError and (unknown.code, unknown.name) == (-999, "unknown")
     pinned = re.search(r'^version = "(.*)"$', (PYTHON / "pyproject.toml").read_text(), re.M).group(1)
     assert pinned == tabiji.__version__ == tabiji.library_version()
+    made, sent = (inspect.signature(call).parameters for call in (tabiji.Event, typed_send()))
+    assert {name: str(p.annotation) for name, p in made.items() if name != "type"} == {
+        name: str(p.annotation) for name, p in sent.items() if name not in ("self", "event", "context")}, "what type checkers know of send()"
     for path in PYTHON.rglob("*.py"):
         ast.parse(path.read_text(), feature_version=(3, 9))
 
@@ -316,7 +330,8 @@ def check_queue():
         assert len(collector.events) == 2
     told = []
     with raising(tabiji.Discarded) as why:
-        with tabiji.Producer(away(), queue_events_max=2, queue_policy="drop_oldest", on_report=told.append, close_timeout=0) as producer:
+        with tabiji.Producer(away(), queue_events_max=2, batch_events_max=1, queue_policy="drop_oldest", on_report=told.append,
+                             close_timeout=0) as producer:
             for n in range(5):
                 producer.send("x", ids=WHO, context=n)
     assert why[0].count <= 2 and sorted(r.context for r in told) == [0, 1, 2, 3, 4] and {r.kind for r in told} == {"dropped"}, told

@@ -38,12 +38,13 @@ class CReport(ctypes.Structure):
 
 
 class CStatistics(ctypes.Structure):
-    _fields_ = [("size", c_size_t)] + [
-        (name, c_uint64) for name in (
-            "events_taken", "events_delivered", "events_duplicate", "events_denied", "events_rejected", "events_invalid",
-            "events_dropped", "events_discarded", "reports_lost", "queue_events", "queue_bytes", "requests", "requests_failed",
-            "bytes_sent")
-    ] + [("unauthorised", c_int), ("last_status", c_int), ("last_failure", c_char * 160)]
+    _fields_ = [
+        ("size", c_size_t), ("events_taken", c_uint64), ("events_delivered", c_uint64), ("events_duplicate", c_uint64),
+        ("events_denied", c_uint64), ("events_rejected", c_uint64), ("events_invalid", c_uint64), ("events_dropped", c_uint64),
+        ("events_discarded", c_uint64), ("reports_lost", c_uint64), ("queue_events", c_uint64), ("queue_bytes", c_uint64),
+        ("requests", c_uint64), ("requests_failed", c_uint64), ("bytes_sent", c_uint64),
+        ("unauthorised", c_int), ("last_status", c_int), ("last_failure", c_char * 160),
+    ]
 
 
 PROBLEM_SIZE = ctypes.sizeof(CProblem)

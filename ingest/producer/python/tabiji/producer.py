@@ -18,13 +18,15 @@ import threading
 import time as clock
 from collections import deque
 from ctypes import byref, c_void_p
+from datetime import datetime
 from itertools import count
-from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple, Type, Union
+from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple, Type, Union, overload
 
 from . import _library as lib
 from .errors import (ArgumentError, CallbackFailed, Closed, Discarded, FileOrThreadError, Forked, InCallback, Problem, QueueFull,
                      TabijiError, Unauthorised)
-from .event import Event, refuse, to_json
+from .event import (Call, Campaign, Click, Consent, Device, Event, Geo, Identifiers, Link, Message, Order, Page, Store, refuse,
+                    to_json)
 
 log = logging.getLogger("tabiji")
 
@@ -222,6 +224,33 @@ class Producer:
             raise FileOrThreadError(f"the thread of reports cannot be started: {why}") from why
 
     # ---- sending ----
+
+    @overload
+    def send(self, event: Event, *, context: Any = ...) -> str: ...
+
+    @overload
+    def send(
+        self,
+        event: str,
+        *,
+        context: Any = ...,
+        ids: Identifiers,
+        id: Optional[str] = ...,
+        time: Union[datetime, str, int, None] = ...,
+        sequence: Optional[int] = ...,
+        order: Optional[Order] = ...,
+        call: Optional[Call] = ...,
+        store: Optional[Store] = ...,
+        message: Optional[Message] = ...,
+        page: Optional[Page] = ...,
+        campaign: Optional[Campaign] = ...,
+        device: Optional[Device] = ...,
+        geo: Optional[Geo] = ...,
+        click: Optional[Click] = ...,
+        consent: Optional[Consent] = ...,
+        link: Optional[Link] = ...,
+        properties: Optional[Mapping[str, Any]] = ...,
+    ) -> str: ...
 
     def send(self, event: Union[Event, str], *, context: Any = None, **fields: Any) -> str:
         """Queues an event, or makes one of the type and the keyword arguments of Event. Returns its id. context comes back in its report.
