@@ -58,6 +58,9 @@ class Collector(http.server.ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def handle_error(self, *_):
+        """A producer that was closed, or killed, does not wait for its answer."""
+
     def ids(self):
         return Counter(event["id"] for event in self.events)
 
@@ -518,13 +521,13 @@ def check_ends():
 
 
 def check_wheel(directory):
-    """Built and installed without a network; the lines of the README run with it."""
+    """Packed, built and installed without a network; the lines of the README run with it."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     if not importlib.util.find_spec("pip"):
         print("no pip: the wheel is not tested")
         return
-    source = directory / "source"
-    subprocess.run(["cp", "-r", PYTHON, source], check=True)
+    subprocess.run([sys.executable, "-B", "-c", "import sys, backend; backend.build_sdist(sys.argv[1])", directory], cwd=PYTHON, check=True)
+    source = directory / f"tabiji-{tabiji.__version__}.tar.gz"
     subprocess.run([*pip, "wheel", "--no-index", "--no-build-isolation", "-w", directory, source], check=True)
     wheel = directory / f"tabiji-{tabiji.__version__}-py3-none-any.whl"
     subprocess.run([*pip, "install", "--no-index", "--no-compile", "--target", directory / "site", wheel], check=True, stderr=subprocess.DEVNULL)
