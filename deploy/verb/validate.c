@@ -264,13 +264,16 @@ static struct str trim(struct str text)
     return text;
 }
 
-/* Whether a file is a request a line: not JSON as a whole, while its first line is. (The native
- * protocol has lines itself.) */
-static bool is_lines(struct str text)
+/* Whether a file is a request a line: not JSON as a whole, while its first line is, or several
+ * forms, which have no line's end within. (The native protocol has lines itself.) */
+static bool is_lines(const struct validating *validating, struct str text)
 {
     struct json_parser *parser = NULL;
     struct json value;
     const char *end = memchr(text.data, '\n', text.size);
+    if (validating->config.protocol == REHEARSAL_TWILIO && text.data[0] != '{' &&
+        text.data[0] != '[')
+        return end != NULL;
     bool lines = end && json_parser_new(&parser) == 0 && json_parse(parser, text, &value) < 0 &&
                  json_parse(parser, str_make(text.data, (size_t)(end - text.data)), &value) == 0;
     json_parser_free(&parser);
@@ -280,7 +283,8 @@ static bool is_lines(struct str text)
 static int validate_text(struct validating *validating, struct str text)
 {
     text = trim(text);
-    if (validating->config.protocol == REHEARSAL_NATIVE || text.size == 0 || !is_lines(text))
+    if (validating->config.protocol == REHEARSAL_NATIVE || text.size == 0 ||
+        !is_lines(validating, text))
         return validate_request(validating, text);
     int r = 0;
     while (r == 0 && text.size) {
@@ -311,6 +315,23 @@ static int choose_source(struct validating *validating)
                                      .protocols = SOURCE_PROTOCOL_ALL,
                                      .currency = STR("USD"),
                                      .enabled = true};
+    return 0;
+}
+
+/* What is not in the file, and without which nothing of it could be accepted. 0 or EXIT_USAGE. */
+static int check_needs(const struct validating *validating)
+{
+    const struct verb_call *call = validating->call;
+    enum rehearsal_protocol protocol = validating->config.protocol;
+    bool shopify = protocol == REHEARSAL_SHOPIFY;
+    if (shopify && validating->config.topic.size == 0)
+        return verb_usage(call, "of shopify a header says what a notification is of: give --topic "
+                                "orders/create, orders/paid, refunds/create, ...");
+    if (!shopify && verb_value(call, "--topic"))
+        return verb_usage(call, "--topic is of --protocol shopify");
+    if (protocol == REHEARSAL_GENERIC && !verb_value(call, "--source"))
+        return verb_usage(call, "generic is read by a source's mapping: give --source NAME of one "
+                                "with mapping = FILE");
     return 0;
 }
 
@@ -346,10 +367,16 @@ static int run(struct verb_call *call)
     const char *name = verb_value(call, "--protocol");
     int protocol = rehearsal_protocol_of(str_of(name ? name : "native"));
     if (protocol < 0)
-        return verb_usage(
-            call, "knows native, segment, rudder, snowplow and ga4, not \"%s\"", name);
+        return verb_usage(call,
+            "knows native, segment, rudder, snowplow, ga4, twilio, connect, genesys, shopify and "
+            "generic, not \"%s\"",
+            name);
+    const char *topic = verb_value(call, "--topic");
     validating.config.protocol = (enum rehearsal_protocol)protocol;
-    int r = choose_source(&validating);
+    validating.config.topic = str_of(topic ? topic : "");
+    int r = check_needs(&validating);
+    if (r == 0)
+        r = choose_source(&validating);
     if (r != 0)
         return r;
     r = settings_open(&validating.settings, call->config);
@@ -362,8 +389,13 @@ static int run(struct verb_call *call)
 }
 
 static const struct verb_option options[] = {
-    {"--protocol", "NAME", "native (default), segment, rudder, snowplow or ga4", NULL},
+    {"--protocol", "NAME",
+        "native (default), segment, rudder, snowplow, ga4; of webhooks twilio, connect, genesys, "
+        "shopify or generic",
+        NULL},
     {"--source", "NAME", "as a source of the configuration, with its settings and tracking plan",
+        NULL},
+    {"--topic", "TOPIC", "of shopify: what the header X-Shopify-Topic would say, orders/create",
         NULL},
 };
 
@@ -374,19 +406,24 @@ const struct verb verb_validate = {
     .detail =
         "Reads a request's body as a client sends it (for segment also single messages, for "
         "snowplow the fields of one\n"
-        "event), or one a line, by the collector's own protocols, tracking plan and limits, and "
-        "keeps nothing. Of each\n"
-        "event: accepted, with type, time, its strongest identifier and the person that this "
-        "alone makes; rejected, with\n"
-        "reason, JSON pointer and the nearest known name; a duplicate within the request; or "
-        "refused by its customer.\n"
-        "Exit 6 when one is rejected, or a request would be refused. Without --source there are no "
-        "settings of a source. - is\n"
-        "standard input.",
+        "event; of webhooks a notification or an array of them, for twilio also a form), or one a "
+        "line, by the collector's\n"
+        "own protocols, tracking plan and limits, and keeps nothing. Of each event: accepted, with "
+        "type, time, its strongest\n"
+        "identifier and the person that this alone makes; rejected, with reason, JSON pointer and "
+        "the nearest known name; a\n"
+        "duplicate within the request; or refused by its customer. Exit 6 when one is rejected, or "
+        "a request would be\n"
+        "refused. Without --source there are no settings of a source. Who sent a notification and "
+        "how old it is are not\n"
+        "judged; generic needs a source, for its mapping; of shopify the id is made of the "
+        "notification, as where no header\n"
+        "names one. - is standard input.",
     .examples = "  tabiji validate event.json\n"
                 "  tabiji validate batch.json --protocol segment --source shop-web --config "
                 "tabiji.ini\n"
-                "  tabiji validate - --protocol ga4 --json < purchase.json",
+                "  tabiji validate - --protocol ga4 --json < purchase.json\n"
+                "  tabiji validate order.json --protocol shopify --topic orders/create",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .arguments_min = 1,

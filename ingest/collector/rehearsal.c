@@ -3,6 +3,9 @@
  * which events were duplicates and which their customers refused: where there are any, each event
  * is run once more alone, in the request cut down to it.
  *
+ * A notification of a webhook gives no event, one, or several: there what is noted for who watches
+ * tells the fates.
+ *
  * Invariant: an event has one fate, so the counts of a run add up to its events.
  */
 #include "ingest/collector/rehearsal.h"
@@ -10,27 +13,36 @@
 #include <sys/random.h>
 
 #include "ingest/collector/protocol/ga4.h"
+#include "ingest/collector/protocol/hook.h"
+#include "ingest/collector/protocol/hook_event.h"
 #include "ingest/collector/protocol/native.h"
 #include "ingest/collector/protocol/segment.h"
 #include "ingest/collector/protocol/segment_message.h"
 #include "ingest/collector/protocol/snowplow.h"
 #include "ingest/collector/raw_json.h"
+#include "ingest/import/mapping.h"
 #include "schemas/error.h"
 
-#define KEY "rehearsal" /* of the only source there is */
+#define KEY "rehearsal"      /* of the only source there is */
+#define EVENT_ID "rehearsal" /* that Shopify would have said in a header */
 #define SNOWPLOW_LEAD                                                                              \
     "{\"schema\":\"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4\",\"data\":["
 #define SNOWPLOW_TAIL "]}"
 
 static const struct {
     exchange_fn handle;
-    const char *call;
+    const char *call; /* of a webhook: its kind */
     const char *list; /* member that holds the events; empty: the body is the list */
 } protocols[REHEARSAL_PROTOCOLS] = {
     [REHEARSAL_NATIVE] = {native_handle, "events", ""},
     [REHEARSAL_SEGMENT] = {segment_handle, "batch", "batch"},
     [REHEARSAL_SNOWPLOW] = {snowplow_post_handle, "", "data"},
     [REHEARSAL_GA4] = {ga4_handle, "collect", "events"},
+    [REHEARSAL_TWILIO] = {hook_handle, "twilio", ""},
+    [REHEARSAL_CONNECT] = {hook_handle, "connect", ""},
+    [REHEARSAL_GENESYS] = {hook_handle, "genesys", ""},
+    [REHEARSAL_SHOPIFY] = {hook_handle, "shopify", ""},
+    [REHEARSAL_GENERIC] = {hook_handle, "generic", ""},
 };
 
 /* One run of a body; its reply is the caller's to free. */
@@ -39,6 +51,10 @@ struct run {
     struct sources *sources;
     struct json_parser *parser;
     struct arena *arena;
+    struct str path;        /* of a webhook: "KIND/SOURCE" */
+    struct mapping mapping; /* the source's, or one event of it; where the source has one */
+    bool names_event;       /* a header says the id of the notification */
+    struct notes notes;     /* of a webhook */
     struct exchange exchange;
 };
 
@@ -49,7 +65,9 @@ int rehearsal_protocol_of(struct str name)
         enum rehearsal_protocol protocol;
     } known[] = {{STR_INIT("native"), REHEARSAL_NATIVE}, {STR_INIT("segment"), REHEARSAL_SEGMENT},
         {STR_INIT("rudder"), REHEARSAL_SEGMENT}, {STR_INIT("snowplow"), REHEARSAL_SNOWPLOW},
-        {STR_INIT("ga4"), REHEARSAL_GA4}};
+        {STR_INIT("ga4"), REHEARSAL_GA4}, {STR_INIT("twilio"), REHEARSAL_TWILIO},
+        {STR_INIT("connect"), REHEARSAL_CONNECT}, {STR_INIT("genesys"), REHEARSAL_GENESYS},
+        {STR_INIT("shopify"), REHEARSAL_SHOPIFY}, {STR_INIT("generic"), REHEARSAL_GENERIC}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (str_equal(name, known[i].name))
             return (int)known[i].protocol;
@@ -61,8 +79,13 @@ static void draw(uint8_t bytes[16])
     check(getrandom(bytes, 16, 0) == 16);
 }
 
-/* The source under a key of its own, so that what it may do is what is asked. Errors:
- * ERR_NO_MEMORY. */
+static bool is_hook(const struct run *run)
+{
+    return protocols[run->config->protocol].handle == hook_handle;
+}
+
+/* The source under a key of its own, so that what it may do is what is asked; open to senders of
+ * webhooks, whose signatures are not in a file. Errors: ERR_NO_MEMORY. */
 static int make_sources(struct run *run, struct metrics *metrics)
 {
     struct config_source source = *run->config->source;
@@ -79,7 +102,43 @@ static int make_sources(struct run *run, struct metrics *metrics)
     source.origins_count = 0;
     source.rate = 0;
     source.enabled = true;
-    return sources_new(&source, 1, STR(""), metrics, &run->sources);
+    source.secrets_count = 0;
+    source.replay_window_micros = 0;
+    if (source.mapping) {
+        run->mapping = *source.mapping;
+        source.mapping = &run->mapping;
+    }
+    return sources_new(&source, 1, is_hook(run) ? source.name : STR(""), metrics, &run->sources);
+}
+
+/* Errors: ERR_NO_MEMORY. */
+static int make_path(struct run *run)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    struct str source = run->config->source->name;
+    int r = buf_appendf(
+        &text, "%s/%.*s", protocols[run->config->protocol].call, (int)source.size, source.data);
+    return r < 0 ? r : arena_dup(run->arena, buf_str(&text), &run->path);
+}
+
+/* What Shopify says beside the notification. */
+static struct str header_of(const void *context, const char *name)
+{
+    const struct run *run = context;
+    if (run->config->protocol != REHEARSAL_SHOPIFY)
+        return STR("");
+    if (strcmp(name, "X-Shopify-Topic") == 0)
+        return run->config->topic;
+    return run->names_event && strcmp(name, "X-Shopify-Event-Id") == 0 ? STR(EVENT_ID) : STR("");
+}
+
+/* Whether a notification has no id of its own: Shopify names each event in a header, so that this
+ * alone is no fault. */
+static bool lacks_id(struct run *run, struct str body)
+{
+    struct json value, id;
+    return json_parse(run->parser, body, &value) == 0 && json_kind(value) == JSON_OBJECT &&
+           (!hook_get(value, STR("id"), &id) || json_kind(id) == JSON_NULL);
 }
 
 /* What Segment's path says: a batch, or the type of the message. Static. */
@@ -103,7 +162,13 @@ static int run_body(struct run *run, struct str body)
 {
     struct exchange *exchange = &run->exchange;
     buf_free(&exchange->reply);
+    run->notes = (struct notes){.arena = run->arena};
+    run->names_event = run->config->protocol == REHEARSAL_SHOPIFY && lacks_id(run, body);
     *exchange = (struct exchange){
+        .rest = run->path,
+        .header = header_of,
+        .header_context = run,
+        .notes = is_hook(run) ? &run->notes : NULL,
         .body = body,
         .body_raw = body,
         .header_key = STR(KEY),
@@ -249,6 +314,62 @@ static int take_records(struct run *run, const struct intake *intake, struct reh
     return 0;
 }
 
+/* The first warning of each event of notification `index`, the first of which is out's at `at`:
+ * each is read once more alone. A warning says which notification it is of, not which event.
+ * Errors: ERR_NO_MEMORY. */
+static int find_warnings(
+    struct run *run, struct str body, size_t index, size_t at, struct rehearsal *out)
+{
+    const struct mapping mapping = run->mapping;
+    size_t events = run->config->protocol == REHEARSAL_GENERIC ? mapping.events_count : 1;
+    struct str single;
+    int r = cut(run, body, 1, index, &single);
+    for (size_t nth = 0; r == 0 && nth < events; nth++) {
+        if (mapping.events_count) {
+            run->mapping.events = &mapping.events[nth];
+            run->mapping.events_count = 1;
+        }
+        r = run_body(run, single);
+        const struct intake *intake = &run->exchange.intake;
+        if (r == 0 && run->notes.count && at < out->count) {
+            bool kept = out->list[at].fate == REHEARSAL_ACCEPTED;
+            if (kept && intake->warnings.count)
+                out->list[at].warning = intake->warnings.list[0].problem;
+            at++;
+        }
+    }
+    run->mapping = mapping;
+    return r;
+}
+
+/* What was noted of each event, in order. Errors: ERR_NO_MEMORY. */
+static int take_notes(
+    struct run *run, const struct intake *whole, struct str body, struct rehearsal *out)
+{
+    static const enum rehearsal_fate fates[] = {
+        [NOTE_ACCEPTED] = REHEARSAL_ACCEPTED,
+        [NOTE_DUPLICATE] = REHEARSAL_DUPLICATE,
+        [NOTE_NO_CONSENT] = REHEARSAL_NO_CONSENT,
+        [NOTE_REJECTED] = REHEARSAL_REJECTED,
+    };
+    const struct notes notes = run->notes; /* live in the arena */
+    if (notes.count != out->count)
+        return ERR_NO_MEMORY; /* what does not fit is not noted */
+    for (size_t i = 0; i < notes.count; i++) {
+        out->list[i].fate = fates[notes.list[i].fate];
+        out->list[i].problem = notes.list[i].problem;
+    }
+    int r = 0;
+    for (size_t i = 0, warned = 0; r == 0 && i < whole->warnings.count; i++) {
+        size_t index = whole->warnings.list[i].index;
+        while (warned < notes.count && notes.list[warned].index < index)
+            warned++;
+        if (i == 0 || index != whole->warnings.list[i - 1].index)
+            r = find_warnings(run, body, index, warned, out);
+    }
+    return r;
+}
+
 static int read_fates(struct run *run, struct str body, struct rehearsal *out)
 {
     const struct intake whole = run->exchange.intake; /* lives in the arena */
@@ -257,9 +378,14 @@ static int read_fates(struct run *run, struct str body, struct rehearsal *out)
     if (!out->list)
         return ERR_NO_MEMORY;
     memset(out->list, 0, out->count * sizeof *out->list);
+    int r;
+    if (is_hook(run)) {
+        r = take_notes(run, &whole, body, out);
+        return r < 0 ? r : take_records(run, &whole, out);
+    }
     take_verdicts(&whole.rejected, true, out);
     take_verdicts(&whole.warnings, false, out);
-    int r = whole.duplicates || whole.no_consent ? find_kept(run, body, out) : 0;
+    r = whole.duplicates || whole.no_consent ? find_kept(run, body, out) : 0;
     return r < 0 ? r : take_records(run, &whole, out);
 }
 
@@ -302,6 +428,8 @@ int rehearse(const struct rehearsal_config *config, struct str body, struct aren
     int r = metrics_new(&metrics);
     if (r == 0)
         r = make_sources(&run, metrics);
+    if (r == 0)
+        r = make_path(&run);
     if (r == 0)
         r = json_parser_new(&run.parser);
     if (r == 0)

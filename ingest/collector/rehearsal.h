@@ -12,6 +12,11 @@ enum rehearsal_protocol {
     REHEARSAL_SEGMENT,  /* a batch, or a message that says its type */
     REHEARSAL_SNOWPLOW, /* a payload of trackers, or one event's fields */
     REHEARSAL_GA4,      /* POST /mp/collect */
+    REHEARSAL_TWILIO,   /* POST /hooks/twilio/SOURCE, and so on: a notification, or an array */
+    REHEARSAL_CONNECT,
+    REHEARSAL_GENESYS,
+    REHEARSAL_SHOPIFY,
+    REHEARSAL_GENERIC, /* by the source's mapping */
     REHEARSAL_PROTOCOLS,
 };
 
@@ -37,14 +42,16 @@ struct rehearsed {
 /* What is read, and as whose. */
 struct rehearsal_config {
     enum rehearsal_protocol protocol;
-    const struct config_source *source; /* its keys, state, rate and origins do not matter */
+    const struct config_source *source; /* its keys, secrets, state, rate, origins and
+                                           replay_window do not matter */
     const struct door_config *door;
     size_t events_max;
     int64_t now_micros;
+    struct str topic; /* of Shopify's notifications, which a header says */
 };
 
 struct rehearsal {
-    struct rehearsed *list; /* by place in the request; in the arena */
+    struct rehearsed *list; /* in the order of the request; in the arena */
     size_t count;
     int status;       /* of the reply */
     struct str reply; /* where the status is an error's: the protocol's JSON of it */

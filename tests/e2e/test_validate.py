@@ -3,6 +3,8 @@
 import json
 import sqlite3
 import subprocess
+import time
+import urllib.parse
 
 from harness import PROGRAM, Workspace, free_port, stop, tabiji, wait_until
 from test_source import ask
@@ -30,6 +32,34 @@ SNOWPLOW = {"schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonsche
     {"e": "zz", "p": "web", "tv": "x", "uid": "u-3", "eid": "0192f3c1-0000-4000-8000-000000000002"}]}
 GA4 = {"client_id": "1.2", "user_id": "u-4", "timestamp_micros": 1795139940000000, "events": [
     {"name": "purchase", "params": {"transaction_id": "T-1", "value": 100, "currency": "JPY"}}, {"name": "", "params": {}}]}
+CALL = {"CallSid": "CA1", "CallStatus": "completed", "SequenceNumber": "9", "Direction": "inbound", "From": "+81312345678", "CallDuration": "12",
+        "Timestamp": "Fri, 20 Nov 2026 01:00:00 +0000"}
+CONTACT = {"id": "e-9", "time": "2026-11-20T01:00:00Z", "detail": {"contactId": "c-1", "channel": "VOICE", "eventType": "DISCONNECTED"}}
+CONVERSATION = {"topicName": "v2.detail.events.conversation.1.customer.start",
+                "eventBody": {"conversationId": "1", "eventTime": 1795139940000, "mediaType": "VOICE", "ani": "tel:+81312345678"}}
+ORDER = {"id": 1001, "updated_at": "2026-11-20T10:00:00+09:00", "created_at": "2026-11-20T10:00:00+09:00", "currency": "JPY", "total_price": "100",
+         "customer": {"id": 5}}
+RING = {"kind": "ring", "at": 1795139940, "call": "C1", "from": "+81312345678"}
+MAPPING = """[file]
+name = pbx
+format = ndjson
+time_format = epoch_s
+[event call_started]
+time = at
+call.call_id = call
+ids.phone = from
+[event call_ended]
+when = kind = end
+time = at
+call.call_id = call
+"""
+# Kind, good and bad notifications, type, and reason and pointer of the bad one.
+HOOKS = [
+    ("twilio", CALL, {**CALL, "CallStatus": "compleated"}, "call_ended", "bad_value", "/CallStatus"),
+    ("connect", CONTACT, {**CONTACT, "detail": {}}, "call_ended", "missing_field", "/detail/contactId"),
+    ("genesys", CONVERSATION, {"eventBody": {"conversationId": "1"}}, "call_started", "bad_id", "/eventBody"),
+    ("shopify", ORDER, {**ORDER, "id": 1002, "total_price": "0.5"}, "order_completed", "money_precision", "/total_price"),
+    ("generic", RING, {**RING, "at": "soon"}, "call_started", "bad_time", "at")]
 
 
 def validate(path, *arguments, code=0):
@@ -79,6 +109,30 @@ def said(space, config):
     assert [e["fate"] for e in ga4["events"]] == ["accepted", "rejected"] and ga4["events"][0]["type"] == "order_completed", ga4
 
 
+def notifications(space, config):
+    """Of each kind of webhooks: neither signed nor new, one alone, in an array, a line each, and what is wrong with the other."""
+    for kind, good, bad, event, reason, pointer in HOOKS:
+        arguments = ["--protocol", kind, "--source", "hooks", "--config", config, *(["--topic", "orders/create"] if kind == "shopify" else [])]
+        one = validate(write(space, f"{kind}.json", good), *arguments)["events"]
+        assert [(e["fate"], e["type"]) for e in one] == [("accepted", event)] and len(one[0]["person"]) == 36 and one[0]["who"], one
+        got = validate(write(space, f"{kind}-all.json", [good, bad, good]), *arguments, code=6)["events"]
+        assert [e["fate"] for e in got] == ["accepted", "rejected", "duplicate"] and got[0] == one[0], got
+        assert (got[1]["reason"], got[1]["pointer"]) == (reason, pointer), got
+        lines = validate(write(space, f"{kind}.ndjson", f"{json.dumps(good)}\n{json.dumps(bad)}\n"), *arguments, code=6)["events"]
+        assert [(e["line"], e["fate"]) for e in lines] == [(1, "accepted"), (2, "rejected")], lines
+    form = urllib.parse.urlencode(CALL)
+    forms = validate(write(space, "forms.txt", f"{form}\n{form}&x=1\n"), "--protocol", "twilio")
+    assert [(e["line"], e["id"], e["time"]) for e in forms["events"]] == [(n, "CA1-9", "2026-11-20T01:00:00Z") for n in (1, 2)], forms
+    both = validate(write(space, "end.json", {**RING, "kind": "end"}), "--protocol", "generic", "--source", "hooks", "--config", config)
+    assert [e["type"] for e in both["events"]] == ["call_started", "call_ended"], both
+    topic = validate(space.path / "shopify.json", "--protocol", "shopify", "--topic", "orders/creat", code=6)["events"][0]
+    assert (topic["reason"], topic["pointer"]) == ("bad_value", "X-Shopify-Topic") and "orders/create" in topic["hint"], topic
+    for kind, words, *arguments in (("shopify", "give --topic orders/create"), ("shopify", "give --topic", "--topic", ""), ("generic", "give --source"),
+                                    ("twilio", "--topic is of", "--topic", "orders/create")):
+        run = subprocess.run([PROGRAM, "validate", space.path / f"{kind}.json", "--protocol", kind, *arguments], capture_output=True, text=True)
+        assert run.returncode == 2 and words in run.stderr, run
+
+
 def wrong(space, config):
     """What is no request, or not one of this source's. (Each length that a body can be cut to: test_rehearsal.c.)"""
     cut = validate(write(space, "cut.json", json.dumps(SEGMENT)[:-1]), "--protocol", "segment", code=6)
@@ -102,6 +156,11 @@ def as_the_collector(space, config, port):
     wait_until(lambda: b"listening on port" in (space.path / "run.log").read_bytes(), "the collector")
     key = {"Authorization": f"Bearer {KEY}"}
     accepted, rejected = set(), []
+    end = {**RING, "kind": "end", "at": int(time.time())}  # an old one is refused here
+    assert ask(port, "/hooks/generic/hooks", RING, {"Authorization": f"Bearer {HOOKS_KEY}"})[0] == 403
+    assert ask(port, "/hooks/generic/hooks", end, {"Authorization": f"Bearer {HOOKS_KEY}"})[0] == 200
+    hook = ["--protocol", "generic", "--source", "hooks", "--config", config]
+    accepted |= {(e["id"], e["type"]) for e in validate(write(space, "end.json", end), *hook)["events"]}
     for name, path, protocol in (("native", "/v1/events", "native"), ("segment", "/v1/batch", "segment"),
                                  ("snowplow", "/com.snowplowanalytics.snowplow/tp2", "snowplow"), ("ga4", "/mp/collect", "ga4")):
         body = json.loads((space.path / f"{name}.json").read_text())
@@ -117,11 +176,11 @@ def as_the_collector(space, config, port):
     assert stored == accepted, (stored, accepted)
 
 
-KEY = ""
+KEY = HOOKS_KEY = ""
 
 
 def main():
-    global KEY
+    global KEY, HOOKS_KEY
     with Workspace() as space:
         port, config, plan = free_port(), space.path / "tabiji.ini", space.path / "plan" / "web"
         plan.mkdir(parents=True)
@@ -129,7 +188,13 @@ def main():
         config.write_text(f"[collector]\nlisten = 127.0.0.1:{port}\n[plan]\ndir = {plan.parent}\n")
         KEY = tabiji("source", "add", "web", "--config", config).strip()
         tabiji("source", "add", "segment-only", "protocols=segment", "--config", config)
+        (space.path / "pbx.ini").write_text(MAPPING)
+        (space.path / "hooks.secret").write_text("hush\n")
+        (space.path / "hooks.secret").chmod(0o600)
+        HOOKS_KEY = tabiji("source", "add", "hooks", f"mapping={space.path}/pbx.ini", f"secret_file={space.path}/hooks.secret",
+                           "--config", config).strip()
         said(space, config)
+        notifications(space, config)
         wrong(space, config)
         as_the_collector(space, config, port)
         assert not (space.path / "tabiji-data").exists()

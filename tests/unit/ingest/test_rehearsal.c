@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "ingest/import/mapping.h"
 #include "schemas/error.h"
 
 #define NOW INT64_C(1795140000000000)
@@ -27,7 +28,31 @@
     "{\"e\":\"pv\",\"p\":\"web\",\"tv\":\"x\",\"uid\":\"u\",\"eid\":\"0192f3c1-0000-4000-8000-"    \
     "000000000001\"}"
 
+#define CALL "CallSid=CA1&CallStatus=ringing&Direction=inbound&From=%2B81312345678"
+#define CALL_JSON                                                                                  \
+    "{\"CallSid\":\"CA1\",\"CallStatus\":\"ringing\",\"Direction\":\"inbound\",\"From\":\"+"       \
+    "81312345678\"}"
+#define CONTACT(id)                                                                                \
+    "{\"id\":\"" id "\",\"time\":\"2026-11-20T01:00:00Z\",\"detail\":{\"contactId\":\"c-1\","      \
+    "\"channel\":\"VOICE\",\"eventType\":\"QUEUED\"}}"
+#define CONVERSATION                                                                               \
+    "{\"topicName\":\"v2.detail.events.conversation.1.customer.start\",\"eventBody\":{"            \
+    "\"conversationId\":\"1\",\"eventTime\":1795139940000,\"mediaType\":\"VOICE\"}}"
+#define ORDER(id)                                                                                  \
+    "{" id "\"created_at\":\"2026-11-20T10:00:00+09:00\",\"currency\":\"JPY\",\"total_price\":"    \
+    "\"100\",\"customer\":{\"id\":5}}"
+#define MAPPING                                                                                    \
+    "[file]\nname = pbx\nformat = ndjson\ntime_format = epoch_s\n"                                 \
+    "[event call_started]\nwhen = kind = ring\ntime = at\ncall.call_id = call\n"                   \
+    "[event call_ended]\nwhen = kind != ring\nwhen = kind != none\ntime = at\n"                    \
+    "call.call_id = call\n"                                                                        \
+    "[event note_taken]\nwhen = kind = end\ntime = at\ncall.call_id = call\nids.email = mail\n"
+#define RING "{\"kind\":\"ring\",\"at\":1795139940,\"call\":\"C1\"}"
+#define END "{\"kind\":\"end\",\"at\":1795139999,\"call\":\"C1\",\"mail\":\"nobody\"}"
+#define NONE "{\"kind\":\"none\"}"
+
 struct fixture {
+    struct mapping *mapping;
     struct arena arena;
     struct door_config door;
     struct config_source source;
@@ -39,6 +64,10 @@ static int setup(void **state)
     fixture = (struct fixture){
         .source = {.name = STR("web"), .protocols = SOURCE_PROTOCOL_ALL, .currency = STR("JPY")}};
     door_config_default(&fixture.door);
+    CLEANUP(buf_free) struct buf message = {0};
+    if (mapping_parse("m.ini", STR(MAPPING), &fixture.mapping, &message) < 0)
+        fail_msg("%.*s", (int)message.size, message.data);
+    fixture.source.mapping = fixture.mapping;
     *state = &fixture;
     return 0;
 }
@@ -47,6 +76,7 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     arena_free(&fixture->arena);
+    mapping_free(&fixture->mapping);
     return 0;
 }
 
@@ -57,7 +87,8 @@ static struct rehearsal run(
         .source = &fixture->source,
         .door = &fixture->door,
         .events_max = 10,
-        .now_micros = NOW};
+        .now_micros = NOW,
+        .topic = STR("orders/create")};
     struct rehearsal rehearsal;
     assert_int_equal(rehearse(&config, body, &fixture->arena, &rehearsal), 0);
     return rehearsal;
@@ -113,6 +144,66 @@ static void test_rehearse_tells_the_fate_of_each_event(void **state)
         assert_fates(*state, cases[i].protocol, cases[i].body, cases[i].fates);
 }
 
+/* A notification gives no event, one, or several; nobody signed it, and it may be old. */
+static void test_rehearse_reads_notifications(void **state)
+{
+    static const struct str secrets[] = {STR_INIT("hush")};
+    static const struct {
+        enum rehearsal_protocol protocol;
+        const char *body, *fates;
+    } cases[] = {
+        {REHEARSAL_TWILIO, CALL, "a"},
+        {REHEARSAL_TWILIO, "CallSid=CA1&CallStatus=rining", "r"},
+        {REHEARSAL_TWILIO, "From=x", "r"},
+        {REHEARSAL_TWILIO, "[" CALL_JSON "," CALL_JSON ",{}]", "adr"},
+        {REHEARSAL_CONNECT, CONTACT("e-1"), "a"},
+        {REHEARSAL_CONNECT, "[" CONTACT("") "," CONTACT("e-1") "," CONTACT("e-1") ",7]", "radr"},
+        {REHEARSAL_GENESYS, " " CONVERSATION, "a"},
+        {REHEARSAL_GENESYS, "{\"eventBody\":{\"conversationId\":\"1\"}}", "r"},
+        {REHEARSAL_SHOPIFY, ORDER("\"id\":1,"), "a"},
+        {REHEARSAL_SHOPIFY, ORDER(""), "r"},
+        {REHEARSAL_SHOPIFY, "[" ORDER("\"id\":1,") "," ORDER("\"id\":2,") "]", "aa"},
+        {REHEARSAL_GENERIC, RING, "a"},
+        {REHEARSAL_GENERIC, NONE, ""},
+        {REHEARSAL_GENERIC, "[" END "," NONE "," RING "," END ",{\"kind\":\"ring\"}]", "aaaddr"},
+        {REHEARSAL_GENERIC, "[" NONE "," NONE ",{\"kind\":\"ring\",\"at\":\"soon\"}]", "r"},
+    };
+    struct fixture *fixture = *state;
+    fixture->source.secrets = secrets;
+    fixture->source.secrets_count = 1;
+    fixture->source.replay_window_micros = 1;
+    for (size_t i = 0; i < CASES(cases); i++)
+        assert_fates(fixture, cases[i].protocol, cases[i].body, cases[i].fates);
+    fixture->source.protocols = SOURCE_PROTOCOL_NATIVE;
+    assert_int_equal(run(fixture, REHEARSAL_TWILIO, STR(CALL)).status, 403);
+}
+
+static void test_rehearse_says_what_is_wrong_with_a_notification(void **state)
+{
+    struct fixture *fixture = *state;
+    /* Shopify names the event in a header: what is missing is the order's. */
+    struct rehearsal rehearsal = run(fixture, REHEARSAL_SHOPIFY, STR(ORDER("")));
+    assert_int_equal(rehearsal.list[0].problem.error, ERR_MISSING_FIELD);
+    assert_true(str_equal(rehearsal.list[0].problem.pointer, STR("/id")));
+    rehearsal = run(fixture, REHEARSAL_SHOPIFY, STR(ORDER("\"id\":1,")));
+    assert_true(str_equal(rehearsal.list[0].event.event_id, STR("1-orders/create")));
+    assert_true(str_equal(rehearsal.list[0].event.type, STR("order_completed")));
+    rehearsal = run(fixture, REHEARSAL_TWILIO, STR("From=x"));
+    assert_int_equal(rehearsal.status, 400);
+    assert_int_equal(rehearsal.list[0].problem.error, ERR_EVENT_ID);
+    /* Of two events of one notification the second has an address that is none. */
+    rehearsal = run(fixture, REHEARSAL_GENERIC, STR("[" RING "," END "]"));
+    assert_int_equal(rehearsal.count, 3);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(rehearsal.list[i].warning.hint.size, 0);
+    assert_true(str_equal(rehearsal.list[1].event.type, STR("call_ended")));
+    assert_true(str_equal(rehearsal.list[2].event.type, STR("note_taken")));
+    assert_true(str_equal(rehearsal.list[2].warning.pointer, STR("/ids/email")));
+    fixture->source.mapping = NULL;
+    rehearsal = run(fixture, REHEARSAL_GENERIC, STR(RING));
+    assert_int_equal(rehearsal.list[0].problem.error, ERR_VALUE);
+}
+
 static void test_rehearse_gives_the_event_as_it_would_be_stored(void **state)
 {
     struct fixture *fixture = *state;
@@ -152,6 +243,11 @@ static void test_rehearse_takes_nothing_of_what_is_no_request(void **state)
         [REHEARSAL_SEGMENT] = "{\"batch\":[" MESSAGE("1", "") "," MESSAGE("1", "") "]}",
         [REHEARSAL_SNOWPLOW] = PAYLOAD(VIEW "," VIEW),
         [REHEARSAL_GA4] = "{\"client_id\":\"c\",\"events\":[{\"name\":\"a\"}]}",
+        [REHEARSAL_TWILIO] = "[" CALL_JSON "," CALL_JSON "]",
+        [REHEARSAL_CONNECT] = "[" CONTACT("1") "," CONTACT("2") "]",
+        [REHEARSAL_GENESYS] = "[" CONVERSATION "]",
+        [REHEARSAL_SHOPIFY] = ORDER("\"id\":1,"),
+        [REHEARSAL_GENERIC] = "[" END "," NONE "]",
     };
     static const struct str odd[] = {STR_INIT(""), STR_INIT("\0"), STR_INIT("null"), STR_INIT("7"),
         STR_INIT("\"x\""), STR_INIT("[1,null,\"x\",[]]"), STR_INIT("{}"), STR_INIT("{\"batch\":7}"),
@@ -180,6 +276,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_rehearse_tells_the_fate_of_each_event),
+        CASE(test_rehearse_reads_notifications),
+        CASE(test_rehearse_says_what_is_wrong_with_a_notification),
         CASE(test_rehearse_gives_the_event_as_it_would_be_stored),
         CASE(test_rehearse_refused_request_has_its_reply),
         CASE(test_rehearse_takes_nothing_of_what_is_no_request),
