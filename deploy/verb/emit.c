@@ -32,16 +32,30 @@ struct emit {
     bool noted;
 };
 
-/* On the producer's thread: notes the line, and prints why it was rejected. */
+/* What the spool lost, or keeps. */
+static void print_spool(const struct tabiji_report *report)
+{
+    (void)fprintf(stderr, "tabiji emit: spool: %s: %" PRIu64 ": %s\n", report->problem.code,
+        report->events, report->problem.hint);
+}
+
+/* On the producer's thread: notes the line, and prints why it was rejected. A line of an earlier
+ * run, from the spool, has no number. */
 static void on_report(void *context, const struct tabiji_report *report)
 {
     struct emit *emit = context;
     long long line = (long long)(intptr_t)report->opaque;
-    if (report->kind == TABIJI_REPORT_DELIVERED || report->kind == TABIJI_REPORT_REJECTED)
+    bool judged = report->kind == TABIJI_REPORT_DELIVERED || report->kind == TABIJI_REPORT_REJECTED;
+    if (judged && line > 0)
         atomic_store(&emit->settled, line);
-    if (report->kind == TABIJI_REPORT_REJECTED)
+    if (report->kind == TABIJI_REPORT_REJECTED && line > 0)
         (void)fprintf(stderr, "line %lld: %s %s %s\n", line, report->problem.code,
             report->problem.pointer, report->problem.hint);
+    else if (report->kind == TABIJI_REPORT_REJECTED)
+        (void)fprintf(stderr, "from the spool: %s %s %s\n", report->problem.code,
+            report->problem.pointer, report->problem.hint);
+    else if (report->kind == TABIJI_REPORT_SPOOL)
+        print_spool(report);
 }
 
 static struct tabiji_statistics look(struct emit *emit)
@@ -166,6 +180,7 @@ static int open_producer(struct emit *emit)
         .batch_events_max = BATCH_EVENTS,
         .batch_bytes_max = BATCH_BYTES,
         .linger_ms = LINGER_MS,
+        .spool_dir = verb_value(emit->call, "--spool"),
         .on_report = on_report,
         .report_context = emit,
     };
@@ -174,6 +189,9 @@ static int open_producer(struct emit *emit)
     int r = tabiji_producer_new(&options, &emit->producer, &problem);
     if (r == TABIJI_ERROR_NO_MEMORY)
         return verb_fail(emit->call, ERR_NO_MEMORY, "cannot start");
+    if (r == TABIJI_ERROR_LOCKED)
+        return verb_end(emit->call, EXIT_RETRYABLE, error_name(ERR_LOCKED),
+            "another program has the spool %s", options.spool_dir);
     if (r != TABIJI_OK)
         return verb_usage(emit->call, "%s: %s", problem.pointer, problem.hint);
     return 0;
@@ -201,6 +219,7 @@ static const struct verb_option options[] = {
     {"--key-file", "FILE", "file whose first line is the write key", NULL},
     {"--ca-file", "FILE", "authorities that the collector's certificate is verified by (PEM)",
         NULL},
+    {"--spool", "DIR", "write lines there first; what is not accepted the next run sends", NULL},
     {"--wait", "SECONDS", "give up when the collector took nothing for so long (default 30)", NULL},
 };
 
@@ -213,10 +232,14 @@ const struct verb verb_emit = {
               "soon, also when more are to come. What the collector rejects is told with its line "
               "and reason (exit 6);\n"
               "what it cannot take now is tried again until it took nothing for --wait (exit 7). A "
-              "key that it refuses: exit 5.",
+              "key that it refuses: exit 5.\n"
+              "With --spool each line that was read is on the disk until it is accepted, also when "
+              "this is killed: the next run\n"
+              "with the directory sends it before its own lines, in order, or alone without input.",
     .examples =
         "  tabiji generate --events 1000 | tabiji emit\n"
-        "  tabiji emit --url https://collect.example.jp --key-file pos.key < receipts.ndjson",
+        "  tabiji emit --url https://collect.example.jp --key-file pos.key < receipts.ndjson\n"
+        "  tabiji emit --spool /var/lib/pos/spool < receipts.ndjson",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .run = run,

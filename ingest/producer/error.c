@@ -14,9 +14,10 @@
     X(TABIJI_ERROR_FORKED, "forked", "the producer belongs to the parent process")                 \
     X(TABIJI_ERROR_CLOSED, "closed", "the producer takes no more events")                          \
     X(TABIJI_ERROR_CALLBACK, "callback", "not to be called from a report callback")                \
-    X(TABIJI_ERROR_IO, "io", "a file cannot be read, or a thread not be started")                  \
+    X(TABIJI_ERROR_IO, "io", "a file cannot be read or written, or a thread not be started")       \
     X(TABIJI_ERROR_REJECTED, "rejected", "the collector refused the event")                        \
-    X(TABIJI_ERROR_DISCARDED, "discarded", "the producer was closed before the event was sent")
+    X(TABIJI_ERROR_DISCARDED, "discarded", "the event was given up before it was sent")            \
+    X(TABIJI_ERROR_LOCKED, "locked", "another producer has the spool's directory")
 
 const char *tabiji_error_name(int error)
 {

@@ -30,6 +30,7 @@ struct tabiji_producer {
     struct producer_rules rules;
     struct producer_random random;
     struct producer_queue queue;
+    struct producer_backlog backlog;
     struct producer_reports reports;
     struct producer_sender sender;
     volatile int *alive;
@@ -75,10 +76,20 @@ static void fini_checkers(struct tabiji_producer *producer)
 }
 
 /* How far producer_new() came. */
-enum made { MADE_ALIVE = 1, MADE_RULES, MADE_RANDOM, MADE_CHECKERS, MADE_QUEUE, MADE_REPORTS };
+enum made {
+    MADE_ALIVE = 1,
+    MADE_RULES,
+    MADE_RANDOM,
+    MADE_CHECKERS,
+    MADE_QUEUE,
+    MADE_REPORTS,
+    MADE_BACKLOG
+};
 
 static void unmake(struct tabiji_producer *producer, int made)
 {
+    if (made >= MADE_BACKLOG)
+        producer_backlog_close(&producer->backlog);
     if (made >= MADE_REPORTS)
         producer_reports_fini(&producer->reports);
     if (made >= MADE_QUEUE)
@@ -130,6 +141,7 @@ static int make(struct tabiji_producer *producer, const struct tabiji_options *o
     producer->sender = (struct producer_sender){.memory = &producer->memory,
         .settings = &producer->settings,
         .queue = &producer->queue,
+        .backlog = &producer->backlog,
         .reports = &producer->reports,
         .random = &producer->random,
         .users = &producer->users};
@@ -143,6 +155,16 @@ static int fail_new(struct tabiji_problem *problem, int error)
     producer_problem_set(problem, TABIJI_ERROR_ARGUMENT, STR("argument"), STR("namespaces"),
         STR("names of [a-z][a-z0-9_]*, at most 22 more"));
     return TABIJI_ERROR_ARGUMENT;
+}
+
+static int start(struct tabiji_producer *producer, int *made, struct tabiji_problem *problem)
+{
+    int r = producer_backlog_open(
+        &producer->backlog, &producer->settings, &producer->queue, &producer->random, problem);
+    if (r < 0)
+        return r;
+    *made = MADE_BACKLOG;
+    return producer_sender_start(&producer->sender, problem);
 }
 
 int tabiji_producer_new(const struct tabiji_options *options, struct tabiji_producer **out,
@@ -169,7 +191,7 @@ int tabiji_producer_new(const struct tabiji_options *options, struct tabiji_prod
     }
     int made = 0;
     r = make(producer, &known, &made);
-    r = r < 0 ? fail_new(problem, r) : producer_sender_start(&producer->sender, problem);
+    r = r < 0 ? fail_new(problem, r) : start(producer, &made, problem);
     if (r < 0) {
         unmake(producer, made);
         return r;
@@ -203,7 +225,7 @@ int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms)
         return TABIJI_ERROR_CALLBACK;
     int r = producer_sender_end(&closed->sender, timeout_ms);
     bool unauthorised = producer_queue_unauthorised(&closed->queue);
-    unmake(closed, MADE_REPORTS);
+    unmake(closed, MADE_BACKLOG);
     *producer = NULL;
     if (r == 0)
         return TABIJI_OK;
@@ -244,23 +266,55 @@ static int refuse(struct tabiji_producer *producer, struct tabiji_problem *probl
     return r;
 }
 
+/* How an event is sent. */
+struct sending {
+    void *opaque;
+    bool durable;
+    struct tabiji_problem *problem;
+};
+
+/* To the disk where there is a spool, otherwise to the queue, which keeps the entry then. */
+static int add(struct tabiji_producer *producer, struct producer_entry *entry, bool durable)
+{
+    int r = producer->backlog.spool ? producer_backlog_add(&producer->backlog, entry, durable)
+                                    : producer_queue_add(&producer->queue, entry);
+    if (r != 0 || producer->backlog.spool)
+        producer_memory_free(&producer->memory, entry);
+    switch (r) {
+    case 0:
+        return TABIJI_OK;
+    case ERR_FULL:
+        return TABIJI_ERROR_QUEUE_FULL;
+    case ERR_NO_MEMORY:
+        return TABIJI_ERROR_NO_MEMORY;
+    case PRODUCER_QUEUE_STOPPED:
+        return TABIJI_ERROR_CLOSED;
+    default:
+        return TABIJI_ERROR_IO;
+    }
+}
+
+static size_t event_size_max(const struct tabiji_producer *producer)
+{
+    uint64_t most = producer->backlog.spool ? producer->settings.spool_bytes_max / 4
+                                            : producer->settings.queue.bytes_max / 2;
+    return most < ENTRY_SIZE_MAX ? (size_t)most : ENTRY_SIZE_MAX;
+}
+
 /* Queues a copy. */
-static int enqueue(struct tabiji_producer *producer, struct str id, struct str json, void *opaque,
-    struct tabiji_problem *problem)
+static int enqueue(
+    struct tabiji_producer *producer, struct str id, struct str json, const struct sending *how)
 {
     const struct event_problem too_large = {.pointer = STR(""), .hint = STR("900 kB at most")};
-    if (json.size > ENTRY_SIZE_MAX || json.size > producer->settings.queue.bytes_max / 2)
-        return refuse(producer, problem, ERR_TOO_LARGE, &too_large);
-    struct producer_entry *entry = producer_entry_new(&producer->memory, id, json, opaque);
+    if (json.size > event_size_max(producer))
+        return refuse(producer, how->problem, ERR_TOO_LARGE, &too_large);
+    struct producer_entry *entry = producer_entry_new(&producer->memory, id, json, how->opaque);
     if (!entry)
         return TABIJI_ERROR_NO_MEMORY;
     producer_line_join(entry->bytes + entry->id_size + 1, entry->json_size);
-    int r = producer_queue_add(&producer->queue, entry);
-    if (r == 0)
-        return TABIJI_OK;
-    producer_memory_free(&producer->memory, entry);
-    r = r == ERR_FULL ? TABIJI_ERROR_QUEUE_FULL : TABIJI_ERROR_CLOSED;
-    producer_problem_set(problem, r, str_of(tabiji_error_name(r)), STR(""), STR(""));
+    int r = add(producer, entry, how->durable);
+    if (r < 0)
+        producer_problem_set(how->problem, r, str_of(tabiji_error_name(r)), STR(""), STR(""));
     return r;
 }
 
@@ -277,8 +331,8 @@ static int judge_line(
     return r;
 }
 
-static int send_event(struct tabiji_producer *producer, struct tabiji_event *event, void *opaque,
-    struct tabiji_problem *problem)
+static int send_event(
+    struct tabiji_producer *producer, struct tabiji_event *event, const struct sending *how)
 {
     struct event_problem wrong;
     struct str line;
@@ -292,18 +346,19 @@ static int send_event(struct tabiji_producer *producer, struct tabiji_event *eve
     }
     int r = producer_event_line(event, &line, &wrong);
     if (r < 0)
-        return refuse(producer, problem, r, &wrong);
+        return refuse(producer, how->problem, r, &wrong);
     if (!(producer->settings.flags & TABIJI_NO_CHECK)) {
-        r = judge_line(producer, line, problem);
+        r = judge_line(producer, line, how->problem);
         if (r < 0)
             return r;
     }
-    return enqueue(producer, str_of(tabiji_event_id(event)), line, opaque, problem);
+    return enqueue(producer, str_of(tabiji_event_id(event)), line, how);
 }
 
 /* Whether the call may go on; it then ends with leave(). */
-static int enter(struct tabiji_producer *producer, struct tabiji_problem *problem)
+static int enter(struct tabiji_producer *producer, const struct sending *how)
 {
+    struct tabiji_problem *problem = how->problem;
     int r = TABIJI_OK;
     if (!producer)
         return TABIJI_ERROR_ARGUMENT;
@@ -317,19 +372,46 @@ static int enter(struct tabiji_producer *producer, struct tabiji_problem *proble
     return r;
 }
 
+/* A promise of the disk needs one. */
+static int check_durable(const struct tabiji_producer *producer, const struct sending *how)
+{
+    if (!how->durable || producer->backlog.spool)
+        return TABIJI_OK;
+    producer_problem_set(how->problem, TABIJI_ERROR_ARGUMENT, STR("argument"), STR("spool_dir"),
+        STR("the producer has none"));
+    return TABIJI_ERROR_ARGUMENT;
+}
+
 static int leave(struct tabiji_producer *producer, int r)
 {
     (void)atomic_fetch_sub(&producer->users, 1);
     return r;
 }
 
-int tabiji_send(struct tabiji_producer *producer, struct tabiji_event *event, void *opaque,
-    struct tabiji_problem *problem)
+static int enter_event(
+    struct tabiji_producer *producer, struct tabiji_event *event, const struct sending *how)
 {
     if (!event)
         return TABIJI_ERROR_ARGUMENT;
-    int r = enter(producer, problem);
-    return r < 0 ? r : leave(producer, send_event(producer, event, opaque, problem));
+    int r = enter(producer, how);
+    if (r < 0)
+        return r;
+    r = check_durable(producer, how);
+    return leave(producer, r < 0 ? r : send_event(producer, event, how));
+}
+
+int tabiji_send(struct tabiji_producer *producer, struct tabiji_event *event, void *opaque,
+    struct tabiji_problem *problem)
+{
+    const struct sending how = {.opaque = opaque, .problem = problem};
+    return enter_event(producer, event, &how);
+}
+
+int tabiji_send_durable(struct tabiji_producer *producer, struct tabiji_event *event, void *opaque,
+    struct tabiji_problem *problem)
+{
+    const struct sending how = {.opaque = opaque, .durable = true, .problem = problem};
+    return enter_event(producer, event, &how);
 }
 
 /* What JSON lacks, as its first members: "id":"...","time":..., */
@@ -355,7 +437,7 @@ static int make_inserted(struct tabiji_producer *producer, const struct producer
 
 /* JSON is an object with members: what precedes its brace is white space or a byte order mark. */
 static int send_completed(struct tabiji_producer *producer, struct str json,
-    const struct producer_finding *finding, void *opaque, struct tabiji_problem *problem)
+    const struct producer_finding *finding, const struct sending *how)
 {
     char id[PRODUCER_UUID_SIZE + 1];
     char inserted[INSERTED_SIZE_MAX];
@@ -374,7 +456,7 @@ static int send_completed(struct tabiji_producer *producer, struct str json,
         r = producer_text_add(&producer->memory, &whole, rest);
     struct str event_id = id[0] ? str_of(id) : finding->event_id;
     if (r == 0)
-        r = enqueue(producer, event_id, producer_text_str(&whole), opaque, problem);
+        r = enqueue(producer, event_id, producer_text_str(&whole), how);
     else
         r = producer_error_of(r);
     producer_text_free(&producer->memory, &whole);
@@ -388,7 +470,7 @@ static bool is_blank(char c)
 
 /* A line that the collector would not count as one would shift the verdicts of those behind. */
 static int send_as_it_is(
-    struct tabiji_producer *producer, struct str json, void *opaque, struct tabiji_problem *problem)
+    struct tabiji_producer *producer, struct str json, const struct sending *how)
 {
     const struct event_problem empty = {.pointer = STR(""), .hint = STR("")};
     while (json.size && is_blank(json.data[json.size - 1]))
@@ -396,38 +478,53 @@ static int send_as_it_is(
     for (; json.size && is_blank(json.data[0]); json.size--)
         json.data++;
     if (json.size == 0)
-        return refuse(producer, problem, ERR_EMPTY, &empty);
-    return enqueue(producer, STR(""), json, opaque, problem);
+        return refuse(producer, how->problem, ERR_EMPTY, &empty);
+    return enqueue(producer, STR(""), json, how);
 }
 
-static int send_json(
-    struct tabiji_producer *producer, struct str json, void *opaque, struct tabiji_problem *problem)
+static int send_json(struct tabiji_producer *producer, struct str json, const struct sending *how)
 {
     unsigned flags = producer->settings.flags;
     struct producer_finding finding;
     if (flags & TABIJI_AS_IT_IS)
-        return send_as_it_is(producer, json, opaque, problem);
+        return send_as_it_is(producer, json, how);
     struct producer_checker *checker = take_checker(producer);
     if (!checker)
         return TABIJI_ERROR_NO_MEMORY;
     int r = flags & TABIJI_NO_CHECK ? producer_checker_skim(checker, json, &finding)
                                     : producer_checker_judge(checker, &producer->rules, json,
                                           !(flags & TABIJI_KEEP_ID), &finding);
-    r = refuse(producer, problem, r, &finding.problem);
+    r = refuse(producer, how->problem, r, &finding.problem);
     if (r == TABIJI_OK)
-        r = send_completed(producer, json, &finding, opaque, problem);
+        r = send_completed(producer, json, &finding, how);
     give_checker(producer, checker);
     return r;
+}
+
+static int enter_json(
+    struct tabiji_producer *producer, const char *json, size_t json_size, const struct sending *how)
+{
+    if (!json)
+        return TABIJI_ERROR_ARGUMENT;
+    int r = enter(producer, how);
+    if (r < 0)
+        return r;
+    r = check_durable(producer, how);
+    return leave(producer, r < 0 ? r : send_json(producer, str_make(json, json_size), how));
 }
 
 int tabiji_send_json(struct tabiji_producer *producer, const char *json, size_t json_size,
     void *opaque, struct tabiji_problem *problem)
 {
-    if (!json)
-        return TABIJI_ERROR_ARGUMENT;
-    int r = enter(producer, problem);
-    return r < 0 ? r
-                 : leave(producer, send_json(producer, str_make(json, json_size), opaque, problem));
+    const struct sending how = {.opaque = opaque, .problem = problem};
+    return enter_json(producer, json, json_size, &how);
+}
+
+int tabiji_send_json_durable(struct tabiji_producer *producer, const char *json, size_t json_size,
+    void *opaque, struct tabiji_problem *problem)
+{
+    const struct sending how = {.opaque = opaque, .durable = true, .problem = problem};
+    return enter_json(producer, json, json_size, &how);
 }
 
 /* ---- waiting, reports, figures ---- */
@@ -440,7 +537,8 @@ int tabiji_flush(struct tabiji_producer *producer, int timeout_ms)
         return TABIJI_ERROR_FORKED;
     if (producer_sender_is_here(&producer->sender))
         return TABIJI_ERROR_CALLBACK;
-    int r = producer_queue_flush(&producer->queue, timeout_ms);
+    int r = producer->backlog.spool ? producer_backlog_flush(&producer->backlog, timeout_ms)
+                                    : producer_queue_flush(&producer->queue, timeout_ms);
     if (r == 0)
         return TABIJI_OK;
     return r == ERR_AUTH ? TABIJI_ERROR_UNAUTHORISED : TABIJI_ERROR_TIMEOUT;
@@ -486,6 +584,8 @@ int tabiji_producer_statistics(struct tabiji_producer *producer, struct tabiji_s
     (void)pthread_mutex_unlock(&queue->lock);
     now.reports_lost += producer_reports_lost(&producer->reports);
     now.events_invalid = atomic_load(&producer->invalid);
+    if (producer->backlog.spool)
+        producer_backlog_count(&producer->backlog, &now);
     if (now.last_status && !last.code[0] && now.last_status != 200)
         (void)snprintf(now.last_failure, sizeof now.last_failure, "status %d", now.last_status);
     else

@@ -2,7 +2,7 @@
  * Invariants, under the lock:
  * 1. held_events = waiting_events + the events of all batches in `held`; bytes likewise.
  * 2. `held` is in the order of sequences, and all its sequences are below those that wait.
- * 3. counts.events_taken = settled + dropped (oldest) + held_events.
+ * 3. counts.events_taken = settled + dropped (oldest) + held_events; but with a spool.
  */
 #include "ingest/producer/queue.h"
 
@@ -298,6 +298,19 @@ struct producer_batch *producer_queue_take(
     *due_ms = due;
     unlock(queue);
     return batch;
+}
+
+void producer_queue_hold(struct producer_queue *queue, struct producer_batch *batch)
+{
+    lock(queue);
+    for (struct producer_entry *entry = batch->first; entry; entry = entry->next) {
+        entry->sequence = queue->next_sequence++;
+        queue->held_bytes += producer_entry_size(entry);
+    }
+    queue->held_events += batch->events;
+    batch->sequence = batch->first->sequence;
+    hold(queue, batch);
+    unlock(queue);
 }
 
 void producer_queue_quiet(struct producer_queue *queue)

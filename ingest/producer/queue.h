@@ -3,7 +3,8 @@
  * callers add, the sender's thread takes batches and settles them, flush waits.
  *
  * An event is in the queue (waiting), in a batch (held), or settled; what waits and what is held
- * counts against the limits. Sequences rise with each event that is taken.
+ * counts against the limits. Sequences rise with each event that is taken. With a spool nothing
+ * waits here: batches come from backlog.h, and are held.
  */
 #pragma once
 
@@ -98,6 +99,8 @@ MUST_CHECK int producer_queue_add(struct producer_queue *queue, struct producer_
  * with a short *due_ms. */
 struct producer_batch *producer_queue_take(
     struct producer_queue *queue, bool now, int64_t now_ms, int64_t *due_ms);
+/* Holds a batch whose entries did not wait here; they are given their sequences. */
+void producer_queue_hold(struct producer_queue *queue, struct producer_batch *batch);
 /* From now on the sender's thread is not woken by events: it may take none. */
 void producer_queue_quiet(struct producer_queue *queue);
 /* Splits a batch of at least two in half; the second half is returned, NULL without memory. */

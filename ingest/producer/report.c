@@ -64,6 +64,14 @@ static void keep(struct producer_reports *reports, const struct tabiji_report *r
     (void)pthread_mutex_unlock(&reports->lock);
 }
 
+static void tell(struct producer_reports *reports, const struct tabiji_report *report)
+{
+    if (reports->on_report)
+        reports->on_report(reports->context, report);
+    else if (reports->kept_max > 0)
+        keep(reports, report);
+}
+
 void producer_reports_tell(struct producer_reports *reports, enum tabiji_report_kind kind,
     const struct producer_entry *entry, const struct tabiji_problem *problem)
 {
@@ -74,14 +82,20 @@ void producer_reports_tell(struct producer_reports *reports, enum tabiji_report_
         .problem = {.size = sizeof report.problem}};
     if (kind == TABIJI_REPORT_DELIVERED && reports->failures_only)
         return;
-    if (!reports->on_report && reports->kept_max == 0)
-        return;
     if (problem)
         report.problem = *problem;
-    if (reports->on_report)
-        reports->on_report(reports->context, &report);
-    else
-        keep(reports, &report);
+    tell(reports, &report);
+}
+
+void producer_reports_tell_spool(
+    struct producer_reports *reports, const struct tabiji_problem *problem, uint64_t events)
+{
+    const struct tabiji_report report = {.size = sizeof report,
+        .kind = TABIJI_REPORT_SPOOL,
+        .event_id = "",
+        .problem = *problem,
+        .events = events};
+    tell(reports, &report);
 }
 
 int producer_reports_next(

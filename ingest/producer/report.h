@@ -28,6 +28,10 @@ void producer_reports_fini(struct producer_reports *reports);
 void producer_reports_tell(struct producer_reports *reports, enum tabiji_report_kind kind,
     const struct producer_entry *entry, const struct tabiji_problem *problem);
 
+/* What became of so many events in the spool. Threads: the sender's. */
+void producer_reports_tell_spool(
+    struct producer_reports *reports, const struct tabiji_problem *problem, uint64_t events);
+
 /* The next that was kept. Errors: ERR_AGAIN: none came in time. */
 MUST_CHECK int producer_reports_next(
     struct producer_reports *reports, int timeout_ms, struct tabiji_report **out);

@@ -74,6 +74,13 @@ static void tell_taken(struct producer_sender *sender, const struct producer_bat
     unlock(sender);
 }
 
+static void settle(struct producer_sender *sender, struct producer_batch *batch)
+{
+    producer_queue_settle(sender->queue, &batch);
+    if (sender->backlog->spool)
+        producer_backlog_settled(sender->backlog);
+}
+
 /* Tells of all in a batch the same, and settles it. */
 static void end_batch(struct producer_sender *sender, struct producer_batch *batch,
     enum tabiji_report_kind kind, const struct tabiji_problem *problem)
@@ -86,7 +93,7 @@ static void end_batch(struct producer_sender *sender, struct producer_batch *bat
     else
         sender->queue->counts.events_discarded += batch->events;
     unlock(sender);
-    producer_queue_settle(sender->queue, &batch);
+    settle(sender, batch);
 }
 
 static void tell_dropped(struct producer_sender *sender)
@@ -197,7 +204,7 @@ static void on_done(
     switch (outcome->kind) {
     case PRODUCER_TAKEN:
         tell_taken(sender, batch, outcome);
-        producer_queue_settle(sender->queue, &batch);
+        settle(sender, batch);
         break;
     case PRODUCER_REFUSED:
         halve(sender, batch, outcome);
@@ -236,9 +243,11 @@ static struct producer_batch *next_batch(
 {
     struct producer_batch *batch = sender->pending;
     *due_ms = INT64_MAX;
+    bool now = producer_queue_hurries(sender->queue);
+    if (!batch && sender->backlog->spool)
+        return producer_backlog_take(sender->backlog, now, now_ms, due_ms);
     if (!batch)
-        return producer_queue_take(
-            sender->queue, producer_queue_hurries(sender->queue), now_ms, due_ms);
+        return producer_queue_take(sender->queue, now, now_ms, due_ms);
     sender->pending = batch->next;
     batch->next = NULL;
     return batch;
@@ -269,12 +278,18 @@ static int64_t start_batches(struct producer_sender *sender)
     return INT64_MAX;
 }
 
+static bool is_empty(const struct producer_sender *sender)
+{
+    return sender->queue->held_events == 0 &&
+           (!sender->backlog->spool || producer_backlog_events(sender->backlog) == 0);
+}
+
 /* Whether the thread has nothing to do any more. *end_ms: when it ends whatever there is. */
 static bool is_over(struct producer_sender *sender, int64_t *end_ms)
 {
     lock(sender);
     *end_ms = sender->ending ? sender->end_ms : INT64_MAX;
-    bool over = sender->ending && (sender->queue->held_events == 0 || sender->queue->unauthorised ||
+    bool over = sender->ending && (is_empty(sender) || sender->queue->unauthorised ||
                                       producer_now_ms() >= sender->end_ms);
     unlock(sender);
     return over;
@@ -316,20 +331,49 @@ static void discard_all(struct producer_sender *sender)
         end_batch(sender, batch, TABIJI_REPORT_DROPPED, &problem);
 }
 
+/* Leaves what was not sent in the spool, and says how much that is; nobody appends any more. */
+static void keep_all(struct producer_sender *sender)
+{
+    struct tabiji_problem problem = {.size = sizeof problem};
+    producer_backlog_keep(sender->backlog);
+    producer_backlog_tell(sender->backlog, sender->reports);
+    uint64_t events = producer_backlog_events(sender->backlog);
+    producer_problem_set(&problem, TABIJI_OK, STR("kept"), STR("spool_dir"),
+        STR("these events stay on the disk, for the next producer"));
+    if (events)
+        producer_reports_tell_spool(sender->reports, &problem, events);
+    sender->discarded = events > 0;
+}
+
+static void tell_lost(struct producer_sender *sender)
+{
+    tell_dropped(sender);
+    if (sender->backlog->spool)
+        producer_backlog_tell(sender->backlog, sender->reports);
+}
+
+static void wait_for_users(const struct producer_sender *sender)
+{
+    const struct timespec pause = {.tv_nsec = USERS_PAUSE_NANOS};
+    while (atomic_load(sender->users) > 0)
+        (void)nanosleep(&pause, NULL);
+}
+
 static void *run(void *context)
 {
     struct producer_sender *sender = context;
-    const struct timespec pause = {.tv_nsec = USERS_PAUSE_NANOS};
     int64_t end_ms;
     while (!is_over(sender, &end_ms)) {
-        tell_dropped(sender);
+        tell_lost(sender);
         int64_t due_ms = start_batches(sender);
         sender->transport->ops->work(sender->transport, wait_until(due_ms, end_ms));
     }
-    tell_dropped(sender);
-    discard_all(sender);
-    while (atomic_load(sender->users) > 0)
-        (void)nanosleep(&pause, NULL);
+    tell_lost(sender);
+    if (!sender->backlog->spool)
+        discard_all(sender);
+    wait_for_users(sender);
+    if (sender->backlog->spool)
+        keep_all(sender);
     /* Here, as the end of a connection may raise SIGPIPE, which this thread has blocked. */
     sender->transport->ops->close(&sender->transport);
     return NULL;

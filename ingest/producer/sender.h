@@ -7,12 +7,14 @@
  *                        └────────── in order ────────┤   (refused: in halves)
  *                                                     └─▶ unauthorised: waits for resume()
  *
- * Where a disk spool is to come in: what it hands out replaces the queue's take() and settle().
+ * With a spool batches come from it instead (backlog.h), one at a time, and what is not sent when
+ * the thread ends stays there.
  */
 #pragma once
 
 #include <stdatomic.h>
 
+#include "ingest/producer/backlog.h"
 #include "ingest/producer/random.h"
 #include "ingest/producer/report.h"
 #include "ingest/producer/settings.h"
@@ -23,6 +25,7 @@ struct producer_sender {
     const struct tabiji_allocator *memory;
     struct producer_settings *settings;
     struct producer_queue *queue;
+    struct producer_backlog *backlog; /* its spool may be NULL */
     struct producer_reports *reports;
     struct producer_random *random;
     const atomic_long *users; /* threads that may add to the queue, and so wake the transport */
@@ -36,8 +39,8 @@ struct producer_sender {
     int64_t not_before_ms;
     /* under the queue's lock */
     bool ending;
-    int64_t end_ms;             /* monotonic: what is not settled by then is discarded */
-    bool discarded;             /* something was */
+    int64_t end_ms;             /* monotonic: what is not settled by then is given up */
+    bool discarded;             /* something was, or stays in the spool */
     bool resumed;               /* the key in settings is to be taken up */
     struct tabiji_problem last; /* why the last request failed */
 };
@@ -50,7 +53,8 @@ MUST_CHECK int producer_sender_start(
     struct producer_sender *sender, struct tabiji_problem *problem);
 
 /* Stops the queue, lets the thread send for at most so long, and waits until it has reported all
- * and nobody adds to the queue any more. Returns 0, or ERR_AGAIN when something was discarded. */
+ * and nobody adds to the queue any more. Returns 0, or ERR_AGAIN when something was discarded or
+ * stays in the spool. */
 MUST_CHECK int producer_sender_end(struct producer_sender *sender, int timeout_ms);
 
 /* Puts a key into the settings (see producer_settings_renew_key()) and sends again. Threads: any.

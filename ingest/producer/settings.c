@@ -20,6 +20,10 @@
 #define REQUEST_MS_DEFAULT 30000
 #define RETRY_MIN_MS_DEFAULT 100
 #define RETRY_MAX_MS_DEFAULT 30000
+#define SPOOL_BYTES_DEFAULT ((uint64_t)256 << 20)
+#define SPOOL_BYTES_MIN ((uint64_t)64 << 10)
+#define SPOOL_INTERVAL_MS_DEFAULT 1000
+#define SPOOL_INTERVAL_MS_MAX 86400000
 
 static int fail(struct tabiji_problem *problem, int error, const char *option, const char *hint)
 {
@@ -163,6 +167,29 @@ static int set_numbers(struct producer_settings *settings, const struct tabiji_o
     return TABIJI_OK;
 }
 
+static int set_spool(struct producer_settings *settings, const struct tabiji_options *options,
+    struct tabiji_problem *problem)
+{
+    if (!options->spool_dir)
+        return TABIJI_OK;
+    if (!options->spool_dir[0])
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "spool_dir", "it is empty");
+    if (options->spool_bytes_max && options->spool_bytes_max < SPOOL_BYTES_MIN)
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "spool_bytes_max", "at least 65536");
+    if (options->spool_age_max_ms < 0)
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "spool_age_max_ms", "it is negative");
+    if ((unsigned)options->spool_sync > TABIJI_SPOOL_SYNC_NONE)
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "spool_sync", "a TABIJI_SPOOL_SYNC_*");
+    if (options->spool_interval_ms < 0 || options->spool_interval_ms > SPOOL_INTERVAL_MS_MAX)
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "spool_interval_ms", "1 to 86400000");
+    settings->spool_bytes_max =
+        options->spool_bytes_max ? options->spool_bytes_max : SPOOL_BYTES_DEFAULT;
+    settings->spool_age_max_ms = options->spool_age_max_ms;
+    settings->spool_sync = options->spool_sync;
+    settings->spool_interval_ms = or_default(options->spool_interval_ms, SPOOL_INTERVAL_MS_DEFAULT);
+    return TABIJI_OK;
+}
+
 static int copy_options(struct producer_settings *settings, const struct tabiji_options *options,
     const struct tabiji_allocator *memory)
 {
@@ -179,6 +206,8 @@ static int copy_options(struct producer_settings *settings, const struct tabiji_
         r = copy_option(&settings->kafka_config, options->kafka_config, memory);
     if (r == TABIJI_OK)
         r = copy_option(&settings->kafka_source, options->kafka_source, memory);
+    if (r == TABIJI_OK)
+        r = copy_option(&settings->spool_dir, options->spool_dir, memory);
     return r;
 }
 
@@ -208,11 +237,14 @@ int producer_settings_init(struct producer_settings *settings, const struct tabi
     if (r == TABIJI_OK)
         r = check_target(options, problem);
     if (r == TABIJI_OK)
+        r = set_spool(settings, options, problem);
+    if (r == TABIJI_OK)
         r = copy_options(settings, options, memory);
     if (r == TABIJI_OK)
         r = set_url(settings, options->url, memory, problem);
-    if (settings->kafka_config)
-        settings->requests_max = 1; /* its own thread appends one batch after the other */
+    /* Kafka's thread appends one batch after the other; a spool gives one after the other. */
+    if (settings->kafka_config || settings->spool_dir)
+        settings->requests_max = 1;
     if (r == TABIJI_OK)
         r = producer_settings_renew_key(settings, options->key, memory, problem);
     if (r == TABIJI_ERROR_NO_MEMORY)
@@ -227,7 +259,7 @@ void producer_settings_fini(
 {
     char **const texts[] = {&settings->url, &settings->key_file, &settings->ca_file,
         &settings->certificate_file, &settings->private_key_file, &settings->proxy,
-        &settings->kafka_config, &settings->kafka_source};
+        &settings->kafka_config, &settings->kafka_source, &settings->spool_dir};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         producer_memory_free(memory, *texts[i]);
         *texts[i] = NULL;

@@ -19,6 +19,10 @@ struct producer_settings {
     size_t requests_max;
     int connect_timeout_ms, request_timeout_ms;
     int retry_min_ms, retry_max_ms;
+    char *spool_dir; /* NULL: none */
+    uint64_t spool_bytes_max;
+    int64_t spool_age_max_ms, spool_interval_ms;
+    enum tabiji_spool_sync spool_sync;
     tabiji_report_fn on_report;
     void *report_context;
     size_t reports_max;

@@ -428,7 +428,8 @@ void producer_spool_statistics(struct producer_spool *spool, struct producer_spo
     int64_t now_ms = producer_spool_now_ms(spool), oldest_ms = 0;
     (void)pthread_mutex_lock(&spool->lock);
     *out = spool->statistics;
-    out->records = spool->next - 1 - spool->consumed;
+    out->last = spool->next - 1;
+    out->records = out->last - spool->consumed;
     out->bytes = spool->bytes;
     out->segments = spool->count;
     for (size_t i = 0; oldest_ms == 0 && i < spool->count; i++)

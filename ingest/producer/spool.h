@@ -142,9 +142,10 @@ MUST_CHECK int producer_spool_peek(struct producer_spool *spool, struct producer
  * segment not deleted: in this process they are consumed; ERR_LOCKED. */
 MUST_CHECK int producer_spool_consume(struct producer_spool *spool, uint64_t up_to);
 
-/* The first four: how it stands; the others: since opening. */
+/* The first five: how it stands; the others: since opening. */
 struct producer_spool_statistics {
     uint64_t records; /* not consumed */
+    uint64_t last;    /* position of the last that was appended */
     uint64_t bytes;   /* of segments on the disk, what is consumed of them too */
     uint64_t segments;
     int64_t oldest_age_ms; /* of the first that is not consumed, or of its segment; 0 without */

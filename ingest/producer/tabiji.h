@@ -63,9 +63,10 @@ enum tabiji_error {
     TABIJI_ERROR_FORKED = -7,       /* the producer belongs to the parent process */
     TABIJI_ERROR_CLOSED = -8,       /* the producer takes no more events */
     TABIJI_ERROR_CALLBACK = -9,     /* not to be called from a report callback */
-    TABIJI_ERROR_IO = -10,          /* a file cannot be read, or a thread not be started */
+    TABIJI_ERROR_IO = -10,          /* a file cannot be read or written, or a thread not started */
     TABIJI_ERROR_REJECTED = -11,    /* of a report: the collector refused the event */
-    TABIJI_ERROR_DISCARDED = -12    /* of a report: the producer was closed before it was sent */
+    TABIJI_ERROR_DISCARDED = -12,   /* of a report: the event was given up before it was sent */
+    TABIJI_ERROR_LOCKED = -13 /* another producer, of any process, has the spool's directory */
 };
 
 /* "queue_full": stable, never NULL; "unknown" for a number that is none. Threads: any. */
@@ -364,6 +365,14 @@ enum tabiji_flag {
     TABIJI_AS_IT_IS = 64
 };
 
+/* When what is in the spool is synchronised to the disk: what survives a loss of power. What was
+ * sent survives the end of the process, by kill -9 too, under each. */
+enum tabiji_spool_sync {
+    TABIJI_SPOOL_SYNC_INTERVAL = 0, /* spool_interval_ms after it was sent */
+    TABIJI_SPOOL_SYNC_EVERY = 1,    /* each tabiji_send() is a tabiji_send_durable() */
+    TABIJI_SPOOL_SYNC_NONE = 2      /* when the system likes */
+};
+
 struct tabiji_report;
 typedef void (*tabiji_report_fn)(void *context, const struct tabiji_report *report);
 
@@ -415,12 +424,32 @@ struct tabiji_options {
      * [source NAME]. Closing may take 15 s more than it is given, while brokers are silent. */
     const char *kafka_config;
     const char *kafka_source;
+
+    /* A directory (made, mode 0700, where only its parent is there) for events that wait, in the
+     * place of the queue in memory: with it every event is written there before tabiji_send()
+     * returns, and leaves it when the collector has answered for it. So what a process leaves, or
+     * has in a request when it is killed, is sent by the next producer that has the directory, in
+     * order, before what that one is given. Ids are in what is written: an event that is sent again
+     * is the same. One producer at a time has it; a child after fork() holds it as long as it lives
+     * or until exec(). Requests go one after the other, whatever requests_max says, and
+     * queue_events_max and queue_bytes_max mean nothing. NULL: none, and none of the others count.
+     */
+    const char *spool_dir;
+    /* Of the files: 0: 256 MiB; at least 64 KiB. An event has a quarter of it at most. Beyond it,
+     * or when the disk has no room, it is as queue_policy says; TABIJI_POLICY_DROP_OLDEST drops
+     * files, from the oldest on, also events that were sent durably, and only for spool_bytes_max.
+     */
+    uint64_t spool_bytes_max;
+    int64_t spool_age_max_ms; /* older events are dropped; 0: none */
+    enum tabiji_spool_sync spool_sync;
+    int spool_interval_ms; /* 0: 1,000; at most 86,400,000 */
 };
 
 /*
- * Starts a producer with one thread, in which all signals are blocked. No connection is tried
- * before there is an event. problem (may be NULL): pointer names the option, hint says what is
- * wrong. Errors: TABIJI_ERROR_ARGUMENT, TABIJI_ERROR_IO, TABIJI_ERROR_NO_MEMORY.
+ * Starts a producer with one thread (and one that synchronises a spool), in which all signals are
+ * blocked. No connection is tried before there is an event. problem (may be NULL): pointer names
+ * the option, hint says what is wrong. Errors: TABIJI_ERROR_ARGUMENT, TABIJI_ERROR_IO,
+ * TABIJI_ERROR_NO_MEMORY, TABIJI_ERROR_LOCKED.
  */
 TABIJI_API int tabiji_producer_new(const struct tabiji_options *options,
     struct tabiji_producer **out, struct tabiji_problem *problem);
@@ -436,6 +465,8 @@ TABIJI_API int tabiji_producer_stop(struct tabiji_producer *producer);
  * begin. Leaves NULL inside. Errors: TABIJI_ERROR_TIMEOUT, TABIJI_ERROR_UNAUTHORISED: something was
  * discarded; TABIJI_ERROR_CALLBACK: nothing is done; TABIJI_ERROR_FORKED: the handle is forgotten,
  * its memory stays as it is.
+ * With a spool nothing is discarded: the rest stays on the disk, TABIJI_REPORT_SPOOL says how many
+ * these are, the errors are the same, and a disk that is slow to synchronise lengthens the call.
  */
 TABIJI_API int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms);
 
@@ -443,7 +474,10 @@ TABIJI_API int tabiji_producer_close(struct tabiji_producer **producer, int time
  * Queues a copy of the event. The event stays the caller's, and may be sent again: as the same
  * event, which counts once. opaque comes back in the report. problem may be NULL. Errors:
  * TABIJI_ERROR_INVALID (see tabiji_event_check()), TABIJI_ERROR_QUEUE_FULL, TABIJI_ERROR_CLOSED,
- * TABIJI_ERROR_NO_MEMORY, TABIJI_ERROR_FORKED: nothing was queued, and nothing is reported.
+ * TABIJI_ERROR_NO_MEMORY, TABIJI_ERROR_FORKED: nothing was queued, and nothing is reported. With a
+ * spool, TABIJI_ERROR_IO: the disk failed; whether the event is kept is not known where it failed
+ * to synchronise, and then each later call says so until a new producer opens the spool. opaque is
+ * NULL in reports of what an earlier producer left.
  */
 TABIJI_API int tabiji_send(struct tabiji_producer *producer, struct tabiji_event *event,
     void *opaque, struct tabiji_problem *problem);
@@ -452,7 +486,16 @@ TABIJI_API int tabiji_send(struct tabiji_producer *producer, struct tabiji_event
 TABIJI_API int tabiji_send_json(struct tabiji_producer *producer, const char *json,
     size_t json_size, void *opaque, struct tabiji_problem *problem);
 
-/* Waits until every event that was queued before the call has met its end. It does not linger.
+/* As the two above, of a producer with a spool: TABIJI_OK says that the event is on the disk, also
+ * when power is lost. (Threads that call at once share a synchronisation.) Errors: the same;
+ * TABIJI_ERROR_ARGUMENT: there is no spool. */
+TABIJI_API int tabiji_send_durable(struct tabiji_producer *producer, struct tabiji_event *event,
+    void *opaque, struct tabiji_problem *problem);
+TABIJI_API int tabiji_send_json_durable(struct tabiji_producer *producer, const char *json,
+    size_t json_size, void *opaque, struct tabiji_problem *problem);
+
+/* Waits until every event that was queued before the call has met its end; with a spool, those of
+ * earlier processes too. It does not linger.
  * Errors: TABIJI_ERROR_TIMEOUT; TABIJI_ERROR_UNAUTHORISED: nothing is sent any more. */
 TABIJI_API int tabiji_flush(struct tabiji_producer *producer, int timeout_ms);
 
@@ -469,15 +512,20 @@ enum tabiji_report_kind {
     TABIJI_REPORT_DELIVERED = 1, /* the collector has it durably (or its customer denies it) */
     TABIJI_REPORT_REJECTED = 2,  /* the collector refused it; problem has its words */
     TABIJI_REPORT_DROPPED = 3,   /* never sent: problem.error says why */
-    TABIJI_REPORT_STOPPED = 4    /* about no event: sending stopped, the queue is kept */
+    TABIJI_REPORT_STOPPED = 4,   /* about no event: sending stopped, the queue is kept */
+    /* What became of `events` in the spool, by problem.code: "kept" (at close), "spool_full" and
+     * "spool_age" (dropped), "spool_damaged" (could not be read), "spool_cut" (torn ends of files,
+     * by an end amid writing; what was sent durably is not in them). */
+    TABIJI_REPORT_SPOOL = 5
 };
 
 struct tabiji_report {
     size_t size;
     enum tabiji_report_kind kind;
-    const char *event_id; /* "" for TABIJI_REPORT_STOPPED, and of TABIJI_AS_IT_IS */
+    const char *event_id; /* "" for those about no event, and of TABIJI_AS_IT_IS */
     void *opaque;
     struct tabiji_problem problem;
+    uint64_t events; /* of TABIJI_REPORT_SPOOL; else 0 */
 };
 
 /* The next report that was kept; waits for it. Frees it with tabiji_report_free(). Errors:
@@ -495,10 +543,10 @@ struct tabiji_statistics {
     uint64_t events_denied;    /* of these: their customers deny analytics, so they were not kept */
     uint64_t events_rejected;  /* by the collector */
     uint64_t events_invalid;   /* by tabiji_send() */
-    uint64_t events_dropped;   /* newest and oldest */
+    uint64_t events_dropped;   /* newest and oldest, and by age */
     uint64_t events_discarded; /* at close */
     uint64_t reports_lost;
-    uint64_t queue_events; /* now, with those in requests */
+    uint64_t queue_events; /* now, with those in requests; with a spool these alone */
     uint64_t queue_bytes;
     uint64_t requests;        /* tries */
     uint64_t requests_failed; /* of these: to be tried again */
@@ -506,6 +554,12 @@ struct tabiji_statistics {
     int unauthorised;         /* 1: sending has stopped */
     int last_status;          /* of HTTP; 0: no answer yet, or none to the last request */
     char last_failure[160];   /* why the last request was not taken; "" where it was */
+    uint64_t spool_events;    /* now, with those in requests */
+    uint64_t spool_bytes;     /* now, of the files */
+    int64_t spool_oldest_ms;  /* how old the first of them is */
+    uint64_t spool_dropped_full, spool_dropped_age; /* of events_dropped */
+    uint64_t spool_lost; /* events on the disk that could not be read; their files are set aside */
+    uint64_t spool_cuts; /* torn ends of files, which were cut */
 };
 TABIJI_API int tabiji_producer_statistics(
     struct tabiji_producer *producer, struct tabiji_statistics *out);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`tabiji emit`: lines to the tables, each once, also where the collector is killed amid them; what is rejected is told by its
-line; a refused key, an absent collector and what is no collector have exit codes of their own."""
+line; a spool that outlives a kill; a refused key, an absent collector and what is no collector have exit codes of their own."""
 import gzip
 import http.server
 import json
@@ -101,6 +101,30 @@ def check_kill(space, data, port, collector):
     return collector
 
 
+def check_spool(space, data, port):
+    """Killed while nobody is there, and closed while nobody is there: the next run sends all, each once. Returns the collector."""
+    spool, before = space.path / "spool", len(rows(data, "SELECT 1 FROM event"))
+    lines = [view(n) for n in range(100000, 100500)]
+    sending = subprocess.Popen([PROGRAM, "emit", "--url", f"http://127.0.0.1:{port}", "--spool", spool], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    sending.stdin.write("\n".join(lines) + "\n")
+    sending.stdin.flush()
+    wait_until(lambda: b'"e-100499"' in b"".join(file.read_bytes() for file in spool.glob("*.spool")), "all lines in the spool")
+    run = emit(port, [], "--spool", spool, expect=7)
+    assert str(spool) in run.stderr, run.stderr
+    sending.kill()
+    sending.communicate()
+    run = emit(port, [view(100500)], "--spool", spool, "--wait", "1", expect=7)
+    assert "spool: kept: 501:" in run.stderr, run.stderr
+    collector = start(space, data, port, "--set", "collector.open_source=dev")
+    assert emit(port, [], "--spool", spool).stdout == "0 lines: 501 accepted, 0 duplicates, 0 rejected\n"
+    assert emit(port, [], "--spool", spool).stdout == "0 lines: 0 accepted, 0 duplicates, 0 rejected\n"
+    total = before + 501
+    wait_until(lambda: len(rows(data, "SELECT 1 FROM event")) >= total, "all events")
+    assert rows(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(total, total)]
+    return collector
+
+
 class Portal(http.server.BaseHTTPRequestHandler):
     """What is no collector."""
 
@@ -193,9 +217,11 @@ def main():
         check_verdicts(port)
         collector = check_kill(space, data, port, collector)
         assert stop(collector) == 0
+        collector = check_spool(space, data, port)
+        assert stop(collector) == 0
         check_ends(space, free_port())
         check_tls(space)
-    print("emit: verdicts, a kill, ends, TLS")
+    print("emit: verdicts, a kill, a spool, ends, TLS")
 
 
 main()

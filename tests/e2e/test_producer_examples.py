@@ -41,8 +41,15 @@ def rows(data, sql):
         db.close()
 
 
-def run(directory, name, port, stdin=""):
-    done = subprocess.run([f"{directory}/{name}", f"http://127.0.0.1:{port}"], input=stdin, capture_output=True, text=True, timeout=60)
+def check_offline_day(directory, port, spool):
+    """Nobody is there: the till is content, and its receipts are on the disk."""
+    done = subprocess.run([f"{directory}/pos_receipt", f"http://127.0.0.1:{port}", "", spool], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr.startswith("3 receipts: kept: "), done
+    assert b"R-1002" in b"".join(file.read_bytes() for file in spool.glob("*.spool"))
+
+
+def run(directory, name, port, stdin="", *more):
+    done = subprocess.run([f"{directory}/{name}", f"http://127.0.0.1:{port}", *more], input=stdin, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and not done.stderr, (name, done)
     return done.stdout
 
@@ -51,9 +58,11 @@ def main():
     directory = sys.argv[1]
     with Workspace() as space:
         data, port = space.path / "data", free_port()
+        check_offline_day(directory, port, space.path / "spool")
         collector = space.start("run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.open_source=dev")
         wait_until(lambda: ready(port), "the collector")
-        run(directory, "pos_receipt", port)
+        run(directory, "pos_receipt", port, "", "", space.path / "spool")
+        assert not list((space.path / "spool").glob("*.spool"))  # all of it was sent
         run(directory, "pos_receipt", port)
         run(directory, "call_center", port, CALLS)
         said = run(directory, "app_server", port)

@@ -3,6 +3,10 @@
  *
  *     cc pos_receipt.c $(pkg-config --cflags --libs tabiji) -o pos_receipt
  *     ./pos_receipt https://collect.example.jp /etc/pos/write-key
+ *     ./pos_receipt https://collect.example.jp /etc/pos/write-key /var/lib/pos/spool
+ *
+ * With a spool a receipt is on the disk before it is printed. On a day without a line all stay
+ * there, through power cuts too, and the next start sends them first, in order.
  *
  * Each event's id is made of what the till knows: run again, or sent again after a power cut, a
  * receipt is the same receipt and counts once.
@@ -28,6 +32,11 @@ struct receipt {
 static void on_report(void *context, const struct tabiji_report *report)
 {
     (void)context;
+    if (report->kind == TABIJI_REPORT_SPOOL) {
+        (void)fprintf(stderr, "%lu receipts: %s: %s\n", (unsigned long)report->events,
+            report->problem.code, report->problem.hint);
+        return;
+    }
     (void)fprintf(stderr, "%s: %s %s %s\n", report->event_id, report->problem.code,
         report->problem.pointer, report->problem.hint);
 }
@@ -66,7 +75,8 @@ static void describe(struct tabiji_event *event, const struct receipt *receipt)
     }
 }
 
-static int send_receipt(struct tabiji_producer *producer, const struct receipt *receipt)
+static int send_receipt(
+    struct tabiji_producer *producer, const struct receipt *receipt, int spooled)
 {
     struct tabiji_problem problem = {0};
     struct tabiji_event *event = NULL;
@@ -74,7 +84,8 @@ static int send_receipt(struct tabiji_producer *producer, const struct receipt *
     problem.size = sizeof problem;
     if (r == TABIJI_OK) {
         describe(event, receipt);
-        r = tabiji_send(producer, event, NULL, &problem);
+        r = spooled ? tabiji_send_durable(producer, event, NULL, &problem)
+                    : tabiji_send(producer, event, NULL, &problem);
     }
     if (r != TABIJI_OK)
         (void)fprintf(stderr, "%s: %s: %s %s %s\n", receipt->number, tabiji_error_text(r),
@@ -104,7 +115,8 @@ int main(int argc, char **argv)
     options.size = sizeof options;
     options.flags = TABIJI_FAILURES;
     options.url = argc > 1 ? argv[1] : "http://127.0.0.1:8080";
-    options.key_file = argc > 2 ? argv[2] : NULL;
+    options.key_file = argc > 2 && argv[2][0] ? argv[2] : NULL;
+    options.spool_dir = argc > 3 ? argv[3] : NULL;
     options.on_report = on_report;
     problem.size = sizeof problem;
     if (tabiji_producer_new(&options, &producer, &problem) != TABIJI_OK) {
@@ -112,7 +124,10 @@ int main(int argc, char **argv)
         return 2;
     }
     for (i = 0; i < sizeof receipts / sizeof receipts[0]; i++)
-        failed |= send_receipt(producer, &receipts[i]) != TABIJI_OK;
-    failed |= tabiji_producer_close(&producer, 10000) != TABIJI_OK;
+        failed |= send_receipt(producer, &receipts[i], argc > 3) != TABIJI_OK;
+    if (argc > 3) /* what does not go now goes later: no failure */
+        (void)tabiji_producer_close(&producer, 1000);
+    else
+        failed |= tabiji_producer_close(&producer, 10000) != TABIJI_OK;
     return failed;
 }

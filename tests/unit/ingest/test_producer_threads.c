@@ -30,7 +30,8 @@ struct load {
     long taken, closed, full;
 };
 
-static atomic_long delivered, dropped;
+static atomic_long delivered, dropped, kept;
+static const char *spool_dir;
 
 static void on_report(void *context, const struct tabiji_report *report)
 {
@@ -38,6 +39,8 @@ static void on_report(void *context, const struct tabiji_report *report)
         delivered++;
     else if (report->kind == TABIJI_REPORT_DROPPED)
         dropped++;
+    else if (report->kind == TABIJI_REPORT_SPOOL)
+        kept += (long)report->events;
 }
 
 static int send_built(struct load *load, int i)
@@ -108,7 +111,9 @@ static struct tabiji_options options_for(const struct producer_server *server)
         .requests_max = 4,
         .retry_min_ms = 1,
         .retry_max_ms = 10,
-        .on_report = on_report};
+        .on_report = on_report,
+        .spool_dir = spool_dir,
+        .spool_bytes_max = 65536};
 }
 
 /* Senders that wait for room, faults, flushes and new keys meanwhile. */
@@ -122,6 +127,7 @@ static void load_with_faults(void)
     struct tabiji_producer *producer = NULL;
     struct load loads[THREADS];
     pthread_t threads[THREADS];
+    delivered = dropped = kept = 0;
     EXPECT(tabiji_producer_new(&options, &producer, NULL) == TABIJI_OK);
     start(producer, loads, threads);
     for (int i = 0; i < 10; i++) {
@@ -147,7 +153,7 @@ static void stop_under_load(int close_ms)
     struct tabiji_producer *producer = NULL;
     struct load loads[THREADS];
     pthread_t threads[THREADS];
-    delivered = dropped = 0;
+    delivered = dropped = kept = 0;
     options.queue_events_max = 50;
     EXPECT(tabiji_producer_new(&options, &producer, NULL) == TABIJI_OK);
     start(producer, loads, threads);
@@ -157,10 +163,26 @@ static void stop_under_load(int close_ms)
     EXPECT(taken < THREADS * EVENTS);
     int r = tabiji_producer_close(&producer, close_ms);
     EXPECT(r == TABIJI_OK || (close_ms == 0 && r == TABIJI_ERROR_TIMEOUT));
-    EXPECT(delivered + dropped == taken);
-    EXPECT(close_ms == 0 || dropped == 0);
+    EXPECT(delivered + dropped + kept == taken);
+    EXPECT(close_ms == 0 || dropped + kept == 0);
+    EXPECT(spool_dir ? dropped == 0 : kept == 0);
     EXPECT((long)producer_server_ids(server) >= delivered);
     producer_server_stop(&server);
+}
+
+/* The same with a spool so small that it is full most of the time. */
+static void use_spool(void)
+{
+    static char dir[] = "/tmp/tabiji-threads-XXXXXX";
+    EXPECT(mkdtemp(dir) != NULL);
+    spool_dir = dir;
+}
+
+static void drop_spool(void)
+{
+    char command[64];
+    (void)snprintf(command, sizeof command, "rm -rf %s", spool_dir);
+    EXPECT(system(command) == 0);
 }
 
 int main(void)
@@ -168,6 +190,11 @@ int main(void)
     load_with_faults();
     stop_under_load(PATIENCE_MS);
     stop_under_load(0);
+    use_spool();
+    load_with_faults();
+    stop_under_load(PATIENCE_MS);
+    stop_under_load(0);
+    drop_spool();
     (void)printf("threads: all there once\n");
     return 0;
 }
