@@ -6,6 +6,8 @@
  */
 #include "ingest/producer/backlog.h"
 
+#include <stdio.h>
+
 #include "ingest/producer/error.h"
 #include "schemas/error.h"
 
@@ -277,9 +279,12 @@ struct producer_batch *producer_backlog_take(
     if (!is_due(backlog, now, now_ms, due_ms))
         return NULL;
     int r = producer_spool_peek(backlog->spool, &records);
+    lock(backlog);
+    backlog->unreadable = r < 0 && r != ERR_NO_MEMORY;
+    unlock(backlog);
     struct producer_batch *batch =
         r == 0 ? producer_memory_zero(backlog->memory, sizeof *batch) : NULL;
-    *due_ms = now_ms + (r < 0 && r != ERR_NO_MEMORY ? DISK_PAUSE_MS : PAUSE_MS);
+    *due_ms = now_ms + (backlog->unreadable ? DISK_PAUSE_MS : PAUSE_MS);
     if (!batch)
         return NULL;
     fill(backlog, batch, &records);
@@ -371,7 +376,10 @@ void producer_backlog_count(struct producer_backlog *backlog, struct tabiji_stat
     producer_spool_statistics(backlog->spool, &now);
     lock(backlog);
     uint64_t strange = backlog->strange;
+    bool unreadable = backlog->unreadable;
     unlock(backlog);
+    if (unreadable)
+        (void)snprintf(out->last_failure, sizeof out->last_failure, "the spool cannot be read");
     out->spool_events = now.records;
     out->spool_bytes = now.bytes;
     out->spool_oldest_ms = now.oldest_age_ms;

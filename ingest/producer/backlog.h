@@ -25,6 +25,7 @@ struct producer_backlog {
     struct producer_spool_statistics told;
     uint64_t strange_told;
     /* under the queue's lock */
+    bool unreadable;           /* the last look at the disk failed */
     uint64_t strange;          /* records that are no events */
     size_t fresh, fresh_bytes; /* appended since a batch was taken */
     int64_t fresh_ms;          /* the first of them; monotonic */

@@ -584,13 +584,13 @@ int tabiji_producer_statistics(struct tabiji_producer *producer, struct tabiji_s
     (void)pthread_mutex_unlock(&queue->lock);
     now.reports_lost += producer_reports_lost(&producer->reports);
     now.events_invalid = atomic_load(&producer->invalid);
-    if (producer->backlog.spool)
-        producer_backlog_count(&producer->backlog, &now);
     if (now.last_status && !last.code[0] && now.last_status != 200)
         (void)snprintf(now.last_failure, sizeof now.last_failure, "status %d", now.last_status);
     else
         (void)snprintf(now.last_failure, sizeof now.last_failure, "%s%s%.100s", last.code,
             last.code[0] && last.hint[0] ? ": " : "", last.hint);
+    if (producer->backlog.spool)
+        producer_backlog_count(&producer->backlog, &now);
     now.size = out->size < sizeof now ? out->size : sizeof now;
     memcpy(out, &now, now.size);
     return TABIJI_OK;

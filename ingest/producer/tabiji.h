@@ -553,7 +553,7 @@ struct tabiji_statistics {
     uint64_t bytes_sent;      /* of bodies, as they went */
     int unauthorised;         /* 1: sending has stopped */
     int last_status;          /* of HTTP; 0: no answer yet, or none to the last request */
-    char last_failure[160];   /* why the last request was not taken; "" where it was */
+    char last_failure[160];   /* why the last request was not taken, or none begun; else "" */
     uint64_t spool_events;    /* now, with those in requests */
     uint64_t spool_bytes;     /* now, of the files */
     int64_t spool_oldest_ms;  /* how old the first of them is */

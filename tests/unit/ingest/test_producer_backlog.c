@@ -541,6 +541,124 @@ static void test_damaged_event_is_told_and_the_others_arrive(void **state)
     producer_server_stop(&server);
 }
 
+/* While the disk does not give them nothing is lost, and statistics say why nothing goes. */
+static void test_unreadable_spool_is_told_and_read_later(void **state)
+{
+    struct fixture *fixture = *state;
+    struct producer_server *server = producer_server_start(NULL, 0);
+    char path[400], aside[120];
+    fixture->options.linger_ms = 60000;
+    open_producer(fixture, producer_server_url(server));
+    send_events(fixture, 1, 5);
+    (void)snprintf(path, sizeof path, "%s", file_of(fixture, true));
+    (void)snprintf(aside, sizeof aside, "%s/aside", fixture->dir);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(symlink("aside", path), 0); /* which it does not follow */
+    assert_int_equal(tabiji_flush(fixture->producer, 50), TABIJI_ERROR_TIMEOUT);
+    assert_string_equal(statistics_of(fixture).last_failure, "the spool cannot be read");
+    assert_int_equal(statistics_of(fixture).spool_events, 5);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(flush(fixture), TABIJI_OK);
+    assert_string_equal(statistics_of(fixture).last_failure, "");
+    assert_int_equal(fixture->delivered, 5);
+    assert_int_equal(fixture->odd, 0);
+    assert_int_equal(close_producer(fixture), TABIJI_OK);
+    producer_server_stop(&server);
+}
+
+static void test_old_events_are_dropped_and_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct producer_server *server = producer_server_start(NULL, 0);
+    open_producer(fixture, NOBODY);
+    send_events(fixture, 1, 5);
+    while (statistics_of(fixture).spool_oldest_ms < 20)
+        ;
+    assert_int_equal(close_producer(fixture), TABIJI_ERROR_TIMEOUT);
+    fixture->options.spool_age_max_ms = 10;
+    open_producer(fixture, producer_server_url(server));
+    assert_int_equal(flush(fixture), TABIJI_OK);
+    assert_int_equal(statistics_of(fixture).spool_dropped_age, 5);
+    assert_int_equal(statistics_of(fixture).events_dropped, 5);
+    assert_int_equal(close_producer(fixture), TABIJI_OK);
+    assert_int_equal(fixture->aged, 5);
+    assert_int_equal(producer_server_ids(server), 0);
+    producer_server_stop(&server);
+}
+
+/* ---- memory ---- */
+
+/* An allocator that counts, and fails the nth time. Any thread. */
+struct ledger {
+    atomic_long live;
+    atomic_long left; /* negative: never */
+};
+
+static bool fails(struct ledger *ledger)
+{
+    return atomic_load(&ledger->left) >= 0 && atomic_fetch_sub(&ledger->left, 1) == 0;
+}
+
+static void *ledger_allocate(void *context, size_t size)
+{
+    struct ledger *ledger = context;
+    if (fails(ledger))
+        return NULL;
+    ledger->live++;
+    return malloc(size);
+}
+
+static void *ledger_resize(void *context, void *memory, size_t size)
+{
+    return fails(context) ? NULL : realloc(memory, size);
+}
+
+static void ledger_release(void *context, void *memory)
+{
+    ((struct ledger *)context)->live--;
+    free(memory);
+}
+
+static void test_each_allocation_fails_once_and_the_rest_goes_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct producer_server *server = producer_server_start(NULL, 0);
+    struct ledger ledger = {.left = -1};
+    const struct tabiji_allocator allocator = {.allocate = ledger_allocate,
+        .resize = ledger_resize,
+        .release = ledger_release,
+        .context = &ledger};
+    fixture->options.allocator = &allocator;
+    fixture->options.spool_sync = TABIJI_SPOOL_SYNC_NONE;
+    fixture->options.url = producer_server_url(server);
+    size_t taken = 0;
+    int refused = 0, number = 1;
+    for (int nth = 0; nth < 60; nth++) {
+        ledger.left = nth;
+        int r = tabiji_producer_new(&fixture->options, &fixture->producer, NULL);
+        assert_true(r == TABIJI_OK || r == TABIJI_ERROR_NO_MEMORY);
+        refused += r != TABIJI_OK;
+        for (int i = 0; r == TABIJI_OK && i < 6; i++) {
+            int sent = send_one(fixture, number++, false);
+            assert_true(sent == TABIJI_OK || sent == TABIJI_ERROR_NO_MEMORY);
+            taken += sent == TABIJI_OK;
+            refused += sent != TABIJI_OK;
+        }
+        if (r == TABIJI_OK) {
+            assert_int_equal(flush(fixture), TABIJI_OK);
+            assert_int_equal(close_producer(fixture), TABIJI_OK);
+        }
+        assert_int_equal(ledger.live, 0);
+    }
+    assert_true(refused >= 10);
+    assert_int_equal(fixture->delivered, taken);
+    assert_int_equal(fixture->odd, 0);
+    assert_int_equal(producer_server_ids(server), taken);
+    assert_int_equal(producer_server_again(server), 0);
+    producer_server_stop(&server);
+}
+
 /* ---- options ---- */
 
 static void test_options_that_are_shorter_have_no_spool(void **state)
@@ -635,6 +753,9 @@ int main(void)
         TEST(test_full_disk_is_typed_and_loses_nothing),
         TEST(test_torn_end_is_cut_and_told),
         TEST(test_damaged_event_is_told_and_the_others_arrive),
+        TEST(test_unreadable_spool_is_told_and_read_later),
+        TEST(test_old_events_are_dropped_and_told),
+        TEST(test_each_allocation_fails_once_and_the_rest_goes_on),
         TEST(test_options_that_are_shorter_have_no_spool),
         TEST(test_options_that_are_wrong_are_named),
         TEST(test_event_larger_than_the_spool_takes_is_invalid),
