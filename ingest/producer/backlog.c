@@ -102,7 +102,12 @@ int producer_backlog_open(struct producer_backlog *backlog,
     memcpy(&backlog->session, id + PRODUCER_UUID_SIZE - sizeof backlog->session,
         sizeof backlog->session);
     int r = producer_spool_open(&options, &backlog->spool);
-    return r < 0 ? fail_open(problem, r) : TABIJI_OK;
+    if (r < 0)
+        return fail_open(problem, r);
+    struct producer_spool_statistics disk;
+    producer_spool_statistics(backlog->spool, &disk);
+    backlog->seen = disk.last;
+    return TABIJI_OK;
 }
 
 void producer_backlog_close(struct producer_backlog *backlog)
@@ -170,7 +175,8 @@ static bool note_added(struct producer_backlog *backlog, size_t size)
 {
     struct producer_queue *queue = backlog->queue;
     queue->counts.events_taken++;
-    if (backlog->fresh++ == 0)
+    backlog->fresh++;
+    if (backlog->fresh_ms == 0)
         backlog->fresh_ms = producer_now_ms();
     backlog->fresh_bytes += size;
     bool due =
@@ -252,22 +258,30 @@ static void fill(struct producer_backlog *backlog, struct producer_batch *batch,
 static bool is_due(struct producer_backlog *backlog, bool now, int64_t now_ms, int64_t *due_ms)
 {
     struct producer_queue *queue = backlog->queue;
+    struct producer_spool_statistics disk;
     lock(backlog);
-    uint64_t events = producer_backlog_events(backlog);
+    producer_spool_statistics(backlog->spool, &disk);
+    bool passed_over = disk.last - disk.records < backlog->seen;
+    bool full = disk.records >= queue->limits.batch_events_max ||
+                backlog->fresh_bytes >= queue->limits.batch_bytes_max;
     *due_ms = INT64_MIN;
-    if (events == 0) {
-        backlog->fresh = backlog->fresh_bytes = 0;
+    if (disk.records == 0) {
         *due_ms = INT64_MAX;
         if (queue->flushing)
             (void)pthread_cond_broadcast(&queue->settled);
-    } else if (!now && events <= backlog->fresh && events < queue->limits.batch_events_max &&
-               backlog->fresh_bytes < queue->limits.batch_bytes_max) {
+    } else if (!now && !passed_over && !full) {
+        if (backlog->fresh_ms == 0)
+            backlog->fresh_ms = now_ms; /* whose thread has not said so yet */
         *due_ms = backlog->fresh_ms + queue->limits.linger_ms;
     }
     bool due = *due_ms <= now_ms;
-    queue->wake_at = due ? SIZE_MAX : events ? queue->limits.batch_events_max : 1;
+    queue->wake_at = due ? SIZE_MAX : disk.records ? queue->limits.batch_events_max : 1;
     if (due)
+        backlog->seen = disk.last;
+    if (due || disk.records == 0) {
         backlog->fresh = backlog->fresh_bytes = 0;
+        backlog->fresh_ms = 0;
+    }
     unlock(backlog);
     return due;
 }

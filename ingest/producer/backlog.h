@@ -28,7 +28,9 @@ struct producer_backlog {
     bool unreadable;           /* the last look at the disk failed */
     uint64_t strange;          /* records that are no events */
     size_t fresh, fresh_bytes; /* appended since a batch was taken */
-    int64_t fresh_ms;          /* the first of them; monotonic */
+    int64_t fresh_ms;          /* when the first of them was; monotonic; 0: none */
+    uint64_t
+        seen; /* up to this position records need not linger: they were there at the last take */
 };
 
 /* Opens the spool where the settings have one. The other members are set by this. Returns TABIJI_OK

@@ -235,12 +235,15 @@ static void test_faults_lose_nothing_and_keep_the_order(void **state)
     fixture->options.batch_events_max = 20;
     fixture->options.requests_max = 8;
     fixture->options.spool_sync = TABIJI_SPOOL_SYNC_NONE;
-    open_producer(fixture, producer_server_url(server));
+    open_producer(fixture, NOBODY); /* so that requests are full: one of one event is not halved */
     send_events(fixture, 1, 200);
+    assert_int_equal(close_producer(fixture), TABIJI_ERROR_TIMEOUT);
+    open_producer(fixture, producer_server_url(server));
     assert_int_equal(flush(fixture), TABIJI_OK);
     assert_int_equal(fixture->delivered, 200);
     assert_int_equal(fixture->odd, 0);
     assert_int_equal(producer_server_ids(server), 200);
+    assert_int_equal(producer_server_batch_max(server), 20);
     assert_int_equal(close_producer(fixture), TABIJI_OK);
     producer_server_stop(&server);
 }
