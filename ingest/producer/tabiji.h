@@ -557,7 +557,8 @@ struct tabiji_statistics {
     uint64_t spool_events;    /* now, with those in requests */
     uint64_t spool_bytes;     /* now, of the files */
     int64_t spool_oldest_ms;  /* how old the first of them is */
-    uint64_t spool_dropped_full, spool_dropped_age; /* of events_dropped */
+    /* Of events_dropped; some of these may just have been delivered. */
+    uint64_t spool_dropped_full, spool_dropped_age;
     uint64_t spool_lost; /* events on the disk that could not be read; their files are set aside */
     uint64_t spool_cuts; /* torn ends of files, which were cut */
 };
