@@ -69,12 +69,14 @@ static void copy_cut(char *to, size_t room, struct str from)
 void producer_problem_set(
     struct tabiji_problem *problem, int error, struct str code, struct str pointer, struct str hint)
 {
-    if (!problem || problem->size < sizeof *problem)
+    if (!problem || problem->size < sizeof problem->size)
         return;
-    problem->error = error;
-    copy_cut(problem->code, sizeof problem->code, code);
-    copy_cut(problem->pointer, sizeof problem->pointer, pointer);
-    copy_cut(problem->hint, sizeof problem->hint, hint);
+    struct tabiji_problem full = {.size = problem->size, .error = error};
+    copy_cut(full.code, sizeof full.code, code);
+    copy_cut(full.pointer, sizeof full.pointer, pointer);
+    copy_cut(full.hint, sizeof full.hint, hint);
+    /* A caller that was built with an older header has fewer members. */
+    memcpy(problem, &full, full.size < sizeof full ? full.size : sizeof full);
 }
 
 int producer_problem_of(struct tabiji_problem *problem, int error, const struct event_problem *of)

@@ -408,10 +408,9 @@ struct tabiji_options {
     int retry_min_ms; /* 100 */
     int retry_max_ms; /* 30,000 */
 
-    /* Each event's end. on_report is called on the producer's thread (of an event that
-     * TABIJI_POLICY_DROP_OLDEST drops: within tabiji_send()), and may call tabiji_send(), but not
-     * flush or close. Without it, reports_max reports are kept for tabiji_report_next(); more are
-     * lost, and counted. */
+    /* Each event's end. on_report is called on the producer's thread, and may call tabiji_send(),
+     * but not flush or close. Without it, reports_max reports are kept for tabiji_report_next();
+     * more are lost, and counted. */
     tabiji_report_fn on_report;
     void *report_context;
     size_t reports_max;

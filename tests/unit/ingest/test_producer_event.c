@@ -107,6 +107,21 @@ static void test_event_with_receipt_is_one_line(void **state)
     assert_null(event);
 }
 
+/* Programs that were built with an older header have structures with fewer members. */
+static void test_problem_of_an_older_header_is_filled_as_far_as_it_goes(void **state)
+{
+    struct tabiji_event *event = begin(TABIJI_STORE_PURCHASE);
+    struct tabiji_problem problem = {
+        .size = offsetof(struct tabiji_problem, hint), .hint = "untouched"};
+    (void)tabiji_event_add_int(event, "", 1);
+    (void)tabiji_event_set_time(event, "yesterday");
+    assert_true(tabiji_event_check(event, &problem) < 0);
+    assert_true(problem.error < 0 && problem.code[0] && problem.pointer[0] == '/');
+    assert_int_equal(problem.size, offsetof(struct tabiji_problem, hint));
+    assert_string_equal(problem.hint, "untouched");
+    tabiji_event_free(&event);
+}
+
 static void add_everything(struct tabiji_event *event)
 {
     const struct tabiji_call call = {.size = sizeof call,
@@ -430,12 +445,12 @@ static void test_arguments_that_are_missing_are_errors(void **state)
 
 static void test_error_texts_are_there_for_all(void **state)
 {
-    for (int error = TABIJI_ERROR_DISCARDED; error <= 0; error++) {
+    for (int error = TABIJI_ERROR_LOCKED; error <= 0; error++) {
         assert_string_not_equal(tabiji_error_name(error), "unknown");
         assert_string_not_equal(tabiji_error_text(error), "no such error");
     }
     assert_string_equal(tabiji_error_name(1), "unknown");
-    assert_string_equal(tabiji_error_text(TABIJI_ERROR_DISCARDED - 1), "no such error");
+    assert_string_equal(tabiji_error_text(TABIJI_ERROR_LOCKED - 1), "no such error");
     assert_string_equal(tabiji_version(), TABIJI_VERSION);
 }
 
@@ -443,6 +458,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_event_with_receipt_is_one_line),
+        cmocka_unit_test(test_problem_of_an_older_header_is_filled_as_far_as_it_goes),
         cmocka_unit_test_setup_teardown(
             test_event_with_every_part_is_taken_by_the_collector, setup_open, teardown),
         cmocka_unit_test(test_event_types_are_all_named),
