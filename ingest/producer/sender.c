@@ -369,13 +369,14 @@ static void *run(void *context)
         sender->transport->ops->work(sender->transport, wait_until(due_ms, end_ms));
     }
     tell_lost(sender);
-    if (!sender->backlog->spool)
-        discard_all(sender);
     wait_for_users(sender);
+    /* Here, as the end of a connection may raise SIGPIPE, which this thread has blocked; and before
+     * batches are freed, which a transport's own thread may be reading. */
+    sender->transport->ops->close(&sender->transport);
     if (sender->backlog->spool)
         keep_all(sender);
-    /* Here, as the end of a connection may raise SIGPIPE, which this thread has blocked. */
-    sender->transport->ops->close(&sender->transport);
+    else
+        discard_all(sender);
     return NULL;
 }
 
@@ -384,7 +385,9 @@ static void *run(void *context)
 static void wake_sender(void *context)
 {
     struct producer_sender *sender = context;
-    sender->transport->ops->wake(sender->transport);
+    if (sender
+            ->transport) /* it is closed when the last reports are told, whose callbacks may call */
+        sender->transport->ops->wake(sender->transport);
 }
 
 static int open_http(struct producer_sender *sender, struct tabiji_problem *problem)

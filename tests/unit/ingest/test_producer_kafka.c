@@ -258,6 +258,39 @@ static void test_close_while_the_broker_is_away_ends(void **state)
     assert_string_equal(fixture->last.code, "discarded");
 }
 
+/* Kafka's thread reads the events of its batch until it is gone. */
+static void test_close_amid_a_batch_leaves_it_its_events(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.batch_events_max = 1000;
+    fixture->options.linger_ms = 60000;
+    for (int i = 0; i < 3; i++) {
+        open_producer(fixture);
+        send_events(fixture, 1000);
+        int r = tabiji_producer_close(&fixture->producer, 5 * i);
+        assert_true(r == TABIJI_OK || r == TABIJI_ERROR_TIMEOUT);
+    }
+}
+
+static void test_spool_keeps_what_was_not_appended(void **state)
+{
+    struct fixture *fixture = *state;
+    char spool[128];
+    (void)snprintf(spool, sizeof spool, "%s/spool", fixture->mock.directory);
+    fixture->options.spool_dir = spool;
+    fixture->options.batch_events_max = 500; /* the second is full with the last event */
+    fixture->options.linger_ms = 60000;
+    open_producer(fixture);
+    send_events(fixture, 1000);
+    assert_int_equal(tabiji_producer_close(&fixture->producer, 0), TABIJI_ERROR_TIMEOUT);
+    int before = fixture->delivered;
+    assert_true(before <= 500);
+    open_producer(fixture);
+    assert_int_equal(tabiji_flush(fixture->producer, PATIENCE_MS), TABIJI_OK);
+    assert_int_equal(fixture->delivered, 1000);
+    assert_int_equal(tabiji_producer_close(&fixture->producer, 0), TABIJI_OK);
+}
+
 static void assert_refused(struct fixture *fixture, const char *option, const char *word)
 {
     struct tabiji_problem problem = {.size = sizeof problem};
@@ -297,6 +330,9 @@ int main(void)
             test_event_that_is_refused_lies_in_rejected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broker_that_is_away_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_while_the_broker_is_away_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_close_amid_a_batch_leaves_it_its_events, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spool_keeps_what_was_not_appended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_options_that_are_wrong_are_named, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
