@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The Python module over libtabiji, against a server that answers as it is told: structures and names are the header's, events, reports and
-callbacks that raise, queues, keys, threads, forks, the interpreter's end, the wheel.
+callbacks that raise, queues, keys, threads, forks, spools, the interpreter's end, the wheel.
 
 usage: test_producer_python.py SHARED-LIBRARY
 """
@@ -137,7 +137,7 @@ def check_structures(directory):
 def typed_send():
     """The overload of send() that has the keyword arguments of an event, from the source: Python 3.9 keeps none."""
     tree = ast.parse((PYTHON / "tabiji/producer.py").read_text())
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "send" and len(node.args.kwonlyargs) > 1]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "send" and len(node.args.kwonlyargs) > 2]
     names = {}
     found[0].decorator_list = []
     exec("from __future__ import annotations\n" + ast.unparse(found[0]), names)
@@ -151,6 +151,7 @@ def check_names():
         assert (kind.name, numbers[f"TABIJI_ERROR_{library_name.upper()}"]) == (library_name, code), kind
     assert errors.Discarded.code == numbers["TABIJI_ERROR_DISCARDED"]
     assert {f"TABIJI_POLICY_{name.upper()}": n for name, n in producer_module.POLICIES.items()}.items() <= numbers.items()
+    assert {f"TABIJI_SPOOL_SYNC_{name.upper()}": n for name, n in producer_module.SYNCS.items()}.items() <= numbers.items()
     assert {f"TABIJI_REPORT_{name.upper()}": n for n, name in producer_module.KINDS.items()}.items() <= numbers.items()
     flags = {"check": "NO_CHECK", "complete_id": "KEEP_ID", "complete_time": "KEEP_TIME", "trusted": "TRUSTED", "gzip": "NO_GZIP",
              "as_it_is": "AS_IT_IS"}
@@ -163,7 +164,7 @@ def check_names():
     assert pinned == tabiji.__version__ == tabiji.library_version()
     made, sent = (inspect.signature(call).parameters for call in (tabiji.Event, typed_send()))
     assert {name: str(p.annotation) for name, p in made.items() if name != "type"} == {
-        name: str(p.annotation) for name, p in sent.items() if name not in ("self", "event", "context")}, "what type checkers know of send()"
+        name: str(p.annotation) for name, p in sent.items() if name not in ("self", "event", "context", "durable")}, "what type checkers know of send()"
     for path in PYTHON.rglob("*.py"):
         ast.parse(path.read_text(), feature_version=(3, 9))
 
@@ -243,12 +244,18 @@ def check_wrong_events():
 def check_options():
     for named, pointer in [({"url": "collect.example.jp"}, "url"), ({"key": "a b"}, "key"), ({"queue_policy": "drop"}, "queue_policy"),
                            ({"batch_events_max": 0}, "batch_events_max"), ({"requests_max": 17}, "requests_max"),
+                           ({"spool_sync": "never"}, "spool_sync"), ({"spool_dir": ""}, "spool_dir"), ({"spool_age_max": 0}, "spool_age_max"),
+                           ({"spool_dir": "/nowhere/spool"}, "spool_dir"), ({"spool_dir": "x", "spool_bytes_max": 9}, "spool_bytes_max"),
                            ({"linger": -1}, "linger"), ({"key": "a\0b"}, "key"), ({"namespaces": ("Card",)}, "namespaces")]:
         why = raises(tabiji.ArgumentError, tabiji.Producer, **{"url": "http://127.0.0.1:1", **named})
         assert why.pointer == pointer and isinstance(why, ValueError), (named, why, why.problem)
     raises(TypeError, tabiji.Producer, "http://127.0.0.1:1", key=b"bytes")
     raises(TypeError, tabiji.Producer, "http://127.0.0.1:1", queue_events_max="many")
     raises(tabiji.FileOrThreadError, tabiji.Producer, "http://127.0.0.1:1", key_file="/nowhere/key")
+    with tabiji.Producer(away(), reports_max=1) as producer:
+        for _ in range(2):
+            assert raises(tabiji.ArgumentError, producer.send, "x", ids=WHO, durable=True).pointer == "spool_dir"
+        assert producer.statistics().events_taken == 0
 
 
 # ---- sending, reports ----
@@ -517,6 +524,125 @@ def check_ends():
     assert got["interrupted"][0] == -signal.SIGINT and "KeyboardInterrupt" in got["interrupted"][2], got["interrupted"]
 
 
+# ---- spools ----
+
+
+def check_spool_of_the_killed(spool):
+    """The collector is away, the process killed: another one that has the directory sends what was left, first, in order, each event once."""
+    killed = script("""
+        import sys, tabiji, time
+        producer = tabiji.Producer(sys.argv[1], spool_dir=sys.argv[2], spool_sync="none", spool_age_max=86400 * 400)
+        for n in range(20):
+            producer.send("x", id=f"killed-{n}", ids={"login": "u-1"}, durable=n % 2 == 0)
+        producer.send_json({"id": "killed-20", "type": "x", "ids": {"login": "u-1"}}, durable=True)
+        print("sent", flush=True)
+        time.sleep(1000)""", away(), spool)
+    try:
+        assert killed.stdout.readline() == "sent\n", ended(killed)
+        why = raises(tabiji.Locked, tabiji.Producer, away(), spool_dir=spool)
+        assert (why.name, why.code, why.pointer) == ("locked", -13, "spool_dir"), why
+    finally:
+        killed.kill()
+    assert ended(killed)[0] == -signal.SIGKILL
+    with Collector() as collector:
+        code, out, error = ended(script("""
+            import json, sys, tabiji
+            told = []
+            with tabiji.Producer(sys.argv[1], spool_dir=sys.argv[2], spool_sync="every", on_report=told.append) as producer:
+                producer.send("x", id="own", ids={"login": "u-1"}, context="mine")
+                assert producer.flush(60)
+            print(json.dumps([[report.kind, report.event_id, report.context] for report in told]))""", collector.url, spool))
+        assert (code, error) == (0, ""), error
+        ids = [f"killed-{n}" for n in range(21)]
+        assert [event["id"] for event in collector.events] == [*ids, "own"], collector.events
+        assert json.loads(out) == [*(["delivered", name, None] for name in ids), ["delivered", "own", "mine"]], out
+
+
+def check_spool_at_close(spool):
+    """What stays there is not discarded; the next producer reports it, without context."""
+    told = []
+    with tabiji.Producer(away(), spool_dir=spool, on_report=told.append, close_timeout=0) as producer:
+        sent = [producer.send("x", ids=WHO, context=n) for n in range(3)]
+        assert producer.statistics().spool_events == 3 and producer.statistics().spool_bytes > 0
+    assert [(r.kind, r.event_id, r.context, r.problem.code, r.events) for r in told] == [("spool", "", None, "kept", 3)], told
+    said = producer.statistics()
+    assert not producer.close() and (said.events_taken, said.events_discarded, said.spool_events, said.queue_events) == (3, 0, 3, 0), said
+    gone = ended(script("""
+        import sys, tabiji
+        producer = tabiji.Producer(sys.argv[1], spool_dir=sys.argv[2], reports_max=1, close_timeout=0)
+        producer.close(0)
+        print([(report.problem.code, report.events) for report in producer.reports()])
+        tabiji.Producer(sys.argv[1], spool_dir=sys.argv[2], close_timeout=0)""", away(), spool))
+    assert gone == (0, "[('kept', 3)]\n", ""), gone
+    with Collector() as collector:
+        with tabiji.Producer(collector.url, spool_dir=spool, reports_max=1) as producer:
+            own = producer.send("x", ids=WHO, context="own")
+            assert producer.flush(PATIENCE)
+            assert [(r.kind, r.event_id, r.context, r.events) for r in producer.reports(0.1)] == [
+                *(("delivered", name, None, 0) for name in sent), ("delivered", own, "own", 0)]
+        assert producer.close() and producer.statistics().spool_events == 0 and set(collector.ids().values()) == {1}
+
+
+def check_spool_that_drops(aged, full):
+    """Events that have no report of their own do not count as unreported for ever."""
+    with tabiji.Producer(away(), spool_dir=aged, spool_age_max=0.1, linger=60, reports_max=2, queue_timeout=0.01, close_timeout=0) as producer:
+        for n in range(2):
+            producer.send("x", ids=WHO, context=n)
+        assert "reported" in raises(tabiji.QueueFull, producer.send, "x", ids=WHO, context=2).hint
+        producer.send("x", ids=WHO)
+        time.sleep(0.2)  # older than spool_age_max
+        assert producer.flush(PATIENCE)
+        dropped = 0
+        while dropped < 3:
+            report = producer.next_report(PATIENCE)
+            assert (report.kind, report.problem.code, report.context) == ("spool", "spool_age", None), report
+            dropped += report.events
+        assert producer.next_report(0) is None and producer.statistics().spool_dropped_age == 3
+        producer.send("x", ids=WHO, context=3)
+    told = []
+    with Collector() as collector:
+        collector.hold.clear()
+        with tabiji.Producer(collector.url, spool_dir=full, spool_bytes_max=65536, queue_policy="drop_oldest", on_report=told.append,
+                             reports_max=800) as producer:
+            for n in range(800):
+                producer.send("x", ids=WHO, context=n, properties={"long": "x" * 200})
+            collector.hold.set()
+            assert producer.flush(PATIENCE)
+            dropped = producer.statistics().spool_dropped_full
+            wait_until(lambda: dropped == sum(r.events for r in told if r.kind == "spool" and r.problem.code == "spool_full"), "its reports")
+            delivered = [r.context for r in told if r.kind == "delivered"]
+            assert dropped > 300 and len(delivered) + dropped >= 800, (dropped, delivered)
+            assert delivered == sorted(set(delivered)) and delivered[-1] == 799, delivered
+            for n in range(800):
+                producer.send("x", ids=WHO, context=n)
+
+
+def check_spool_of_threads(spool):
+    """Each context comes back once, whatever order tokens and the disk have."""
+    told = Counter()
+    with Collector() as collector:
+        with tabiji.Producer(collector.url, spool_dir=spool, linger=0, on_report=lambda report: told.update([report.context])) as producer:
+            def send(name):
+                for n in range(150):
+                    producer.send("x", ids=WHO, context=(name, n), durable=n % 50 == 0)
+
+            threads = [threading.Thread(target=send, args=(n,)) for n in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert producer.flush(PATIENCE)
+        assert told == Counter((name, n) for name in range(6) for n in range(150)), told
+        assert len(collector.events) == len(collector.ids()) == 900
+
+
+def check_spools(directory):
+    check_spool_of_the_killed(str(directory / "killed"))
+    check_spool_at_close(str(directory / "closed"))
+    check_spool_that_drops(str(directory / "aged"), str(directory / "full"))
+    check_spool_of_threads(str(directory / "threads"))
+
+
 # ---- the wheel ----
 
 
@@ -573,9 +699,10 @@ def main():
         check_key()
         check_threads()
         check_forks()
+        check_spools(directory)
         check_ends()
         check_wheel(directory)
-    print("Python over libtabiji: header, events, reports, queues, keys, threads, forks, ends, wheel")
+    print("Python over libtabiji: header, events, reports, queues, keys, threads, forks, spools, ends, wheel")
 
 
 main()

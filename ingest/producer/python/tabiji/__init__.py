@@ -20,6 +20,7 @@ from .errors import Forked as Forked
 from .errors import InCallback as InCallback
 from .errors import InvalidEvent as InvalidEvent
 from .errors import LibraryMissing as LibraryMissing
+from .errors import Locked as Locked
 from .errors import NoMemory as NoMemory
 from .errors import Problem as Problem
 from .errors import QueueFull as QueueFull

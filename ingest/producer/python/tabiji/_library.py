@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any, List, NoReturn, Optional
 
 from .errors import BY_CODE, ArgumentError, LibraryMissing, Problem, TabijiError
@@ -29,12 +29,16 @@ class COptions(ctypes.Structure):
         ("batch_events_max", c_size_t), ("batch_bytes_max", c_size_t), ("linger_ms", c_int), ("requests_max", c_int),
         ("connect_timeout_ms", c_int), ("request_timeout_ms", c_int), ("retry_min_ms", c_int), ("retry_max_ms", c_int),
         ("on_report", c_void_p), ("report_context", c_void_p), ("reports_max", c_size_t),
-        ("namespaces", c_char_p), ("allocator", c_void_p),
+        ("namespaces", c_char_p), ("allocator", c_void_p), ("kafka_config", c_char_p), ("kafka_source", c_char_p),
+        ("spool_dir", c_char_p), ("spool_bytes_max", c_uint64), ("spool_age_max_ms", c_int64), ("spool_sync", c_int),
+        ("spool_interval_ms", c_int),
     ]
 
 
 class CReport(ctypes.Structure):
-    _fields_ = [("size", c_size_t), ("kind", c_int), ("event_id", c_char_p), ("opaque", c_void_p), ("problem", CProblem)]
+    _fields_ = [
+        ("size", c_size_t), ("kind", c_int), ("event_id", c_char_p), ("opaque", c_void_p), ("problem", CProblem), ("events", c_uint64),
+    ]
 
 
 class CStatistics(ctypes.Structure):
@@ -44,6 +48,8 @@ class CStatistics(ctypes.Structure):
         ("events_discarded", c_uint64), ("reports_lost", c_uint64), ("queue_events", c_uint64), ("queue_bytes", c_uint64),
         ("requests", c_uint64), ("requests_failed", c_uint64), ("bytes_sent", c_uint64),
         ("unauthorised", c_int), ("last_status", c_int), ("last_failure", c_char * 160),
+        ("spool_events", c_uint64), ("spool_bytes", c_uint64), ("spool_oldest_ms", c_int64),
+        ("spool_dropped_full", c_uint64), ("spool_dropped_age", c_uint64), ("spool_lost", c_uint64), ("spool_cuts", c_uint64),
     ]
 
 
@@ -59,6 +65,7 @@ FUNCTIONS = {
     "tabiji_producer_resume": (c_int, [c_void_p, c_char_p]),
     "tabiji_producer_statistics": (c_int, [c_void_p, POINTER(CStatistics)]),
     "tabiji_send_json": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
+    "tabiji_send_json_durable": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
     "tabiji_flush": (c_int, [c_void_p, c_int]),
     "tabiji_report_next": (c_int, [c_void_p, c_int, POINTER(POINTER(CReport))]),
     "tabiji_report_free": (None, [c_void_p, POINTER(POINTER(CReport))]),

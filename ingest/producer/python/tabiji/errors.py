@@ -103,13 +103,19 @@ class InCallback(TabijiError):
 
 
 class FileOrThreadError(TabijiError):
-    """A file cannot be read, or a thread not be started."""
+    """A file cannot be read or written, or a thread not be started. Of a durable send: whether the event is kept is not known."""
 
     code, name = -10, "io"
 
 
+class Locked(TabijiError):
+    """Another producer, of any process, has the spool's directory."""
+
+    code, name = -13, "locked"
+
+
 class Discarded(TabijiError):
-    """The producer was closed before all was sent; count says how many events."""
+    """The producer was closed before all was sent, and had no spool; count says how many events."""
 
     code, name = -12, "discarded"
 
@@ -136,5 +142,6 @@ class LibraryMissing(TabijiError, ImportError):
 
 BY_CODE: Dict[int, Type[TabijiError]] = {
     kind.code: kind
-    for kind in (NoMemory, ArgumentError, InvalidEvent, QueueFull, TimedOut, Unauthorised, Forked, Closed, InCallback, FileOrThreadError)
+    for kind in (NoMemory, ArgumentError, InvalidEvent, QueueFull, TimedOut, Unauthorised, Forked, Closed, InCallback, FileOrThreadError,
+                 Locked)
 }

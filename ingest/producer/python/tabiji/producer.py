@@ -6,6 +6,9 @@
    close() sets `_refusal` before it looks at `_users`: so the library's handle is freed when nobody uses it, or never.
 3. `_open` has an entry for each event that is to be reported and was not: what is left when the library's producer is gone was
    discarded. Its size is what bounds the reports.
+   With a spool it has those with a context alone: the others may be as many as the disk has. Some of them meet their end without a report
+   of their own (dropped by the spool): `_order` has which sends had returned before which token was drawn, so a report of a later event,
+   or an empty spool, says that they are gone. Under `_taking`.
 4. In a child process after fork() nothing of the parent's is touched, locks included.
 """
 from __future__ import annotations
@@ -17,10 +20,12 @@ import os
 import threading
 import time as clock
 from collections import deque
+from contextlib import nullcontext
 from ctypes import byref, c_void_p
 from datetime import datetime
 from itertools import count
-from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple, Type, Union, overload
+from typing import (Any, Callable, ContextManager, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple, Type,
+                    Union, overload)
 
 from . import _library as lib
 from .errors import (ArgumentError, CallbackFailed, Closed, Discarded, FileOrThreadError, Forked, InCallback, Problem, QueueFull,
@@ -31,11 +36,13 @@ from .event import (Call, Campaign, Click, Consent, Device, Event, Geo, Identifi
 log = logging.getLogger("tabiji")
 
 POLICIES = {"block": 0, "drop_newest": 1, "drop_oldest": 2}
+SYNCS = {"interval": 0, "every": 1, "none": 2}
 FLAGS = {"check": 1, "complete_id": 2, "complete_time": 4, "trusted": 8, "gzip": 16, "as_it_is": 64}
-KINDS = {1: "delivered", 2: "rejected", 3: "dropped", 4: "stopped"}
+KINDS = {1: "delivered", 2: "rejected", 3: "dropped", 4: "stopped", 5: "spool"}
 REPORTS_MAX = 100000  # that on_report may be behind
 C_INT_MAX, C_SIZE_MAX = 2**31 - 1, 2 ** (8 * ctypes.sizeof(ctypes.c_size_t)) - 1
 REPORT_SLICE_MS = 50  # how long the reports' thread waits in the library, which nothing but a report ends
+SPOOL_LOOK_S = 0.25  # how often the reports' thread looks for what an empty spool says
 FLUSH_SLICE_MIN_MS, FLUSH_SLICE_MAX_MS = 50, 1000  # Python's signals are looked at in between
 LEAVE_S = 2.0  # how long close() waits for calls of other threads to end
 PAUSE_S = 0.001
@@ -44,10 +51,13 @@ PAUSE_S = 0.001
 class Report(NamedTuple):
     """What became of an event."""
 
-    kind: str  #: "delivered", "rejected", "dropped" (never sent, or not known to be), "stopped" (no event: the key is refused)
+    #: "delivered", "rejected", "dropped" (never sent, or not known to be), "stopped" (no event: the key is refused), "spool" (what became of
+    #: `events` in the spool, by problem.code: "kept" at close, "spool_full", "spool_age", "spool_damaged", "spool_cut")
+    kind: str
     event_id: str
-    context: Any  #: what was given to send()
+    context: Any  #: what was given to send(); None of what an earlier process left
     problem: Optional[Problem]  #: why, where it was not delivered
+    events: int = 0  #: of "spool"
 
 
 class Statistics(NamedTuple):
@@ -70,6 +80,13 @@ class Statistics(NamedTuple):
     unauthorised: bool
     last_status: int
     last_failure: str
+    spool_events: int  #: of a closed producer: those that stay
+    spool_bytes: int
+    spool_oldest_ms: int
+    spool_dropped_full: int
+    spool_dropped_age: int
+    spool_lost: int
+    spool_cuts: int
 
 
 def _size(name: str, value: Optional[int], maximum: int = C_SIZE_MAX) -> int:
@@ -82,15 +99,22 @@ def _size(name: str, value: Optional[int], maximum: int = C_SIZE_MAX) -> int:
     return value
 
 
-def _millis(name: str, seconds: Optional[float]) -> int:
+def _millis(name: str, seconds: Optional[float], maximum: int = C_INT_MAX) -> int:
     """0: the library's default. No time at all is its -1."""
     if seconds is None:
         return 0
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"{name}: seconds, not {type(seconds).__name__}")
-    if not 0 <= seconds <= C_INT_MAX / 1000:
+    if not 0 <= seconds <= maximum / 1000:
         raise ArgumentError(f"{name}: not negative", Problem("argument", "argument", name, "not negative"))
     return max(1, round(seconds * 1000)) if seconds else -1
+
+
+def _span(name: str, seconds: Optional[float], maximum: int) -> int:
+    """As _millis(), of a time that is more than none."""
+    if seconds == 0:
+        raise ArgumentError(f"{name}: more than 0", Problem("argument", "argument", name, "more than 0"))
+    return _millis(name, seconds, maximum)
 
 
 def _deadline(timeout: Optional[float]) -> float:
@@ -119,6 +143,12 @@ class Producer:
     queue_policy: "block" (waits queue_timeout, None: as long as it takes, then raises QueueFull), "drop_newest", "drop_oldest"; a send() of
     these two never waits, nor does it let other threads run. close_timeout: for how long the end of a `with` block, or of the interpreter,
     waits for the rest; on_report has two seconds more to come back.
+
+    spool_dir: a directory where every event is before send() returns, and stays until the collector has answered for it: also when this
+    process is killed; the next producer that has the directory sends it first. One at a time has it (Locked), and a child after fork()
+    holds it, too. Bounded by spool_bytes_max (256 MiB), spool_age_max (none). spool_sync: "interval" (spool_interval: 1 s), "every", "none":
+    what a loss of power may take, but of what was sent durable=True. With a spool send() lets other threads run; only events with a context
+    count as not reported; what earlier processes left is reported without context; what the spool drops, by a number in a report "spool".
     """
 
     def __init__(
@@ -153,11 +183,17 @@ class Producer:
         trusted: bool = False,
         gzip: bool = True,
         as_it_is: bool = False,
+        spool_dir: Optional[str] = None,
+        spool_bytes_max: Optional[int] = None,
+        spool_age_max: Optional[float] = None,
+        spool_sync: str = "interval",
+        spool_interval: Optional[float] = None,
         close_timeout: float = 5.0,
     ):
-        if queue_policy not in POLICIES:
-            names = ", ".join(POLICIES)
-            raise ArgumentError(f"queue_policy: one of {names}", Problem("argument", "argument", "queue_policy", names))
+        for name, value, known in (("queue_policy", queue_policy, POLICIES), ("spool_sync", spool_sync, SYNCS)):
+            if value not in known:
+                names = ", ".join(known)
+                raise ArgumentError(f"{name}: one of {names}", Problem("argument", "argument", name, names))
         waits = _millis("queue_timeout", queue_timeout)  # here None is no default: as long as it takes
         policy = "drop_newest" if queue_policy == "block" and waits < 0 else queue_policy
         says = {"check": check, "complete_id": complete_id, "complete_time": complete_time, "gzip": gzip}
@@ -178,17 +214,24 @@ class Producer:
             retry_min_ms=max(0, _millis("retry_min", retry_min)), retry_max_ms=max(0, _millis("retry_max", retry_max)),
             reports_max=C_INT_MAX if self._limit else 0,  # `_limit` bounds them
             namespaces=lib.text_option("namespaces", " ".join(namespaces)),
+            spool_dir=lib.text_option("spool_dir", spool_dir), spool_bytes_max=_size("spool_bytes_max", spool_bytes_max, 2**64 - 1),
+            spool_age_max_ms=_span("spool_age_max", spool_age_max, 2**62), spool_sync=SYNCS[spool_sync],
+            spool_interval_ms=_span("spool_interval", spool_interval, C_INT_MAX),
         )
         loaded, problem, handle = lib.library(), lib.CProblem(size=lib.PROBLEM_SIZE), c_void_p()
         self.close_timeout = close_timeout
         self._blocks, self._patience = policy == "block", queue_timeout
-        self._send_json = loaded.waiting.tabiji_send_json if self._blocks else loaded.quick.tabiji_send_json
+        self._has_spool = spool_dir is not None
+        self._send_json = (loaded.waiting if self._blocks or self._has_spool else loaded.quick).tabiji_send_json  # a disk may be slow
+        self._send_durable = loaded.waiting.tabiji_send_json_durable
         self._on_report, self._failures_only = on_report, failures_only
         self._users: List[None] = []
         self._refusal: Optional[Type[TabijiError]] = None
         self._is_closed = False
         self._tokens = count(1)
         self._open: Dict[Optional[int], Tuple[str, Any]] = {}
+        self._order: Deque[Tuple[int, int]] = deque()  # with a spool: a token drawn after an event of `_open` was taken, and the event's
+        self._lost = False  # the spool said so, and `_open` may have events that were
         self._kept: Deque[Tuple[Optional[int], Report]] = deque()  # that the library cannot give any more
         self._refused = 0
         self._failed: List[BaseException] = []
@@ -206,6 +249,7 @@ class Producer:
 
     def _make_locks(self) -> None:
         self._closing = threading.Lock()
+        self._taking: ContextManager[Any] = threading.RLock() if self._has_spool else nullcontext()
         self._changed = threading.Condition()  # of `_open` grown less, `_answered`
         self._room_wanted = 0
         self._wake = threading.Event()
@@ -226,7 +270,7 @@ class Producer:
     # ---- sending ----
 
     @overload
-    def send(self, event: Event, *, context: Any = ...) -> str: ...
+    def send(self, event: Event, *, context: Any = ..., durable: bool = ...) -> str: ...
 
     @overload
     def send(
@@ -234,6 +278,7 @@ class Producer:
         event: str,
         *,
         context: Any = ...,
+        durable: bool = ...,
         ids: Identifiers,
         id: Optional[str] = ...,
         time: Union[datetime, str, int, None] = ...,
@@ -252,19 +297,21 @@ class Producer:
         properties: Optional[Mapping[str, Any]] = ...,
     ) -> str: ...
 
-    def send(self, event: Union[Event, str], *, context: Any = None, **fields: Any) -> str:
+    def send(self, event: Union[Event, str], *, context: Any = None, durable: bool = False, **fields: Any) -> str:
         """Queues an event, or makes one of the type and the keyword arguments of Event. Returns its id. context comes back in its report.
+        durable: it is on the disk then, also when power is lost; of a producer with a spool (else ArgumentError).
 
         Raises InvalidEvent (with pointer, reason, nearest), QueueFull, Closed, Forked: then nothing was queued, and nothing is reported."""
         if not isinstance(event, Event):
             event = Event(event, **fields)
         elif fields:
             raise TypeError(f"the event is made already: {', '.join(fields)}")
-        self._send(event._json, event.id, context)
+        self._send(event._json, event.id, context, durable)
         return event.id
 
-    def send_json(self, event: Union[str, bytes, Mapping[str, Any]], *, context: Any = None) -> None:
-        """Queues an event of native JSON, as a text or a dict. It is given an "id" and the "time" now where it has none."""
+    def send_json(self, event: Union[str, bytes, Mapping[str, Any]], *, context: Any = None, durable: bool = False) -> None:
+        """Queues an event of native JSON, as a text or a dict. It is given an "id" and the "time" now where it has none.
+        durable: see send()."""
         event_id = ""
         if isinstance(event, Mapping):
             event_id = str(event.get("id") or "")
@@ -278,9 +325,9 @@ class Producer:
             raw = bytes(event)
         else:
             raise TypeError(f"JSON as a text or a dict, not {type(event).__name__}")
-        self._send(raw, event_id, context)
+        self._send(raw, event_id, context, durable)
 
-    def _send(self, raw: bytes, event_id: str, context: Any) -> None:
+    def _send(self, raw: bytes, event_id: str, context: Any, durable: bool) -> None:
         users, token = self._users, None
         users.append(None)
         try:
@@ -290,12 +337,14 @@ class Producer:
             if self._limit:
                 token = self._track(event_id, context)
             scratch = lib.take_scratch()
-            code = self._send_json(handle, raw, len(raw), token, scratch.address)
+            code = (self._send_durable if durable else self._send_json)(handle, raw, len(raw), token, scratch.address)
             if code < 0:
                 if token is not None:
                     self._settle(token)
                 lib.raise_error(code, scratch.problem)
             lib.give_scratch(scratch)
+            if self._has_spool and token is not None and token in self._open:
+                self._order.append((next(self._tokens), token))
         finally:
             users.pop()
 
@@ -304,6 +353,8 @@ class Producer:
         raise kind("the producer belongs to the parent process" if kind is Forked else "the producer takes no more events")
 
     def _track(self, event_id: str, context: Any) -> int:
+        if self._has_spool and context is None:
+            return next(self._tokens)
         if len(self._open) >= self._limit and self._calling != threading.get_ident():
             self._wait_for_reports()
         token = next(self._tokens)
@@ -338,10 +389,38 @@ class Producer:
                 self._changed.notify_all()
         return entry
 
+    def _settle_before(self, token: int) -> None:
+        """All events whose send() had returned before the token was drawn have met their end, and were told of if they ever will be."""
+        while self._order and self._order[0][0] < token:
+            gone = self._order.popleft()[1]
+            if gone in self._open:
+                self._settle(gone)
+
+    def _spool_events(self) -> int:
+        users = self._users
+        users.append(None)
+        try:
+            handle = self._handle
+            return _read_statistics(handle).spool_events if handle else 0
+        finally:
+            users.pop()
+
     # ---- reports ----
 
     def _take(self, timeout_ms: int, telling: bool = False) -> Optional[Tuple[Optional[int], Report]]:
         """The library's next report, with the token of its event where that is to be settled yet; None: there is none."""
+        with self._taking:
+            taken = self._take_next(timeout_ms, telling)
+            if taken is None and self._lost and self._handle:
+                now = next(self._tokens)
+                if self._spool_events() == 0:  # of what was sent before now the library has told, or will not
+                    taken = self._take_next(0, telling)
+                    if taken is None:
+                        self._lost = False
+                        self._settle_before(now)
+            return taken
+
+    def _take_next(self, timeout_ms: int, telling: bool) -> Optional[Tuple[Optional[int], Report]]:
         report = ctypes.POINTER(lib.CReport)()
         users, loaded = self._users, lib.library()
         users.append(None)
@@ -355,14 +434,19 @@ class Producer:
             said = report.contents
             kind, token, event_id = KINDS.get(said.kind, "unknown"), said.opaque, said.event_id.decode("utf-8", "replace")
             problem = None if kind == "delivered" else lib.problem_of(said.problem)
+            events = said.events
             loaded.quick.tabiji_report_free(handle, byref(report))
+            if self._has_spool:
+                self._lost = self._lost or kind == "spool"
+                if token is not None:
+                    self._settle_before(token)
             if not self._on_report:
-                return None, Report(kind, event_id, self._settle(token)[1], problem)
+                return None, Report(kind, event_id, self._settle(token)[1], problem, events)
             if telling:
                 self._told = token
         finally:
             users.pop()
-        return token, Report(kind, event_id, self._open.get(token, ("", None))[1], problem)
+        return token, Report(kind, event_id, self._open.get(token, ("", None))[1], problem, events)
 
     def _is_wanted(self, report: Report) -> bool:
         return not (self._failures_only and report.kind == "delivered")
@@ -391,7 +475,7 @@ class Producer:
             self._tell(*taken)
 
     def _run(self) -> None:
-        """The thread of reports: with nothing under way it waits for Python, else for the library."""
+        """The thread of reports: with nothing under way it waits for Python, else for the library; with a spool for both in turns."""
         while not self._ending:
             asked = self._asked
             self._tell_all()
@@ -399,14 +483,14 @@ class Producer:
                 with self._changed:
                     self._answered = asked
                     self._changed.notify_all()
-            if self._open:
+            if self._open or (self._has_spool and self._spool_events()):
                 taken = self._take(REPORT_SLICE_MS, telling=True)
                 if taken is not None:
                     self._tell(*taken)
                 continue
             self._wake.clear()
             if not self._open and self._asked == self._answered and not self._ending:
-                self._wake.wait()
+                self._wake.wait(SPOOL_LOOK_S if self._has_spool else None)
         self._gathered.wait()
         while self._kept:
             self._tell(*self._kept.popleft())
@@ -460,7 +544,8 @@ class Producer:
 
     def flush(self, timeout: Optional[float] = None) -> bool:
         """Waits until each event that was queued before has met its end, and on_report has been told of it. False: not all in time (it may be
-        so for long while other threads go on sending to a collector that is behind). Raises Unauthorised, CallbackFailed."""
+        so for long while other threads go on sending to a collector that is behind). With a spool, those of earlier processes, too. Raises
+        Unauthorised, CallbackFailed."""
         if self._calling == threading.get_ident():
             raise InCallback("flush() within on_report")
         deadline = _deadline(timeout)
@@ -515,7 +600,8 @@ class Producer:
 
     def close(self, timeout: Optional[float] = None) -> bool:
         """Takes no more events, sends what is queued for at most so long (None: as long as it takes) and ends. False: something was
-        discarded, and reported so. A second time it says the same. Raises CallbackFailed, when all is done."""
+        discarded, and reported so; with a spool: something stays there for the next producer, and one report ("spool", "kept") says how many
+        events. A second time it says the same. Raises CallbackFailed, when all is done."""
         if self._refusal is Forked:
             self._refuse()
         if self._calling == threading.get_ident():
@@ -535,7 +621,7 @@ class Producer:
                 finally:  # also after Control-C
                     self._end(deadline)
         self._raise_failures()
-        return self._last.events_discarded == 0
+        return self._last.events_discarded == self._last.spool_events == 0
 
     def _end(self, deadline: float) -> None:
         self._ending = True
@@ -552,9 +638,13 @@ class Producer:
         code = -5
         if not self._users:  # else it stays as it is: better than to free what is in use
             code = lib.library().waiting.tabiji_producer_close(byref(handle), 0)
-        discarded = last.queue_events if code < 0 else 0
-        self._last = last._replace(events_discarded=last.events_discarded + discarded, queue_events=0, queue_bytes=0)
-        self._gather_discarded()
+        discarded = last.queue_events if code < 0 and not self._has_spool else 0
+        self._last = last._replace(events_discarded=last.events_discarded + discarded, queue_events=0, queue_bytes=0,
+                                   spool_events=last.spool_events if code < 0 else 0)
+        if self._has_spool:
+            self._gather_spooled()
+        else:
+            self._gather_discarded()
         self._is_closed = True
         self._gathered.set()
         _producers.discard(self)
@@ -579,16 +669,25 @@ class Producer:
             if token not in known:
                 self._kept.append((token, Report("dropped", event_id, context, why)))
 
+    def _gather_spooled(self) -> None:
+        """What is in the spool has not met its end: it has no report but this one."""
+        self._open.clear()
+        self._order.clear()
+        if self._limit and self._last.spool_events:
+            why = Problem("", "kept", "spool_dir", "these events stay on the disk, for the next producer")
+            self._kept.append((None, Report("spool", "", None, why, self._last.spool_events)))
+
     def __enter__(self) -> Producer:
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
-        """Closes within close_timeout. Raises Discarded where something was not sent, unless the block raises itself."""
+        """Closes within close_timeout. Raises Discarded where something was not sent and is in no spool, unless the block raises itself."""
         if self._refusal is Forked:
             return
         try:
-            if not self.close(self.close_timeout) and kind is None:
-                discarded = self._last.events_discarded
+            self.close(self.close_timeout)
+            discarded = self._last.events_discarded
+            if discarded and kind is None:
                 raise Discarded(f"the producer was closed before {discarded} events were sent", discarded)
         except CallbackFailed:
             if kind is None:
@@ -617,8 +716,9 @@ def _close_all() -> None:
     """At the interpreter's end, when its other threads have ended."""
     for producer in list(_producers):
         try:
-            if not producer.close(producer.close_timeout):
-                log.error("%s events were discarded: a producer was not closed", producer.statistics().events_discarded)
+            producer.close(producer.close_timeout)
+            if producer._last.events_discarded:
+                log.error("%s events were discarded: a producer was not closed", producer._last.events_discarded)
         except TabijiError as why:
             log.error("a producer was not closed: %s", why)
 
