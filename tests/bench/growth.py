@@ -105,9 +105,11 @@ class Grown:
     def __init__(self, arguments, path, group, options):
         self.limit, self.group, self.state, self.port = arguments.limit_mib, group, path / "state", harness.free_port()
         self.memory, self.events = arguments.limit_mib // 2, arguments.events
+        # Meson's MALLOC_PERTURB_ writes to all that is allocated, also to what a worker never touches.
+        environment = {name: value for name, value in os.environ.items() if name != "MALLOC_PERTURB_"}
         self.process = subprocess.Popen([harness.PROGRAM, "work", "--slot", "grown", "--state", self.state, "--metrics", f"127.0.0.1:{self.port}",
                                          *options, "--set", f"worker.memory={self.memory} MiB"], stderr=open(path / "work.log", "w"),
-                                        preexec_fn=lambda: enter(group))
+                                        env=environment, preexec_fn=lambda: enter(group))
         self.most = 0
         self.seen = []  # (time, records, CPU seconds, MiB of state, anonymous, file pages)
         self.rates = []
