@@ -290,7 +290,8 @@ static int take_hook(struct again *again, const struct again_rejection *rejectio
     struct arena *arena, struct again_taken *out)
 {
     const struct config_source *known = config_source(again->config.config, rejection->source);
-    struct source source = {.config = {.name = rejection->source, .currency = STR("USD")}};
+    struct source source = {
+        .config = {.name = rejection->source, .currency = STR("USD"), .currency_assumed = true}};
     if (known)
         source.config = *known;
     size_t count = hook_again_max(rejection->stage, &source.config);

@@ -57,6 +57,7 @@ int sources_new(const struct config_source *config, size_t count, struct str ope
         sources->list[count].config = (struct config_source){.name = open_source,
             .protocols = SOURCE_PROTOCOL_ALL,
             .currency = STR("USD"),
+            .currency_assumed = true,
             .enabled = true};
         sources->open = &sources->list[count];
         sources->count++;

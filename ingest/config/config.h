@@ -146,10 +146,11 @@ struct config_source {
     size_t origins_count;
     const struct str *app_ids; /* of Snowplow trackers without a key */
     size_t app_ids_count;
-    unsigned protocols;  /* SOURCE_PROTOCOL_* */
-    int64_t rate;        /* events a second; 0: no limit */
-    int64_t burst;       /* events saved up at most; 0: as the collector has it */
-    struct str currency; /* of amounts that name none */
+    unsigned protocols;    /* SOURCE_PROTOCOL_* */
+    int64_t rate;          /* events a second; 0: no limit */
+    int64_t burst;         /* events saved up at most; 0: as the collector has it */
+    struct str currency;   /* of amounts that name none */
+    bool currency_assumed; /* nobody has said it: it is what Segment says */
     bool enabled;
     enum config_plan plan; /* what becomes of events that the plan forbids */
     bool trusted_channel;

@@ -258,6 +258,7 @@ static int make_sources(struct config *config, struct config_problem *problem)
             .rate = settings[SOURCE_OPTION_RATE].value.number,
             .burst = settings[SOURCE_OPTION_BURST].value.number,
             .currency = settings[SOURCE_OPTION_CURRENCY].value.text,
+            .currency_assumed = str_equal(settings[SOURCE_OPTION_CURRENCY].origin, STR("default")),
             .plan = config_plan_of(settings[SOURCE_OPTION_PLAN].value.text),
             .enabled = settings[SOURCE_OPTION_ENABLED].value.number != 0,
             .trusted_channel = settings[SOURCE_OPTION_TRUSTED_CHANNEL].value.number != 0,

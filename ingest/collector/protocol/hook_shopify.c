@@ -88,25 +88,50 @@ static void read_time(struct hook_reader *reader, struct str key)
 
 /* ---- money ---- */
 
-static int read_currency(struct hook_reader *reader, struct json object, struct str *out)
+/* {shop_money: {currency_code}}: plain amounts are the shop's, not the visitor's. */
+static int shop_currency(
+    struct hook_reader *reader, struct json object, struct str key, struct str *out)
 {
-    struct str text;
-    int r = hook_text(reader, object, STR("currency"), &text);
-    if (r < 0)
-        return r;
-    *out = reader->exchange->source->config.currency;
-    if (text.size)
-        r = amount_currency(text, reader->arena, out);
-    return r < 0 ? hook_fail(reader, r, STR("/currency"), STR("")) : 0;
+    struct json set, money;
+    if (!hook_object(object, key, &set) || !hook_object(set, STR("shop_money"), &money))
+        return 0;
+    return hook_text(reader, money, STR("currency_code"), out);
 }
 
-/* An amount that may be absent. pointer: for messages. */
+/* What the object says, else what was known before, which stays. */
+static int read_currency(struct hook_reader *reader, struct json object, struct str *out)
+{
+    static const struct str sets[] = {STR_INIT("total_price_set"),
+        STR_INIT("current_total_price_set"), STR_INIT("subtotal_price_set"),
+        STR_INIT("subtotal_set"), STR_INIT("amount_set")};
+    struct str text;
+    int r = hook_text(reader, object, STR("currency"), &text);
+    for (size_t i = 0; r == 0 && text.size == 0 && i < COUNT_OF(sets); i++)
+        r = shop_currency(reader, object, sets[i], &text);
+    if (r == 0 && text.size == 0)
+        return 0;
+    if (r == 0)
+        r = amount_currency(text, reader->arena, out);
+    return r < 0 && r != ERR_NO_MEMORY ? hook_fail(reader, r, STR("/currency"), STR("")) : r;
+}
+
+/* What its source is said to sell in; empty when nobody has said it. */
+static struct str configured_currency(const struct hook_reader *reader)
+{
+    const struct config_source *config = &reader->exchange->source->config;
+    return config->currency_assumed ? STR("") : config->currency;
+}
+
+/* An amount that may be absent. pointer: for messages. Without a currency it is none. */
 static int read_amount(struct hook_reader *reader, struct json object, struct str key,
     struct str pointer, int64_t *minor)
 {
     struct json value;
     if (!hook_get(object, key, &value) || json_kind(value) == JSON_NULL)
         return 0;
+    if (reader->event.order.currency.size == 0)
+        return hook_fail(reader, ERR_CURRENCY, STR("/currency"),
+            STR("it names none: the source's \"currency\" may"));
     int r = amount_read(value, reader->event.order.currency, minor);
     return r < 0 ? hook_fail(reader, r, pointer, STR("")) : 0;
 }
@@ -164,7 +189,7 @@ static int read_quantity(struct hook_reader *reader, struct json object, int64_t
 }
 
 /* line: a line of an order. */
-static int read_item(struct hook_reader *reader, struct json line, struct order_item *item)
+static int read_goods(struct hook_reader *reader, struct json line, struct order_item *item)
 {
     static const struct str keys[] = {
         STR_INIT("sku"), STR_INIT("variant_id"), STR_INIT("product_id"), STR_INIT("title")};
@@ -173,21 +198,28 @@ static int read_item(struct hook_reader *reader, struct json line, struct order_
     int r = 0;
     for (size_t i = 0; r == 0 && item->sku.size == 0 && i < COUNT_OF(keys); i++)
         r = hook_text(reader, line, keys[i], &item->sku);
-    if (r == 0)
-        r = hook_text(reader, line, STR("product_type"), &item->category);
+    return r < 0 ? r : hook_text(reader, line, STR("product_type"), &item->category);
+}
+
+static int read_item(struct hook_reader *reader, struct json line, struct order_item *item)
+{
+    int r = read_goods(reader, line, item);
     if (r == 0)
         r = read_amount(reader, line, STR("price"), STR("/line_items"), &item->price_minor);
     return r < 0 ? r : read_quantity(reader, line, &item->quantity);
 }
 
-/* A line of a refund says how many of a line of the order went back. */
+/* A line of a refund says how many of a line of the order went back; they have a price where money
+ * did. */
 static int read_returned(struct hook_reader *reader, struct json line, struct order_item *item)
 {
     struct json of;
     if (json_kind(line) != JSON_OBJECT)
         return hook_fail(reader, ERR_FIELD_TYPE, STR("/refund_line_items"), STR("objects"));
-    int r = hook_object(line, STR("line_item"), &of) ? read_item(reader, of, item) : 0;
-    item->quantity = 1;
+    bool named = hook_object(line, STR("line_item"), &of);
+    int r = named ? read_goods(reader, of, item) : 0;
+    if (r == 0 && named && reader->event.order.revenue_minor)
+        r = read_amount(reader, of, STR("price"), STR("/refund_line_items"), &item->price_minor);
     return r < 0 ? r : read_quantity(reader, line, &item->quantity);
 }
 
@@ -279,6 +311,7 @@ static int read_order(struct hook_reader *reader, const struct order_topic *topi
     int r = hook_text(reader, reader->item, STR("id"), &order->order_id);
     if (r == 0 && order->order_id.size == 0)
         r = hook_fail(reader, ERR_MISSING_FIELD, STR("/id"), STR(""));
+    order->currency = configured_currency(reader);
     if (r == 0)
         r = read_currency(reader, reader->item, &order->currency);
     if (r == 0 && topic->totals)
@@ -309,20 +342,22 @@ static int read_order(struct hook_reader *reader, const struct order_topic *topi
 
 /* ---- refunds ---- */
 
-/* Adds what one transaction gave back; *currency is empty before the first. */
+/* Adds what one transaction gave back, which one that waits or failed did not; *currency is empty
+ * before the first. */
 static int add_transaction(
     struct hook_reader *reader, struct json transaction, struct str *currency)
 {
     struct order *order = &reader->event.order;
-    struct str kind, status, own;
+    struct str kind, status;
+    struct str own = order->currency;
     int64_t minor = 0;
     int r = hook_text(reader, transaction, STR("kind"), &kind);
     if (r == 0)
         r = hook_text(reader, transaction, STR("status"), &status);
     if (r < 0)
         return r;
-    if ((kind.size && !str_equal(kind, STR("refund"))) || str_equal(status, STR("failure")) ||
-        str_equal(status, STR("error")))
+    if ((kind.size && !str_equal(kind, STR("refund"))) ||
+        (status.size && !str_equal(status, STR("success"))))
         return 0;
     r = read_currency(reader, transaction, &own);
     if (r < 0)
@@ -344,7 +379,9 @@ static int add_line(struct hook_reader *reader, struct json line)
     struct order *order = &reader->event.order;
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         int64_t minor = 0;
-        int r = read_amount(reader, line, keys[i], STR("/refund_line_items"), &minor);
+        int r = i ? 0 : read_currency(reader, line, &order->currency);
+        if (r == 0)
+            r = read_amount(reader, line, keys[i], STR("/refund_line_items"), &minor);
         if (r < 0)
             return r;
         if (__builtin_add_overflow(order->revenue_minor, minor, &order->revenue_minor))
@@ -391,8 +428,8 @@ static int is_return(struct hook_reader *reader, bool *out)
 }
 
 /* It names no customer: the order tells whose it is. Money that went back is order_refunded, goods
- * that came back are item_returned; a refund of nothing is a return whose goods have no price, for
- * a refund without an amount would be one of all. */
+ * that came back are item_returned; a refund of nothing is a return whose goods have no price and
+ * need no currency, for a refund without an amount would be one of all. */
 static int read_refund(struct hook_reader *reader)
 {
     struct order *order = &reader->event.order;
@@ -400,6 +437,7 @@ static int read_refund(struct hook_reader *reader)
     int r = hook_text(reader, reader->item, STR("order_id"), &order->order_id);
     if (r == 0 && order->order_id.size == 0)
         r = hook_fail(reader, ERR_MISSING_FIELD, STR("/order_id"), STR(""));
+    order->currency = configured_currency(reader);
     if (r == 0)
         r = read_currency(reader, reader->item, &order->currency);
     if (r == 0)
@@ -413,8 +451,6 @@ static int read_refund(struct hook_reader *reader)
     returned = returned || order->revenue_minor == 0;
     reader->event.type = returned ? STR("item_returned") : STR("order_refunded");
     order->facet = returned ? ORDER_FACET_RETURNED : ORDER_FACET_UNKNOWN;
-    for (size_t i = 0; order->revenue_minor == 0 && i < order->items_count; i++)
-        order->items[i].price_minor = 0;
     return 0;
 }
 

@@ -286,7 +286,8 @@ static void test_config_finish_makes_sources_ready(void **state)
     struct fixture *fixture = *state;
     assert_int_equal(load(fixture, "[source ec-web]\nkey_sha256 = " KEY_HEX "\n"
                                    "origins = https://a.jp, https://b.jp\nprotocols = segment\n"
-                                   "trusted_channel = yes\n[source pos_1]\nenabled = no\n"),
+                                   "trusted_channel = yes\n[source pos_1]\nenabled = no\n"
+                                   "currency = USD\n"),
         0);
     assert_int_equal(config_finish(fixture->config, &fixture->problem), 0);
     const struct config_source *source = config_source(fixture->config, STR("ec-web"));
@@ -304,6 +305,8 @@ static void test_config_finish_makes_sources_ready(void **state)
     assert_true(source->enabled);
     const struct config_source *other = config_source(fixture->config, STR("pos_1"));
     assert_false(other->enabled);
+    assert_true(source->currency_assumed);
+    assert_false(other->currency_assumed); /* the usual one, but somebody has said it */
     assert_int_equal(other->protocols, SOURCE_PROTOCOL_NATIVE | SOURCE_PROTOCOL_SEGMENT |
                                            SOURCE_PROTOCOL_SNOWPLOW | SOURCE_PROTOCOL_GA4 |
                                            SOURCE_PROTOCOL_WEBHOOK);

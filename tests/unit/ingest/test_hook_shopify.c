@@ -107,7 +107,10 @@ static void test_shopify_refunds(void **state)
         /* money and goods; what failed gave nothing back */
         {REFUND(LINE("return") ",\"transactions\":[{\"kind\":\"refund\",\"status\":\"success\","
                                "\"amount\":\"21.59\",\"currency\":\"USD\"},{\"kind\":\"refund\","
-                               "\"status\":\"failure\",\"amount\":\"9.99\",\"currency\":\"USD\"}]"),
+                               "\"status\":\"failure\",\"amount\":\"9.99\",\"currency\":\"USD\"},{"
+                               "\"kind\":\"refund\",\"status\":\"pending\",\"amount\":\"7\","
+                               "\"currency\":\"JPY\"},{"
+                               "\"kind\":\"refund\",\"status\":\"error\",\"amount\":\"8\"}]"),
             "item_returned",
             "\"order\":{\"currency\":\"USD\",\"facet\":\"returned\",\"items\":[{\"price\":"
             "\"19.99\",\"sku\":\"S1\"}],\"order_id\":\"9007199254740993\",\"revenue\":\"21.59\"}"},
@@ -123,6 +126,21 @@ static void test_shopify_refunds(void **state)
         /* goods without money: nothing is taken from the order's revenue */
         {REFUND("\"currency\":\"USD\"," LINE("return") ",\"transactions\":[]"), "item_returned",
             "\"items\":[{\"sku\":\"S1\"}],\"order_id\":\"9007199254740993\"}"},
+        /* which needs no currency, and gets none made up: it would not be the order's */
+        {REFUND(LINE("return") ",\"transactions\":[]"), "item_returned",
+            "\"order\":{\"facet\":\"returned\",\"items\":[{\"sku\":\"S1\"}],\"order_id\":"
+            "\"9007199254740993\"}"},
+        /* so with money that waits */
+        {REFUND(LINE("no_restock") ",\"transactions\":[{\"kind\":\"refund\",\"status\":"
+                                   "\"pending\",\"amount\":\"5\",\"currency\":\"JPY\"}]"),
+            "item_returned",
+            "\"order\":{\"facet\":\"returned\",\"items\":[{\"sku\":\"S1\"}],\"order_id\":"
+            "\"9007199254740993\"}"},
+        /* a line says it as the shop's money */
+        {REFUND("\"refund_line_items\":[{\"subtotal\":\"980\",\"subtotal_set\":{\"shop_money\":"
+                "{\"amount\":\"980\",\"currency_code\":\"JPY\"},\"presentment_money\":{"
+                "\"amount\":\"6.5\",\"currency_code\":\"USD\"}}}]"),
+            "order_refunded", "\"currency\":\"JPY\""},
     };
     struct hook_fixture *fixture = *state;
     topic(fixture, "refunds/create");
@@ -135,6 +153,38 @@ static void test_shopify_refunds(void **state)
         hook_contains(text, cases[i].order);
         hook_contains(text, "\"id\":\"e-2-refunds/create\",\"ids\":{\"order\":"
                             "\"9007199254740993\"}");
+    }
+}
+
+/* The body's, the shop's money, the source's where somebody has said it; never one made up. */
+static void test_shopify_currency(void **state)
+{
+    static const struct {
+        const char *path, *body, *says;
+    } cases[] = {
+        {"shopify/dev", "{\"id\":1,\"total_price\":\"980\"}", NULL},
+        {"shopify/dev", "{\"id\":1,\"total_price\":\"980\",\"presentment_currency\":\"JPY\"}",
+            NULL},
+        {"shopify/dev", "{\"id\":1,\"line_items\":[{\"sku\":\"S\",\"price\":\"980\"}]}", NULL},
+        {"shopify/dev",
+            "{\"id\":1,\"total_price\":\"980\",\"total_price_set\":{\"shop_money\":{\"amount\":"
+            "\"980\",\"currency_code\":\"JPY\"}}}",
+            "\"currency\":\"JPY\",\"facet\":\"placed\",\"order_id\":\"1\",\"revenue\":\"980\""},
+        {"shopify/shop", "{\"id\":1,\"total_price\":\"980\"}",
+            "\"currency\":\"JPY\",\"facet\":\"placed\",\"order_id\":\"1\",\"revenue\":\"980\""},
+    };
+    struct hook_fixture *fixture = *state;
+    topic(fixture, "orders/create");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(cases[i].path, "shopify/shop") == 0) {
+            hook_use_signed(fixture, NULL, NULL);
+            hook_header(
+                fixture, "X-Shopify-Hmac-Sha256", "w6gXv+jaRLhaJX30sMXiVkb6ItU7o4COt6J8EHzzqdM=");
+        }
+        assert_int_equal(hook_send(fixture, cases[i].path, cases[i].body), 200);
+        hook_contains(cases[i].says ? exchange_events_text(&fixture->base)
+                                    : exchange_rejected_text(&fixture->base),
+            cases[i].says ? cases[i].says : "bad_currency /currency ");
     }
 }
 
@@ -222,6 +272,7 @@ int main(void)
         WITH(test_shopify_topics),
         WITH(test_shopify_ids_stay_when_it_is_sent_again),
         WITH(test_shopify_refunds),
+        WITH(test_shopify_currency),
         WITH(test_shopify_bad_notifications),
         WITH(test_shopify_signature),
         WITH(test_shopify_replay_window),
