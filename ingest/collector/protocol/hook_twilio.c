@@ -264,6 +264,35 @@ static bool says_stop(const struct fields *fields)
     return false;
 }
 
+static bool is_message_status(struct str text, struct str status)
+{
+    return text.size == status.size && strncasecmp(text.data, status.data, status.size) == 0;
+}
+
+/* "DELIVERED", as Event Streams write it, is "delivered", so that what both they and a callback
+ * tell is one event. An Event Stream's "com.twilio.messaging.message.delivered" says it too. */
+static struct str message_status(struct hook_reader *reader, const struct fields *fields)
+{
+    static const struct str streams[] = {STR_INIT("com.twilio.messaging.message."),
+        STR_INIT("com.twilio.messaging.inbound-message.")};
+    struct json type;
+    struct str text = field(fields, "MessageStatus");
+    if (text.size == 0)
+        text = field(fields, "SmsStatus");
+    if (text.size == 0 && !reader->is_form && hook_get(reader->item, STR("type"), &type) &&
+        json_kind(type) == JSON_TEXT)
+        for (size_t i = 0; i < COUNT_OF(streams); i++)
+            if (str_starts_with(json_text(type), streams[i]))
+                text = str_make(
+                    json_text(type).data + streams[i].size, json_text(type).size - streams[i].size);
+    for (size_t i = 0; i < COUNT_OF(message_types); i++)
+        if (is_message_status(text, message_types[i].status))
+            return message_types[i].status;
+    if (text.size == 0 && field(fields, "NumMedia").size)
+        return STR("received"); /* of an incoming one the status may be left out */
+    return text;
+}
+
 static int set_message_type(
     struct hook_reader *reader, const struct fields *fields, struct str status, bool *incoming)
 {
@@ -285,12 +314,8 @@ static int read_message(
     struct hook_reader *reader, const struct fields *fields, struct str message_sid)
 {
     struct touchpoint *event = &reader->event;
-    struct str status = field(fields, "MessageStatus");
+    struct str status = message_status(reader, fields);
     bool incoming = false;
-    if (status.size == 0)
-        status = field(fields, "SmsStatus");
-    if (status.size == 0 && field(fields, "NumMedia").size)
-        status = STR("received"); /* of an incoming one the status may be left out */
     const struct str pieces[] = {message_sid, status};
     int r = hook_join(reader, pieces, status.size ? 2 : 1, &event->event_id);
     if (r == 0)

@@ -287,6 +287,36 @@ static void test_twilio_json_is_read_as_the_form(void **state)
     free(form);
 }
 
+/* Event Streams write statuses in capitals; what a callback has told is the same event. */
+static void test_twilio_streams_of_messages(void **state)
+{
+    static const struct {
+        const char *end, *data, *type, *id;
+    } cases[] = {
+        {"queued", ",\"messageStatus\":\"QUEUED\"", "message_queued", "SM1-queued"},
+        {"sent", ",\"messageStatus\":\"SENT\"", "message_sent", "SM1-sent"},
+        {"delivered", ",\"messageStatus\":\"DELIVERED\"", "message_delivered", "SM1-delivered"},
+        {"undelivered", ",\"messageStatus\":\"UNDELIVERED\"", "message_failed", "SM1-undelivered"},
+        {"read", ",\"messageStatus\":\"READ\"", "message_opened", "SM1-read"},
+        {"failed", ",\"messageStatus\":\"FAILED\"", "message_failed", "SM1-failed"},
+        {"delivered", "", "message_delivered", "SM1-delivered"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[512], part[64];
+        (void)snprintf(body, sizeof body,
+            "[{\"specversion\":\"1.0\",\"type\":\"com.twilio.messaging.message.%s\",\"id\":\"EZ3\","
+            "\"data\":{\"messageSid\":\"SM1\",\"to\":\"+818012345678\",\"timestamp\":"
+            "\"2026-11-20T01:59:30.563495225Z\"%s}}]",
+            cases[i].end, cases[i].data);
+        const char *text = hook_stored(*state, "twilio/dev", body);
+        (void)snprintf(part, sizeof part, "\"type\":\"%s\"", cases[i].type);
+        hook_contains(text, part);
+        (void)snprintf(part, sizeof part, "\"id\":\"%s\"", cases[i].id);
+        hook_contains(text, part);
+        hook_contains(text, "\"time\":\"2026-11-20T01:59:30.563495Z\"");
+    }
+}
+
 static void test_twilio_bad_notifications(void **state)
 {
     static const struct {
@@ -334,6 +364,7 @@ int main(void)
         WITH(test_twilio_who_the_customer_is),
         WITH(test_twilio_messages),
         WITH(test_twilio_json_is_read_as_the_form),
+        WITH(test_twilio_streams_of_messages),
         WITH(test_twilio_bad_notifications),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
