@@ -24,6 +24,18 @@ struct conversation {
     bool voice;
 };
 
+static bool is_word(struct str text, const char *word)
+{
+    return text.size == strlen(word) && strncasecmp(text.data, word, text.size) == 0;
+}
+
+static int64_t millis_of(struct json object, struct str key)
+{
+    struct json value;
+    bool found = hook_get(object, key, &value) && json_kind(value) == JSON_INT;
+    return found && json_int(value) > 0 ? json_int(value) : 0;
+}
+
 /* The last two words of a topic. */
 static struct str moment_of(struct str topic)
 {
@@ -79,9 +91,13 @@ static int read_id(struct hook_reader *reader, const struct conversation *conver
     return r;
 }
 
-static bool is_word(struct str text, const char *word)
+/* A call that was given up has an acd.end that says so, then a customer.end like any other's; each
+ * is read alone. So that it does not count as abandoned and as ended, it has ended only where its
+ * end says that somebody spoke; others' ends stay call_customer_end. */
+static bool says_answered(const struct conversation *conversation, struct str outcome, bool lost)
 {
-    return text.size == strlen(word) && strncasecmp(text.data, word, text.size) == 0;
+    return !lost && (is_word(outcome, "answered") ||
+                        millis_of(conversation->body, STR("interactingDurationMs")) > 0);
 }
 
 static int set_type(struct hook_reader *reader, struct conversation *conversation)
@@ -111,6 +127,8 @@ static int set_type(struct hook_reader *reader, struct conversation *conversatio
         if (is_word(conversation->moment, types[i].moment) && (conversation->voice || chat))
             event->type = conversation->voice ? types[i].call : types[i].chat;
     bool lost = outcome.size >= 7 && strncasecmp(outcome.data, "abandon", 7) == 0;
+    if (str_equal(event->type, STR("call_ended")) && !says_answered(conversation, outcome, lost))
+        event->type = STR("call_customer_end");
     if (conversation->voice && lost && is_word(conversation->moment, "acd.end"))
         event->type = STR("call_abandoned");
     if (event->type.size == 0 && conversation->moment.size == 0)
@@ -149,13 +167,6 @@ static int identify(struct hook_reader *reader, const struct conversation *conve
         if (json_kind(value) == JSON_TEXT)
             hook_identify_named(reader, name, json_text(value), true);
     return 0;
-}
-
-static int64_t millis_of(struct json object, struct str key)
-{
-    struct json value;
-    bool found = hook_get(object, key, &value) && json_kind(value) == JSON_INT;
-    return found && json_int(value) > 0 ? json_int(value) : 0;
 }
 
 static int read(struct hook_reader *reader, size_t nth)

@@ -184,7 +184,12 @@ static void test_genesys_types(void **state)
         {GENESYS("acd.end", ",\"acdOutcome\":\"ABANDON\",\"connectedDurationMs\":9000"),
             "call_abandoned"},
         {GENESYS("acd.end", ",\"acdOutcome\":\"ANSWERED\""), "call_acd_end"},
-        {GENESYS("customer.end", ""), "call_ended"},
+        {GENESYS("customer.end", ",\"interactingDurationMs\":1"), "call_ended"},
+        /* nobody spoke, as acd.end has told if it was given up: that is one end, not two */
+        {GENESYS("customer.end", ""), "call_customer_end"},
+        {GENESYS("customer.end", ",\"interactingDurationMs\":0"), "call_customer_end"},
+        {GENESYS("customer.end", ",\"acdOutcome\":\"ABANDON\",\"interactingDurationMs\":9"),
+            "call_customer_end"},
         /* EventBridge's envelope; another medium; a plain body. */
         {"{\"id\":\"x\",\"detail-type\":\"v2.detail.events.conversation.{id}.customer.start\","
          "\"detail\":{\"topicName\":\"t\",\"eventBody\":{\"eventTime\":\"2026-11-20T01:59:00Z\","
