@@ -2,11 +2,14 @@
  * Genesys Cloud's events of conversations, as a webhook, a notification or EventBridge wraps them.
  * Source: Genesys, "Notification topics: v2.detail.events.conversation.{id}..."; PROTOCOLS.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "ingest/collector/protocol/hook_kind.h"
 #include "ingest/collector/protocol/hook_signature.h"
 #include "schemas/error.h"
+#include "schemas/hash.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
@@ -67,24 +70,56 @@ static int unwrap(struct hook_reader *reader, struct conversation *out)
     return r;
 }
 
-/* Conversation and time; and which moment, for several may fall into one millisecond. */
+/* Who of the conversation it tells of, as 16 hex digits, for ids of two would leave no room beside
+ * the conversation's; empty where it names nobody. */
+static int read_whose(struct hook_reader *reader, struct json body, struct str *out)
+{
+    static const struct str keys[] = {STR_INIT("participantId"), STR_INIT("userId")};
+    struct str pieces[COUNT_OF(keys)];
+    struct str both;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < COUNT_OF(keys); i++)
+        r = hook_text(reader, body, keys[i], &pieces[i]);
+    *out = STR("");
+    if (r < 0 || (pieces[0].size == 0 && pieces[1].size == 0))
+        return r;
+    r = hook_join(reader, pieces, COUNT_OF(keys), &both);
+    if (r < 0)
+        return r;
+    uint64_t hash = hash64(both);
+    char *text = arena_alloc(reader->arena, 2 * sizeof hash + 1);
+    if (!text)
+        return ERR_NO_MEMORY;
+    int size = snprintf(text, 2 * sizeof hash + 1, "%016" PRIx64, hash);
+    *out = str_make(text, (size_t)size);
+    return 0;
+}
+
+/* Conversation and time; which moment and whose, for several may fall into one millisecond. */
 static int read_id(struct hook_reader *reader, const struct conversation *conversation)
 {
     struct call *call = &reader->event.call;
-    struct str when;
+    struct str when, whose;
     call_init(call);
     int r = hook_text(reader, conversation->body, STR("conversationId"), &call->call_id);
     if (r == 0)
         r = hook_text(reader, conversation->body, STR("eventTime"), &when);
+    if (r == 0)
+        r = read_whose(reader, conversation->body, &whose);
     if (r < 0)
         return r;
     if (call->call_id.size == 0 || when.size == 0)
         return hook_fail(
             reader, ERR_EVENT_ID, STR("/eventBody"), STR("conversationId and eventTime"));
     reader->event.has_call = true;
-    const struct str pieces[] = {call->call_id, when, conversation->moment};
+    struct str pieces[4] = {call->call_id, when};
+    size_t count = 2;
+    if (conversation->moment.size)
+        pieces[count++] = conversation->moment;
+    if (whose.size)
+        pieces[count++] = whose;
     hook_occurred(reader, hook_micros(conversation->body, STR("eventTime")));
-    r = hook_join(reader, pieces, conversation->moment.size ? 3 : 2, &reader->event.event_id);
+    r = hook_join(reader, pieces, count, &reader->event.event_id);
     if (r == 0 && reader->event.occurred_at == 0)
         r = hook_fail(reader, ERR_TIME, STR("/eventBody/eventTime"),
             STR("milliseconds since 1970, or RFC 3339"));

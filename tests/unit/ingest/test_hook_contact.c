@@ -167,8 +167,9 @@ static void test_genesys_call_has_its_parts(void **state)
     hook_contains(text,
         "\"call\":{\"agent\":\"u-9\",\"call_id\":\"conv-1\",\"direction\":\"inbound\","
         "\"outcome\":\"PEER\",\"queue\":\"q-1\",\"talk_ms\":61000}");
-    hook_contains(text, "\"id\":\"conv-1-1795139940000-customer.end\",\"ids\":{\"case\":"
-                        "\"conv-1\",\"loyalty\":\"L-1\",\"phone\":\"k1:");
+    hook_contains(text,
+        "\"id\":\"conv-1-1795139940000-customer.end-4b5bd16fbd12e566\",\"ids\":{\"case\":"
+        "\"conv-1\",\"loyalty\":\"L-1\",\"phone\":\"k1:");
     hook_contains(text, "\"time\":\"2026-11-20T01:59:00Z\",\"type\":\"call_ended\"");
     assert_null(strstr(text, "312345678"));
 }
@@ -206,6 +207,32 @@ static void test_genesys_types(void **state)
         hook_contains(text, type);
         hook_contains(text, "\"id\":\"conv-1-");
     }
+}
+
+/* Two who answer in one millisecond are two events; the same one sent again is the same. */
+static void test_genesys_ids_tell_participants_apart(void **state)
+{
+#define ANSWERED(whose)                                                                            \
+    "{\"eventType\":\"user.start\",\"eventTime\":1795139940000,\"conversationId\":"                \
+    "\"6e5b2a0c-0d4f-4a53-9d4e-111111111111\"" whose "}"
+    static const char *const bodies[] = {ANSWERED(""),
+        ANSWERED(",\"participantId\":\"6e5b2a0c-0d4f-4a53-9d4e-222222222222\""),
+        ANSWERED(",\"participantId\":\"6e5b2a0c-0d4f-4a53-9d4e-333333333333\""),
+        ANSWERED(",\"userId\":\"6e5b2a0c-0d4f-4a53-9d4e-222222222222\""),
+        ANSWERED(",\"participantId\":\"6e5b2a0c-0d4f-4a53-9d4e-222222222222\",\"userId\":"
+                 "\"6e5b2a0c-0d4f-4a53-9d4e-444444444444\"")};
+    enum { COUNT = sizeof bodies / sizeof *bodies };
+    char ids[COUNT][128];
+    for (size_t i = 0; i < COUNT; i++) {
+        const char *id = strstr(hook_stored(*state, "genesys/dev", bodies[i]), "\"id\":\"");
+        assert_non_null(id);
+        (void)snprintf(ids[i], sizeof ids[i], "%.*s", (int)strcspn(id + 6, "\""), id + 6);
+        for (size_t other = 0; other < i; other++)
+            assert_string_not_equal(ids[i], ids[other]);
+        hook_contains(hook_stored(*state, "genesys/dev", bodies[i]), ids[i]);
+    }
+    assert_string_equal(ids[0], "6e5b2a0c-0d4f-4a53-9d4e-111111111111-1795139940000-user.start");
+#undef ANSWERED
 }
 
 static void test_genesys_bad_notifications(void **state)
@@ -264,6 +291,7 @@ int main(void)
         WITH(test_connect_secret_in_another_header),
         WITH(test_genesys_call_has_its_parts),
         WITH(test_genesys_types),
+        WITH(test_genesys_ids_tell_participants_apart),
         WITH(test_genesys_bad_notifications),
         WITH(test_genesys_signature_and_replay),
     };
