@@ -159,6 +159,8 @@ static int keep_rejection(void *context, const struct reader_rejection *from)
     if (r == 0)
         r = arena_dup(arena, from->stage, &to->stage);
     if (r == 0)
+        r = arena_dup(arena, from->event_id, &to->event_id);
+    if (r == 0)
         r = arena_dup(arena, from->payload, &to->payload);
     if (r == 0)
         r = arena_dup(arena, from->pointer, &replaying->pointer);

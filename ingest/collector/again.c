@@ -260,7 +260,7 @@ static int take_notification(
     struct event_problem problem;
     int r = 0;
     for (size_t nth = 0; r == 0 && nth < count; nth++) {
-        r = hook_again(exchange, item, nth, &event, &problem);
+        r = hook_again(exchange, rejection->event_id, item, nth, &event, &problem);
         if (r == ERR_NO_MEMORY)
             return r;
         if (r == HOOK_AGAIN_NONE)
@@ -294,7 +294,7 @@ static int take_hook(struct again *again, const struct again_rejection *rejectio
         .config = {.name = rejection->source, .currency = STR("USD"), .currency_assumed = true}};
     if (known)
         source.config = *known;
-    size_t count = hook_again_max(rejection->stage, &source.config);
+    size_t count = hook_again_max(rejection->stage, rejection->event_id, &source.config);
     struct again_rejection lent = *rejection;
     struct exchange exchange = {.call = rejection->stage,
         .source = &source,
@@ -378,7 +378,7 @@ int again_take(struct again *again, const struct again_rejection *rejection, str
     if (request)
         return take_request(again, rejection, arena, out);
     const struct config_source none = {.enabled = false};
-    if (hook_again_max(rejection->stage, &none))
+    if (hook_again_max(rejection->stage, rejection->event_id, &none))
         return take_hook(again, rejection, arena, out);
     return row ? take_row(again, rejection, arena, out) : 0;
 }

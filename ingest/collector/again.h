@@ -14,6 +14,7 @@ struct again_rejection {
     uint32_t attempt;
     struct str source;
     struct str stage;
+    struct str event_id; /* as it was refused; may be empty */
     struct str payload;
     int64_t received_at;
 };

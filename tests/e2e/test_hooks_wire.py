@@ -29,6 +29,8 @@ enabled = no
 [source other]
 secret_file = other.secret
 protocols = native
+[source unpriced]
+secret_file = slow.secret
 [source bare]
 """
 
@@ -158,6 +160,7 @@ def events(port):
     assert send(port, "shopify/shop", b'{"order_id":1}')[0] == 400
     for n, text in enumerate(HOSTILE):
         assert send(port, "shopify/shop", order(10 + n, name=text))[0] == 200
+    assert send(port, "shopify/unpriced", order(400, currency=None), secret=SECRETS["slow"])[0] == 200
     late = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # the mapping wants seconds
     assert send(port, "generic/pbx", json.dumps({"event": "ring", "at": late, "call": {"id": "p-2"}}).encode())[0] == 200
     form = twilio()
@@ -167,7 +170,7 @@ def events(port):
         assert (status, headers["content-type"]) == (200, "text/xml; charset=utf-8") and b"<Response/>" in text, (status, headers, text)
     wanted = {1, 2, *range(10, 10 + len(HOSTILE)), *range(100, 110)}
     return {f"{n}-orders/create-2026-11-20T10:00:00+09:00" for n in wanted} | {"CA1-9"}, {
-        "bad_type": 1, "bad_currency": 1, "nul_in_text": 1, "bad_id": 2, "id_conflict": 1, "bad_time": 1}
+        "bad_type": 1, "bad_currency": 2, "nul_in_text": 1, "bad_id": 2, "id_conflict": 1, "bad_time": 1}
 
 
 def killed(space, port, start, process):
@@ -216,7 +219,7 @@ def secrets_change(space, port, process):
 
 
 def mended(space, data):
-    """What a mapping could not read is taken when the mapping is mended."""
+    """What a mapping could not read is taken when the mapping is mended, and an order when its source says what it sells in."""
     mapping = space.path / "pbx.ini"
     mapping.write_text(mapping.read_text().replace("time_format = epoch_s\n", ""))
     done = subprocess.run([PROGRAM, "rejected", "replay", "--json", "--config", "tabiji.ini", "--data", data, "--reason", "bad_time"],
@@ -224,6 +227,13 @@ def mended(space, data):
     assert done.returncode == 0 and json.loads(done.stdout)["accepted"] == 1, done
     taken = rows(data, "SELECT type, call_id FROM event WHERE event_id = 'p-2.started'")
     assert taken == [("call_started", "p-2")], taken
+    config = space.path / "tabiji.ini"
+    config.write_text(config.read_text().replace("[source unpriced]\n", "[source unpriced]\ncurrency = JPY\n"))
+    done = subprocess.run([PROGRAM, "rejected", "replay", "--json", "--config", "tabiji.ini", "--data", data, "--source", "unpriced"],
+                          cwd=space.path, capture_output=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["accepted"] == 1, done
+    taken = rows(data, "SELECT event_id, type, revenue_minor, currency FROM event WHERE source = 'unpriced'")
+    assert taken == [("400-orders/create-2026-11-20T10:00:00+09:00", "order_completed", 100, "JPY")], taken
 
 
 def write_secret(space, name, secret):

@@ -286,19 +286,38 @@ int hook_handle(struct exchange *exchange)
     return r < 0 ? r : 0;
 }
 
-size_t hook_again_max(struct str stage, const struct config_source *source)
+size_t hook_again_max(struct str stage, struct str event_id, const struct config_source *source)
 {
     const struct hook_kind *kind = kind_of(stage);
-    if (!kind || kind == &hook_shopify)
+    if (!kind || (kind->again_header && kind->again_header(event_id, kind->again_needs).size == 0))
         return 0;
     return kind->events_max ? kind->events_max(source) : 1;
 }
 
-int hook_again(struct exchange *exchange, struct json item, size_t nth, struct touchpoint *out,
-    struct event_problem *problem)
+/* A request of old, of whose headers an event id is left. */
+struct remembered {
+    const struct hook_kind *kind;
+    struct str event_id;
+};
+
+static struct str remembered_header(const void *context, const char *name)
 {
+    const struct remembered *remembered = context;
+    return remembered->kind->again_header(remembered->event_id, name);
+}
+
+int hook_again(struct exchange *exchange, struct str event_id, struct json item, size_t nth,
+    struct touchpoint *out, struct event_problem *problem)
+{
+    const struct remembered remembered = {kind_of(exchange->call), event_id};
     struct hook_reader reader = {.exchange = exchange, .item = item};
-    int r = read_event(kind_of(exchange->call), &reader, nth);
+    if (remembered.kind->again_header) {
+        exchange->header = remembered_header;
+        exchange->header_context = &remembered;
+    }
+    int r = read_event(remembered.kind, &reader, nth);
+    exchange->header = NULL;
+    exchange->header_context = NULL;
     *out = reader.event;
     *problem = reader.problem;
     return r;

@@ -17,11 +17,13 @@ MUST_CHECK int hook_handle(struct exchange *exchange);
 /* ---- what was refused, read again (again.h) ---- */
 
 /* Most events of one notification that a kind (the stage of the rejection) has refused; 0: no kind,
- * or one whose payload does not tell all that is needed: Shopify's topic is in a header. */
-size_t hook_again_max(struct str stage, const struct config_source *source);
+ * or neither payload nor event id tell all that is needed: Shopify's topic was in a header, and is
+ * in the id. */
+size_t hook_again_max(struct str stage, struct str event_id, const struct config_source *source);
 
-/* Reads event nth of it. exchange: call (the stage), source, door, arena, now_micros. Returns 0 or
- * HOOK_AGAIN_NONE. Errors: REJECT class with *problem set, ERR_NO_MEMORY. */
+/* Reads event nth of it. exchange: call (the stage), source, door, arena, now_micros; event_id: as
+ * it was refused. Returns 0 or HOOK_AGAIN_NONE. Errors: REJECT class with *problem set,
+ * ERR_NO_MEMORY. */
 #define HOOK_AGAIN_NONE 1
-MUST_CHECK int hook_again(struct exchange *exchange, struct json item, size_t nth,
-    struct touchpoint *out, struct event_problem *problem);
+MUST_CHECK int hook_again(struct exchange *exchange, struct str event_id, struct json item,
+    size_t nth, struct touchpoint *out, struct event_problem *problem);

@@ -25,6 +25,11 @@ struct hook_kind {
     /* Reads event nth of a notification into reader->event. Returns 0 or HOOK_NONE. Errors: REJECT
      * class with reader->problem set; ERR_NO_MEMORY. */
     int (*read)(struct hook_reader *reader, size_t nth);
+
+    /* What headers said of a notification that was refused under this event id, for
+     * exchange->header; NULL: read() needs none. Empty for a name that it does not tell. */
+    struct str (*again_header)(struct str event_id, const char *name);
+    const char *again_needs; /* the header without which it cannot be read again */
 };
 
 extern const struct hook_kind hook_twilio;

@@ -477,5 +477,38 @@ static int read(struct hook_reader *reader, size_t nth)
     return refund ? read_refund(reader) : read_order(reader, topic);
 }
 
-const struct hook_kind hook_shopify = {
-    .name = STR_INIT("shopify"), .believe = believe, .read = read};
+/* Splits an id that read_id() has joined. The topic is empty where there is none; the id where the
+ * notification itself has it. */
+static void split_id(struct str event_id, struct str *id, struct str *topic)
+{
+    *id = *topic = STR("");
+    for (size_t at = event_id.size; topic->size == 0 && at-- > 1;) {
+        struct str rest = str_make(event_id.data + at, event_id.size - at);
+        if (event_id.data[at - 1] != '-')
+            continue;
+        for (size_t i = 0; i <= COUNT_OF(topics); i++) {
+            struct str name = i < COUNT_OF(topics) ? topics[i].name : STR(TOPIC_REFUND);
+            if (!str_starts_with(rest, name) ||
+                (rest.size > name.size && rest.data[name.size] != '-'))
+                continue;
+            *topic = name;
+            if (rest.size == name.size)
+                *id = str_make(event_id.data, at - 1);
+        }
+    }
+}
+
+static struct str again_header(struct str event_id, const char *name)
+{
+    struct str id, topic;
+    split_id(event_id, &id, &topic);
+    if (strcmp(name, "X-Shopify-Topic") == 0)
+        return topic;
+    return strcmp(name, "X-Shopify-Event-Id") == 0 ? id : STR("");
+}
+
+const struct hook_kind hook_shopify = {.name = STR_INIT("shopify"),
+    .believe = believe,
+    .read = read,
+    .again_header = again_header,
+    .again_needs = "X-Shopify-Topic"};

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "ingest/collector/protocol/hook.h"
 #include "schemas/error.h"
 #include "tests/unit/ingest/hook_fixture.h"
 
@@ -219,6 +220,53 @@ static void test_shopify_bad_notifications(void **state)
     }
 }
 
+/* The topic is in the id that was kept, behind what a header or the notification itself said. */
+static void test_shopify_is_read_again(void **state)
+{
+    static const struct {
+        const char *id;
+        size_t max;
+        const char *type;
+    } cases[] = {
+        {"e-1-orders/create", 1, "order_completed"},
+        {"1-orders/create-2026-11-20T10:59:01+09:00", 1, "order_completed"},
+        {"w-orders/create-orders/paid", 1, "order_paid"},
+        {"e-2-refunds/create", 1, "order_refunded"},
+        {"e-1-products/update", 0, NULL},
+        {"orders/create", 0, NULL},
+        {"e-1-orders/created", 0, NULL},
+        {"e-1", 0, NULL},
+        {"", 0, NULL},
+    };
+    struct hook_fixture *fixture = *state;
+    struct exchange *exchange = &fixture->base.exchange;
+    const struct config_source none = {0};
+    struct source source = {.config = {.name = STR("shop"), .currency = STR("JPY")}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct str id = str_of(cases[i].id);
+        struct touchpoint event;
+        struct event_problem problem;
+        struct json item;
+        assert_int_equal(hook_again_max(STR("shopify"), id, &none), cases[i].max);
+        if (!cases[i].max)
+            continue;
+        assert_int_equal(
+            json_parse(fixture->base.parser,
+                STR("{\"id\":1,\"order_id\":1,\"total_price\":\"9\",\"updated_at\":"
+                    "\"2026-11-20T10:59:01+09:00\",\"financial_status\":\"paid\","
+                    "\"transactions\":[{\"amount\":\"9\"}]}"
+                    "                                                                "),
+                &item),
+            0);
+        exchange->call = STR("shopify");
+        exchange->source = &source;
+        assert_int_equal(hook_again(exchange, id, item, 0, &event, &problem), 0);
+        assert_true(str_equal(event.event_id, id));
+        assert_true(str_equal(event.type, str_of(cases[i].type)));
+        assert_true(event.order.revenue_minor == 9);
+    }
+}
+
 /* HMAC-SHA-256 of {"id":1} by the new secret and by the old one. */
 static void test_shopify_signature(void **state)
 {
@@ -274,6 +322,7 @@ int main(void)
         WITH(test_shopify_refunds),
         WITH(test_shopify_currency),
         WITH(test_shopify_bad_notifications),
+        WITH(test_shopify_is_read_again),
         WITH(test_shopify_signature),
         WITH(test_shopify_replay_window),
     };
