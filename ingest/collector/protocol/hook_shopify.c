@@ -250,6 +250,22 @@ static int read_items(struct hook_reader *reader, struct str key, struct str poi
     return 0;
 }
 
+/* ---- tests ---- */
+
+static bool is_test(struct json object)
+{
+    struct json test;
+    return hook_get(object, STR("test"), &test) && json_kind(test) == JSON_BOOL && json_bool(test);
+}
+
+/* Nobody has bought what a shop's owner tries his checkout with: it may not become revenue. */
+static int check_real(struct hook_reader *reader)
+{
+    return is_test(reader->item)
+               ? hook_fail(reader, ERR_VALUE, STR("/test"), STR("an order that is a test"))
+               : 0;
+}
+
 /* ---- who ---- */
 
 /* The order's own address and number, else the customer's, and what the shop's pages have noted of
@@ -305,7 +321,6 @@ static int read_order(struct hook_reader *reader, const struct order_topic *topi
 {
     struct order *order = &reader->event.order;
     struct str text;
-    struct json test;
     reader->event.type = topic->type;
     order->facet = topic->facet;
     int r = hook_text(reader, reader->item, STR("id"), &order->order_id);
@@ -332,18 +347,13 @@ static int read_order(struct hook_reader *reader, const struct order_topic *topi
         r = hook_keep(reader, "order_name", text);
     if (r == 0)
         r = hook_text(reader, reader->item, STR("cancel_reason"), &text);
-    if (r == 0)
-        r = hook_keep(reader, "cancel_reason", text);
-    if (r == 0 && hook_get(reader->item, STR("test"), &test) && json_kind(test) == JSON_BOOL &&
-        json_bool(test))
-        r = hook_keep(reader, "test", STR("true"));
-    return r;
+    return r < 0 ? r : hook_keep(reader, "cancel_reason", text);
 }
 
 /* ---- refunds ---- */
 
-/* Adds what one transaction gave back, which one that waits or failed did not; *currency is empty
- * before the first. */
+/* Adds what one transaction gave back, which one that waits, failed or is a test did not; *currency
+ * is empty before the first. */
 static int add_transaction(
     struct hook_reader *reader, struct json transaction, struct str *currency)
 {
@@ -356,7 +366,7 @@ static int add_transaction(
         r = hook_text(reader, transaction, STR("status"), &status);
     if (r < 0)
         return r;
-    if ((kind.size && !str_equal(kind, STR("refund"))) ||
+    if (is_test(transaction) || (kind.size && !str_equal(kind, STR("refund"))) ||
         (status.size && !str_equal(status, STR("success"))))
         return 0;
     r = read_currency(reader, transaction, &own);
@@ -474,6 +484,9 @@ static int read(struct hook_reader *reader, size_t nth)
     read_time(reader, refund ? STR("processed_at") : topic->time);
     order_init(&reader->event.order);
     reader->event.has_order = true;
+    r = check_real(reader);
+    if (r < 0)
+        return r;
     return refund ? read_refund(reader) : read_order(reader, topic);
 }
 

@@ -137,6 +137,11 @@ static void test_shopify_refunds(void **state)
             "item_returned",
             "\"order\":{\"facet\":\"returned\",\"items\":[{\"sku\":\"S1\"}],\"order_id\":"
             "\"9007199254740993\"}"},
+        /* what a test gave back */
+        {REFUND("\"transactions\":[{\"kind\":\"refund\",\"status\":\"success\",\"test\":true,"
+                "\"amount\":\"5\",\"currency\":\"JPY\"},{\"kind\":\"refund\",\"status\":"
+                "\"success\",\"test\":false,\"amount\":\"7\",\"currency\":\"JPY\"}]"),
+            "order_refunded", "\"revenue\":\"7\""},
         /* a line says it as the shop's money */
         {REFUND("\"refund_line_items\":[{\"subtotal\":\"980\",\"subtotal_set\":{\"shop_money\":"
                 "{\"amount\":\"980\",\"currency_code\":\"JPY\"},\"presentment_money\":{"
@@ -208,6 +213,10 @@ static void test_shopify_bad_notifications(void **state)
             "{\"amount\":\"1\",\"currency\":\"USD\"}]}",
             "bad_currency /transactions "},
         {"products/update", "{\"id\":1}", "bad_value X-Shopify-Topic "},
+        /* tried, not bought */
+        {"orders/create", "{\"id\":1,\"test\":true,\"currency\":\"JPY\",\"total_price\":\"9\"}",
+            "bad_value /test "},
+        {"orders/updated", "{\"id\":1,\"test\":true}", "bad_value /test "},
         {NULL, "{\"id\":1}", "missing_field X-Shopify-Topic "},
         {"orders/create", "[{\"id\":1},7]", "bad_type  7\n"},
     };
