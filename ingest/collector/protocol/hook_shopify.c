@@ -266,6 +266,57 @@ static int check_real(struct hook_reader *reader)
                : 0;
 }
 
+/* ---- topics ---- */
+
+static int contradict(struct hook_reader *reader, struct str pointer)
+{
+    return hook_fail(reader, ERR_VALUE, pointer, STR("the topic says otherwise"));
+}
+
+/* The signature is of the body alone, so that whoever has seen one could send it under another
+ * topic. What the body says is believed: of a member that it lacks nothing is said, but that a
+ * cancelled order was cancelled is. */
+static int check_topic(struct hook_reader *reader, struct str topic)
+{
+    static const struct str paid[] = {
+        STR_INIT("paid"), STR_INIT("partially_refunded"), STR_INIT("refunded")};
+    struct json json;
+    struct str text;
+    if (hook_get(reader->item, STR("refund_line_items"), &json))
+        return contradict(reader, STR("/refund_line_items"));
+    if (str_equal(topic, STR("orders/cancelled"))) {
+        int r = hook_text(reader, reader->item, STR("cancelled_at"), &text);
+        return r == 0 && text.size == 0 ? contradict(reader, STR("/cancelled_at")) : r;
+    }
+    if (str_equal(topic, STR("orders/fulfilled")) &&
+        hook_get(reader->item, STR("fulfillment_status"), &json) &&
+        !(json_kind(json) == JSON_TEXT && str_equal(json_text(json), STR("fulfilled"))))
+        return contradict(reader, STR("/fulfillment_status"));
+    if (!str_equal(topic, STR("orders/paid")) ||
+        !hook_get(reader->item, STR("financial_status"), &json))
+        return 0;
+    for (size_t i = 0; json_kind(json) == JSON_TEXT && i < COUNT_OF(paid); i++)
+        if (str_equal(json_text(json), paid[i]))
+            return 0;
+    return contradict(reader, STR("/financial_status"));
+}
+
+/* A refund has none of what an order has. */
+static int check_refund(struct hook_reader *reader)
+{
+    static const struct {
+        struct str key;
+        struct str pointer;
+    } of_orders[] = {{STR_INIT("total_price"), STR_INIT("/total_price")},
+        {STR_INIT("line_items"), STR_INIT("/line_items")},
+        {STR_INIT("financial_status"), STR_INIT("/financial_status")}};
+    struct json json;
+    for (size_t i = 0; i < COUNT_OF(of_orders); i++)
+        if (hook_get(reader->item, of_orders[i].key, &json))
+            return contradict(reader, of_orders[i].pointer);
+    return 0;
+}
+
 /* ---- who ---- */
 
 /* The order's own address and number, else the customer's, and what the shop's pages have noted of
@@ -485,6 +536,8 @@ static int read(struct hook_reader *reader, size_t nth)
     order_init(&reader->event.order);
     reader->event.has_order = true;
     r = check_real(reader);
+    if (r == 0)
+        r = refund ? check_refund(reader) : check_topic(reader, name);
     if (r < 0)
         return r;
     return refund ? read_refund(reader) : read_order(reader, topic);
