@@ -1,4 +1,4 @@
-/* Invariant: 0 <= allowance <= burst, in events times a million. */
+/* Invariant: allowance <= burst, in events times a million; below 0 it is a debt. */
 #include "ingest/collector/sources.h"
 
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #define MILLION INT64_C(1000000)
 
-/* A source's saved-up allowance. */
+/* A source's saved-up allowance, or what a batch beyond its burst has taken in advance. */
 struct bucket {
     pthread_mutex_t lock;
     int64_t allowance;
@@ -229,16 +229,15 @@ int source_take(
     struct bucket *bucket = &sources->buckets[source - sources->list];
     int64_t burst = burst_of(source);
     int64_t price = (int64_t)events * MILLION;
-    if (price > burst)
-        price = burst;
+    int64_t needed = price < burst ? price : burst;
     int wait_seconds = 0;
     check(pthread_mutex_lock(&bucket->lock) == 0);
     fill(bucket, source, now_micros);
-    if (bucket->allowance >= price) {
+    if (bucket->allowance >= needed) {
         bucket->allowance -= price;
     } else {
         int64_t per_second = source->config.rate * MILLION;
-        wait_seconds = (int)((price - bucket->allowance + per_second - 1) / per_second);
+        wait_seconds = (int)((needed - bucket->allowance + per_second - 1) / per_second);
     }
     check(pthread_mutex_unlock(&bucket->lock) == 0);
     return wait_seconds;

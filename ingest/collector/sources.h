@@ -50,8 +50,9 @@ const struct source *sources_open(const struct sources *sources);
 bool source_allows_origin(const struct source *source, struct str origin);
 
 /* Takes `events` from the source's allowance: rate a second, saved up to its burst, without one for
- * SOURCE_BURST_SECONDS; a larger batch is let through when nothing has been taken from a full one.
- * Returns 0, or the seconds after which to come again. now_micros: monotonic. Threads: any. */
+ * SOURCE_BURST_SECONDS; a larger batch is let through by a full one and leaves a debt, which the
+ * rate pays before anything else passes. Returns 0, or the seconds after which to come again.
+ * now_micros: monotonic. Threads: any. */
 #define SOURCE_BURST_SECONDS 10
 int source_take(
     struct sources *sources, const struct source *source, size_t events, int64_t now_micros);

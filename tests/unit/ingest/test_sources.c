@@ -169,8 +169,41 @@ static void test_source_take_batch_beyond_the_burst_passes_when_full(void **stat
     struct fixture *fixture = *state;
     const struct source *web = sources_find(fixture->sources, STR("old key"), 0);
     assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 0);
-    assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 10);
-    assert_int_equal(source_take(fixture->sources, web, 2500, 11 * SECOND), 0);
+    assert_int_equal(source_take(fixture->sources, web, 2500, SECOND), 25); /* all were taken */
+    assert_int_equal(source_take(fixture->sources, web, 1, 15 * SECOND), 2);
+    assert_int_equal(source_take(fixture->sources, web, 2500, 25 * SECOND), 1);
+    assert_int_equal(source_take(fixture->sources, web, 2500, 26 * SECOND), 0);
+}
+
+/* Batches far beyond the burst, each as soon as it may come. */
+static void test_source_take_batches_keep_the_rate(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_source config[] = {
+        {.name = STR("few"), .rate = 5, .burst = 5, .enabled = true}};
+    struct sources *sources = NULL;
+    assert_int_equal(sources_new(config, 1, STR("few"), fixture->metrics, &sources), 0);
+    int events = 0;
+    for (int64_t now = SECOND; now <= 1000 * SECOND; now += 1050000)
+        if (source_take(sources, sources_open(sources), 100, now) == 0)
+            events += 100;
+    assert_in_range(events, 4500, 5 * 999 + 5 + 100);
+    sources_free(&sources);
+}
+
+static void test_sources_inherit_a_debt(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_source config[] = {
+        {.name = STR("few"), .rate = 5, .burst = 5, .enabled = true}};
+    struct sources *old = NULL, *new = NULL;
+    assert_int_equal(sources_new(config, 1, STR("few"), fixture->metrics, &old), 0);
+    assert_int_equal(source_take(old, sources_open(old), 100, SECOND), 0);
+    assert_int_equal(sources_new(config, 1, STR("few"), fixture->metrics, &new), 0);
+    sources_inherit(new, old);
+    sources_free(&old);
+    assert_int_equal(source_take(new, sources_open(new), 1, SECOND), 20);
+    sources_free(&new);
 }
 
 static void test_source_take_clock_that_goes_back_gives_nothing(void **state)
@@ -202,6 +235,8 @@ int main(void)
         CASE(test_sources_inherit_what_was_saved_up),
         CASE(test_source_take_refuses_over_the_rate_and_recovers),
         CASE(test_source_take_batch_beyond_the_burst_passes_when_full),
+        CASE(test_source_take_batches_keep_the_rate),
+        CASE(test_sources_inherit_a_debt),
         CASE(test_source_take_clock_that_goes_back_gives_nothing),
         CASE(test_source_take_without_rate_never_refuses),
     };
