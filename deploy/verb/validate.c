@@ -38,6 +38,7 @@ struct validating {
     size_t line;          /* of the request, from 1; 0: the file is one request */
     size_t counts[FATES]; /* events */
     size_t refused;       /* requests */
+    size_t ignored;       /* notifications that give no event */
     struct buf out;
 };
 
@@ -222,14 +223,16 @@ static void print_all(struct validating *validating)
     const char *data = size ? validating->out.data : "";
     if (validating->call->json)
         (void)printf("{\"accepted\":%zu,\"duplicates\":%zu,\"no_consent\":%zu,\"rejected\":%zu,"
-                     "\"refused\":%zu,\"events\":[%.*s]}\n",
+                     "\"refused\":%zu,\"ignored\":%zu,\"events\":[%.*s]}\n",
             counts[REHEARSAL_ACCEPTED], counts[REHEARSAL_DUPLICATE], counts[REHEARSAL_NO_CONSENT],
-            counts[REHEARSAL_REJECTED], validating->refused, size, data);
+            counts[REHEARSAL_REJECTED], validating->refused, validating->ignored, size, data);
     else
         (void)printf("%.*s%zu accepted, %zu duplicates, %zu refused by their customers, %zu "
                      "rejected; %zu requests refused\n",
             size, data, counts[REHEARSAL_ACCEPTED], counts[REHEARSAL_DUPLICATE],
             counts[REHEARSAL_NO_CONSENT], counts[REHEARSAL_REJECTED], validating->refused);
+    if (validating->ignored && !validating->call->json)
+        (void)printf("%zu ignored: no `when` matches\n", validating->ignored);
 }
 
 /* ---- what is read ---- */
@@ -239,6 +242,7 @@ static int validate_request(struct validating *validating, struct str body)
     struct arena arena = {0};
     struct rehearsal rehearsal;
     int r = rehearse(&validating->config, body, &arena, &rehearsal);
+    validating->ignored += r == 0 ? rehearsal.ignored : 0;
     if (r == 0 && rehearsal.status >= 400 && rehearsal.count == 0)
         r = write_refusal(validating, &rehearsal);
     for (size_t i = 0; r == 0 && i < rehearsal.count; i++) {

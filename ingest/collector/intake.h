@@ -38,6 +38,7 @@ struct intake {
     size_t records_capacity;
     size_t accepted;
     size_t duplicates; /* the same event again within the request; not appended again */
+    size_t ignored;    /* notifications that give no event */
     size_t no_consent; /* refused by the customer: counted, not kept */
     size_t planless;   /* accepted though the tracking plan forbids them; among the warnings */
     struct verdicts rejected;

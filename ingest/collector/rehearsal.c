@@ -414,6 +414,7 @@ static int rehearse_with(struct run *run, struct str body, struct rehearsal *out
     if (r < 0)
         return r;
     out->status = run->exchange.status;
+    out->ignored = run->exchange.intake.ignored;
     if (out->status >= 400)
         r = arena_dup(run->arena, buf_str(&run->exchange.reply), &out->reply);
     return r < 0 ? r : read_fates(run, body, out);

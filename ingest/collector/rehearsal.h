@@ -53,6 +53,7 @@ struct rehearsal_config {
 struct rehearsal {
     struct rehearsed *list; /* in the order of the request; in the arena */
     size_t count;
+    size_t ignored;   /* notifications that give no event */
     int status;       /* of the reply */
     struct str reply; /* where the status is an error's: the protocol's JSON of it */
 };

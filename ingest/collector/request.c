@@ -292,6 +292,8 @@ static void count(const struct request *request)
     int source = exchange->source->metric;
     if (exchange->limited)
         metrics_add(metrics, METRIC_COLLECTOR_RATE_LIMITED, source, 0, (int64_t)exchange->limited);
+    if (intake->ignored)
+        metrics_add(metrics, METRIC_COLLECTOR_HOOKS_IGNORED, source, 0, (int64_t)intake->ignored);
     const size_t results[METRIC_RESULT_COUNT] = {[RESULT_ACCEPTED] = intake->accepted,
         [RESULT_DUPLICATE] = intake->duplicates,
         [RESULT_REJECTED] = intake->rejected.count,

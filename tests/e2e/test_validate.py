@@ -125,6 +125,11 @@ def notifications(space, config):
     assert [(e["line"], e["id"], e["time"]) for e in forms["events"]] == [(n, "CA1-9", "2026-11-20T01:00:00Z") for n in (1, 2)], forms
     both = validate(write(space, "end.json", {**RING, "kind": "end"}), "--protocol", "generic", "--source", "hooks", "--config", config)
     assert [e["type"] for e in both["events"]] == ["call_started", "call_ended"], both
+    generic = ("--protocol", "generic", "--source", "no-ring", "--config", config)
+    other = write(space, "other.json", [RING, {**RING, "kind": "end"}, RING])
+    got = validate(other, *generic)
+    assert (got["ignored"], got["accepted"], both["ignored"]) == (2, 1, 0), got
+    assert "2 ignored: no `when` matches" in subprocess.run([PROGRAM, "validate", other, *generic], capture_output=True, text=True).stdout
     topic = validate(space.path / "shopify.json", "--protocol", "shopify", "--topic", "orders/creat", code=6)["events"][0]
     assert (topic["reason"], topic["pointer"]) == ("bad_value", "X-Shopify-Topic") and "orders/create" in topic["hint"], topic
     for kind, words, *arguments in (("shopify", "give --topic orders/create"), ("shopify", "give --topic", "--topic", ""), ("generic", "give --source"),
@@ -163,6 +168,9 @@ def as_the_collector(space, config, port):
     accepted |= {(e["id"], e["type"]) for e in validate(write(space, "end.json", end), *hook)["events"]}
     for name, path, protocol in (("native", "/v1/events", "native"), ("segment", "/v1/batch", "segment"),
                                  ("snowplow", "/com.snowplowanalytics.snowplow/tp2", "snowplow"), ("ga4", "/mp/collect", "ga4")):
+    missed = ask(port, "/hooks/generic/no-ring", {**end, "kind": "other"}, {"Authorization": f"Bearer {OTHER_KEY}"})
+    assert missed[0] == 200 and json.loads(missed[2])["ignored"] == 1, missed
+    assert 'tabiji_collector_hooks_ignored_total{source="no-ring"} 1\n' in ask(port, "/metrics", None, method="GET")[2]
         body = json.loads((space.path / f"{name}.json").read_text())
         assert ask(port, path, body, key)[0] in (200, 204)
         got = validate(space.path / f"{name}.json", "--protocol", protocol, "--source", "web", "--config", config, code=6)
@@ -176,11 +184,11 @@ def as_the_collector(space, config, port):
     assert stored == accepted, (stored, accepted)
 
 
-KEY = HOOKS_KEY = ""
+KEY = HOOKS_KEY = OTHER_KEY = ""
 
 
 def main():
-    global KEY, HOOKS_KEY
+    global KEY, HOOKS_KEY, OTHER_KEY
     with Workspace() as space:
         port, config, plan = free_port(), space.path / "tabiji.ini", space.path / "plan" / "web"
         plan.mkdir(parents=True)
@@ -197,6 +205,8 @@ def main():
         notifications(space, config)
         wrong(space, config)
         as_the_collector(space, config, port)
+        (space.path / "end.ini").write_text(MAPPING.replace("[event call_started]", "[event call_started]\nwhen = kind = none"))
+        OTHER_KEY = tabiji("source", "add", "no-ring", f"mapping={space.path}/end.ini", "--config", config).strip()
         assert not (space.path / "tabiji-data").exists()
     print("validate: what the collector says, kept nowhere")
 

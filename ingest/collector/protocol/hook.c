@@ -20,6 +20,7 @@ struct hook {
     size_t pairs_count;
     bool is_form;
     bool is_array;
+    bool gives;                   /* the notification gives an event, or its refusal */
     struct raw_elements elements; /* of an array */
 };
 
@@ -147,6 +148,7 @@ static int take_event(struct hook *hook, struct json item, size_t index, size_t 
     int r = read_event(hook->kind, &reader, nth);
     if (r == ERR_NO_MEMORY || r == HOOK_NONE)
         return r == HOOK_NONE ? 0 : r;
+    hook->gives = true;
     if (is_stale(exchange, reader.said_at))
         return refuse(exchange, REFUSAL_STALE);
     if (r < 0)
@@ -164,8 +166,10 @@ static size_t events_max(const struct hook *hook)
 static int take(struct hook *hook, struct json item, size_t index)
 {
     int r = 0;
+    hook->gives = false;
     for (size_t nth = 0; r == 0 && nth < events_max(hook); nth++)
         r = take_event(hook, item, index, nth);
+    hook->exchange->intake.ignored += r == 0 && !hook->gives;
     return r;
 }
 

@@ -110,6 +110,8 @@ int native_reply(struct exchange *exchange)
         r = write_verdicts(out, ",\"rejected\":[", &intake->rejected);
     if (r == 0 && intake->no_consent)
         r = buf_appendf(out, ",\"no_consent\":%zu", intake->no_consent);
+    if (r == 0 && intake->ignored)
+        r = buf_appendf(out, ",\"ignored\":%zu", intake->ignored);
     if (r == 0 && intake->warnings.count)
         r = write_verdicts(out, ",\"warnings\":[", &intake->warnings);
     if (r == 0)

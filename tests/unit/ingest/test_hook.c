@@ -167,10 +167,12 @@ static void test_generic_is_read_by_its_mapping(void **state)
     send_generic(fixture, "[" RING "," END ",{\"kind\":\"none\"}]", 200);
     const char *text = exchange_events_text(&fixture->base);
     assert_int_equal(fixture->base.exchange.intake.accepted, 3);
+    assert_int_equal(fixture->base.exchange.intake.ignored, 1); /* no `when` matches */
     hook_contains(text, first);
     hook_contains(text, "\"call\":{\"call_id\":\"C1\",\"talk_ms\":5000},\"id\":\"C1.end\"");
     hook_contains(text, "\"properties\":{\"note\":\"n\"}");
     hook_contains(text, "\"type\":\"note_taken\"");
+    hook_contains(exchange_reply_text(&fixture->base), "\"ignored\":1");
     /* It is of the source whose key it was, whatever the mapping's own is called. */
     assert_true(str_equal(fixture->base.exchange.intake.source, STR("keyed")));
     free(first);
