@@ -511,7 +511,7 @@ const struct verb verb_source = {
         "ends it with the reload, as when it has leaked. retire ends old keys early.\n"
         "disable: requests with its keys are answered 403. list shows of keys the first eight "
         "digits of their SHA-256.\n"
-        "Exit 4: no such source. Exit 7: another is changing the file.",
+        "Exit 4: no such source, or list finds no such file. Exit 7: another is changing the file.",
     .examples = "  tabiji source add shop-web --sources sources.ini protocols=segment "
                 "origins=https://shop.example.jp rate=500\n"
                 "  KEY=$(tabiji source add pos-shibuya --config tabiji.ini)\n"

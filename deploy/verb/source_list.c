@@ -1,6 +1,9 @@
 /* See the header. One pass over the configuration for what is written, one for what is meant. */
 #include "deploy/verb/source_list.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "deploy/render.h"
 #include "ingest/config/config.h"
 #include "schemas/error.h"
@@ -90,8 +93,17 @@ static int add_row(struct render_table *table, const struct verb_call *call,
     return r;
 }
 
+/* Where another verb would make the file, none is no empty one: its name may be wrong. */
+static bool is_missing(const char *path)
+{
+    return *path && access(path, F_OK) != 0 && errno == ENOENT;
+}
+
 int source_list(struct verb_call *call, int64_t now_micros)
 {
+    const char *path = config_path(call->config, OPTION_COLLECTOR_SOURCES_FILE);
+    if (is_missing(path))
+        return verb_not_found(call, "%s: %s: tabiji source add makes it", path, strerror(ENOENT));
     const struct config_source *sources;
     size_t count = config_sources(call->config, &sources);
     CLEANUP(render_free) struct render_table *table = NULL;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "ingest/config/config_private.h"
 #include "ingest/config/ini.h"
@@ -423,9 +424,18 @@ int config_load_sources_text(
     return config_load_text(config, name, text, problem);
 }
 
+/* What exists and is no file would be waited for, or read once and never again by SIGHUP. */
+static bool is_no_file(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 int config_load_sources(struct config *config, const char *path, struct config_problem *problem)
 {
     CLEANUP(buf_free) struct buf text = {0};
+    if (is_no_file(path))
+        return config_complain(problem, "%s: is no regular file", path);
     int r = ini_load(path, INI_SIZE_MAX, &text);
     if (r == ERR_NOT_FOUND)
         (void)config_complain(problem, "%s: %s: tabiji source add makes it", path, error_text(r));

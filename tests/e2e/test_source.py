@@ -4,6 +4,7 @@ killed, and is taken over by a running collector; rates answer 429 in each proto
 import hashlib
 import http.client
 import json
+import os
 import random
 import signal
 import subprocess
@@ -78,6 +79,14 @@ def edits(space):
     tabiji("source", "enable", "pos", "--sources", link)
     assert link.is_symlink() and listed(sources)["pos"]["state"] == "enabled"
     fails(2, "has no file to write to", "add", "new")
+
+    # A misspelt file has no sources to list; what is no file is not waited for.
+    none, pipe = space.path / "none.ini", space.path / "pipe.ini"
+    fails(4, f"{none}: No such file", "list", "--sources", none)
+    os.mkfifo(pipe)
+    for path in (pipe, space.path):
+        for verb in (("list",), ("add", "new")):
+            fails(2, f"{path}: is no regular file", *verb, "--sources", path)
     fails(1, "No such file", "add", "new", "--sources", space.path / "none" / "s.ini")
 
     # In the configuration file itself, where no other is named.
