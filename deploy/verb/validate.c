@@ -399,6 +399,7 @@ static const struct verb_option options[] = {
         NULL},
     {"--source", "NAME", "as a source of the configuration, with its settings and tracking plan",
         NULL},
+    {"--sources", "FILE", "more sources, as tabiji source writes them", "collector.sources_file"},
     {"--topic", "TOPIC", "of shopify: what the header X-Shopify-Topic would say, orders/create",
         NULL},
 };

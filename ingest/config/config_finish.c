@@ -153,6 +153,7 @@ static unsigned protocols_of(const struct value *value)
         unsigned protocol;
     } known[] = {{STR_INIT("native"), SOURCE_PROTOCOL_NATIVE},
         {STR_INIT("segment"), SOURCE_PROTOCOL_SEGMENT},
+        {STR_INIT("rudder"), SOURCE_PROTOCOL_SEGMENT}, /* sends the same to the same paths */
         {STR_INIT("snowplow"), SOURCE_PROTOCOL_SNOWPLOW}, {STR_INIT("ga4"), SOURCE_PROTOCOL_GA4},
         {STR_INIT("webhook"), SOURCE_PROTOCOL_WEBHOOK}};
     unsigned protocols = 0;

@@ -146,6 +146,10 @@ def wrong(space, config):
     validate(space.path / "odd.json", code=6)
     many = validate(write(space, "many.json", [NATIVE[0]] * 3), "--set", "collector.batch_events_max=2", code=6)
     assert many["refused"] == 1 and many["events"][0]["status"] == 413 and many["events"][0]["reply"]["code"] == "too_many", many
+    tabiji("source", "add", "of-a-file", "protocols=rudder", "--sources", space.path / "sources.ini")
+    own = ("--source", "of-a-file", "--sources", space.path / "sources.ini")
+    validate(write(space, "page.json", SEGMENT["batch"][4]), "--protocol", "rudder", *own)
+    assert validate(space.path / "native.json", *own, code=6)["events"][0]["status"] == 403
     refused = validate(space.path / "native.json", "--source", "segment-only", "--config", config, code=6)
     assert refused["events"][0]["status"] == 403 and refused["events"][0]["reply"]["code"] == "protocol", refused
     for code, words, *arguments in ((4, "No such file", space.path / "none.json"), (2, "knows native", space.path / "native.json", "--protocol", "amplitude"),
@@ -164,13 +168,13 @@ def as_the_collector(space, config, port):
     end = {**RING, "kind": "end", "at": int(time.time())}  # an old one is refused here
     assert ask(port, "/hooks/generic/hooks", RING, {"Authorization": f"Bearer {HOOKS_KEY}"})[0] == 403
     assert ask(port, "/hooks/generic/hooks", end, {"Authorization": f"Bearer {HOOKS_KEY}"})[0] == 200
+    missed = ask(port, "/hooks/generic/no-ring", {**end, "kind": "other"}, {"Authorization": f"Bearer {OTHER_KEY}"})
+    assert missed[0] == 200 and json.loads(missed[2])["ignored"] == 1, missed
+    assert 'tabiji_collector_hooks_ignored_total{source="no-ring"} 1\n' in ask(port, "/metrics", None, method="GET")[2]
     hook = ["--protocol", "generic", "--source", "hooks", "--config", config]
     accepted |= {(e["id"], e["type"]) for e in validate(write(space, "end.json", end), *hook)["events"]}
     for name, path, protocol in (("native", "/v1/events", "native"), ("segment", "/v1/batch", "segment"),
                                  ("snowplow", "/com.snowplowanalytics.snowplow/tp2", "snowplow"), ("ga4", "/mp/collect", "ga4")):
-    missed = ask(port, "/hooks/generic/no-ring", {**end, "kind": "other"}, {"Authorization": f"Bearer {OTHER_KEY}"})
-    assert missed[0] == 200 and json.loads(missed[2])["ignored"] == 1, missed
-    assert 'tabiji_collector_hooks_ignored_total{source="no-ring"} 1\n' in ask(port, "/metrics", None, method="GET")[2]
         body = json.loads((space.path / f"{name}.json").read_text())
         assert ask(port, path, body, key)[0] in (200, 204)
         got = validate(space.path / f"{name}.json", "--protocol", protocol, "--source", "web", "--config", config, code=6)
@@ -201,12 +205,12 @@ def main():
         (space.path / "hooks.secret").chmod(0o600)
         HOOKS_KEY = tabiji("source", "add", "hooks", f"mapping={space.path}/pbx.ini", f"secret_file={space.path}/hooks.secret",
                            "--config", config).strip()
+        (space.path / "end.ini").write_text(MAPPING.replace("[event call_started]", "[event call_started]\nwhen = kind = none"))
+        OTHER_KEY = tabiji("source", "add", "no-ring", f"mapping={space.path}/end.ini", "--config", config).strip()
         said(space, config)
         notifications(space, config)
         wrong(space, config)
         as_the_collector(space, config, port)
-        (space.path / "end.ini").write_text(MAPPING.replace("[event call_started]", "[event call_started]\nwhen = kind = none"))
-        OTHER_KEY = tabiji("source", "add", "no-ring", f"mapping={space.path}/end.ini", "--config", config).strip()
         assert not (space.path / "tabiji-data").exists()
     print("validate: what the collector says, kept nowhere")
 
