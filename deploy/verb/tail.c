@@ -11,7 +11,7 @@
 #include "schemas/error.h"
 
 #define CONNECT_TIMEOUT_MS 3000L
-#define SILENCE_MAX_S 35L /* the collector says something every 10 s */
+#define SILENCE_MAX_S 35L /* the collector says something every 3 s */
 #define LINE_SIZE_MAX ((size_t)1 << 20)
 #define REPLY_SIZE_MAX ((size_t)4 << 10) /* of an error that is shown */
 #define KEY_FILE_SIZE_MAX 512
@@ -19,6 +19,7 @@
 #define PAUSE_MS_FIRST 200
 #define PAUSE_MS_MAX 5000
 #define STATUS_OK 200L
+#define STATUS_CROWDED 503L
 
 struct tail {
     struct verb_call *call;
@@ -34,6 +35,7 @@ struct tail {
     long long events, events_max; /* max 0: no end */
     bool connected;               /* the stream has begun, of this connection */
     bool ever;                    /* of any */
+    bool crowded;                 /* it was said that too many watch */
     int error;
 };
 
@@ -165,6 +167,14 @@ static long watch_once(struct tail *tail, const char **why, CURLcode *code)
     return status;
 }
 
+/* Whether the reply is an error of this code. */
+static bool reply_says(const struct tail *tail, const char *code)
+{
+    CLEANUP(buf_free) struct buf member = {0};
+    return buf_appendf(&member, "\"code\":\"%s\"", code) == 0 && tail->reply.size &&
+           memmem(tail->reply.data, tail->reply.size, member.data, member.size);
+}
+
 static int refused(struct tail *tail, long status)
 {
     struct verb_call *call = tail->call;
@@ -175,6 +185,9 @@ static int refused(struct tail *tail, long status)
             call, EXIT_AUTH, "auth", "the collector answered %ld: %.*s", status, size, text);
     if (status == 400)
         return verb_usage(call, "the collector answered 400: %.*s", size, text);
+    if (status == 404 && reply_says(tail, "source"))
+        return verb_not_found(
+            call, "there is no source \"%s\": tabiji source list", verb_value(call, "--source"));
     if (status == 429 || status >= 500)
         return verb_end(
             call, EXIT_RETRYABLE, "again", "the collector answered %ld: %.*s", status, size, text);
@@ -189,6 +202,20 @@ static void pause_ms(long ms)
         ;
 }
 
+/* Waits as long as the collector says when all its places are taken. */
+static bool wait_for_place(struct tail *tail, long status)
+{
+    curl_off_t seconds = 0;
+    if (status != STATUS_CROWDED || !reply_says(tail, "viewers"))
+        return false;
+    if (!tail->crowded)
+        (void)fputs("tabiji tail: too many watch already, waiting for one to leave\n", stderr);
+    tail->crowded = true;
+    (void)curl_easy_getinfo(tail->curl, CURLINFO_RETRY_AFTER, &seconds);
+    pause_ms(seconds < 1 ? 1000 : seconds * 1000 > PAUSE_MS_MAX ? PAUSE_MS_MAX : seconds * 1000);
+    return true;
+}
+
 static int watch(struct tail *tail)
 {
     long pause = PAUSE_MS_FIRST;
@@ -200,6 +227,8 @@ static int watch(struct tail *tail)
             return verb_fail(tail->call, tail->error, "the stream");
         if (is_done(tail))
             return EXIT_OK;
+        if (wait_for_place(tail, status))
+            continue;
         bool later = status == 0 || status == STATUS_OK || status == 429 || status >= 500;
         if (!later || (!tail->ever && status != 0))
             return refused(tail, status);
@@ -319,7 +348,7 @@ const struct verb verb_tail = {
         "never slowed: of more than\n"
         "500 events a second, or than the viewer reads, the rest is counted and told. Sixteen "
         "may "
-        "watch at once.",
+        "watch at once; a further one waits. Exit 4: no source has that name.",
     .examples =
         "  tabiji tail --key-file operator.key --source ec-web --fate rejected\n"
         "  tabiji tail --key-file operator.key --person email:hana@example.jp --json | jq .fate",

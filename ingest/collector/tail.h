@@ -25,7 +25,7 @@
 #define TAIL_FOLLOWED_MAX 512            /* events whose later fate is asked for */
 #define TAIL_FOLLOW_MS 30000             /* for so long */
 #define TAIL_LINGER_MS 30000
-#define TAIL_BEAT_MS 10000 /* a silent stream gets a comment so often: the dead are found */
+#define TAIL_BEAT_MS 3000 /* a silent stream gets a comment so often: the dead are found */
 #define TAIL_ID_SIZE_MAX 64
 #define TAIL_BASE_SIZE_MAX 300
 #define TAIL_BASE_MARK                                                                             \

@@ -11,6 +11,7 @@
 
 #define BLOCK_SIZE ((size_t)16 << 10)
 #define HOST_SIZE_MAX 256
+#define RETRY_SECONDS 2
 #define LAST_ID "Last-Event-ID"
 #define HINT_PARAMETERS "source, type, person, fate"
 #define HINT_PERSON "?person=email:hana@example.jp"
@@ -56,8 +57,11 @@ static int read_filter(struct exchange *exchange, struct tail_filter *filter)
     for (size_t i = 0; i < exchange->query_count; i++) {
         struct str name = exchange->query[i].name, value = exchange->query[i].value;
         int r = 0;
-        if (str_equal(name, STR("source")))
+        if (str_equal(name, STR("source")) &&
+            (value.size == 0 || sources_find_name(exchange->sources, value)))
             filter->source = value;
+        else if (str_equal(name, STR("source")))
+            r = exchange_refuse(exchange, 404, "source", "no source has this name", REPLY_NATIVE);
         else if (str_equal(name, STR("type")))
             filter->type = value;
         else if (str_equal(name, STR("fate")) && (value.size == 0 || is_fate(value)))
@@ -122,9 +126,11 @@ int tail_page_open(struct collector *collector, struct exchange *exchange,
     write_base(exchange, collector->port, base);
     viewing.base = str_of(base);
     r = tail_open(collector->tail, &viewing, out);
-    if (r == ERR_FULL)
-        r = exchange_fail(exchange, r, STR("too many watch already"), REPLY_NATIVE);
-    else if (r == 0) {
+    if (r == ERR_FULL) {
+        r = exchange_refuse(
+            exchange, 503, "viewers", "too many watch already: sixteen may", REPLY_NATIVE);
+        exchange->retry_after_seconds = RETRY_SECONDS;
+    } else if (r == 0) {
         exchange->status = 200;
         exchange->media_type = "text/event-stream";
         r = exchange_add_header(exchange, "X-Accel-Buffering", STR("no"));

@@ -270,6 +270,25 @@ def live_view(space):
     every.errors.seek(0)
     assert "lost" in every.errors.read(), "who watches was not told"
 
+    # A misspelt source is told. Who finds all places taken waits, and comes in soon after others have left, though nothing flows.
+    tabiji("tail", "--url", f"http://127.0.0.1:{port}", "--key-file", space.path / "ops.key", "--source", "wed", expect=4)
+    others = []
+    for _ in range(14):
+        others.append(socket.create_connection(("127.0.0.1", port), timeout=30))
+        others[-1].sendall(b"GET /v1/debug/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer operator's key\r\n\r\n")
+        assert others[-1].recv(100).startswith(b"HTTP/1.1 200"), others
+    more = Tail(space, port, "--type", "searched")
+
+    def told(words):
+        more.errors.seek(0)
+        return words in more.errors.read()
+    wait_until(lambda: told("too many watch already"), "a word about the viewers")
+    for other in others:
+        other.close()
+    left = time.monotonic()
+    wait_until(lambda: send(view(4, type="searched")) == 200 and more.find(event_id="e-4"), "a place for who waits", 30)
+    assert time.monotonic() - left < 15, "dead viewers kept their places"
+
     # Viewers that are stopped or gone: the collector goes on, and ends at once though they are there.
     every.process.send_signal(signal.SIGSTOP)
     hana.process.kill()
