@@ -56,7 +56,8 @@ static const char *line_end_fault(const char *line_end, const char *next)
 {
     if (!line_end || next == line_end + 2)
         return NULL;
-    return next == line_end + 1 ? "a line ends in a bare LF or CR" : "a NUL in a header";
+    return next == line_end + 1 ? "a line ends in a bare LF or CR"
+                                : "a folded line or a NUL in a header";
 }
 
 static enum MHD_Result check_header(void *context, enum MHD_ValueKind kind, const char *key,

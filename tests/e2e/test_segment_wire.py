@@ -154,6 +154,7 @@ def refusals(port):
         ("a path that is none", {"path": "/v1/trak", "body": one}, 404, "not_found"),
         ("an image", {"body": one, "headers": "Content-Type: image/png\r\n"}, 415, "media_type"),
         ("brotli", {"body": one, "headers": "Content-Encoding: br\r\n"}, 415, "bad_encoding"),
+        ("a folded line", {"body": one, "headers": "X-A: a\r\n b\r\nX-B: b\r\n"}, 400, "bad_request"),
         ("nothing", {"body": b""}, 400, "empty"), ("half", {"body": one[:-1]}, 400, "bad_json"), ("more", {"body": one + b"x"}, 400, "bad_json"),
         ("a key twice", {"body": b'{"batch":[],"batch":[]}'}, 400, "bad_json"), ("no object", {"body": b"[]"}, 400, "bad_type"),
         ("no batch", {"body": b"{}"}, 400, "bad_type"), ("no UTF-8", {"body": b'{"batch":["\xff"]}'}, 400, "bad_utf8"),
@@ -174,6 +175,7 @@ def refusals(port):
         status, headers, body = post(port, **arguments)
         told = json.loads(body)
         assert status == wanted and told.get("success", status == 404) is (status == 404) and (code is None or told["code"] == code), (name, status, body)
+        assert name != "a folded line" or "a folded line" in told["message"], told
         # What clients read: python and go code and message, ruby the body as JSON.
         assert isinstance(told["code"], str) and told["message"] and headers["content-type"] == "application/json", (name, body)
         assert "retry-after" not in headers, (name, headers)
