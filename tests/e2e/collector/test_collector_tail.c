@@ -167,7 +167,7 @@ static void test_tail_shows_each_fate_with_its_reason(void **state)
     watch(&server, WATCH("", "Host: collect.example:81\r\n"), &all);
     watch(&server, WATCH("?fate=rejected", ""), &rejected);
     watch(&server, WATCH("?person=email:%20hana@EXAMPLE.jp&source=ec-web", ""), &hana);
-    watch(&server, WATCH("?source=pos", ""), &other);
+    watch(&server, WATCH("?source=ops", ""), &other);
     await(&all, ": live", 1);
     await(&rejected, ": live", 1);
     await(&hana, ": live", 1);
