@@ -200,8 +200,8 @@ static void tell_time(struct kafka_results *results, struct result_position *out
 {
     if (results->count > 0 || wall_ms() - results->seen > SEEN_EVERY_MS)
         results->seen = wall_ms();
+    *out = (struct result_position){.partition = 0, .next = results->seen};
     seen_name(&results->config, out->topic);
-    out->next = results->seen;
 }
 
 static size_t tell_positions(struct kafka_results *results)

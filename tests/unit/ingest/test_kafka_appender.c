@@ -79,6 +79,7 @@ static size_t read_results(struct fixture *fixture, size_t count, struct result_
                 last[batch.positions[i].partition] = batch.positions[i];
             last[MOCK_PARTITIONS] = batch.positions[batch.positions_count - 1];
             assert_string_equal(last[MOCK_PARTITIONS].topic, "tabiji.seen");
+            assert_int_equal(last[MOCK_PARTITIONS].partition, 0);
             assert_false(batch.begins_anew);
         }
         seen += batch.results_count;
@@ -125,6 +126,8 @@ static void test_results_open_at_positions_goes_on_after_them(void **state)
     append_many(fixture, RECORDS);
     assert_int_equal(kafka_results_open(&fixture->mock.config, NULL, 0, &fixture->source), 0);
     read_results(fixture, RECORDS, last);
+    assert_int_equal(append_one(fixture, "one", "one"), 0); /* one partition moves, not all */
+    read_results(fixture, 1, last);
     fixture->source->close(fixture->source);
     append_many(fixture, 7);
     assert_int_equal(
