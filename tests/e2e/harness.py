@@ -1,10 +1,12 @@
 """What the end-to-end tests share: the program, temporary directories, processes ended by their id, ports chosen free."""
+import contextlib
 import os
 import pathlib
 import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -93,6 +95,25 @@ def wait_until(condition, what, timeout=60):
         if time.monotonic() > end:
             raise AssertionError(f"waited {timeout} s for {what}")
         time.sleep(0.05)
+
+
+def ready(port):
+    """Whether the collector there takes events."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(100)
+    except OSError:
+        return False
+
+
+def rows_so_far(data, sql):
+    """Of a data directory whose database may not be there yet, and then has none."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)) as db:
+            return db.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        return []
 
 
 def same(name, got, wanted):

@@ -5,7 +5,6 @@ import collections
 import contextlib
 import functools
 import hashlib
-import http.client
 import http.server
 import json
 import re
@@ -16,7 +15,7 @@ import threading
 import time
 
 import real_clients
-from harness import ROOT, Workspace, free_port, skip, stop, tabiji, wait_until
+from harness import ROOT, Workspace, free_port, ready, skip, stop, tabiji, wait_until
 from http_proxy import Proxy, Server
 
 SKEW_MS = 2 * 3600 * 1000
@@ -39,17 +38,6 @@ WEB = {"segment-web": ["page_viewed", "product_viewed", "aliased", "identified",
 def rows(data, sql, *values):
     with contextlib.closing(sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)) as db:
         return db.execute(sql, values).fetchall()
-
-
-def ready(port):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):

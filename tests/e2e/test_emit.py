@@ -7,44 +7,21 @@ import json
 import shutil
 import signal
 import socket
-import sqlite3
 import ssl
 import struct
 import subprocess
 import threading
 import time
 
-from harness import PROGRAM, Workspace, free_port, stop, tabiji, wait_until
+from harness import PROGRAM, Workspace, free_port, ready, rows_so_far, stop, tabiji, wait_until
 
 EVENTS = 20000
-
-
-def ready(port):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
-            return b" 200 " in connection.recv(100)
-    except OSError:
-        return False
 
 
 def start(space, data, port, *more):
     process = space.start("run", "--data", data, "--set", f"collector.listen=127.0.0.1:{port}", *more)
     wait_until(lambda: ready(port), "the collector")
     return process
-
-
-def rows(data, sql):
-    try:
-        db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
-    except sqlite3.OperationalError:
-        return []
-    try:
-        return db.execute(sql).fetchall()
-    except sqlite3.OperationalError:
-        return []  # it is not there yet
-    finally:
-        db.close()
 
 
 def view(n):
@@ -83,27 +60,27 @@ def check_kill(space, data, port, collector):
         sending.stdin.close()
 
     feeder = threading.Thread(target=feed)
-    before = len(rows(data, "SELECT 1 FROM event"))
+    before = len(rows_so_far(data, "SELECT 1 FROM event"))
     feeder.start()
-    wait_until(lambda: len(rows(data, "SELECT 1 FROM event")) > before, "the first events")
+    wait_until(lambda: len(rows_so_far(data, "SELECT 1 FROM event")) > before, "the first events")
     collector.send_signal(signal.SIGKILL)
     collector.wait()
-    there = len(rows(data, "SELECT 1 FROM event"))
+    there = len(rows_so_far(data, "SELECT 1 FROM event"))
     killed.set()
     collector = start(space, data, port, "--set", "collector.open_source=dev")
     feeder.join(60)
     said, errors = sending.stdout.read(), sending.stderr.read()
     assert sending.wait(60) == 0, (said, errors)
     assert said.startswith(f"{EVENTS} lines: ") and said.endswith(" 0 rejected\n"), said
-    wait_until(lambda: len(rows(data, "SELECT 1 FROM event")) >= EVENTS + 2, "all events")
-    assert rows(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(EVENTS + 2, EVENTS + 2)]
+    wait_until(lambda: len(rows_so_far(data, "SELECT 1 FROM event")) >= EVENTS + 2, "all events")
+    assert rows_so_far(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(EVENTS + 2, EVENTS + 2)]
     print(f"killed after {there} of {EVENTS}: {said.strip()}")
     return collector
 
 
 def check_spool(space, data, port):
     """Killed while nobody is there, and closed while nobody is there: the next run sends all, each once. Returns the collector."""
-    spool, before = space.path / "spool", len(rows(data, "SELECT 1 FROM event"))
+    spool, before = space.path / "spool", len(rows_so_far(data, "SELECT 1 FROM event"))
     lines = [view(n) for n in range(100000, 100500)]
     sending = subprocess.Popen([PROGRAM, "emit", "--url", f"http://127.0.0.1:{port}", "--spool", spool], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -120,8 +97,8 @@ def check_spool(space, data, port):
     assert emit(port, [], "--spool", spool).stdout == "0 lines: 501 accepted, 0 duplicates, 0 rejected\n"
     assert emit(port, [], "--spool", spool).stdout == "0 lines: 0 accepted, 0 duplicates, 0 rejected\n"
     total = before + 501
-    wait_until(lambda: len(rows(data, "SELECT 1 FROM event")) >= total, "all events")
-    assert rows(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(total, total)]
+    wait_until(lambda: len(rows_so_far(data, "SELECT 1 FROM event")) >= total, "all events")
+    assert rows_so_far(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(total, total)]
     return collector
 
 

@@ -20,7 +20,7 @@ import urllib.request
 import uuid
 import zlib
 
-from harness import Workspace, free_port, stop, tabiji, wait_until
+from harness import Workspace, free_port, ready, stop, tabiji, wait_until
 
 
 def post(port, path, body, headers=None):
@@ -30,15 +30,6 @@ def post(port, path, body, headers=None):
     text = reply.read()
     connection.close()
     return reply.status, text
-
-
-def ready(port):
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
 
 
 def start(space, data, port):

@@ -3,12 +3,10 @@
 
 usage: test_producer_examples.py DIRECTORY-OF-THE-EXAMPLES
 """
-import socket
-import sqlite3
 import subprocess
 import sys
 
-from harness import Workspace, free_port, stop, wait_until
+from harness import Workspace, free_port, ready, rows_so_far, stop, wait_until
 
 CALLS = """CA1 started 03-1234-5678 returns - 0 0
 CA1 answered 03-1234-5678 returns a-7 12000 0
@@ -17,28 +15,6 @@ CA1 ended 03-1234-5678 returns a-7 12000 183000
 CA2 started - orders - 0 0
 CA2 abandoned - orders - 30000 0
 """
-
-
-def ready(port):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
-            return b" 200 " in connection.recv(100)
-    except OSError:
-        return False
-
-
-def rows(data, sql):
-    try:
-        db = sqlite3.connect(f"file:{data}/tabiji.db?mode=ro", uri=True)
-    except sqlite3.OperationalError:
-        return []
-    try:
-        return db.execute(sql).fetchall()
-    except sqlite3.OperationalError:
-        return []  # it is not there yet
-    finally:
-        db.close()
 
 
 def check_offline_day(directory, port, spool):
@@ -69,8 +45,8 @@ def main():
         assert said.startswith("220 taken, 220 delivered, 0 rejected, "), said
         wanted = {"store_purchase": 2, "item_returned": 1, "call_started": 2, "call_answered": 1, "call_ended": 1, "call_abandoned": 1,
                   "page_viewed": 200, "order_completed": 20}
-        wait_until(lambda: dict(rows(data, "SELECT type, count(*) FROM event GROUP BY type")) == wanted, f"{wanted}")
-        assert rows(data, "SELECT count(*) FROM rejected") == [(0,)]
+        wait_until(lambda: dict(rows_so_far(data, "SELECT type, count(*) FROM event GROUP BY type")) == wanted, f"{wanted}")
+        assert rows_so_far(data, "SELECT count(*) FROM rejected") == [(0,)]
         assert stop(collector) == 0
     print("examples of libtabiji: all in the tables, once")
 

@@ -6,13 +6,12 @@ usage: test_producer_python_tables.py SHARED-LIBRARY
 """
 import random
 import signal
-import socket
 import sqlite3
 import sys
 import threading
 from decimal import Decimal
 
-from harness import ROOT, Workspace, free_port, stop, tabiji as program, wait_until
+from harness import ROOT, Workspace, free_port, ready, stop, tabiji as program, wait_until
 
 sys.path.insert(0, str(ROOT / "ingest/producer/python"))
 sys.dont_write_bytecode = True
@@ -38,15 +37,6 @@ def make_event(n, draw):
         lambda: {"type": "sized_up", "properties": {"n": n, "名": ["あ", None, 1.5], "deep": {"b": True}}},
     ])()
     return tabiji.Event(more.pop("type"), id=f"e-{n}", time=START_MS + 60000 * n, sequence=n % 3, ids=ids, **more)
-
-
-def ready(port):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
-            return b" 200 " in connection.recv(100)
-    except OSError:
-        return False
 
 
 def start(space, data, port):

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ingest/producer/tabiji.h"
+#include "tests/unit/ingest/producer_ledger.h"
 #include "tests/unit/ingest/producer_server.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -572,37 +573,6 @@ static void test_fork_leaves_all_to_the_parent(void **state)
     assert_int_equal(told.delivered, 50);
     assert_int_equal(tabiji_producer_close(&producer, 0), TABIJI_OK);
     producer_server_stop(&server);
-}
-
-/* An allocator that counts, and fails the nth time. Any thread. */
-struct ledger {
-    atomic_long live;
-    atomic_long left; /* -1: never */
-};
-
-static bool fails(struct ledger *ledger)
-{
-    return atomic_load(&ledger->left) >= 0 && atomic_fetch_sub(&ledger->left, 1) == 0;
-}
-
-static void *ledger_allocate(void *context, size_t size)
-{
-    struct ledger *ledger = context;
-    if (fails(ledger))
-        return NULL;
-    ledger->live++;
-    return malloc(size);
-}
-
-static void *ledger_resize(void *context, void *memory, size_t size)
-{
-    return fails(context) ? NULL : realloc(memory, size);
-}
-
-static void ledger_release(void *context, void *memory)
-{
-    ((struct ledger *)context)->live--;
-    free(memory);
 }
 
 static void test_each_allocation_fails_once_and_the_rest_goes_on(void **state)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "ingest/producer/tabiji.h"
+#include "tests/unit/ingest/producer_ledger.h"
 #include "tests/unit/ingest/producer_server.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -591,37 +592,6 @@ static void test_old_events_are_dropped_and_told(void **state)
 }
 
 /* ---- memory ---- */
-
-/* An allocator that counts, and fails the nth time. Any thread. */
-struct ledger {
-    atomic_long live;
-    atomic_long left; /* negative: never */
-};
-
-static bool fails(struct ledger *ledger)
-{
-    return atomic_load(&ledger->left) >= 0 && atomic_fetch_sub(&ledger->left, 1) == 0;
-}
-
-static void *ledger_allocate(void *context, size_t size)
-{
-    struct ledger *ledger = context;
-    if (fails(ledger))
-        return NULL;
-    ledger->live++;
-    return malloc(size);
-}
-
-static void *ledger_resize(void *context, void *memory, size_t size)
-{
-    return fails(context) ? NULL : realloc(memory, size);
-}
-
-static void ledger_release(void *context, void *memory)
-{
-    ((struct ledger *)context)->live--;
-    free(memory);
-}
 
 static void test_each_allocation_fails_once_and_the_rest_goes_on(void **state)
 {
