@@ -65,6 +65,22 @@ static inline bool str_starts_with(struct str text, struct str prefix)
            (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
 }
 
+/* White space of JSON (RFC 8259) and of configuration files. */
+static inline bool char_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Without such at either end. */
+static inline struct str str_trim(struct str text)
+{
+    while (text.size && char_is_blank(text.data[0]))
+        text = str_make(text.data + 1, text.size - 1);
+    while (text.size && char_is_blank(text.data[text.size - 1]))
+        text.size--;
+    return text;
+}
+
 /* A growable byte buffer with a maximum. {0} is an empty one with BUF_SIZE_MAX_DEFAULT.
  * Owner frees with buf_free(). Not thread-safe. */
 struct buf {
@@ -143,6 +159,32 @@ static inline void put_be64_signed(uint8_t out[8], int64_t value)
 static inline int64_t get_be64_signed(const uint8_t in[8])
 {
     return (int64_t)(get_be64(in) ^ ((uint64_t)1 << 63));
+}
+
+/* Little-endian integers in files, wherever they are read. */
+static inline void put_le32(uint8_t out[4], uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(value >> (8 * i));
+}
+
+static inline void put_le64(uint8_t out[8], uint64_t value)
+{
+    put_le32(out, (uint32_t)value);
+    put_le32(out + 4, (uint32_t)(value >> 32));
+}
+
+static inline uint32_t get_le32(const uint8_t in[4])
+{
+    uint32_t value = 0;
+    for (int i = 0; i < 4; i++)
+        value |= (uint32_t)in[i] << (8 * i);
+    return value;
+}
+
+static inline uint64_t get_le64(const uint8_t in[8])
+{
+    return get_le32(in) | (uint64_t)get_le32(in + 4) << 32;
 }
 
 /* Declares a variable that frees itself: CLEANUP(buf_free) struct buf b = {0}; */

@@ -254,20 +254,6 @@ static int validate_request(struct validating *validating, struct str body)
     return r;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.size && is_space(text.data[0]))
-        text = str_make(text.data + 1, text.size - 1);
-    while (text.size && is_space(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 /* Whether a file is a request a line: not JSON as a whole, while its first line is, or several
  * forms, which have no line's end within. (The native protocol has lines itself.) */
 static bool is_lines(const struct validating *validating, struct str text)
@@ -286,7 +272,7 @@ static bool is_lines(const struct validating *validating, struct str text)
 
 static int validate_text(struct validating *validating, struct str text)
 {
-    text = trim(text);
+    text = str_trim(text);
     if (validating->config.protocol == REHEARSAL_NATIVE || text.size == 0 ||
         !is_lines(validating, text))
         return validate_request(validating, text);
@@ -294,7 +280,7 @@ static int validate_text(struct validating *validating, struct str text)
     while (r == 0 && text.size) {
         const char *end = memchr(text.data, '\n', text.size);
         size_t size = end ? (size_t)(end - text.data) : text.size;
-        struct str line = trim(str_make(text.data, size));
+        struct str line = str_trim(str_make(text.data, size));
         size_t taken = end ? size + 1 : size;
         text = str_make(text.data + taken, text.size - taken);
         validating->line++;

@@ -1,14 +1,9 @@
 /* Skipping over JSON text without recursion: brackets are counted, strings stepped over. */
 #include "ingest/collector/raw_json.h"
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 static struct str skip_blank(struct str text)
 {
-    while (text.size && is_blank(text.data[0])) {
+    while (text.size && char_is_blank(text.data[0])) {
         text.data++;
         text.size--;
     }
@@ -53,8 +48,8 @@ static size_t value_size(struct str text)
     if (text.data[0] == '[' || text.data[0] == '{')
         return container_size(text);
     size_t i = 0;
-    while (i < text.size && !is_blank(text.data[i]) && text.data[i] != ',' && text.data[i] != ']' &&
-           text.data[i] != '}')
+    while (i < text.size && !char_is_blank(text.data[i]) && text.data[i] != ',' &&
+           text.data[i] != ']' && text.data[i] != '}')
         i++;
     return i;
 }

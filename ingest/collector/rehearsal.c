@@ -187,11 +187,6 @@ static int run_body(struct run *run, struct str body)
 
 /* ---- cutting ---- */
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 /* Event `index` of a native body that is several lines: the line. */
 static struct str line_at(struct str body, size_t index)
 {
@@ -202,9 +197,7 @@ static struct str line_at(struct str body, size_t index)
         struct str line = str_make(body.data, size);
         size_t taken = end ? size + 1 : size;
         body = str_make(body.data + taken, body.size - taken);
-        for (size = 0; size < line.size && is_space(line.data[size]);)
-            size++;
-        if (size < line.size && found++ == index)
+        if (str_trim(line).size && found++ == index)
             return line;
     }
     return STR("");
@@ -216,7 +209,7 @@ static struct str list_of(const struct run *run, struct str body)
     const char *member = protocols[run->config->protocol].list;
     if (*member)
         return raw_member(body, str_of(member));
-    while (body.size && is_space(body.data[0]))
+    while (body.size && char_is_blank(body.data[0]))
         body = str_make(body.data + 1, body.size - 1);
     return body.size && body.data[0] == '[' ? body : STR("");
 }

@@ -15,22 +15,6 @@ struct reader {
     int line;
 };
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.size && is_blank(text.data[0])) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size && is_blank(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 static struct str take_line(struct reader *reader)
 {
     const char *end = memchr(reader->rest.data, '\n', reader->rest.size);
@@ -63,7 +47,7 @@ static const char *line_fault(struct str line)
 static bool read_line(
     struct reader *reader, struct str raw, struct ini_entry *entry, const char **fault)
 {
-    struct str line = trim(raw);
+    struct str line = str_trim(raw);
     if (line.size == 0 || line.data[0] == '#' || line.data[0] == ';')
         return false;
     *entry = (struct ini_entry){.line = reader->line};
@@ -76,16 +60,16 @@ static bool read_line(
     } else if (line.data[0] == '[') {
         if (line.data[line.size - 1] != ']')
             *fault = "'[' without ']'";
-        reader->section = trim(str_make(line.data + 1, line.size - (line.size > 1 ? 2 : 1)));
+        reader->section = str_trim(str_make(line.data + 1, line.size - (line.size > 1 ? 2 : 1)));
         reader->key = STR("");
     } else {
         const char *equals = memchr(line.data, '=', line.size);
         size_t at = equals ? (size_t)(equals - line.data) : line.size;
-        entry->key = trim(str_make(line.data, at));
+        entry->key = str_trim(str_make(line.data, at));
         if (!equals || entry->key.size == 0)
             *fault = "neither \"key = value\" nor \"[section]\"";
         else
-            entry->value = trim(str_make(line.data + at + 1, line.size - at - 1));
+            entry->value = str_trim(str_make(line.data + at + 1, line.size - at - 1));
         reader->key = entry->key;
     }
     entry->section = reader->section;

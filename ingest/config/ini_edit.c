@@ -30,20 +30,6 @@ struct place {
     size_t last_end; /* behind the last line that says something */
 };
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.size && is_blank(text.data[0]))
-        text = str_make(text.data + 1, text.size - 1);
-    while (text.size && is_blank(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 static struct line take_line(struct str text, size_t at)
 {
     const char *begin = text.data + at;
@@ -52,18 +38,19 @@ static struct line take_line(struct str text, size_t at)
     struct str said = line.whole;
     if (at == 0 && str_starts_with(said, STR(BYTE_ORDER_MARK)))
         said = str_make(said.data + 3, said.size - 3);
-    struct str plain = trim(said);
+    struct str plain = str_trim(said);
     if (plain.size == 0 || plain.data[0] == '#' || plain.data[0] == ';')
         return line;
     if (said.data[0] == ' ' || said.data[0] == '\t') {
         line.kind = LINE_MORE;
     } else if (plain.data[0] == '[') {
         line.kind = LINE_SECTION;
-        line.name = trim(str_make(plain.data + 1, plain.size - (plain.size > 1 ? 2 : 1)));
+        line.name = str_trim(str_make(plain.data + 1, plain.size - (plain.size > 1 ? 2 : 1)));
     } else {
         const char *equals = memchr(plain.data, '=', plain.size);
         line.kind = LINE_KEY;
-        line.name = trim(str_make(plain.data, equals ? (size_t)(equals - plain.data) : plain.size));
+        line.name =
+            str_trim(str_make(plain.data, equals ? (size_t)(equals - plain.data) : plain.size));
     }
     return line;
 }
@@ -166,7 +153,7 @@ int ini_edit_remove(struct str text, struct str section, struct str key, struct 
 int ini_edit_begin(struct str text, struct str section, struct buf *out)
 {
     int r = copy_before(text, text.size, out);
-    if (r == 0 && trim(text).size)
+    if (r == 0 && str_trim(text).size)
         r = buf_append_str(out, line_end(text));
     if (r == 0)
         r = buf_append_str(out, STR("["));

@@ -46,22 +46,6 @@ static const struct unit bools[] = {
 };
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.size && is_blank(text.data[0])) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size && is_blank(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 /* A sentence in the arena; a static one when memory is short. */
 static const char *explain(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -90,7 +74,7 @@ static bool read_quantity(struct str text, const struct unit *units, size_t coun
     }
     if (i == 0)
         return false;
-    struct str name = trim(str_make(text.data + i, text.size - i));
+    struct str name = str_trim(str_make(text.data + i, text.size - i));
     for (size_t u = 0; u < count; u++)
         if (str_equal(units[u].name, name))
             return !__builtin_mul_overflow(number, units[u].factor, out);
@@ -173,7 +157,7 @@ static size_t split(struct str text, struct str *items)
     for (size_t i = 0; i <= text.size; i++) {
         if (i < text.size && text.data[i] != ',' && text.data[i] != '\n')
             continue;
-        struct str item = trim(str_make(text.data + begin, i - begin));
+        struct str item = str_trim(str_make(text.data + begin, i - begin));
         if (item.size) {
             if (items)
                 items[count] = item;
@@ -258,7 +242,7 @@ int value_parse(const struct option *option, struct str text, struct arena *aren
 {
     struct value value = {0};
     *why = NULL;
-    int r = value_copy(arena, trim(text), &value.text);
+    int r = value_copy(arena, str_trim(text), &value.text);
     if (r < 0)
         return r;
     if (option->type != OPTION_TYPE_LIST && value.text.size &&

@@ -463,20 +463,12 @@ static int send_completed(struct tabiji_producer *producer, struct str json,
     return r;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 /* A line that the collector would not count as one would shift the verdicts of those behind. */
 static int send_as_it_is(
     struct tabiji_producer *producer, struct str json, const struct sending *how)
 {
     const struct event_problem empty = {.pointer = STR(""), .hint = STR("")};
-    while (json.size && is_blank(json.data[json.size - 1]))
-        json.size--;
-    for (; json.size && is_blank(json.data[0]); json.size--)
-        json.data++;
+    json = str_trim(json);
     if (json.size == 0)
         return refuse(producer, how->problem, ERR_EMPTY, &empty);
     return enqueue(producer, STR(""), json, how);

@@ -12,31 +12,6 @@
 #define VERSION 1u
 #define FRAME_CRC_AT 16 /* in a frame's head: what is before it is covered */
 
-static void put32(uint8_t *out, uint32_t number)
-{
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(number >> (8 * i));
-}
-
-static void put64(uint8_t *out, uint64_t number)
-{
-    put32(out, (uint32_t)number);
-    put32(out + 4, (uint32_t)(number >> 32));
-}
-
-static uint32_t take32(const uint8_t *bytes)
-{
-    uint32_t number = 0;
-    for (int i = 0; i < 4; i++)
-        number |= (uint32_t)bytes[i] << (8 * i);
-    return number;
-}
-
-static uint64_t take64(const uint8_t *bytes)
-{
-    return take32(bytes) | (uint64_t)take32(bytes + 4) << 32;
-}
-
 static uint32_t crc_of(const void *bytes, size_t size)
 {
     return (uint32_t)crc32_z(0, bytes, size);
@@ -46,18 +21,18 @@ void producer_segment_head_put(
     const struct producer_segment_head *head, uint8_t out[PRODUCER_SEGMENT_HEAD_SIZE])
 {
     memcpy(out, SEGMENT_MAGIC, MAGIC_SIZE);
-    put32(out + 8, VERSION);
-    put64(out + 12, head->first);
-    put64(out + 20, (uint64_t)head->created_ms);
-    put32(out + 28, crc_of(out, 28));
+    put_le32(out + 8, VERSION);
+    put_le64(out + 12, head->first);
+    put_le64(out + 20, (uint64_t)head->created_ms);
+    put_le32(out + 28, crc_of(out, 28));
 }
 
 int producer_segment_head_take(const uint8_t *bytes, size_t size, struct producer_segment_head *out)
 {
     if (size < PRODUCER_SEGMENT_HEAD_SIZE || memcmp(bytes, SEGMENT_MAGIC, MAGIC_SIZE) != 0 ||
-        take32(bytes + 8) != VERSION || take32(bytes + 28) != crc_of(bytes, 28))
+        get_le32(bytes + 8) != VERSION || get_le32(bytes + 28) != crc_of(bytes, 28))
         return ERR_STATE;
-    *out = (struct producer_segment_head){take64(bytes + 12), (int64_t)take64(bytes + 20)};
+    *out = (struct producer_segment_head){get_le64(bytes + 12), (int64_t)get_le64(bytes + 20)};
     return 0;
 }
 
@@ -70,7 +45,7 @@ uint32_t producer_segment_body_crc(const void *body, size_t size)
 static uint32_t frame_crc(uint64_t first, const uint8_t *frame)
 {
     uint8_t covered[8 + FRAME_CRC_AT];
-    put64(covered, first);
+    put_le64(covered, first);
     memcpy(covered + 8, frame, FRAME_CRC_AT);
     return crc_of(covered, sizeof covered);
 }
@@ -78,11 +53,11 @@ static uint32_t frame_crc(uint64_t first, const uint8_t *frame)
 void producer_segment_frame_put(uint64_t first, const struct producer_segment_frame *frame,
     uint32_t body_crc, uint8_t out[PRODUCER_SEGMENT_FRAME_HEAD_SIZE])
 {
-    put32(out, frame->size);
-    put32(out + 4, frame->index);
-    put32(out + 8, frame->delay_ms);
-    put32(out + 12, body_crc);
-    put32(out + FRAME_CRC_AT, frame_crc(first, out));
+    put_le32(out, frame->size);
+    put_le32(out + 4, frame->index);
+    put_le32(out + 8, frame->delay_ms);
+    put_le32(out + 12, body_crc);
+    put_le32(out + FRAME_CRC_AT, frame_crc(first, out));
 }
 
 /* What a place in an image is. */
@@ -101,16 +76,16 @@ static enum place look(const struct producer_segment_image *image, size_t at, ui
     size_t left = image->size - at - PRODUCER_SEGMENT_FRAME_HEAD_SIZE;
     *out = (struct producer_segment_frame){
         .body = bytes + PRODUCER_SEGMENT_FRAME_HEAD_SIZE,
-        .size = take32(bytes),
-        .index = take32(bytes + 4),
-        .delay_ms = take32(bytes + 8),
+        .size = get_le32(bytes),
+        .index = get_le32(bytes + 4),
+        .delay_ms = get_le32(bytes + 8),
     };
     /* The cheap ones first: most places of a damaged stretch end here. */
     if (out->size == 0 || out->size > left || out->index < index ||
         out->index > image->size / PRODUCER_SEGMENT_FRAME_HEAD_SIZE ||
-        take32(bytes + FRAME_CRC_AT) != frame_crc(image->first, bytes))
+        get_le32(bytes + FRAME_CRC_AT) != frame_crc(image->first, bytes))
         return PLACE_NOTHING;
-    return take32(bytes + 12) == crc_of(out->body, out->size) ? PLACE_FRAME : PLACE_BODY_DAMAGED;
+    return get_le32(bytes + 12) == crc_of(out->body, out->size) ? PLACE_FRAME : PLACE_BODY_DAMAGED;
 }
 
 int producer_segment_next(const struct producer_segment_image *image,
@@ -142,15 +117,15 @@ int producer_segment_next(const struct producer_segment_image *image,
 void producer_segment_mark_put(uint64_t number, uint8_t out[PRODUCER_SEGMENT_MARK_SIZE])
 {
     memcpy(out, MARK_MAGIC, MAGIC_SIZE);
-    put64(out + MAGIC_SIZE, number);
-    put32(out + 16, crc_of(out, 16));
+    put_le64(out + MAGIC_SIZE, number);
+    put_le32(out + 16, crc_of(out, 16));
 }
 
 int producer_segment_mark_take(const uint8_t *bytes, size_t size, uint64_t *number)
 {
     if (size < PRODUCER_SEGMENT_MARK_SIZE || memcmp(bytes, MARK_MAGIC, MAGIC_SIZE) != 0 ||
-        take32(bytes + 16) != crc_of(bytes, 16))
+        get_le32(bytes + 16) != crc_of(bytes, 16))
         return ERR_STATE;
-    *number = take64(bytes + MAGIC_SIZE);
+    *number = get_le64(bytes + MAGIC_SIZE);
     return 0;
 }

@@ -9,31 +9,6 @@
 #define MAGIC_SIZE 8
 #define VERSION 1u
 
-static void put32(uint8_t *out, uint32_t number)
-{
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(number >> (8 * i));
-}
-
-static void put64(uint8_t *out, uint64_t number)
-{
-    put32(out, (uint32_t)number);
-    put32(out + 4, (uint32_t)(number >> 32));
-}
-
-static uint32_t take32(const uint8_t *bytes)
-{
-    uint32_t number = 0;
-    for (int i = 0; i < 4; i++)
-        number |= (uint32_t)bytes[i] << (8 * i);
-    return number;
-}
-
-static uint64_t take64(const uint8_t *bytes)
-{
-    return take32(bytes) | (uint64_t)take32(bytes + 4) << 32;
-}
-
 static uint32_t crc_of(const uint8_t *bytes, size_t size)
 {
     return (uint32_t)crc32_z(0, bytes, size);
@@ -42,8 +17,8 @@ static uint32_t crc_of(const uint8_t *bytes, size_t size)
 void spool_head_put(uint8_t out[SPOOL_HEAD_SIZE])
 {
     memcpy(out, MAGIC, MAGIC_SIZE);
-    put32(out + 8, VERSION);
-    put32(out + 12, crc_of(out, 12));
+    put_le32(out + 8, VERSION);
+    put_le32(out + 12, crc_of(out, 12));
 }
 
 int spool_head_take(struct str bytes)
@@ -78,16 +53,16 @@ void spool_frame_put(const struct spool_record *record, uint8_t *out)
     size_t body_size = SPOOL_BODY_HEAD_SIZE + record->key.size + record->value.size;
     uint8_t *body = out + SPOOL_FRAME_HEAD_SIZE;
     check(body_size <= SPOOL_BODY_SIZE_MAX);
-    put32(out, (uint32_t)body_size);
+    put_le32(out, (uint32_t)body_size);
     body[0] = (uint8_t)record->topic;
-    put32(body + 1, record->schema);
-    put32(body + 5, (uint32_t)record->key.size);
+    put_le32(body + 1, record->schema);
+    put_le32(body + 5, (uint32_t)record->key.size);
     if (record->key.size)
         memcpy(body + SPOOL_BODY_HEAD_SIZE, record->key.data, record->key.size);
     if (record->value.size)
         memcpy(
             body + SPOOL_BODY_HEAD_SIZE + record->key.size, record->value.data, record->value.size);
-    put32(out + 4, frame_crc(out, body_size));
+    put_le32(out + 4, frame_crc(out, body_size));
 }
 
 int spool_frame_take(struct str bytes, struct spool_record *record, size_t *size)
@@ -95,20 +70,20 @@ int spool_frame_take(struct str bytes, struct spool_record *record, size_t *size
     const uint8_t *frame = (const uint8_t *)bytes.data;
     if (bytes.size < SPOOL_FRAME_HEAD_SIZE)
         return SPOOL_CUT;
-    uint32_t body_size = take32(frame);
+    uint32_t body_size = get_le32(frame);
     if (body_size < SPOOL_BODY_HEAD_SIZE || body_size > SPOOL_BODY_SIZE_MAX)
         return ERR_STATE;
     if (bytes.size - SPOOL_FRAME_HEAD_SIZE < body_size)
         return SPOOL_CUT;
     const uint8_t *body = frame + SPOOL_FRAME_HEAD_SIZE;
-    uint32_t key_size = take32(body + 5);
-    if (take32(frame + 4) != frame_crc(frame, body_size) ||
+    uint32_t key_size = get_le32(body + 5);
+    if (get_le32(frame + 4) != frame_crc(frame, body_size) ||
         key_size > body_size - SPOOL_BODY_HEAD_SIZE ||
         (body[0] != TOPIC_EVENTS && body[0] != TOPIC_REJECTED))
         return ERR_STATE;
     *record = (struct spool_record){
         .topic = (enum topic)body[0],
-        .schema = take32(body + 1),
+        .schema = get_le32(body + 1),
         .key = str_make(body + SPOOL_BODY_HEAD_SIZE, key_size),
         .value = str_make(
             body + SPOOL_BODY_HEAD_SIZE + key_size, body_size - SPOOL_BODY_HEAD_SIZE - key_size),
@@ -119,16 +94,16 @@ int spool_frame_take(struct str bytes, struct spool_record *record, size_t *size
 
 void spool_mark_put(const struct spool_mark *mark, uint8_t out[SPOOL_MARK_SIZE])
 {
-    put64(out, mark->segment);
-    put64(out + 8, mark->offset);
-    put32(out + 16, crc_of(out, 16));
+    put_le64(out, mark->segment);
+    put_le64(out + 8, mark->offset);
+    put_le32(out + 16, crc_of(out, 16));
 }
 
 int spool_mark_take(struct str bytes, struct spool_mark *out)
 {
     const uint8_t *at = (const uint8_t *)bytes.data;
-    if (bytes.size != SPOOL_MARK_SIZE || take32(at + 16) != crc_of(at, 16))
+    if (bytes.size != SPOOL_MARK_SIZE || get_le32(at + 16) != crc_of(at, 16))
         return ERR_STATE;
-    *out = (struct spool_mark){.segment = take64(at), .offset = take64(at + 8)};
+    *out = (struct spool_mark){.segment = get_le64(at), .offset = get_le64(at + 8)};
     return 0;
 }

@@ -21,22 +21,6 @@ static struct str text_of(void *context, size_t index)
     return texts->array ? raw_element(&texts->elements, index) : texts->whole;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct str trim(struct str text)
-{
-    while (text.size && is_blank(text.data[0])) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size && is_blank(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 /* What HTTP knows of the client, where the event says nothing itself. */
 static void add_client(const struct exchange *exchange, struct touchpoint *event)
 {
@@ -160,7 +144,7 @@ static int take_single(struct exchange *exchange, struct json value)
     int r = begin(exchange, 1);
     if (r != 0)
         return r;
-    struct texts texts = {.whole = trim(exchange->body)};
+    struct texts texts = {.whole = str_trim(exchange->body)};
     r = take_event(exchange, value, 0, &texts);
     return r < 0 ? r : answer_single(exchange);
 }
@@ -172,7 +156,7 @@ static bool next_line(struct str *rest, struct str *line)
         const char *end = memchr(rest->data, '\n', rest->size);
         size_t size = end ? (size_t)(end - rest->data) : rest->size;
         size_t taken = end ? size + 1 : size;
-        *line = trim(str_make(rest->data, size));
+        *line = str_trim(str_make(rest->data, size));
         *rest = str_make(rest->data + taken, rest->size - taken);
         if (line->size)
             return true;
@@ -220,7 +204,7 @@ static bool is_lines(const struct exchange *exchange)
     struct str rest = exchange->body;
     struct str line;
     struct json value;
-    if (!next_line(&rest, &line) || line.data[0] != '{' || trim(rest).size == 0)
+    if (!next_line(&rest, &line) || line.data[0] != '{' || str_trim(rest).size == 0)
         return false;
     return line.data[line.size - 1] == '}' && json_parse(exchange->parser, line, &value) == 0;
 }
@@ -230,7 +214,7 @@ int native_handle(struct exchange *exchange)
     int r = exchange_authorise(exchange, STR(""), SOURCE_PROTOCOL_NATIVE, REPLY_NATIVE);
     if (r != 0)
         return r < 0 ? r : 0;
-    if (trim(exchange->body).size == 0)
+    if (str_trim(exchange->body).size == 0)
         r = exchange_fail(
             exchange, ERR_EMPTY, STR("an event, an array of them, or a line each"), REPLY_NATIVE);
     else if (is_lines(exchange))
