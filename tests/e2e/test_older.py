@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import harness
-from harness import PROGRAM, ROOT, Workspace, same, stop, wait_until
+from harness import PROGRAM, ROOT, Workspace, ready, same, stop, wait_until
 
 MAPPING = ROOT / "deploy" / "mappings" / "native.ini"
 OLDER_TABIJI, OLDER_DIRECTORY = sys.argv[1:3] if __name__ == "__main__" else ("", "")
@@ -89,7 +89,7 @@ def check_killed(older, events, wanted):
         same(f"killed at {point}", dump(data), wanted)
 
 
-def check_stopped(older):
+def check_stopped(older, events, wanted):
     """SIGTERM while the rows are brought up to date: ends well, and the next start goes on there."""
     data = copy(older, "stopped")
     port = harness.free_port()
@@ -100,8 +100,10 @@ def check_stopped(older):
     process.send_signal(signal.SIGCONT)
     assert process.wait(30) == 0, process.returncode
     process = subprocess.Popen([OLDER_TABIJI, "run", "--data", str(data), "--listen", f"127.0.0.1:{port}"])
-    wait_until(lambda: not run(OLDER_TABIJI, "doctor", "--data", data).returncode, "it to open")
-    assert stop(process) == 0
+    wait_until(lambda: ready(port), "the collector")
+    assert stop(process) == 0, process.returncode
+    done("stopped", bring(OLDER_TABIJI, data, events))
+    same("stopped in the midst", dump(data), wanted)
 
 
 def pathlib_state(pid):
@@ -137,7 +139,7 @@ def main():
         same("tables made anew from the log of an older build", dump(data), wanted)
 
         check_killed(older, events, wanted)
-        check_stopped(older)
+        check_stopped(older, events, wanted)
 
 
 if __name__ == "__main__":
