@@ -167,8 +167,9 @@ TABIJI_API int tabiji_event_new(
 /* Accepts NULL inside, leaves NULL. */
 TABIJI_API void tabiji_event_free(struct tabiji_event **event);
 
-/* An id of one's own, 1 to 100 bytes: sent again, it is the same event. Without, tabiji_send()
- * makes a UUID (version 7), which stays the event's. */
+/* An id of one's own, 1 to 100 bytes: sent again with all else as it was, the time too, it is the
+ * same event; with anything else it is refused (id_conflict). Without, tabiji_send() makes a UUID
+ * (version 7), which stays the event's. */
 TABIJI_API int tabiji_event_set_id(struct tabiji_event *event, const char *id);
 /* "" while it has none. Valid until it is set or the event freed. */
 TABIJI_API const char *tabiji_event_id(const struct tabiji_event *event);
