@@ -97,10 +97,25 @@ static int same_facts(struct intake *intake, struct str first, struct str second
     return hashes[0] == hashes[1];
 }
 
+/* Whether the same has been said of this element already, which several events may be read from:
+ * it would be the same row of what is rejected, whose key they are of. */
+static bool is_told(
+    const struct verdicts *rejected, size_t index, const struct event_problem *problem)
+{
+    for (size_t i = rejected->count; i > 0 && rejected->list[i - 1].index == index; i--) {
+        const struct event_problem *told = &rejected->list[i - 1].problem;
+        if (told->error == problem->error && str_equal(told->pointer, problem->pointer))
+            return true;
+    }
+    return false;
+}
+
 /* event: as far as it was read, or NULL. */
 static int refuse(struct intake *intake, size_t index, const struct touchpoint *event,
     struct str event_id, const struct event_problem *problem, const struct intake_payload *payload)
 {
+    if (is_told(&intake->rejected, index, problem))
+        return 0;
     int r = add_verdict(intake, &intake->rejected, index, problem);
     if (r < 0 || intake->dry_run)
         return r;

@@ -57,7 +57,8 @@ MUST_CHECK int intake_records(
     const struct intake *intake, const struct append_record **records, size_t *count);
 
 /* Judges one event: door, consent, duplicates. index: its place in the request; payload: its text
- * as it came, asked for only when it is refused. Returns 0 also for a refused event. Errors:
+ * as it came, asked for only when it is refused. Of several events at one index, which follow each
+ * other, one reason at one pointer is told once. Returns 0 also for a refused event. Errors:
  * ERR_NO_MEMORY. */
 struct intake_payload {
     struct str (*text)(void *context, size_t index);

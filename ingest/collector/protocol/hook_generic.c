@@ -34,6 +34,26 @@ static size_t events_max(const struct config_source *source)
     return source->mapping ? source->mapping->events_count : 1;
 }
 
+/* A mapping that says what an id is made of means all of it: without a part two notifications
+ * would be one event, and an id of the content would not be the one that another try has. */
+static int check_id(
+    struct hook_reader *reader, const struct mapping *mapping, size_t nth, const struct str *values)
+{
+    const struct mapping_event *event = &mapping->events[nth];
+    for (size_t i = 0; event->has_id && i < event->fields_count; i++) {
+        const struct mapping_field *field = &event->fields[i];
+        if (field->target != MAPPING_FIELD || field->field->kind != EVENT_FIELD_EVENT_ID)
+            continue;
+        for (size_t k = 0; k < field->value.pieces_count; k++) {
+            size_t column = field->value.pieces[k].column;
+            if (column != MAPPING_LITERAL && values[column].size == 0)
+                return hook_fail(reader, ERR_MISSING_FIELD, mapping->columns[column].name,
+                    STR("the mapping makes the event id of it"));
+        }
+    }
+    return 0;
+}
+
 /* Where the mapping says none: of what was sent, so that the same sent again is the same. */
 static int complete_id(struct hook_reader *reader, const struct mapping *mapping, size_t nth)
 {
@@ -71,6 +91,8 @@ static int read(struct hook_reader *reader, size_t nth)
     int r = row_json_values(mapping, reader->item, reader->arena, values, &reader->problem);
     if (r == 0)
         r = mapper_apply(mapping, nth, values, reader->arena, &reader->event, &reader->problem);
+    if (r == 0)
+        r = check_id(reader, mapping, nth, values);
     if (r != 0)
         return r == MAPPER_NONE ? HOOK_NONE : r;
     if (reader->event.time_quality == TIME_QUALITY_CLIENT)

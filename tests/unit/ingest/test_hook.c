@@ -194,6 +194,77 @@ static void test_generic_bad_notifications(void **state)
     mapping_free(&mapping);
 }
 
+#define MAPPING_IDS                                                                                \
+    "[file]\nname = tills\nformat = ndjson\n"                                                      \
+    "[event store_purchase]\nid = {shop}-{/receipt/no}\ntime = at\nids.loyalty = card\n"           \
+    "[event coupon_redeemed]\nwhen = coupon notempty\nwhen = receipt.no notempty\nid = coupon\n"   \
+    "time = at\nids.loyalty = card\n"                                                              \
+    "[event store_visited]\nwhen = receipt.no empty\ntime = at\nids.loyalty = card\n"
+
+/* What its id is made of is missing, whole or in part: it is told, kept, and no id is made up. A
+ * section without `id` has one of the content, whatever is missing. */
+static void test_generic_without_what_its_id_is_made_of_is_rejected(void **state)
+{
+    static const char bare[] = "{\"shop\":\"s1\",\"at\":\"2026-11-20T01:59:00Z\",\"card\":\"L1\"}";
+    struct hook_fixture *fixture = *state;
+    struct mapping *mapping = mapping_of(MAPPING_IDS);
+    hook_use_signed(fixture, mapping, NULL);
+    fixture->base.exchange.header_key = STR(HOOK_KEY);
+    for (int sent = 0; sent < 2; sent++) { /* again: the same row, the same event */
+        char rejected[256];
+        send_generic(fixture, bare, 200);
+        (void)snprintf(rejected, sizeof rejected, "missing_field /receipt/no %s\n", bare);
+        assert_string_equal(exchange_rejected_text(&fixture->base), rejected);
+        assert_int_equal(fixture->base.exchange.intake.accepted, 1);
+        hook_contains(exchange_events_text(&fixture->base), "\"type\":\"store_visited\"");
+        hook_contains(exchange_reply_text(&fixture->base),
+            "{\"index\":0,\"code\":\"missing_field\",\"pointer\":\"/receipt/no\"");
+    }
+    send_generic(fixture,
+        "{\"receipt\":{\"no\":7},\"coupon\":\"c9\",\"at\":\"2026-11-20T01:59:00Z\",\"card\":"
+        "\"L1\"}",
+        200);
+    hook_contains(exchange_rejected_text(&fixture->base), "missing_field shop {");
+    hook_contains(exchange_events_text(&fixture->base), "\"id\":\"c9\"");
+    mapping_free(&mapping);
+}
+
+/* One reason at one pointer of one element is one row of what is rejected, and told once, however
+ * many sections it concerns; another reason or pointer is another, also of the same element. */
+static void test_generic_bad_element_is_told_once(void **state)
+{
+    struct hook_fixture *fixture = *state;
+    struct mapping *mapping = mapping_of(MAPPING_IDS);
+    hook_use_signed(fixture, mapping, NULL);
+    fixture->base.exchange.header_key = STR(HOOK_KEY);
+    send_generic(fixture,
+        "[7,8,8,{\"shop\":\"s\",\"receipt\":{\"no\":1},\"coupon\":\"c\",\"card\":\"L1\",\"at\":"
+        "\"soon\"},"
+        "{\"shop\":\"s\",\"receipt\":{\"no\":1},\"coupon\":\"c\",\"at\":\"2026-11-20T01:59:00Z\"},"
+        "{\"at\":\"2026-11-20T01:59:00Z\"},"
+        "{\"shop\":\"s\",\"receipt\":{\"no\":2},\"coupon\":\"c\",\"card\":\"L1\",\"at\":"
+        "\"2026-11-20T01:59:00Z\"}]",
+        200);
+    const struct verdicts *rejected = &fixture->base.exchange.intake.rejected;
+    static const struct {
+        size_t index;
+        int error;
+        const char *pointer;
+    } wanted[] = {{0, ERR_FIELD_TYPE, ""}, {1, ERR_FIELD_TYPE, ""}, {2, ERR_FIELD_TYPE, ""},
+        {3, ERR_TIME, "at"}, {4, ERR_NO_IDENTIFIER, "/ids"}, {5, ERR_MISSING_FIELD, "shop"},
+        {5, ERR_NO_IDENTIFIER, "/ids"}};
+    assert_int_equal(rejected->count, sizeof wanted / sizeof *wanted);
+    for (size_t i = 0; i < rejected->count; i++) {
+        const struct verdict *verdict = &rejected->list[i];
+        if (verdict->index != wanted[i].index || verdict->problem.error != wanted[i].error ||
+            !str_equal(verdict->problem.pointer, str_of(wanted[i].pointer)))
+            fail_msg("%zu: %zu %d %.*s", i, verdict->index, verdict->problem.error,
+                (int)verdict->problem.pointer.size, verdict->problem.pointer.data);
+    }
+    assert_int_equal(fixture->base.exchange.intake.accepted, 2);
+    mapping_free(&mapping);
+}
+
 static void test_generic_without_a_mapping_is_rejected(void **state)
 {
     struct hook_fixture *fixture = *state;
@@ -236,6 +307,8 @@ int main(void)
         cmocka_unit_test(test_form_read),
         WITH(test_generic_is_read_by_its_mapping),
         WITH(test_generic_bad_notifications),
+        WITH(test_generic_without_what_its_id_is_made_of_is_rejected),
+        WITH(test_generic_bad_element_is_told_once),
         WITH(test_generic_without_a_mapping_is_rejected),
         WITH(test_generic_signature),
     };
