@@ -170,6 +170,36 @@ static void test_ga4_ids_are_of_the_body_where_it_tells_events_apart(void **stat
     assert_int_equal(fixture->exchange.intake.accepted, 2);
 }
 
+#define REFUND                                                                                     \
+    "{\"name\":\"refund\",\"params\":{\"transaction_id\":\"T\",\"value\":50,\"currency\":\"JPY\"}" \
+    "}"
+#define REFUNDS_AT(time, events)                                                                   \
+    "{\"client_id\":\"c\",\"timestamp_micros\":" time ",\"events\":[" events "]}"
+
+/* Of refunds GA4 has no id: place in the body and the body's time tell two that are alike apart;
+ * the same body again is the same two. */
+static void test_ga4_refunds_that_are_alike_are_two_and_a_resend_is_none(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    char a[37], b[37];
+    char *both =
+        strdup(stored(fixture, "{\"client_id\":\"c\",\"events\":[" REFUND "," REFUND "]}"));
+    assert_int_equal(fixture->exchange.intake.accepted, 2);
+    const char *first = strstr(both, "\"id\":\"");
+    assert_non_null(first);
+    const char *second = strstr(first + 1, "\"id\":\"");
+    assert_non_null(second);
+    assert_memory_not_equal(first, second, 6 + 36);
+    fixture->exchange.now_micros += 1000000;
+    const char *again = stored(fixture, "{\"client_id\":\"c\",\"events\":[" REFUND "," REFUND "]}");
+    assert_memory_equal(strstr(again, "\"id\":\""), first, 6 + 36);
+    assert_memory_equal(strstr(strstr(again, "\"id\":\"") + 1, "\"id\":\""), second, 6 + 36);
+    assert_string_not_equal(id_of(fixture, REFUNDS_AT("1795139940000000", REFUND), a),
+        id_of(fixture, REFUNDS_AT("1795139940000001", REFUND), b));
+    assert_string_equal(a, id_of(fixture, REFUNDS_AT("1795139940000000", REFUND), b));
+    free(both);
+}
+
 static void test_ga4_bad_input_is_204_and_rejected(void **state)
 {
     static const struct {
@@ -319,6 +349,7 @@ int main(void)
         WITH(test_ga4_consent_time_and_app),
         WITH(test_ga4_hashes_become_pseudonyms),
         WITH(test_ga4_ids_are_of_the_body_where_it_tells_events_apart),
+        WITH(test_ga4_refunds_that_are_alike_are_two_and_a_resend_is_none),
         WITH(test_ga4_bad_input_is_204_and_rejected),
         WITH(test_ga4_debug_tells_and_keeps_nothing),
         WITH(test_ga4_key_is_the_secret),
