@@ -169,7 +169,7 @@ def events(port):
                                      kind_header="Content-Type: application/x-www-form-urlencoded\r\n")
         assert (status, headers["content-type"]) == (200, "text/xml; charset=utf-8") and b"<Response/>" in text, (status, headers, text)
     wanted = {1, 2, *range(10, 10 + len(HOSTILE)), *range(100, 110)}
-    return {f"{n}-orders/create-2026-11-20T10:00:00+09:00" for n in wanted} | {"CA1-9"}, {
+    return {f"{n}-orders/create-2026-11-20T10:00:00+09:00" for n in wanted} | {"CA1-ended"}, {
         "bad_type": 1, "bad_currency": 2, "nul_in_text": 1, "bad_id": 2, "id_conflict": 1, "bad_time": 1}
 
 

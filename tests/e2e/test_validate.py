@@ -122,7 +122,7 @@ def notifications(space, config):
         assert [(e["line"], e["fate"]) for e in lines] == [(1, "accepted"), (2, "rejected")], lines
     form = urllib.parse.urlencode(CALL)
     forms = validate(write(space, "forms.txt", f"{form}\n{form}&x=1\n"), "--protocol", "twilio")
-    assert [(e["line"], e["id"], e["time"]) for e in forms["events"]] == [(n, "CA1-9", "2026-11-20T01:00:00Z") for n in (1, 2)], forms
+    assert [(e["line"], e["id"], e["time"]) for e in forms["events"]] == [(n, "CA1-ended", "2026-11-20T01:00:00Z") for n in (1, 2)], forms
     both = validate(write(space, "end.json", {**RING, "kind": "end"}), "--protocol", "generic", "--source", "hooks", "--config", config)
     assert [e["type"] for e in both["events"]] == ["call_started", "call_ended"], both
     generic = ("--protocol", "generic", "--source", "no-ring", "--config", config)

@@ -48,6 +48,11 @@ static bool is_word(struct str text, const char *word)
     return text.size == strlen(word) && strncasecmp(text.data, word, text.size) == 0;
 }
 
+static bool is_voice(const struct contact *contact)
+{
+    return contact->channel.size == 0 || is_word(contact->channel, "voice");
+}
+
 /* What stands behind the last '/': of an ARN, the id. */
 static struct str id_of_arn(struct str arn)
 {
@@ -104,10 +109,12 @@ static void read_parts(struct contact *contact)
     contact->ended_at = hook_micros(detail, STR("disconnectTimestamp"));
 }
 
+/* Of calls, "API" is StartOutboundVoiceContact; of chats it is the customer. */
 static bool is_outbound(const struct contact *contact)
 {
     return is_word(contact->method, "outbound") || is_word(contact->method, "callback") ||
-           is_word(contact->method, "external_outbound");
+           is_word(contact->method, "external_outbound") ||
+           (is_word(contact->method, "api") && is_voice(contact));
 }
 
 /* Who waited in a queue and never had an agent has given up; so has nobody whom we called. */
@@ -119,7 +126,7 @@ static bool is_abandoned(const struct contact *contact)
 static int set_type(struct hook_reader *reader, const struct contact *contact)
 {
     struct touchpoint *event = &reader->event;
-    bool voice = contact->channel.size == 0 || is_word(contact->channel, "voice");
+    bool voice = is_voice(contact);
     bool chat = is_word(contact->channel, "chat");
     bool over = contact->event_type.size == 0 || is_word(contact->event_type, "disconnected");
     if (is_word(contact->event_type, "initiated"))
@@ -229,7 +236,7 @@ static int read(struct hook_reader *reader, size_t nth)
         r = read_call(reader, &contact);
     if (r == 0)
         r = identify(reader, &contact);
-    if (r == 0 && (contact.channel.size == 0 || is_word(contact.channel, "voice"))) {
+    if (r == 0 && is_voice(&contact)) {
         device_init(&reader->event.device);
         reader->event.has_device = true;
         reader->event.device.kind = DEVICE_KIND_PHONE;

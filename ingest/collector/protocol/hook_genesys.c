@@ -128,7 +128,8 @@ static int read_id(struct hook_reader *reader, const struct conversation *conver
 
 /* A call that was given up has an acd.end that says so, then a customer.end like any other's; each
  * is read alone. So that it does not count as abandoned and as ended, it has ended only where its
- * end says that somebody spoke; others' ends stay call_customer_end. */
+ * end says that somebody spoke; others' ends stay call_customer_end. Of an outgoing call nobody can
+ * give up, and whom it called has ended it, spoken or not. */
 static bool says_answered(const struct conversation *conversation, struct str outcome, bool lost)
 {
     return !lost && (is_word(outcome, "answered") ||
@@ -147,6 +148,7 @@ static int set_type(struct hook_reader *reader, struct conversation *conversatio
         {"customer.end", STR_INIT("call_ended"), STR_INIT("chat_ended")},
     };
     struct touchpoint *event = &reader->event;
+    bool outbound = event->call.direction == CALL_DIRECTION_OUTBOUND;
     struct str media;
     struct str outcome;
     int r = hook_text(reader, conversation->body, STR("mediaType"), &media);
@@ -162,9 +164,10 @@ static int set_type(struct hook_reader *reader, struct conversation *conversatio
         if (is_word(conversation->moment, types[i].moment) && (conversation->voice || chat))
             event->type = conversation->voice ? types[i].call : types[i].chat;
     bool lost = outcome.size >= 7 && strncasecmp(outcome.data, "abandon", 7) == 0;
-    if (str_equal(event->type, STR("call_ended")) && !says_answered(conversation, outcome, lost))
+    if (str_equal(event->type, STR("call_ended")) && !outbound &&
+        !says_answered(conversation, outcome, lost))
         event->type = STR("call_customer_end");
-    if (conversation->voice && lost && is_word(conversation->moment, "acd.end"))
+    if (conversation->voice && lost && !outbound && is_word(conversation->moment, "acd.end"))
         event->type = STR("call_abandoned");
     if (event->type.size == 0 && conversation->moment.size == 0)
         return hook_fail(reader, ERR_EVENT_TYPE, STR("/topicName"),
@@ -212,9 +215,9 @@ static int read(struct hook_reader *reader, size_t nth)
     if (r == 0)
         r = read_id(reader, &conversation);
     if (r == 0)
-        r = set_type(reader, &conversation);
-    if (r == 0)
         r = identify(reader, &conversation);
+    if (r == 0)
+        r = set_type(reader, &conversation);
     const struct {
         struct str key;
         struct str *text;

@@ -15,6 +15,7 @@
 #define MILLIS_PER_SECOND 1000
 #define SECONDS_MAX INT64_C(1000000000)
 #define DATE_TEXT_SIZE 32
+#define SEQUENCE_OF_END 100 /* behind whatever else is told of that second */
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 /* ---- who sends ---- */
@@ -161,7 +162,8 @@ static int64_t read_seconds(struct str text)
 }
 
 /* Ringing begins a call where nothing was told of it before: an incoming one, or the first of the
- * notifications that were asked for. */
+ * notifications that were asked for. An outgoing call that nobody took has ended: there was no
+ * customer who gave up. */
 static int set_call_type(struct hook_reader *reader, struct str status, struct str sequence)
 {
     struct touchpoint *event = &reader->event;
@@ -171,6 +173,9 @@ static int set_call_type(struct hook_reader *reader, struct str status, struct s
             event->type = call_types[i].type;
     if (str_equal(status, STR("ringing")) && first)
         event->type = STR("call_started");
+    if (str_equal(event->type, STR("call_abandoned")) &&
+        event->call.direction == CALL_DIRECTION_OUTBOUND)
+        event->type = STR("call_ended");
     if (event->type.size)
         return 0;
     return hook_fail(reader, status.size ? ERR_VALUE : ERR_MISSING_FIELD, STR("/CallStatus"),
@@ -196,32 +201,44 @@ static void identify_caller(struct hook_reader *reader, const struct fields *fie
         hook_identify_phone(reader, field(fields, "To"));
 }
 
+/* A call ends once, whoever tells: those whom the call itself was asked to tell get a sequence
+ * number, others a number of their own, or none. */
+static int set_call_id(
+    struct hook_reader *reader, struct str call_sid, struct str status, struct str sequence)
+{
+    struct touchpoint *event = &reader->event;
+    bool ends =
+        str_equal(event->type, STR("call_ended")) || str_equal(event->type, STR("call_abandoned"));
+    const struct str pieces[] = {call_sid, ends ? STR("ended") : sequence.size ? sequence : status};
+    if (ends) {
+        event->call.outcome = status;
+        event->sequence = SEQUENCE_OF_END;
+    } else if (money_parse_exponent(sequence, 0, &event->sequence) < 0) {
+        event->sequence = 0;
+    }
+    return hook_join(reader, pieces, COUNT_OF(pieces), &event->event_id);
+}
+
 static int read_call(struct hook_reader *reader, const struct fields *fields, struct str call_sid)
 {
     struct touchpoint *event = &reader->event;
     struct str status = field(fields, "CallStatus");
     struct str sequence = field(fields, "SequenceNumber");
-    const struct str pieces[] = {call_sid, sequence.size ? sequence : status};
-    int r = hook_join(reader, pieces, COUNT_OF(pieces), &event->event_id);
-    if (r == 0)
-        r = set_call_type(reader, status, sequence);
-    if (r < 0)
-        return r;
     call_init(&event->call);
     event->has_call = true;
     event->call.call_id = call_sid;
     event->call.parent_id = field(fields, "ParentCallSid");
     event->call.wait_ms = read_seconds(field(fields, "QueueTime"));
-    if (str_equal(event->type, STR("call_ended")) || str_equal(event->type, STR("call_abandoned")))
-        event->call.outcome = status;
+    identify_caller(reader, fields);
+    int r = set_call_type(reader, status, sequence);
+    int joined = set_call_id(reader, call_sid, status, sequence);
+    if (r < 0 || joined < 0)
+        return r < 0 ? r : joined;
     if (str_equal(event->type, STR("call_ended")))
         event->call.talk_ms = read_seconds(field(fields, "CallDuration"));
-    if (money_parse_exponent(sequence, 0, &event->sequence) < 0)
-        event->sequence = 0;
     device_init(&event->device);
     event->has_device = true;
     event->device.kind = DEVICE_KIND_PHONE;
-    identify_caller(reader, fields);
     r = hook_keep(reader, "answered_by", field(fields, "AnsweredBy"));
     return r < 0 ? r : hook_keep(reader, "sip_response_code", field(fields, "SipResponseCode"));
 }

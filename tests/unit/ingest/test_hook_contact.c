@@ -64,6 +64,13 @@ static void test_connect_types(void **state)
         {CONNECT("11", "\"contactId\":\"c-3\",\"channel\":\"VOICE\",\"initiationMethod\":"
                        "\"OUTBOUND\"" QUEUED OVER),
             "call_ended", "01:55:00Z"},
+        {CONNECT("12",
+             "\"contactId\":\"c-3\",\"channel\":\"VOICE\",\"initiationMethod\":\"API\"" QUEUED
+                 OVER),
+            "call_ended", "01:55:00Z"},
+        {CONNECT("13", "\"contactId\":\"c-3\",\"channel\":\"VOICE\",\"initiationMethod\":"
+                       "\"CALLBACK\"" QUEUED OVER),
+            "call_ended", "01:55:00Z"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char type[64];
@@ -158,6 +165,12 @@ static void test_connect_secret_in_another_header(void **state)
     "\"p-1\",\"mediaType\":\"VOICE\",\"direction\":\"INBOUND\",\"ani\":\"tel:+81312345678\","      \
     "\"dnis\":\"tel:+815012345678\"" more "}}"
 
+#define GENESYS_OUT(moment, more)                                                                  \
+    "{\"topicName\":\"v2.detail.events.conversation.{id}." moment                                  \
+    "\",\"eventBody\":{\"eventTime\":"                                                             \
+    "1795139940000,\"conversationId\":\"conv-1\",\"mediaType\":\"VOICE\",\"direction\":"           \
+    "\"OUTBOUND\"" more "}}"
+
 static void test_genesys_call_has_its_parts(void **state)
 {
     const char *text = hook_stored(*state, "genesys/dev",
@@ -191,6 +204,10 @@ static void test_genesys_types(void **state)
         {GENESYS("customer.end", ",\"interactingDurationMs\":0"), "call_customer_end"},
         {GENESYS("customer.end", ",\"acdOutcome\":\"ABANDON\",\"interactingDurationMs\":9"),
             "call_customer_end"},
+        /* nobody whom we called can give up: that is a call without an answer, and its end */
+        {GENESYS_OUT("acd.end", ",\"acdOutcome\":\"ABANDON\""), "call_acd_end"},
+        {GENESYS_OUT("customer.end", ",\"disconnectType\":\"PEER\""), "call_ended"},
+        {GENESYS_OUT("customer.end", ",\"interactingDurationMs\":1"), "call_ended"},
         /* EventBridge's envelope; another medium; a plain body. */
         {"{\"id\":\"x\",\"detail-type\":\"v2.detail.events.conversation.{id}.customer.start\","
          "\"detail\":{\"topicName\":\"t\",\"eventBody\":{\"eventTime\":\"2026-11-20T01:59:00Z\","

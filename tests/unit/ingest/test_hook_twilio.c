@@ -142,8 +142,8 @@ static void test_twilio_call_has_its_parts(void **state)
     const char *text = hook_stored(fixture, "twilio/dev", COMPLETED);
     hook_contains(text, "\"call\":{\"call_id\":\"CA1\",\"direction\":\"inbound\",\"outcome\":"
                         "\"completed\",\"talk_ms\":183000}");
-    hook_contains(text, "\"id\":\"CA1-2\",\"ids\":{\"case\":\"CA1\",\"phone\":\"k1:");
-    hook_contains(text, "\"sequence\":2,\"time\":\"2026-11-20T01:59:00Z\"");
+    hook_contains(text, "\"id\":\"CA1-ended\",\"ids\":{\"case\":\"CA1\",\"phone\":\"k1:");
+    hook_contains(text, "\"sequence\":100,\"time\":\"2026-11-20T01:59:00Z\"");
     hook_contains(text, "\"type\":\"call_ended\"");
     assert_null(strstr(text, "312345678")); /* no number is kept as it is */
     assert_string_equal(exchange_reply_text(&fixture->base),
@@ -180,11 +180,18 @@ static void test_twilio_call_types(void **state)
         {"CallSid=C&CallStatus=ringing&SequenceNumber=0", "call_started", "C-0"},
         {"CallSid=C&CallStatus=ringing&SequenceNumber=1", "call_ringing", "C-1"},
         {"CallSid=C&CallStatus=in-progress&SequenceNumber=2", "call_answered", "C-2"},
-        {"CallSid=C&CallStatus=completed&SequenceNumber=3", "call_ended", "C-3"},
-        {"CallSid=C&CallStatus=no-answer&SequenceNumber=3", "call_abandoned", "C-3"},
-        {"CallSid=C&CallStatus=busy", "call_abandoned", "C-busy"},
-        {"CallSid=C&CallStatus=canceled", "call_abandoned", "C-canceled"},
-        {"CallSid=C&CallStatus=failed", "call_abandoned", "C-failed"},
+        {"CallSid=C&CallStatus=completed&SequenceNumber=3", "call_ended", "C-ended"},
+        {"CallSid=C&CallStatus=completed", "call_ended", "C-ended"},
+        {"CallSid=C&CallStatus=no-answer&SequenceNumber=3", "call_abandoned", "C-ended"},
+        {"CallSid=C&CallStatus=busy&Direction=inbound", "call_abandoned", "C-ended"},
+        {"CallSid=C&CallStatus=canceled", "call_abandoned", "C-ended"},
+        {"CallSid=C&CallStatus=failed", "call_abandoned", "C-ended"},
+        /* nobody took it: that is no customer who gave up */
+        {"CallSid=C&CallStatus=busy&Direction=outbound-api", "call_ended", "C-ended"},
+        {"CallSid=C&CallStatus=no-answer&Direction=outbound-dial&ParentCallSid=P", "call_ended",
+            "C-ended"},
+        {"CallSid=C&CallStatus=canceled&Direction=outbound-api", "call_ended", "C-ended"},
+        {"CallSid=C&CallStatus=failed&Direction=outbound", "call_ended", "C-ended"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char type[64], id[64];
@@ -194,6 +201,24 @@ static void test_twilio_call_types(void **state)
         hook_contains(text, type);
         hook_contains(text, id);
     }
+}
+
+/* One call has one end, whether who tells of it numbers what he tells or not: the second is a
+ * duplicate, or where it says something else, told as such. */
+static void test_twilio_call_ends_once(void **state)
+{
+#define SAID(more)                                                                                 \
+    "{\"CallSid\":\"CA1\",\"CallStatus\":\"completed\",\"Direction\":\"inbound\",\"From\":"        \
+    "\"+81312345678\"" more "}"
+    struct hook_fixture *fixture = *state;
+    static const char body[] = "[" SAID("") "," SAID(",\"SequenceNumber\":3") "," SAID(
+        ",\"SequenceNumber\":0") "," SAID(",\"CallDuration\":7") "]";
+    assert_int_equal(hook_send(fixture, "twilio/dev", body), 200);
+    assert_int_equal(fixture->base.exchange.intake.accepted, 1);
+    assert_int_equal(fixture->base.exchange.intake.duplicates, 2);
+    assert_string_equal(exchange_rejected_text(&fixture->base),
+        "id_conflict /id " SAID(",\"CallDuration\":7") "\n");
+#undef SAID
 }
 
 /* The customer of an outgoing call is who is called; of a leg that is dialled on, whoever the call
@@ -361,6 +386,7 @@ int main(void)
         WITH(test_twilio_call_has_its_parts),
         WITH(test_twilio_notifications_of_a_call_share_it),
         WITH(test_twilio_call_types),
+        WITH(test_twilio_call_ends_once),
         WITH(test_twilio_who_the_customer_is),
         WITH(test_twilio_messages),
         WITH(test_twilio_json_is_read_as_the_form),
