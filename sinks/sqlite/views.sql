@@ -708,7 +708,9 @@ WHERE path_length = 0;
 
 -- Refunds that take nothing from any order, or less than they say, and why: no row of conversion
 -- tells of that. What an amount is worth in the currency of its order nobody said, so such a refund
--- waits for ever; and an order gives back no more than it had, less what was refunded before.
+-- waits for ever; and an order gives back no more than it had, less what was refunded before. What a
+-- cancellation took was the same money as the refund that goes with it, whichever came first: neither
+-- waits, unless more was paid back than the order had.
 CREATE VIEW v_refund_waiting AS
 SELECT
     lower(hex(e.event_key)) AS event_key_hex,
@@ -740,7 +742,23 @@ LEFT JOIN conversion AS o
     ON o.person = e.person AND o.order_id = e.order_id AND o.kind = 'conversion'
 LEFT JOIN currency AS u ON u.currency = e.currency
 WHERE e.type IN ('order_cancelled', 'order_refunded', 'item_returned')
-    AND (r.event_key IS NULL OR max(e.revenue_minor, -e.revenue_minor) > -r.revenue_minor);
+    AND (r.event_key IS NULL OR max(e.revenue_minor, -e.revenue_minor) > -r.revenue_minor)
+    AND NOT coalesce(CASE
+        WHEN r.event_key IS NULL THEN 0
+        WHEN e.type = 'order_cancelled'
+            THEN max(e.revenue_minor, -e.revenue_minor) <= o.revenue_minor
+        ELSE EXISTS (
+            SELECT 1 FROM conversion AS c
+            WHERE c.person = r.person AND c.kind = 'refund' AND c.refund_of = r.refund_of
+                AND c.type = 'order_cancelled'
+        ) AND o.revenue_minor >= (
+            SELECT total(max(b.revenue_minor, -b.revenue_minor))
+            FROM conversion AS c
+            JOIN event AS b ON b.person = c.person AND b.event_key = c.event_key
+            WHERE c.person = r.person AND c.kind = 'refund' AND c.refund_of = r.refund_of
+                AND c.type <> 'order_cancelled'
+        )
+    END, 0);
 
 CREATE VIEW v_identifier AS
 SELECT

@@ -118,19 +118,28 @@ def check_refunds():
              event(5, "item_returned", None, revenue="7", currency="JPY"),
              event(6, "order_cancelled", "C", revenue="5", currency="EUR"),
              event(7, "order_completed", "C", revenue="5", currency="EUR"),
-             event(8, "order_refunded", "A", revenue="950", currency="JPY")]
-    wanted = [("e-2", "A", 100, 1.0, "USD", "JPY", "other_currency", 0), ("e-4", "B", 7, 7.0, "JPY", None, "no_order", 0),
+             event(8, "order_refunded", "A", revenue="950", currency="JPY"),
+             # Cancelled and refunded is one loss, in whatever order; more than the order had is told.
+             event(10, "order_completed", "D", revenue="500", currency="USD"), event(11, "order_cancelled", "D", currency="USD"),
+             event(12, "order_refunded", "D", revenue="200", currency="USD"), event(13, "order_refunded", "D", revenue="300", currency="USD"),
+             event(14, "order_completed", "E", revenue="500", currency="USD"), event(15, "order_refunded", "E", revenue="200", currency="USD"),
+             event(16, "order_cancelled", "E", revenue="500", currency="USD"),
+             event(17, "order_completed", "F", revenue="500", currency="USD"), event(18, "order_cancelled", "F", currency="USD"),
+             event(19, "order_refunded", "F", revenue="501", currency="USD"),
+             event(20, "order_completed", "G", revenue="500", currency="USD"), event(21, "order_cancelled", "G", revenue="501", currency="USD")]
+    wanted = [("e-19", "F", 50100, 501.0, "USD", "USD", "over_order", 0), ("e-2", "A", 100, 1.0, "USD", "JPY", "other_currency", 0),
+              ("e-21", "G", 50100, 501.0, "USD", "USD", "over_order", 50000), ("e-4", "B", 7, 7.0, "JPY", None, "no_order", 0),
               ("e-5", None, 7, 7.0, "JPY", None, "no_order_id", 0), ("e-8", "A", 950, 950.0, "JPY", "JPY", "over_order", 900)]
     for order in (lines, lines[::-1], lines[3:] + lines + lines[:3]):
         with Workspace() as space:
             load = ["import", "--data", space.path / "data", "--mapping", ROOT / "deploy" / "mappings" / "native.ini", "-"]
-            for part in (order[:4], order[4:]):
+            for part in (order[:4], order[4:10], order[10:]):
                 tabiji(*load, stdin="\n".join(part).encode())
             with contextlib.closing(sqlite3.connect(f"file:{space.path}/data/tabiji.db?mode=ro", uri=True)) as db:
                 seen = list(db.execute("SELECT event_id, order_id, revenue_minor, revenue, currency, order_currency, why, taken_minor "
                                        "FROM v_refund_waiting ORDER BY 1"))
                 assert seen == wanted, seen
-                assert db.execute("SELECT sum(revenue_minor) FROM conversion WHERE currency = 'JPY'").fetchone() == (0,)
+                assert db.execute("SELECT sum(revenue_minor) FROM conversion WHERE currency IN ('JPY', 'USD')").fetchone() == (0,)
 
 
 def main():
