@@ -2,6 +2,8 @@
  * Shopify's webhooks of orders and refunds. Source: Shopify, "Webhooks: delivery structure",
  * "REST Admin API: Order, Refund"; PROTOCOLS.
  */
+#include <strings.h>
+
 #include "ingest/collector/protocol/amount.h"
 #include "ingest/collector/protocol/hook_kind.h"
 #include "ingest/collector/protocol/hook_signature.h"
@@ -88,26 +90,52 @@ static void read_time(struct hook_reader *reader, struct str key)
 
 /* ---- money ---- */
 
-/* {shop_money: {currency_code}}: plain amounts are the shop's, not the visitor's. */
-static int shop_currency(
-    struct hook_reader *reader, struct json object, struct str key, struct str *out)
+/* An amount stands plain, and in the shop's and the visitor's money in a set beside it. */
+struct amount_name {
+    struct str key;
+    struct str set;
+    struct str pointer; /* for messages */
+};
+
+#define AMOUNT(name)                                                                               \
+    {                                                                                              \
+        STR_INIT(name), STR_INIT(name "_set"), STR_INIT("/" name)                                  \
+    }
+#define AMOUNT_IN(name, list)                                                                      \
+    {                                                                                              \
+        STR_INIT(name), STR_INIT(name "_set"), STR_INIT("/" list)                                  \
+    }
+
+/* {shop_money: {amount, currency_code}}: what the shop's books say, whatever the visitor paid in.
+ */
+static bool shop_money(struct json object, struct str set_name, struct json *out)
 {
-    struct json set, money;
-    if (!hook_object(object, key, &set) || !hook_object(set, STR("shop_money"), &money))
-        return 0;
-    return hook_text(reader, money, STR("currency_code"), out);
+    struct json set;
+    return hook_object(object, set_name, &set) && hook_object(set, STR("shop_money"), out);
 }
 
-/* What the object says, else what was known before, which stays. */
+static int shop_currency(
+    struct hook_reader *reader, struct json object, struct str set_name, struct str *out)
+{
+    struct json money;
+    return shop_money(object, set_name, &money)
+               ? hook_text(reader, money, STR("currency_code"), out)
+               : 0;
+}
+
+/* The shop's money where the object says it, else what it names, else what was known before, which
+ * stays. */
 static int read_currency(struct hook_reader *reader, struct json object, struct str *out)
 {
     static const struct str sets[] = {STR_INIT("total_price_set"),
         STR_INIT("current_total_price_set"), STR_INIT("subtotal_price_set"),
         STR_INIT("subtotal_set"), STR_INIT("amount_set")};
-    struct str text;
-    int r = hook_text(reader, object, STR("currency"), &text);
+    struct str text = STR("");
+    int r = 0;
     for (size_t i = 0; r == 0 && text.size == 0 && i < COUNT_OF(sets); i++)
         r = shop_currency(reader, object, sets[i], &text);
+    if (r == 0 && text.size == 0)
+        r = hook_text(reader, object, STR("currency"), &text);
     if (r == 0 && text.size == 0)
         return 0;
     if (r == 0)
@@ -122,29 +150,49 @@ static struct str configured_currency(const struct hook_reader *reader)
     return config->currency_assumed ? STR("") : config->currency;
 }
 
-/* An amount that may be absent. pointer: for messages. Without a currency it is none. */
-static int read_amount(struct hook_reader *reader, struct json object, struct str key,
-    struct str pointer, int64_t *minor)
+static bool is_in(struct json money, struct str currency)
 {
-    struct json value;
-    if (!hook_get(object, key, &value) || json_kind(value) == JSON_NULL)
-        return 0;
-    if (reader->event.order.currency.size == 0)
-        return hook_fail(reader, ERR_CURRENCY, STR("/currency"),
-            STR("it names none: the source's \"currency\" may"));
-    int r = amount_read(value, reader->event.order.currency, minor);
-    return r < 0 ? hook_fail(reader, r, pointer, STR("")) : 0;
+    struct json code;
+    return hook_get(money, STR("currency_code"), &code) && json_kind(code) == JSON_TEXT &&
+           json_text(code).size == currency.size &&
+           strncasecmp(json_text(code).data, currency.data, currency.size) == 0;
 }
 
-/* total_shipping_price_set: {shop_money: {amount}}. */
-static int read_shipping(struct hook_reader *reader)
+/* The amount of the set's money in this currency, else the plain one, which is the shop's. 1, or 0
+ * when there is none. Errors: ERR_CURRENCY when the set has it in others alone. */
+static int find_amount(
+    struct json object, const struct amount_name *name, struct str currency, struct json *out)
 {
+    static const struct str moneys[] = {STR_INIT("shop_money"), STR_INIT("presentment_money")};
     struct json set, money;
-    if (!hook_object(reader->item, STR("total_shipping_price_set"), &set) ||
-        !hook_object(set, STR("shop_money"), &money))
+    bool other = false;
+    for (size_t i = 0; hook_object(object, name->set, &set) && i < COUNT_OF(moneys); i++) {
+        if (!hook_object(set, moneys[i], &money) || !hook_get(money, STR("amount"), out))
+            continue;
+        if (is_in(money, currency))
+            return 1;
+        other = other || currency.size;
+    }
+    bool found = hook_get(object, name->key, out) && json_kind(*out) != JSON_NULL;
+    return other ? ERR_CURRENCY : found;
+}
+
+/* An amount that may be absent. Without a currency it is none. */
+static int read_amount(
+    struct hook_reader *reader, struct json object, const struct amount_name *name, int64_t *minor)
+{
+    struct str currency = reader->event.order.currency;
+    struct json value;
+    int r = find_amount(object, name, currency, &value);
+    if (r < 0)
+        return hook_fail(reader, r, name->pointer, STR("it is in another currency"));
+    if (r == 0)
         return 0;
-    return read_amount(reader, money, STR("amount"), STR("/total_shipping_price_set"),
-        &reader->event.order.shipping_minor);
+    if (currency.size == 0)
+        return hook_fail(reader, ERR_CURRENCY, STR("/currency"),
+            STR("it names none: the source's \"currency\" may"));
+    r = amount_read(value, currency, minor);
+    return r < 0 ? hook_fail(reader, r, name->pointer, STR("")) : 0;
 }
 
 static int read_coupon(struct hook_reader *reader)
@@ -162,17 +210,14 @@ static int read_coupon(struct hook_reader *reader)
 
 static int read_totals(struct hook_reader *reader)
 {
+    static const struct amount_name names[] = {AMOUNT("total_price"), AMOUNT("total_tax"),
+        AMOUNT("total_discounts"), AMOUNT("total_shipping_price")};
     struct order *order = &reader->event.order;
-    int r = read_amount(
-        reader, reader->item, STR("total_price"), STR("/total_price"), &order->revenue_minor);
-    if (r == 0)
-        r = read_amount(
-            reader, reader->item, STR("total_tax"), STR("/total_tax"), &order->tax_minor);
-    if (r == 0)
-        r = read_amount(reader, reader->item, STR("total_discounts"), STR("/total_discounts"),
-            &order->discount_minor);
-    if (r == 0)
-        r = read_shipping(reader);
+    int64_t *const totals[] = {
+        &order->revenue_minor, &order->tax_minor, &order->discount_minor, &order->shipping_minor};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < COUNT_OF(names); i++)
+        r = read_amount(reader, reader->item, &names[i], totals[i]);
     return r < 0 ? r : read_coupon(reader);
 }
 
@@ -203,9 +248,10 @@ static int read_goods(struct hook_reader *reader, struct json line, struct order
 
 static int read_item(struct hook_reader *reader, struct json line, struct order_item *item)
 {
+    static const struct amount_name price = AMOUNT_IN("price", "line_items");
     int r = read_goods(reader, line, item);
     if (r == 0)
-        r = read_amount(reader, line, STR("price"), STR("/line_items"), &item->price_minor);
+        r = read_amount(reader, line, &price, &item->price_minor);
     return r < 0 ? r : read_quantity(reader, line, &item->quantity);
 }
 
@@ -213,13 +259,14 @@ static int read_item(struct hook_reader *reader, struct json line, struct order_
  * did. */
 static int read_returned(struct hook_reader *reader, struct json line, struct order_item *item)
 {
+    static const struct amount_name price = AMOUNT_IN("price", "refund_line_items");
     struct json of;
     if (json_kind(line) != JSON_OBJECT)
         return hook_fail(reader, ERR_FIELD_TYPE, STR("/refund_line_items"), STR("objects"));
     bool named = hook_object(line, STR("line_item"), &of);
     int r = named ? read_goods(reader, of, item) : 0;
     if (r == 0 && named && reader->event.order.revenue_minor)
-        r = read_amount(reader, of, STR("price"), STR("/refund_line_items"), &item->price_minor);
+        r = read_amount(reader, of, &price, &item->price_minor);
     return r < 0 ? r : read_quantity(reader, line, &item->quantity);
 }
 
@@ -403,14 +450,65 @@ static int read_order(struct hook_reader *reader, const struct order_topic *topi
 
 /* ---- refunds ---- */
 
-/* Adds what one transaction gave back, which one that waits, failed or is a test did not; *currency
- * is empty before the first. */
-static int add_transaction(
-    struct hook_reader *reader, struct json transaction, struct str *currency)
+/* What a refund's transactions gave back. */
+struct refunded {
+    struct str currency; /* empty before the first */
+    int64_t minor;
+    bool exchanged; /* each of them says what it is in the shop's books, too */
+    struct str books_currency;
+    int64_t books_minor;
+};
+
+static int add_minor(struct hook_reader *reader, int64_t minor, struct str pointer, int64_t *sum)
 {
+    return __builtin_add_overflow(*sum, minor, sum)
+               ? hook_fail(reader, ERR_NUMBER_RANGE, pointer, STR(""))
+               : 0;
+}
+
+static int one_currency(struct hook_reader *reader, struct str own, struct str *currency)
+{
+    if (currency->size && !str_equal(*currency, own))
+        return hook_fail(reader, ERR_CURRENCY, STR("/transactions"), STR("two currencies"));
+    *currency = own;
+    return 0;
+}
+
+/* {currency_exchange_adjustment: {final_amount, currency}}: in the shop's money, below zero as it
+ * went out. */
+static int add_books(struct hook_reader *reader, struct json transaction, struct refunded *refunded)
+{
+    static const struct amount_name name = {
+        STR_INIT("final_amount"), STR_INIT("final_amount_set"), STR_INIT("/transactions")};
     struct order *order = &reader->event.order;
+    struct json adjustment, value;
+    struct str own = STR("");
+    int64_t minor = 0;
+    refunded->exchanged =
+        refunded->exchanged &&
+        hook_object(transaction, STR("currency_exchange_adjustment"), &adjustment) &&
+        find_amount(adjustment, &name, STR(""), &value) == 1;
+    if (!refunded->exchanged)
+        return 0;
+    int r = read_currency(reader, adjustment, &own);
+    if (r == 0)
+        r = one_currency(reader, own, &refunded->books_currency);
+    order->currency = own;
+    if (r == 0)
+        r = read_amount(reader, adjustment, &name, &minor);
+    if (r == 0 && minor < 0 && __builtin_sub_overflow(0, minor, &minor))
+        r = hook_fail(reader, ERR_NUMBER_RANGE, name.pointer, STR(""));
+    return r < 0 ? r : add_minor(reader, minor, name.pointer, &refunded->books_minor);
+}
+
+/* Adds what one transaction gave back, which one that waits, failed or is a test did not. */
+static int add_transaction(
+    struct hook_reader *reader, struct json transaction, struct refunded *refunded)
+{
+    static const struct amount_name name = AMOUNT_IN("amount", "transactions");
     struct str kind, status;
-    struct str own = order->currency;
+    struct str known = reader->event.order.currency;
+    struct str own = refunded->currency.size ? refunded->currency : known;
     int64_t minor = 0;
     int r = hook_text(reader, transaction, STR("kind"), &kind);
     if (r == 0)
@@ -421,34 +519,125 @@ static int add_transaction(
         (status.size && !str_equal(status, STR("success"))))
         return 0;
     r = read_currency(reader, transaction, &own);
+    if (r == 0)
+        r = one_currency(reader, own, &refunded->currency);
     if (r < 0)
         return r;
-    if (currency->size && !str_equal(*currency, own))
-        return hook_fail(reader, ERR_CURRENCY, STR("/transactions"), STR("two currencies"));
-    *currency = own;
-    order->currency = own;
-    r = read_amount(reader, transaction, STR("amount"), STR("/transactions"), &minor);
-    if (r == 0 && __builtin_add_overflow(order->revenue_minor, minor, &order->revenue_minor))
-        r = hook_fail(reader, ERR_NUMBER_RANGE, STR("/transactions"), STR(""));
+    reader->event.order.currency = own;
+    r = read_amount(reader, transaction, &name, &minor);
+    if (r == 0)
+        r = add_minor(reader, minor, name.pointer, &refunded->minor);
+    if (r == 0)
+        r = add_books(reader, transaction, refunded);
+    reader->event.order.currency = own;
     return r;
+}
+
+/* What a refund is made of, in the shop's money and in the visitor's. */
+struct refund_parts {
+    struct str currencies[2]; /* the shop's, the visitor's; empty before the first */
+    int64_t minor[2];
+    bool whole; /* every amount is said in both */
+};
+
+/* sign: -1 of what was kept back, or is of the other sign there. */
+static int add_part(struct hook_reader *reader, struct json object, const struct amount_name *name,
+    int sign, struct refund_parts *parts)
+{
+    static const struct str moneys[] = {STR_INIT("shop_money"), STR_INIT("presentment_money")};
+    struct json set, money, amount;
+    bool said = hook_object(object, name->set, &set);
+    for (size_t i = 0; parts->whole && i < COUNT_OF(moneys); i++) {
+        struct str text, currency = STR("");
+        int64_t minor = 0;
+        parts->whole =
+            said && hook_object(set, moneys[i], &money) && hook_get(money, STR("amount"), &amount);
+        int r = parts->whole ? hook_text(reader, money, STR("currency_code"), &text) : 0;
+        if (r == 0 && parts->whole)
+            r = amount_currency(text, reader->arena, &currency);
+        if (r == 0 && parts->whole)
+            r = amount_read(amount, currency, &minor);
+        if (r == ERR_NO_MEMORY)
+            return r;
+        parts->whole =
+            parts->whole && r == 0 &&
+            (parts->currencies[i].size == 0 || str_equal(parts->currencies[i], currency)) &&
+            !__builtin_mul_overflow(minor, sign, &minor) &&
+            !__builtin_add_overflow(parts->minor[i], minor, &parts->minor[i]);
+        parts->currencies[i] = currency;
+    }
+    return 0;
+}
+
+/* Lines and their tax, less adjustments, whose sign is the other one. Source: Shopify, "Refund:
+ * order_adjustments". */
+static int read_parts(struct hook_reader *reader, struct refund_parts *parts)
+{
+    static const struct {
+        struct str list;
+        struct amount_name names[2];
+        int sign;
+    } lists[] = {
+        {STR_INIT("refund_line_items"), {AMOUNT("subtotal"), AMOUNT("total_tax")}, 1},
+        {STR_INIT("order_adjustments"), {AMOUNT("amount"), AMOUNT("tax_amount")}, -1},
+    };
+    struct json_iterator iterator;
+    struct json list, element;
+    struct str none;
+    *parts = (struct refund_parts){.whole = true};
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        if (!hook_get(reader->item, lists[i].list, &list) || json_kind(list) != JSON_ARRAY)
+            continue;
+        json_iterate(list, &iterator);
+        while (json_next(&iterator, &none, &element))
+            for (size_t k = 0; k < COUNT_OF(lists[i].names); k++) {
+                int r = add_part(reader, element, &lists[i].names[k], lists[i].sign, parts);
+                if (r < 0)
+                    return r;
+            }
+    }
+    return 0;
+}
+
+/* Transactions are in what the visitor paid in, orders in the shop's money, from which a refund in
+ * another would never be taken. Where the parts that it is made of are together what it gave back,
+ * they say what that was in the order, at its rate; else its exchange does, at the refund's. Where
+ * nothing does it stays what it is. */
+static int in_shop_money(struct hook_reader *reader, const struct refunded *refunded)
+{
+    struct order *order = &reader->event.order;
+    struct refund_parts parts;
+    order->revenue_minor = refunded->minor;
+    if (refunded->currency.size == 0)
+        return 0;
+    int r = read_parts(reader, &parts);
+    if (r < 0)
+        return r;
+    if (parts.whole && str_equal(parts.currencies[1], refunded->currency) &&
+        parts.minor[1] == refunded->minor) {
+        order->currency = parts.currencies[0];
+        order->revenue_minor = parts.minor[0];
+    } else if (refunded->exchanged) {
+        order->currency = refunded->books_currency;
+        order->revenue_minor = refunded->books_minor;
+    }
+    return 0;
 }
 
 /* What its lines are worth, where it says nothing of transactions. */
 static int add_line(struct hook_reader *reader, struct json line)
 {
-    static const struct str keys[] = {STR_INIT("subtotal"), STR_INIT("total_tax")};
+    static const struct amount_name names[] = {
+        AMOUNT_IN("subtotal", "refund_line_items"), AMOUNT_IN("total_tax", "refund_line_items")};
     struct order *order = &reader->event.order;
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+    int r = read_currency(reader, line, &order->currency);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(names); i++) {
         int64_t minor = 0;
-        int r = i ? 0 : read_currency(reader, line, &order->currency);
+        r = read_amount(reader, line, &names[i], &minor);
         if (r == 0)
-            r = read_amount(reader, line, keys[i], STR("/refund_line_items"), &minor);
-        if (r < 0)
-            return r;
-        if (__builtin_add_overflow(order->revenue_minor, minor, &order->revenue_minor))
-            return hook_fail(reader, ERR_NUMBER_RANGE, STR("/refund_line_items"), STR(""));
+            r = add_minor(reader, minor, names[i].pointer, &order->revenue_minor);
     }
-    return 0;
+    return r;
 }
 
 static int read_refunded(struct hook_reader *reader)
@@ -456,7 +645,7 @@ static int read_refunded(struct hook_reader *reader)
     struct json list, element;
     struct json_iterator iterator;
     struct str none;
-    struct str currency = STR("");
+    struct refunded refunded = {.exchanged = true};
     int r = 0;
     bool transactions =
         hook_get(reader->item, STR("transactions"), &list) && json_kind(list) == JSON_ARRAY;
@@ -465,8 +654,8 @@ static int read_refunded(struct hook_reader *reader)
         return 0;
     json_iterate(list, &iterator);
     while (r == 0 && json_next(&iterator, &none, &element))
-        r = transactions ? add_transaction(reader, element, &currency) : add_line(reader, element);
-    return r;
+        r = transactions ? add_transaction(reader, element, &refunded) : add_line(reader, element);
+    return r == 0 && transactions ? in_shop_money(reader, &refunded) : r;
 }
 
 /* Whether goods came back with it. */

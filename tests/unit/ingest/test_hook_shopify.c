@@ -166,6 +166,70 @@ static void test_shopify_refunds(void **state)
     }
 }
 
+#define MONEY(shop, visitor)                                                                       \
+    "{\"shop_money\":{\"amount\":\"" shop                                                          \
+    "\",\"currency_code\":\"JPY\"},\"presentment_money\":{\"amount\":\"" visitor                   \
+    "\",\"currency_code\":\"USD\"}}"
+#define PAID_BACK(amount, more)                                                                    \
+    "\"transactions\":[{\"kind\":\"refund\",\"status\":\"success\",\"amount\":\"" amount           \
+    "\",\"currency\":\"USD\"" more "}]"
+#define EXCHANGED                                                                                  \
+    ",\"currency_exchange_adjustment\":{\"adjustment\":\"-20\",\"original_amount\":\"-3000\","     \
+    "\"final_amount\":\"-3020\",\"currency\":\"JPY\"}"
+#define PARTS                                                                                      \
+    "\"refund_line_items\":[{\"quantity\":1,\"restock_type\":\"no_restock\",\"subtotal\":"         \
+    "\"2500\","                                                                                    \
+    "\"subtotal_set\":" MONEY("2500", "16.50") ",\"total_tax\":\"250\",\"total_tax_set\":" MONEY(  \
+        "250",                                                                                     \
+        "1.65") ",\"line_item\":{\"sku\":\"S1\",\"price\":\"2500\",\"price_set\":" MONEY("2500",   \
+        "16.50") "}}],\"order_adjustments\":[{\"kind\":\"shipping_refund\",\"amount\":"            \
+                 "\"-300\",\"amount_set\":" MONEY("-300", "-2.00") ",\"tax_amount_set\":" MONEY(   \
+                     "0", "0.00") "}],"
+
+/* A visitor pays, and gets back, in his currency; the shop's books and the order are in the shop's,
+ * and so is its refund, wherever the notification says what that is. */
+static void test_shopify_money_of_the_shop_not_of_the_visitor(void **state)
+{
+    static const struct {
+        const char *topic, *body, *order;
+    } cases[] =
+        {
+            /* the order, also where all that is plain is the visitor's */
+            {"orders/create",
+                "{\"id\":1,\"currency\":\"USD\",\"total_price\":\"20.15\",\"total_price_"
+                "set\":" MONEY("3050", "20.15") ",\"total_tax\":\"1.65\",\"total_tax_set\":" MONEY(
+                    "250", "1.65") ",\"line_items\":[{\"sku\":\"S1\",\"price\":\"16.50\",\"price_"
+                                   "set\":" MONEY("2500", "16.50") "}]}",
+                "\"order\":{\"currency\":\"JPY\",\"facet\":\"placed\",\"items\":[{\"price\":"
+                "\"2500\",\"sku\":"
+                "\"S1\"}],\"order_id\":\"1\",\"revenue\":\"3050\",\"tax\":\"250\"}"},
+            /* its parts are what went back: at the order's rate */
+            {"refunds/create", REFUND(PARTS PAID_BACK("20.15", EXCHANGED)),
+                "\"order\":{\"currency\":\"JPY\",\"items\":[{\"price\":\"2500\",\"sku\":\"S1\"}],"
+                "\"order_id\":\"9007199254740993\",\"revenue\":\"3050\"}"},
+            /* another sum than they are: at the refund's */
+            {"refunds/create", REFUND(PARTS PAID_BACK("20.00", EXCHANGED)),
+                "\"currency\":\"JPY\",\"items\":[{\"price\":\"2500\",\"sku\":\"S1\"}],\"order_id\":"
+                "\"9007199254740993\",\"revenue\":\"3020\"}"},
+            {"refunds/create", REFUND(PAID_BACK("20.15", EXCHANGED)),
+                "\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":\"3020\"}"},
+            {"refunds/create",
+                REFUND(PAID_BACK("20.15", ",\"amount_set\":" MONEY("3050", "20.15"))),
+                "\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":\"3050\"}"},
+            /* nothing says what it is worth: it stays what it is, and waits */
+            {"refunds/create", REFUND(PARTS PAID_BACK("20.00", "")),
+                "\"currency\":\"USD\",\"items\":[{\"price\":\"16.50\",\"sku\":\"S1\"}],\"order_"
+                "id\":"
+                "\"9007199254740993\",\"revenue\":\"20.00\"}"},
+            {"refunds/create", REFUND(PAID_BACK("20.15", "")), "\"revenue\":\"20.15\"}"},
+        };
+    struct hook_fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        topic(fixture, cases[i].topic);
+        hook_contains(hook_stored(fixture, "shopify/dev", cases[i].body), cases[i].order);
+    }
+}
+
 /* The body's, the shop's money, the source's where somebody has said it; never one made up. */
 static void test_shopify_currency(void **state)
 {
@@ -349,6 +413,7 @@ int main(void)
         WITH(test_shopify_topics),
         WITH(test_shopify_ids_stay_when_it_is_sent_again),
         WITH(test_shopify_refunds),
+        WITH(test_shopify_money_of_the_shop_not_of_the_visitor),
         WITH(test_shopify_currency),
         WITH(test_shopify_bad_notifications),
         WITH(test_shopify_is_read_again),
