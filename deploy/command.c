@@ -102,6 +102,14 @@ static int join(const struct verb *verb, struct command *command, const char *va
     return 0;
 }
 
+static bool keep_each(struct verb_call *call, const struct verb_option *option, const char *value)
+{
+    if (call->each_count == VERB_EACH_MAX)
+        return false;
+    call->each[call->each_count++] = (struct verb_each_value){option, value};
+    return true;
+}
+
 /* Reads the flag at argv[*at]; moves *at to its last word. */
 static int parse_flag(
     const struct verb *verb, char *const *argv, int *at, struct command *command, FILE *err)
@@ -131,6 +139,10 @@ static int parse_flag(
         (*at)++;
     if (option->list && *slot)
         return join(verb, command, value, slot, err);
+    if (option->each && !keep_each(&command->call, option, value)) {
+        (void)fprintf(err, "tabiji %s: too many %s\n", verb->name, option->name);
+        return EXIT_USAGE;
+    }
     *slot = value;
     if (strcmp(option->name, "--set") == 0) {
         if (command->sets_count == sizeof command->sets / sizeof *command->sets) {
@@ -213,6 +225,15 @@ const char *verb_value(const struct verb_call *call, const char *name)
 bool verb_switch(const struct verb_call *call, const char *name)
 {
     return verb_value(call, name) != NULL;
+}
+
+size_t verb_each(const struct verb_call *call, const char *name, const char *out[VERB_EACH_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < call->each_count; i++)
+        if (strcmp(call->each[i].option->name, name) == 0)
+            out[count++] = call->each[i].value;
+    return count;
 }
 
 int verb_integer(

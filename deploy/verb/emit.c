@@ -1,15 +1,19 @@
 /* `tabiji emit`: NDJSON on standard input to a collector, by libtabiji. Lines go as they are: the
- * collector judges them, and keeps what it rejects. */
+ * collector judges them, and keeps what it rejects. Or one event that flags say, which the library
+ * judges first. */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "deploy/event_flags.h"
 #include "deploy/progress.h"
 #include "deploy/verb/verbs.h"
 #include "ingest/producer/tabiji.h"
 #include "schemas/error.h"
+#include "schemas/event_json.h"
+#include "schemas/json.h"
 
 #define URL_DEFAULT "http://127.0.0.1:8080"
 #define BATCH_EVENTS 2500
@@ -25,6 +29,8 @@ struct emit {
     struct tabiji_producer *producer;
     struct progress progress;
     long long wait_seconds;
+    struct buf event;                     /* that of the flags; empty: lines are read */
+    char event_id[EVENT_ID_SIZE_MAX + 1]; /* its id, once it met its end */
     long long lines, refused;
     atomic_llong settled; /* line of the last event that met its end; they do so in order */
     uint64_t done;        /* events that met their end, when last looked at */
@@ -39,6 +45,22 @@ static void print_spool(const struct tabiji_report *report)
         report->events, report->problem.hint);
 }
 
+/* Who is told of: a line, or the event of the flags. */
+static void print_who(const struct emit *emit, long long line)
+{
+    if (emit->event.size)
+        (void)fputs("event: ", stderr);
+    else
+        (void)fprintf(stderr, "line %lld: ", line);
+}
+
+static void print_problem(
+    const struct emit *emit, long long line, const struct tabiji_problem *problem)
+{
+    print_who(emit, line);
+    (void)fprintf(stderr, "%s %s %s\n", problem->code, problem->pointer, problem->hint);
+}
+
 /* On the producer's thread: notes the line, and prints why it was rejected. A line of an earlier
  * run, from the spool, has no number. */
 static void on_report(void *context, const struct tabiji_report *report)
@@ -48,9 +70,10 @@ static void on_report(void *context, const struct tabiji_report *report)
     bool judged = report->kind == TABIJI_REPORT_DELIVERED || report->kind == TABIJI_REPORT_REJECTED;
     if (judged && line > 0)
         atomic_store(&emit->settled, line);
+    if (judged && line > 0 && emit->event.size)
+        (void)snprintf(emit->event_id, sizeof emit->event_id, "%s", report->event_id);
     if (report->kind == TABIJI_REPORT_REJECTED && line > 0)
-        (void)fprintf(stderr, "line %lld: %s %s %s\n", line, report->problem.code,
-            report->problem.pointer, report->problem.hint);
+        print_problem(emit, line, &report->problem);
     else if (report->kind == TABIJI_REPORT_REJECTED)
         (void)fprintf(stderr, "from the spool: %s %s %s\n", report->problem.code,
             report->problem.pointer, report->problem.hint);
@@ -102,6 +125,9 @@ static int look_after(struct emit *emit)
     note_waiting(emit, &now, waited);
     if (waited < emit->wait_seconds * 1000000)
         return 0;
+    if (emit->event.size)
+        return verb_fail(
+            emit->call, ERR_AGAIN, "the event was not accepted (%s)", now.last_failure);
     return verb_fail(emit->call, ERR_AGAIN, "lines from %lld were not accepted (%s)",
         atomic_load(&emit->settled) + 1, now.last_failure);
 }
@@ -113,14 +139,13 @@ static int send_line(struct emit *emit, const char *line, size_t size)
     void *opaque = (void *)(intptr_t)emit->lines; /* comes back in the report */
     for (;;) {
         int r = tabiji_send_json(emit->producer, line, size, opaque, &problem);
-        if (r == TABIJI_OK)
-            return 0;
         if (r == TABIJI_ERROR_INVALID && strcmp(problem.code, "empty") == 0)
             return 0;
-        if (r == TABIJI_ERROR_INVALID) {
+        if (r == TABIJI_ERROR_INVALID)
             emit->refused++;
-            (void)fprintf(stderr, "line %lld: %s %s %s\n", emit->lines, problem.code,
-                problem.pointer, problem.hint);
+        if (r == TABIJI_OK || r == TABIJI_ERROR_INVALID) {
+            if (problem.code[0])
+                print_problem(emit, emit->lines, &problem);
             return 0;
         }
         if (r != TABIJI_ERROR_QUEUE_FULL)
@@ -138,7 +163,6 @@ static int send_lines(struct emit *emit, FILE *in)
     size_t room = 0;
     ssize_t size;
     int r = 0;
-    emit->done_micros = progress_clock();
     while (r == 0 && (size = getline(&line, &room, in)) >= 0) {
         emit->lines++;
         r = send_line(emit, line, (size_t)size);
@@ -146,9 +170,32 @@ static int send_lines(struct emit *emit, FILE *in)
     free(line);
     if (r == 0 && ferror(in))
         r = verb_fail(emit->call, ERR_IO, "standard input");
+    return r;
+}
+
+static int send_all(struct emit *emit)
+{
+    int r;
+    emit->done_micros = progress_clock();
+    emit->lines = emit->event.size ? 1 : 0;
+    r = emit->event.size ? send_line(emit, emit->event.data, emit->event.size)
+                         : send_lines(emit, stdin);
     emit->done_micros = progress_clock(); /* however long standard input took */
     while (r == 0 && tabiji_flush(emit->producer, LOOK_EVERY_MS) != TABIJI_OK)
         r = look_after(emit);
+    return r;
+}
+
+/* Ids may hold anything: as JSON. An event that was not sent may have none. */
+static int print_id(const struct emit *emit)
+{
+    CLEANUP(buf_free) struct buf id = {0};
+    int r = emit->event_id[0] ? json_write_text(&id, str_of(emit->event_id))
+                              : buf_append_str(&id, STR("null"));
+    if (r == 0 && emit->call->json)
+        (void)printf("{\"id\":%.*s,", (int)id.size, id.data);
+    else if (r == 0)
+        (void)printf(emit->event_id[0] ? "event %.*s: " : "event: ", (int)id.size, id.data);
     return r;
 }
 
@@ -156,13 +203,23 @@ static int print_end(struct emit *emit)
 {
     struct tabiji_statistics now = look(emit);
     long long rejected = emit->refused + (long long)now.events_rejected;
-    (void)printf(emit->call->json ? "{\"lines\":%lld,\"accepted\":%" PRIu64
-                                    ",\"duplicates\":%" PRIu64 ",\"rejected\":%lld}\n"
-                                  : "%lld lines: %" PRIu64 " accepted, %" PRIu64
-                                    " duplicates, %lld rejected\n",
-        emit->lines, now.events_delivered - now.events_duplicate - now.events_denied,
-        now.events_duplicate, rejected);
+    bool json = emit->call->json;
+    if (!emit->event.size)
+        (void)printf(json ? "{\"lines\":%lld," : "%lld lines: ", emit->lines);
+    else if (print_id(emit) < 0)
+        return verb_fail(emit->call, ERR_NO_MEMORY, "the event's id");
+    (void)printf(json ? "\"accepted\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"rejected\":%lld}\n"
+                      : "%" PRIu64 " accepted, %" PRIu64 " duplicates, %lld rejected\n",
+        now.events_delivered - now.events_duplicate - now.events_denied, now.events_duplicate,
+        rejected);
     return rejected ? EXIT_PARTIAL : EXIT_OK;
+}
+
+static unsigned flags_of(const struct emit *emit)
+{
+    if (!emit->event.size)
+        return TABIJI_AS_IT_IS;
+    return verb_switch(emit->call, "--unchecked") ? TABIJI_NO_CHECK : 0;
 }
 
 static int open_producer(struct emit *emit)
@@ -171,7 +228,7 @@ static int open_producer(struct emit *emit)
     struct tabiji_problem problem = {.size = sizeof problem};
     struct tabiji_options options = {
         .size = sizeof options,
-        .flags = TABIJI_AS_IT_IS,
+        .flags = flags_of(emit),
         .url = url ? url : URL_DEFAULT,
         .key_file = verb_value(emit->call, "--key-file"),
         .ca_file = verb_value(emit->call, "--ca-file"),
@@ -197,20 +254,56 @@ static int open_producer(struct emit *emit)
     return 0;
 }
 
+/* The event that flags say, if they do. Returns 0, or an exit code after saying what is wrong. */
+static int read_event(struct emit *emit)
+{
+    static const char *const parts[] = {"--event-id", "--time", "--id", "--field", "--unchecked"};
+    CLEANUP(buf_free) struct buf problem = {0};
+    const char *identifiers[VERB_EACH_MAX], *fields[VERB_EACH_MAX];
+    struct event_flags flags = {.type = verb_value(emit->call, "--type"),
+        .id = verb_value(emit->call, "--event-id"),
+        .time = verb_value(emit->call, "--time"),
+        .identifiers = identifiers,
+        .identifiers_count = verb_each(emit->call, "--id", identifiers),
+        .fields = fields,
+        .fields_count = verb_each(emit->call, "--field", fields)};
+    if (flags.type) {
+        if (flags.id)
+            (void)snprintf(emit->event_id, sizeof emit->event_id, "%s", flags.id);
+        int r = event_flags_write(&flags, &emit->event, &problem);
+        if (r == ERR_VALUE)
+            return verb_usage(emit->call, "%.*s", (int)problem.size, problem.data);
+        return r < 0 ? verb_fail(emit->call, r, "the event") : 0;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (verb_value(emit->call, parts[i]))
+            return verb_usage(emit->call, "%s is of one event by flags: it needs --type", parts[i]);
+    return 0;
+}
+
+static int send(struct emit *emit)
+{
+    int r = open_producer(emit);
+    if (r)
+        return r;
+    progress_begin(&emit->progress, "emit", 0);
+    r = send_all(emit);
+    progress_end(&emit->progress);
+    if (r == 0)
+        r = print_end(emit);
+    (void)tabiji_producer_close(&emit->producer, 0);
+    return r;
+}
+
 static int run(struct verb_call *call)
 {
     struct emit emit = {.call = call, .wait_seconds = WAIT_SECONDS_DEFAULT};
     int r = verb_integer(call, "--wait", 1, 86400, &emit.wait_seconds);
     if (r == 0)
-        r = open_producer(&emit);
-    if (r)
-        return r;
-    progress_begin(&emit.progress, "emit", 0);
-    r = send_lines(&emit, stdin);
-    progress_end(&emit.progress);
+        r = read_event(&emit);
     if (r == 0)
-        r = print_end(&emit);
-    (void)tabiji_producer_close(&emit.producer, 0);
+        r = send(&emit);
+    buf_free(&emit.event);
     return r;
 }
 
@@ -221,25 +314,50 @@ static const struct verb_option options[] = {
         NULL},
     {"--spool", "DIR", "write lines there first; what is not accepted the next run sends", NULL},
     {"--wait", "SECONDS", "give up when the collector took nothing for so long (default 30)", NULL},
+    {"--type", "TYPE", "send one event of this type, which the flags below say; no line is read",
+        NULL},
+    {"--id", "NAMESPACE:VALUE", "whose it is (phone:03-1234-5678); may be given again", NULL,
+        .each = true},
+    {"--field", "PATH=VALUE", "a field, named as in native JSON; may be given again", NULL,
+        .each = true},
+    {"--time", "TIME", "when it happened, RFC 3339 or epoch milliseconds (default now)", NULL},
+    {"--event-id", "ID", "its id: sent again it is the same event (default a new one)", NULL},
+    {"--unchecked", NULL,
+        "leave it to the collector to judge it: namespaces of its own, fields of trusted sources",
+        NULL},
 };
 
 const struct verb verb_emit = {
     .name = "emit",
-    .summary = "send events from standard input to a collector",
+    .summary = "send events from standard input, or one by flags, to a collector",
     .arguments = "",
-    .detail = "Reads native JSON events, one a line, and posts them to a collector in batches, in "
-              "their order; a line goes\n"
-              "soon, also when more are to come. What the collector rejects is told with its line "
-              "and reason (exit 6);\n"
-              "what it cannot take now is tried again until it took nothing for --wait (exit 7). A "
-              "key that it refuses: exit 5.\n"
-              "With --spool each line that was read is on the disk until it is accepted, also when "
-              "this is killed: the next run\n"
-              "with the directory sends it before its own lines, in order, or alone without input.",
+    .detail =
+        "Reads native JSON events, one a line, and posts them to a collector in batches, in "
+        "their order; a line goes\n"
+        "soon, also when more are to come. What the collector rejects is told with its line "
+        "and reason (exit 6);\n"
+        "what it cannot take now is tried again until it took nothing for --wait (exit 7). A "
+        "key that it refuses: exit 5.\n"
+        "With --spool each line that was read is on the disk until it is accepted, also when "
+        "this is killed: the next run\n"
+        "with the directory sends it before its own lines, in order, or alone without input.\n"
+        "\n"
+        "With --type one event is sent, which flags say; values are typed by the schema, money "
+        "is a decimal text. It is\n"
+        "judged here as the collector does: what that would refuse is told with its pointer, "
+        "and not sent (exit 6). All\n"
+        "users of a machine can see its command lines: on a shared one, send by standard input "
+        "what names a customer.",
     .examples =
         "  tabiji generate --events 1000 | tabiji emit\n"
         "  tabiji emit --url https://collect.example.jp --key-file pos.key < receipts.ndjson\n"
-        "  tabiji emit --spool /var/lib/pos/spool < receipts.ndjson",
+        "  tabiji emit --spool /var/lib/pos/spool < receipts.ndjson\n"
+        "  tabiji emit --type call_started --id phone:03-1234-5678 --field call.call_id=CA123 "
+        "--field call.queue=returns\n"
+        "  tabiji emit --type store_purchase --id loyalty:8800-1234 --field order.order_id=R-1 "
+        "--field order.currency=JPY \\\n"
+        "    --field order.revenue=12980 --field order.items.0.sku=shoe-9 "
+        "--field properties.satisfaction:=5",
     .options = options,
     .options_count = sizeof options / sizeof *options,
     .run = run,

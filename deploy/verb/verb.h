@@ -22,6 +22,7 @@ enum exit_code {
 
 #define VERB_OPTIONS_MAX 32
 #define VERB_ARGUMENTS_MAX 4096
+#define VERB_EACH_MAX 1024
 
 /* A flag. argument NULL: a switch. */
 struct verb_option {
@@ -30,17 +31,26 @@ struct verb_option {
     const char *doc;      /* one sentence without a full stop at its end */
     const char *config;   /* configuration key that the flag sets ("data.dir"), or NULL */
     bool list;            /* may be given again: the values are joined by commas */
+    bool each;            /* may be given again: verb_each() has the values one by one */
 };
 
 struct verb;
 struct config;
 struct config_problem;
 
+/* One value of a flag that may be given again. */
+struct verb_each_value {
+    const struct verb_option *option;
+    const char *value;
+};
+
 /* A parsed command line. Values borrow argv. */
 struct verb_call {
     const struct verb *verb;
     const char
         *values[VERB_OPTIONS_MAX]; /* by index of the verb's options; a switch that is on: "" */
+    struct verb_each_value each[VERB_EACH_MAX]; /* in their order on the line */
+    size_t each_count;
     const char *arguments[VERB_ARGUMENTS_MAX];
     size_t arguments_count;
     bool json;
@@ -72,6 +82,9 @@ struct verb {
 /* Value of a flag by name, or NULL when it was not given. */
 const char *verb_value(const struct verb_call *call, const char *name);
 bool verb_switch(const struct verb_call *call, const char *name);
+/* All values of a flag that may be given again (`each`), in their order, to out[]. Returns how many
+ * there are. */
+size_t verb_each(const struct verb_call *call, const char *name, const char *out[VERB_EACH_MAX]);
 
 /* Reads a flag that is an integer within [min, max]. 0 and *value (unchanged where the flag was not
  * given), or EXIT_USAGE after saying what is wrong. */

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """`tabiji emit`: lines to the tables, each once, also where the collector is killed amid them; what is rejected is told by its
-line; a spool that outlives a kill; a refused key, an absent collector and what is no collector have exit codes of their own."""
+line; one event by flags; a spool that outlives a kill; a refused key, an absent collector and what is no collector have exit codes of
+their own."""
 import gzip
 import http.server
 import json
+import re
 import shutil
 import signal
 import socket
@@ -45,6 +47,42 @@ def check_verdicts(port):
     assert json.loads(emit(port, [view(1)] * 2, "--json").stdout) == {"lines": 2, "accepted": 1, "duplicates": 1, "rejected": 0}
 
 
+def check_flags(space, data, port):
+    """One event by flags: typed, judged before it is sent, once by its id; standard input is not read."""
+    call = ["--type", "call_ended", "--id", "login:u-77", "--id", "login:u-78", "--id", "loyalty:8800", "--time", "2026-11-20T10:15:00+09:00",
+            "--event-id", "flags-1", "--field", "call.call_id=CA1", "--field", "call.queue=returns", "--field", "call.talk_ms=183000",
+            "--field", "properties.satisfaction:=5", "--field", "properties.note=a,b=c"]
+    assert emit(port, ["no line"], *call).stdout == 'event "flags-1": 1 accepted, 0 duplicates, 0 rejected\n'
+    assert json.loads(emit(port, [], *call, "--json").stdout) == {"id": "flags-1", "accepted": 1, "duplicates": 0, "rejected": 0}  # twice the same
+    till = emit(port, [], "--type", "store_purchase", "--id", "loyalty:8801", "--field", "order.order_id=R-1", "--field", "order.currency=JPY",
+                "--field", "order.revenue=12980", "--field", "order.items.0.sku=shoe-9", "--field", "order.items.0.quantity=2", "--json")
+    made = json.loads(till.stdout)["id"]
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", made), till.stdout
+
+    # Judged here: nothing is sent, nobody need be there.
+    nobody = free_port()
+    wrong = emit(nobody, [], "--type", "call_ended", "--id", "login:u-77", "--field", "call.direction=sideways", expect=6)
+    assert wrong.stdout == "event: 0 accepted, 0 duplicates, 1 rejected\n" and wrong.stderr.startswith("event: bad_value /call/direction "), wrong
+    for flags, why in ((["--field", "call.cal_id=1"], 'did you mean "call_id"?'), (["--field", "call.talk_ms=long"], "an integer is wanted"),
+                       (["--id", "u-77"], "--id needs NAMESPACE:VALUE")):
+        assert why in emit(nobody, [], "--type", "call_ended", *flags, expect=2).stderr, flags
+    assert "it needs --type" in emit(nobody, [view(1)], "--id", "login:u-77", expect=2).stderr
+    # What the collector alone can know is left to it.
+    assert "event: unknown_namespace" in emit(nobody, [], "--type", "x", "--id", "card:1", expect=6).stderr
+    told = emit(port, [], "--type", "x", "--id", "card:1", "--event-id", "flags-2", "--unchecked", expect=6)
+    assert told.stdout == 'event "flags-2": 0 accepted, 0 duplicates, 1 rejected\n' and "event: unknown_namespace" in told.stderr, told
+
+    # A spool keeps it while nobody is there.
+    spool = space.path / "flags-spool"
+    away = emit(nobody, [], "--type", "x", "--id", "login:u-77", "--event-id", "flags-3", "--spool", spool, "--wait", "1", expect=7)
+    assert "the event was not accepted" in away.stderr and "spool: kept: 1:" in away.stderr, away.stderr
+    assert emit(port, [], "--spool", spool).stdout == "0 lines: 1 accepted, 0 duplicates, 0 rejected\n"
+    wait_until(lambda: len(rows_so_far(data, "SELECT 1 FROM event")) == 5, "the events of flags")
+    assert rows_so_far(data, "SELECT type, occurred_at, call_id, properties FROM event WHERE event_id = 'flags-1'") == [
+        ("call_ended", 1795137300000000, "CA1", '{"note":"a,b=c","satisfaction":5}')]
+    assert rows_so_far(data, f"SELECT order_id, revenue_minor FROM event WHERE event_id = '{made}'") == [("R-1", 12980)]
+
+
 def check_kill(space, data, port, collector):
     """The collector is killed while lines come, and comes back later: nothing is lost, nothing is there twice."""
     sending = subprocess.Popen([PROGRAM, "emit", "--url", f"http://127.0.0.1:{port}"], stdin=subprocess.PIPE,
@@ -72,8 +110,9 @@ def check_kill(space, data, port, collector):
     said, errors = sending.stdout.read(), sending.stderr.read()
     assert sending.wait(60) == 0, (said, errors)
     assert said.startswith(f"{EVENTS} lines: ") and said.endswith(" 0 rejected\n"), said
-    wait_until(lambda: len(rows_so_far(data, "SELECT 1 FROM event")) >= EVENTS + 2, "all events")
-    assert rows_so_far(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(EVENTS + 2, EVENTS + 2)]
+    total = before + EVENTS
+    wait_until(lambda: len(rows_so_far(data, "SELECT 1 FROM event")) >= total, "all events")
+    assert rows_so_far(data, "SELECT count(*), count(DISTINCT event_id) FROM event") == [(total, total)]
     print(f"killed after {there} of {EVENTS}: {said.strip()}")
     return collector
 
@@ -192,13 +231,14 @@ def main():
         data, port = space.path / "data", free_port()
         collector = start(space, data, port, "--set", "collector.open_source=dev")
         check_verdicts(port)
+        check_flags(space, data, port)
         collector = check_kill(space, data, port, collector)
         assert stop(collector) == 0
         collector = check_spool(space, data, port)
         assert stop(collector) == 0
         check_ends(space, free_port())
         check_tls(space)
-    print("emit: verdicts, a kill, a spool, ends, TLS")
+    print("emit: verdicts, one by flags, a kill, a spool, ends, TLS")
 
 
 main()

@@ -13,6 +13,7 @@ static const struct verb_option load_options[] = {
     {"--data", "DIR", "where", "data.dir"},
     {"--mapping", "FILE", "how", NULL},
     {"--dry-run", NULL, "only look", NULL},
+    {"--part", "NAME", "one of several", NULL, .each = true},
 };
 static const struct verb load = {
     .name = "load",
@@ -21,7 +22,7 @@ static const struct verb load = {
     .detail = "Loads.\n.not a request",
     .examples = "  tabiji load x",
     .options = load_options,
-    .options_count = 3,
+    .options_count = 4,
     .arguments_min = 1,
     .arguments_max = 2,
 };
@@ -97,6 +98,33 @@ static void test_parse_bad_lines_exit_usage(void **state)
     assert_int_equal(PARSE("show", "x"), EXIT_USAGE);
 }
 
+static void test_parse_flag_given_again_keeps_each_value(void **state)
+{
+    (void)state;
+    const char *values[VERB_EACH_MAX];
+    assert_int_equal(PARSE("load", "x"), 0);
+    assert_int_equal(verb_each(&command.call, "--part", values), 0);
+    assert_int_equal(PARSE("load", "--part", "a,b", "x", "--data", "d", "--part=c"), 0);
+    assert_int_equal(verb_each(&command.call, "--part", values), 2);
+    assert_string_equal(values[0], "a,b");
+    assert_string_equal(values[1], "c");
+    assert_int_equal(verb_each(&command.call, "--data", values), 0);
+}
+
+static void test_parse_flag_given_too_often_exits_usage(void **state)
+{
+    (void)state;
+    static char *argv[VERB_EACH_MAX + 5] = {"tabiji", "load", "x"};
+    for (int i = 0; i <= VERB_EACH_MAX; i++)
+        argv[3 + i] = "--part=a";
+    FILE *err = fmemopen(said, sizeof said, "w");
+    assert_non_null(err);
+    assert_int_equal(command_parse(verbs, 2, VERB_EACH_MAX + 3, argv, &command, err), 0);
+    assert_int_equal(command_parse(verbs, 2, VERB_EACH_MAX + 4, argv, &command, err), EXIT_USAGE);
+    assert_int_equal(fclose(err), 0);
+    assert_non_null(strstr(said, "too many --part"));
+}
+
 static void test_parse_help_needs_no_arguments(void **state)
 {
     (void)state;
@@ -138,6 +166,8 @@ int main(void)
         cmocka_unit_test(test_parse_unknown_flag_names_nearest),
         cmocka_unit_test(test_parse_unknown_verb_names_nearest),
         cmocka_unit_test(test_parse_bad_lines_exit_usage),
+        cmocka_unit_test(test_parse_flag_given_again_keeps_each_value),
+        cmocka_unit_test(test_parse_flag_given_too_often_exits_usage),
         cmocka_unit_test(test_parse_help_needs_no_arguments),
         cmocka_unit_test(test_integer_out_of_range_exits_usage),
         cmocka_unit_test(test_manual_escapes_requests),
