@@ -9,6 +9,7 @@
 #include "ingest/producer/kafka.h"
 
 #include <stdio.h>
+#include <syslog.h>
 #include <time.h>
 
 #include "ingest/collector/intake.h"
@@ -25,6 +26,7 @@
 #define ADAPTER_VERSION 1 /* of native events */
 #define STAGE_NATIVE "native"
 #define NANOS_PER_MICRO 1000
+#define REASON_SIZE 256
 /* Where cursors of imports would lie, of which a producer has none: a directory that is there. */
 #define STATE_DIRECTORY "/"
 
@@ -47,12 +49,45 @@ struct kafka {
     bool woken;
     bool stopping;
     struct appender *appender; /* NULL: no broker was reached yet */
+    /* What the driver last said went wrong with this batch, or ""; under a lock of its own, as it
+     * is said from librdkafka's threads, and from within calls. */
+    pthread_mutex_t reason_lock;
+    char reason[REASON_SIZE];
     /* of the thread, but in phase FINISHED */
     struct producer_batch *batch;
     struct producer_outcome outcome;
+    char told[REASON_SIZE]; /* that of the outcome */
     struct arena arena;
     struct json_parser *parser;
 };
+
+/* ---- why not ---- */
+
+static void keep_reason(void *context, int level, const char *event, const char *text)
+{
+    struct kafka *kafka = context;
+    if (level > LOG_WARNING)
+        return;
+    (void)pthread_mutex_lock(&kafka->reason_lock);
+    (void)snprintf(kafka->reason, sizeof kafka->reason, "%s", text);
+    (void)pthread_mutex_unlock(&kafka->reason_lock);
+}
+
+static void forget_reason(struct kafka *kafka)
+{
+    (void)pthread_mutex_lock(&kafka->reason_lock);
+    kafka->reason[0] = '\0';
+    (void)pthread_mutex_unlock(&kafka->reason_lock);
+}
+
+/* The error's text where the driver said nothing. Lives until the next batch. */
+static struct str take_reason(struct kafka *kafka, int error)
+{
+    (void)pthread_mutex_lock(&kafka->reason_lock);
+    memcpy(kafka->told, kafka->reason, sizeof kafka->told);
+    (void)pthread_mutex_unlock(&kafka->reason_lock);
+    return str_of(kafka->told[0] ? kafka->told : error_text(error));
+}
 
 /* ---- one batch ---- */
 
@@ -163,6 +198,7 @@ static struct producer_outcome put_batch(struct kafka *kafka)
 {
     struct producer_outcome outcome = {.kind = PRODUCER_TAKEN};
     struct intake intake;
+    forget_reason(kafka);
     int r = reach(kafka);
     if (r == 0)
         r = take_batch(kafka, &intake);
@@ -177,7 +213,7 @@ static struct producer_outcome put_batch(struct kafka *kafka)
     }
     return (struct producer_outcome){.kind = r == ERR_TOO_LARGE ? PRODUCER_REFUSED : PRODUCER_AGAIN,
         .code = str_of(error_name(r)),
-        .hint = str_of(error_text(r))};
+        .hint = take_reason(kafka, r)};
 }
 
 static void *run(void *context)
@@ -252,7 +288,8 @@ static int set_key(struct producer_transport *transport, struct str key)
 
 static void free_parts(struct kafka *kafka)
 {
-    kafka_appender_close(&kafka->appender);
+    kafka_appender_close(&kafka->appender); /* which may still say something */
+    (void)pthread_mutex_destroy(&kafka->reason_lock);
     json_parser_free(&kafka->parser);
     arena_free(&kafka->arena);
     arena_free(&kafka->settings_arena);
@@ -320,6 +357,8 @@ static int configure(
     kafka_config_default(&kafka->kafka);
     kafka->kafka.prefix = config_path(kafka->config, OPTION_STREAM_PREFIX);
     kafka->kafka.state_dir = STATE_DIRECTORY;
+    kafka->kafka.log = keep_reason;
+    kafka->kafka.log_context = kafka;
     r = kafka_configure_properties(kafka->config, &kafka->settings_arena, &kafka->kafka);
     if (r == 0)
         r = kafka_config_check(&kafka->kafka, problem->text, sizeof problem->text);
@@ -349,6 +388,7 @@ int producer_kafka_new(const struct producer_settings *settings,
     if (!kafka)
         return TABIJI_ERROR_NO_MEMORY;
     kafka->memory = *memory;
+    kafka->reason_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kafka->head =
         (struct producer_transport){.ops = &ops, .done = done, .done_context = done_context};
     int r = configure(kafka, settings, &why);

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
-"""The broker that the Kafka tests rest on: it starts, carries records, keeps them over a restart, and ends. With TABIJI_LONG=1 the
-tests of the driver and of the pipeline once more on a newer broker, with a newer librdkafka, and with both."""
+"""The broker that the Kafka tests rest on: it starts, carries records, keeps them over a restart, and ends. While it is there, libtabiji
+sends to it (producer_kafka.py). With TABIJI_LONG=1 the tests of the driver and of the pipeline once more on a newer broker, with a newer
+librdkafka, and with both.
+
+usage: test_kafka_broker.py KAFKA-TOY [PRODUCER-FEED SHARED-LIBRARY]
+"""
 import ctypes
 import os
 import pathlib
@@ -49,6 +53,14 @@ def check_newer(space, toy):
             subprocess.run([sys.executable, HERE / script, toy], env=environment, check=True, timeout=1800)
 
 
+def check_producer(space, bootstrap, directory):
+    """Where the library is built."""
+    if len(sys.argv) > 2:
+        import producer_kafka
+        producer_kafka.producer_events.tabiji.load(sys.argv[3])
+        producer_kafka.check(space, sys.argv[1], sys.argv[2], bootstrap, directory)
+
+
 def main():
     if not shutil.which("kcat"):
         skip("kcat is not installed")
@@ -72,9 +84,13 @@ def main():
             again, _ = kafka_broker.launch(directory)
             assert again == bootstrap
             assert sorted(kcat(bootstrap, *read).split("\n")[:-1]) == sorted(wanted)
+            print(f"{RECORDS} records carried, and kept over a restart", flush=True)
+            check_producer(space, bootstrap, directory)
         finally:
+            for process in space.processes:
+                if process.poll() is None:
+                    process.kill()
             kafka_broker.stop(directory)
-    print(f"{RECORDS} records carried, and kept over a restart")
 
     if LONG:
         with Workspace() as space:

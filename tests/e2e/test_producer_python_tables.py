@@ -1,42 +1,19 @@
 #!/usr/bin/env python3
-"""The same 1,000 events by the Python module, by `tabiji emit` and by `tabiji import`: the same tables, to the digest. By Python they go
-twice, from four threads, and the collector is killed amid them.
+"""The same events by the Python module, by `tabiji emit` and by `tabiji import`: the same tables, to the digest. By Python they go
+twice, from four threads, and the collector is killed amid them. (Directly to Kafka: producer_kafka.py.) With TABIJI_LONG=1, 100,000.
 
 usage: test_producer_python_tables.py SHARED-LIBRARY
 """
-import random
 import signal
 import sqlite3
 import sys
 import threading
-from decimal import Decimal
 
-from harness import ROOT, Workspace, free_port, ready, stop, tabiji as program, wait_until
+import producer_events
+from harness import LONG, Workspace, free_port, ready, stop, tabiji as program, wait_until
+from producer_events import EVENTS, tabiji
 
-sys.path.insert(0, str(ROOT / "ingest/producer/python"))
-sys.dont_write_bytecode = True
-import tabiji  # noqa: E402
-
-EVENTS, THREADS, PATIENCE = 1000, 4, 60
-START_MS = 1795139999000
-
-
-def make_event(n, draw):
-    """Orders, calls, messages, consent and properties of sixty customers, of whom some have two identifiers."""
-    customer = draw.randrange(60)
-    ids = {"cookie": f"c-{customer}", "login": [f"u-{customer}"]} if draw.random() < 0.3 else {"cookie": f"c-{customer}"}
-    more = draw.choice([
-        lambda: {"type": tabiji.PAGE_VIEWED, "page": tabiji.Page(url=f"https://shop.example.jp/{n % 9}?utm_source=mail&utm_medium=email")},
-        lambda: {"type": tabiji.ORDER_COMPLETED, "order": tabiji.Order(
-            order_id=f"R-{n}", currency="USD", revenue=Decimal(n) / 100, tax=str(n % 7), items=[
-                tabiji.Item(sku=f"s-{n % 5}", quantity=1 + n % 3, price=Decimal("1.10")), tabiji.Item(sku="靴", price=n)])},
-        lambda: {"type": tabiji.CALL_ENDED, "call": tabiji.Call(call_id=f"CA{n}", direction="inbound", queue="returns", talk_ms=n)},
-        lambda: {"type": tabiji.MESSAGE_OPENED, "message": tabiji.Message(kind="email", message_id=f"m-{n}", template="t")},
-        lambda: {"type": tabiji.STORE_VISITED, "store": tabiji.Store(store_id=f"st-{n % 4}", area="Shibuya")},
-        lambda: {"type": tabiji.CONSENT_CHANGED, "consent": tabiji.Consent(analytics=True, ads=n % 2 == 0)},
-        lambda: {"type": "sized_up", "properties": {"n": n, "名": ["あ", None, 1.5], "deep": {"b": True}}},
-    ])()
-    return tabiji.Event(more.pop("type"), id=f"e-{n}", time=START_MS + 60000 * n, sequence=n % 3, ids=ids, **more)
+THREADS, PATIENCE = 4, 1200 if LONG else 60
 
 
 def start(space, data, port):
@@ -89,7 +66,7 @@ def by_python(space, events):
         assert len(told) == 2 * EVENTS and set(told.values()) == {"delivered"}, len(told)
     said = producer.statistics()
     assert said.events_delivered == said.events_taken == 2 * EVENTS and said.requests_failed > 0, said
-    wait_until(lambda: count(data, "event") >= EVENTS, "the events")
+    wait_until(lambda: count(data, "event") >= EVENTS, "the events", PATIENCE)
     assert stop(collector) == 0
     return digest(data)
 
@@ -97,27 +74,19 @@ def by_python(space, events):
 def by_emit(space, lines):
     data, port = space.path / "emit", free_port()
     collector = start(space, data, port)
-    assert program("emit", "--url", f"http://127.0.0.1:{port}", stdin=lines) == f"{EVENTS} lines: {EVENTS} accepted, 0 duplicates, 0 rejected\n"
-    wait_until(lambda: count(data, "event") >= EVENTS, "the events")
+    assert program("emit", "--url", f"http://127.0.0.1:{port}", stdin="\n".join(lines).encode()) == f"{EVENTS} lines: {EVENTS} accepted, 0 duplicates, 0 rejected\n"
+    wait_until(lambda: count(data, "event") >= EVENTS, "the events", PATIENCE)
     assert stop(collector) == 0
-    return digest(data)
-
-
-def by_import(space, lines):
-    data, mapping, file = space.path / "import", space.path / "native.ini", space.path / "events.ndjson"
-    mapping.write_text("[file]\nname = shop\nformat = native\nsource = shop\n")
-    file.write_bytes(lines)
-    program("import", "--data", data, "--mapping", mapping, file)
     return digest(data)
 
 
 def main():
     tabiji.load(sys.argv[1])
-    draw = random.Random(8)
-    events = [make_event(n, draw) for n in range(EVENTS)]
-    lines = "".join(event.json + "\n" for event in events).encode()
+    events = producer_events.events()
+    lines = [event.json for event in events]
     with Workspace() as space:
-        wanted = by_import(space, lines)
+        producer_events.imported(space, space.path / "import", lines)
+        wanted = digest(space.path / "import")
         for name, got in (("emit", by_emit(space, lines)), ("Python", by_python(space, events))):
             assert got == wanted, f"{name}:\n{got}\nimport:\n{wanted}"
     print(f"{EVENTS} events by Python, emit and import: {wanted.splitlines()[-1]}")
