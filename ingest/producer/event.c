@@ -598,21 +598,25 @@ static int add_node(struct tabiji_event *event, struct str end, const char *name
 
 int tabiji_event_set_link(struct tabiji_event *event, const struct tabiji_link *link)
 {
-    if (!event || !link || link->size < sizeof *link || !link->a_name || !link->a_value ||
-        !link->b_name || !link->b_value)
+    struct tabiji_link known = {0};
+    if (!event || !link)
+        return TABIJI_ERROR_ARGUMENT;
+    /* A caller that was built with an older header has fewer members, with a newer one more. */
+    memcpy(&known, link, link->size < sizeof known ? link->size : sizeof known);
+    if (!known.a_name || !known.a_value || !known.b_name || !known.b_value)
         return TABIJI_ERROR_ARGUMENT;
     struct producer_text *part = &event->parts[PART_EVIDENCE];
     part->size = 0;
     event->said[PART_EVIDENCE] = true;
-    int r = add_node(event, STR("a"), link->a_name, link->a_value);
+    int r = add_node(event, STR("a"), known.a_name, known.a_value);
     if (r == 0)
-        r = add_node(event, STR("b"), link->b_name, link->b_value);
-    if (r == 0 && link->reason) {
+        r = add_node(event, STR("b"), known.b_name, known.b_value);
+    if (r == 0 && known.reason) {
         r = add_name(event, part, STR("reason"));
         if (r == 0)
-            r = quote(event, part, link->reason);
+            r = quote(event, part, known.reason);
     }
-    if (r == 0 && link->apart)
+    if (r == 0 && known.apart)
         r = add(event, part, STR(",\"sign\":-1"));
     return keep(event, r, "evidence", NULL);
 }

@@ -263,6 +263,30 @@ static void test_event_set_order_of_an_older_caller_says_less(void **state)
     tabiji_event_free(&event);
 }
 
+static void test_event_set_link_of_an_older_caller_says_less(void **state)
+{
+    struct tabiji_event *event = begin(TABIJI_ALIASED);
+    struct tabiji_link link = {.size = offsetof(struct tabiji_link, reason),
+        .a_name = "login",
+        .a_value = "u-1",
+        .b_name = "cookie",
+        .b_value = "c-1",
+        .reason = "typed",
+        .apart = 1};
+    assert_int_equal(tabiji_event_set_link(event, &link), TABIJI_OK);
+    assert_line(event, "{\"type\":\"aliased\",\"time\":1795139999000,\"ids\":{},\"evidence\":{"
+                       "\"a\":{\"login\":\"u-1\"},\"b\":{\"cookie\":\"c-1\"}}}");
+    link.size = offsetof(struct tabiji_link, apart);
+    assert_int_equal(tabiji_event_set_link(event, &link), TABIJI_OK);
+    assert_line(event, "{\"type\":\"aliased\",\"time\":1795139999000,\"ids\":{},\"evidence\":{"
+                       "\"a\":{\"login\":\"u-1\"},\"b\":{\"cookie\":\"c-1\"},\"reason\":"
+                       "\"typed\"}}");
+    /* Without its second identifier it is no link, whatever lies behind. */
+    link.size = offsetof(struct tabiji_link, b_value);
+    assert_int_equal(tabiji_event_set_link(event, &link), TABIJI_ERROR_ARGUMENT);
+    tabiji_event_free(&event);
+}
+
 static void assert_problem(struct tabiji_event *event, const char *code, const char *pointer)
 {
     struct tabiji_problem problem = {.size = sizeof problem};
@@ -463,6 +487,7 @@ int main(void)
             test_event_with_every_part_is_taken_by_the_collector, setup_open, teardown),
         cmocka_unit_test(test_event_types_are_all_named),
         cmocka_unit_test(test_event_set_order_of_an_older_caller_says_less),
+        cmocka_unit_test(test_event_set_link_of_an_older_caller_says_less),
         cmocka_unit_test(test_event_setters_first_error_stays),
         cmocka_unit_test(test_event_check_names_the_field_and_the_nearest_word),
         cmocka_unit_test_setup_teardown(
