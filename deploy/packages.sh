@@ -9,7 +9,7 @@ libphonenumber-dev libutf8proc-dev libsuitesparse-dev libnlopt-dev"
 
 # What the tests need besides.
 PACKAGES_TEST="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev wrk sqlite3 curl git
-default-jre-headless maven python3-venv kcat binutils abigail-tools"
+default-jre-headless maven python3-venv kcat binutils abigail-tools valgrind"
 
 # What tests of real clients need; where it is not to be had they are skipped. Node.js from elsewhere does too.
 PACKAGES_CLIENTS=chromium

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""libtabiji as a dependency: the header in three languages, the names that it shows, both ways to link.
+"""libtabiji as a dependency: the header in three languages, the names that it shows, both ways to link; the same built without librdkafka.
 
 usage: test_producer_library.py SHARED-LIBRARY ARCHIVE PKG-CONFIG-FILE
 """
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+
+import producer_small
 
 ROOT = pathlib.Path(os.environ["TABIJI_SOURCE_ROOT"])
 HEADER = ROOT / "ingest/producer"
@@ -32,6 +35,25 @@ int main(void)
 }
 """
 SAID = 'invalid unknown_namespace /ids/lgoin login\n'
+# Asks for Kafka.
+KAFKA = """#include <stdio.h>
+#include "tabiji.h"
+int main(void)
+{
+    struct tabiji_options options = {0};
+    struct tabiji_problem problem = {0};
+    struct tabiji_producer *producer = NULL;
+    int r;
+    options.size = sizeof options;
+    options.kafka_config = "/etc/tabiji/tabiji.ini";
+    options.kafka_source = "till";
+    problem.size = sizeof problem;
+    r = tabiji_producer_new(&options, &producer, &problem);
+    printf("%s %s %s: %s\\n", tabiji_error_name(r), problem.code, problem.pointer, problem.hint);
+    return producer != NULL;
+}
+"""
+KAFKA_SAID = "argument argument kafka_config: this library was built without Kafka\n"
 # Loads, uses and unloads it twice; nothing stays that no pointer leads to.
 LOADER = """#include <dlfcn.h>
 #include <stddef.h>
@@ -108,6 +130,21 @@ def private_libraries(pc):
     return run("pkg-config", "--libs", *needed).split() + own
 
 
+def needed(file):
+    """Shared libraries that a file asks for itself: {"curl", ...}, without those of the compiler."""
+    found = re.findall(r"\(NEEDED\).*\[lib(.*?)\.so", run("readelf", "-d", file))
+    return set(found) - {"c", "gcc_s", "pthread"}
+
+
+def check_needs(shared, pc, kafka):
+    """The .pc file names what is needed, and nothing else."""
+    named = {word[2:] for word in private_libraries(pc) if word.startswith("-l")} - {"pthread"}
+    assert named == needed(shared), f"the .pc file and the library differ: {named ^ needed(shared)}"
+    assert ("rdkafka" in named) == kafka, named
+    asked = {line.split()[-1] for line in run("nm", "-D", "--undefined-only", shared).splitlines()}
+    assert any(name.startswith("rd_kafka_") for name in asked) == kafka, sorted(asked)
+
+
 def check_links(directory, shared, archive, pc):
     source = directory / "program.c"
     source.write_text(PROGRAM)
@@ -118,11 +155,24 @@ def check_links(directory, shared, archive, pc):
     assert run(directory / "static") == SAID
 
 
+def check_without_kafka(directory, outer):
+    shared, archive, pc = producer_small.build(outer)
+    check_names(shared, archive)
+    check_needs(shared, pc, kafka=False)
+    check_links(directory, shared, archive, pc)
+    assert "rdkafka" not in needed(directory / "static")
+    source = directory / "kafka.c"
+    source.write_text(KAFKA)
+    run("cc", "-std=c99", *WARNINGS, f"-I{HEADER}", source, "-o", directory / "kafka", archive, *private_libraries(pc))
+    assert run(directory / "kafka") == KAFKA_SAID
+
+
 def check_unload(directory, shared):
     source = directory / "loader.c"
     source.write_text(LOADER)
     run("cc", f"-I{HEADER}", source, "-o", directory / "loader", "-ldl")
-    if subprocess.run(["which", "valgrind"], capture_output=True).returncode != 0:
+    if not shutil.which("valgrind"):
+        print("without valgrind: leaks of an unloaded library were not looked for")
         run(directory / "loader", shared)
         return
     done = subprocess.run(["valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9",
@@ -136,9 +186,11 @@ def main():
         directory = pathlib.Path(name)
         check_header(directory)
         check_names(shared, archive)
+        check_needs(shared, pc, kafka=True)
         check_links(directory, shared, archive, pc)
         check_unload(directory, shared)
-    print("libtabiji: header, names, links, unloading")
+        check_without_kafka(directory, pathlib.Path(pc).parents[1])
+    print("libtabiji: header, names, links, unloading; without Kafka")
 
 
 main()
