@@ -14,6 +14,7 @@
 #define EVENTS 250
 #define PATIENCE_MS 60000
 #define SLOW_STEPS 200
+#define DURABLE_EACH 50
 
 #define EXPECT(expression)                                                                         \
     do {                                                                                           \
@@ -32,6 +33,7 @@ struct load {
 
 static atomic_long delivered, dropped, kept;
 static const char *spool_dir;
+static bool asked; /* reports are asked for, by all threads */
 
 static void on_report(void *context, const struct tabiji_report *report)
 {
@@ -43,26 +45,40 @@ static void on_report(void *context, const struct tabiji_report *report)
         kept += (long)report->events;
 }
 
+static bool take_report(struct tabiji_producer *producer)
+{
+    struct tabiji_report *report = NULL;
+    if (tabiji_report_next(producer, 0, &report) != TABIJI_OK)
+        return false;
+    on_report(NULL, report);
+    tabiji_report_free(producer, &report);
+    return true;
+}
+
 static int send_built(struct load *load, int i)
 {
     struct tabiji_event *event = NULL;
     char id[32];
     (void)snprintf(id, sizeof id, "t-%d-%d", load->thread, i);
     EXPECT(tabiji_event_new(TABIJI_PAGE_VIEWED, NULL, &event) == TABIJI_OK);
-    (void)tabiji_event_set_id(event, id);
+    if (i % 2)
+        (void)tabiji_event_set_id(event, id); /* the others are given one */
     (void)tabiji_event_add_identifier(event, "cookie", id);
     (void)tabiji_event_add_int(event, "n", i);
-    int r = tabiji_send(load->producer, event, NULL, NULL);
+    int r = spool_dir && i % DURABLE_EACH == 0
+                ? tabiji_send_durable(load->producer, event, NULL, NULL)
+                : tabiji_send(load->producer, event, NULL, NULL);
     tabiji_event_free(&event);
     return r;
 }
 
 static int send_text(struct load *load, int i)
 {
-    char json[160];
-    int size = snprintf(json, sizeof json,
-        "{\"id\":\"j-%d-%d\",\"type\":\"searched\",\"ids\":{\"phone\":\"03-1234-5678\"}}",
-        load->thread, i);
+    char json[160], id[48] = "";
+    if (i % 2)
+        (void)snprintf(id, sizeof id, "\"id\":\"j-%d-%d\",", load->thread, i);
+    int size = snprintf(
+        json, sizeof json, "{%s\"type\":\"searched\",\"ids\":{\"phone\":\"03-1234-5678\"}}", id);
     return tabiji_send_json(load->producer, json, (size_t)size, NULL, NULL);
 }
 
@@ -75,6 +91,8 @@ static void *run(void *context)
         load->taken += r == TABIJI_OK;
         load->closed += r == TABIJI_ERROR_CLOSED;
         load->full += r == TABIJI_ERROR_QUEUE_FULL;
+        if (asked)
+            (void)take_report(load->producer);
         if (i % 64 == 0)
             EXPECT(tabiji_producer_statistics(load->producer, &statistics) == TABIJI_OK);
     }
@@ -111,9 +129,11 @@ static struct tabiji_options options_for(const struct producer_server *server)
         .requests_max = 4,
         .retry_min_ms = 1,
         .retry_max_ms = 10,
-        .on_report = on_report,
+        .on_report = asked ? NULL : on_report,
+        .reports_max = asked ? THREADS * EVENTS : 0,
         .spool_dir = spool_dir,
-        .spool_bytes_max = 65536};
+        .spool_bytes_max = 65536,
+        .spool_interval_ms = 5};
 }
 
 /* Senders that wait for room, faults, flushes and new keys meanwhile. */
@@ -136,6 +156,9 @@ static void load_with_faults(void)
         EXPECT(r == TABIJI_OK || r == TABIJI_ERROR_TIMEOUT);
     }
     EXPECT(join(loads, threads) == THREADS * EVENTS);
+    EXPECT(tabiji_flush(producer, PATIENCE_MS) == TABIJI_OK);
+    while (asked && take_report(producer))
+        ;
     EXPECT(tabiji_producer_close(&producer, PATIENCE_MS) == TABIJI_OK);
     EXPECT(producer_server_ids(server) == THREADS * EVENTS);
     EXPECT(delivered == THREADS * EVENTS && dropped == 0);
@@ -190,6 +213,9 @@ int main(void)
     load_with_faults();
     stop_under_load(PATIENCE_MS);
     stop_under_load(0);
+    asked = true;
+    load_with_faults();
+    asked = false;
     use_spool();
     load_with_faults();
     stop_under_load(PATIENCE_MS);
