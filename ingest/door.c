@@ -260,11 +260,15 @@ static int settle_identifiers(const struct door_config *config, struct touchpoin
     struct arena *arena, struct door_out *out, struct event_problem *problem)
 {
     struct identifier_report report;
-    struct identifier_config identifiers = config->identifiers;
+    const struct identifier_config *identifiers = &config->identifiers;
+    struct identifier_config unblocked;
     if (str_equal(event->type, STR("erasure_requested")) ||
-        str_equal(event->type, STR("erasure_lifted")))
-        identifiers.blocked_count = 0; /* the operator's list may be younger than what is known */
-    int r = identifier_normalise(&identifiers, arena, event, &report);
+        str_equal(event->type, STR("erasure_lifted"))) {
+        unblocked = config->identifiers;
+        unblocked.blocked_count = 0; /* the operator's list may be younger than what is known */
+        identifiers = &unblocked;
+    }
+    int r = identifier_normalise(identifiers, arena, event, &report);
     struct str pointer = STR("/ids");
     struct str hint = STR("");
     if (r < 0 && report.failed_index < event->identifiers_count) {
@@ -332,6 +336,25 @@ static int seal(const struct door_config *config, struct touchpoint *event, stru
     return r;
 }
 
+/* All but the record. */
+static int settle(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
+    struct arena *arena, struct door_out *out, struct event_problem *problem)
+{
+    int r = check_head(event, problem);
+    if (r == 0)
+        r = check_texts(event, arena, problem);
+    if (r == 0)
+        r = check_amount(event, problem);
+    if (r == 0)
+        r = check_spend(event, problem);
+    if (r == 0)
+        r = settle_identifiers(config, event, arena, out, problem);
+    if (r < 0)
+        return r;
+    judge_time(config, event, now_micros);
+    return check_word(config, event, problem);
+}
+
 int door_accept(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
     struct arena *arena, struct append_record *out, struct event_problem *problem)
 {
@@ -346,19 +369,7 @@ int door_take(const struct door_config *config, struct touchpoint *event, int64_
     struct arena *arena, struct door_out *out, struct event_problem *problem)
 {
     struct door_out taken = {.drops = NULL};
-    int r = check_head(event, problem);
-    if (r == 0)
-        r = check_texts(event, arena, problem);
-    if (r == 0)
-        r = check_amount(event, problem);
-    if (r == 0)
-        r = check_spend(event, problem);
-    if (r == 0)
-        r = settle_identifiers(config, event, arena, &taken, problem);
-    if (r < 0)
-        return r;
-    judge_time(config, event, now_micros);
-    r = check_word(config, event, problem);
+    int r = settle(config, event, now_micros, arena, &taken, problem);
     if (r < 0)
         return r;
     r = seal(config, event, arena, &taken.record);
@@ -366,6 +377,18 @@ int door_take(const struct door_config *config, struct touchpoint *event, int64_
         return fail(problem, r, STR(""), STR(""));
     *out = taken;
     return 0;
+}
+
+int door_judge(const struct door_config *config, struct touchpoint *event, int64_t now_micros,
+    struct arena *arena, struct event_problem *problem)
+{
+    struct door_out taken = {.drops = NULL};
+    struct str bytes;
+    int r = settle(config, event, now_micros, arena, &taken, problem);
+    if (r < 0)
+        return r;
+    r = encode_event(event, arena, &bytes); /* how large it is */
+    return r < 0 ? fail(problem, r, STR(""), STR("")) : 0;
 }
 
 int door_plan(const struct door_config *config, enum config_plan mode,

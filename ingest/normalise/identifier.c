@@ -163,18 +163,25 @@ static bool is_pseudonym(struct str text)
     return true;
 }
 
+/* key NULL: a pseudonym of no key. */
 static int make_pseudonym(
     struct str key_id, const struct hmac_key *key, struct arena *arena, struct str *value)
 {
-    uint8_t digest[SHA256_SIZE];
-    hmac_sha256_with(key, *value, digest);
+    union {
+        uint8_t bytes[SHA256_SIZE];
+        uint64_t words[2];
+    } digest;
+    if (key)
+        hmac_sha256_with(key, *value, digest.bytes);
+    else
+        hash128(*value, digest.words);
     size_t size = key_id.size + 1 + PSEUDONYM_HEX_SIZE;
     char *text = arena_alloc(arena, size);
     if (!text)
         return ERR_NO_MEMORY;
     memcpy(text, key_id.data, key_id.size);
     text[key_id.size] = ':';
-    hex_encode(digest, PSEUDONYM_HEX_SIZE / 2, text + key_id.size + 1);
+    hex_encode(digest.bytes, PSEUDONYM_HEX_SIZE / 2, text + key_id.size + 1);
     *value = str_make(text, size);
     return 0;
 }
@@ -208,9 +215,9 @@ static int pseudonymise(const struct work *work, bool email, struct str *value)
 {
     const struct identifier_config *config = work->config;
     const struct identifier_next *next = &config->next;
+    const struct hmac_key *key = email ? &config->email_key : &config->phone_key;
     struct identifier_pair pair = {email ? STR("email") : STR("phone"), *value, *value};
-    int r = make_pseudonym(
-        config->key_id, email ? &config->email_key : &config->phone_key, work->arena, &pair.old);
+    int r = make_pseudonym(config->key_id, config->keyless ? NULL : key, work->arena, &pair.old);
     if (r == 0 && next->live)
         r = make_pseudonym(
             next->key_id, email ? &next->email_key : &next->phone_key, work->arena, &pair.new);

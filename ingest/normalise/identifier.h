@@ -34,6 +34,8 @@ struct identifier_config {
         email_key; /* HMAC(tenant key, "email"), likewise phone; by identifier_config_key() */
     struct hmac_key phone_key;
     struct identifier_next next;
+    /* For who only judges: pseudonyms are of no key, but one for each value and as long. */
+    bool keyless;
 };
 
 /* The default table, the public key as "k1", nothing blocked. */

@@ -19,6 +19,9 @@ enum phone_number_kind {
  * and its size. Returns an enum phone_number_kind (out is written for the latter two), or -1 when
  * out of memory. Threads: any. Source: libphonenumber's PhoneNumberUtil. */
 int phone_number_read(const char *text, size_t text_size, char *out, size_t *out_size);
+/* The same, always by the library's parser: phone_number_read() has a shorter way for numbers as
+ * Japan writes them, which parse to what they look like. */
+int phone_number_parse(const char *text, size_t text_size, char *out, size_t *out_size);
 
 #ifdef __cplusplus
 }

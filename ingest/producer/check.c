@@ -62,6 +62,7 @@ int producer_rules_init(struct producer_rules *rules, const struct tabiji_alloca
     door_config_default(&rules->door);
     rules->namespaces = *namespace_table_default();
     rules->door.identifiers.namespaces = &rules->namespaces;
+    rules->door.identifiers.keyless = true;
     if (!namespaces)
         return 0;
     size_t size = strlen(namespaces) + 1;
@@ -128,7 +129,6 @@ int producer_checker_judge(struct producer_checker *checker, const struct produc
 {
     struct json value, member;
     struct touchpoint event;
-    struct door_out out;
     int r = parse(checker, json, &value, finding);
     if (r == 0)
         r = event_json_read(value, rules->trusted, &checker->arena, &event, &finding->problem);
@@ -145,7 +145,7 @@ int producer_checker_judge(struct producer_checker *checker, const struct produc
     event.protocol = PROTOCOL_NATIVE;
     if (door_refused_by_customer(&event) && event.event_id.size)
         return 0; /* the collector looks no further */
-    r = door_take(&rules->door, &event, now_micros(), &checker->arena, &out, &finding->problem);
+    r = door_judge(&rules->door, &event, now_micros(), &checker->arena, &finding->problem);
     finding->problem.error = r;
     return r;
 }

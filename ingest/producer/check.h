@@ -39,7 +39,7 @@ struct producer_finding {
 };
 
 /* Judges JSON as an event of now; an event without an id is judged as if it had one where
- * `gives_id`. Errors: those of event_json_read() and door_take(), with *finding set. */
+ * `gives_id`. Errors: those of event_json_read() and door_judge(), with *finding set. */
 MUST_CHECK int producer_checker_judge(struct producer_checker *checker,
     const struct producer_rules *rules, struct str json, bool gives_id,
     struct producer_finding *finding);

@@ -628,6 +628,56 @@ static void test_door_accept_erasure_of_the_future_is_refused(void **state)
     assert_int_equal(accept_event(fixture), 0);
 }
 
+/* Who only judges makes no pseudonym and hashes nothing; what it says is the same, to the byte that
+ * is too many. */
+static void test_door_judge_says_what_door_take_says(void **state)
+{
+    struct fixture *fixture = *state;
+    static char text[EVENT_SIZE_MAX];
+    struct door_config judge = fixture->config;
+    struct event_problem problem;
+    struct door_out out;
+    size_t refused = 0;
+    judge.identifiers.keyless = true;
+    memset(text, 'x', sizeof text);
+    fixture->ids[0] = (struct identifier){.namespace = STR("phone"), .value = STR("0312345678")};
+    fixture->ids[1] = (struct identifier){.namespace = STR("email"), .value = STR("a@b.jp")};
+    fixture->event.identifiers_count = 2;
+    for (size_t size = EVENT_SIZE_MAX - 400; size < EVENT_SIZE_MAX; size++) {
+        struct touchpoint event = fixture->event;
+        event.properties = str_make(text, size);
+        int want =
+            door_take(&fixture->config, &event, NOW, &fixture->arena, &out, &fixture->problem);
+        event = fixture->event;
+        event.properties = str_make(text, size);
+        assert_int_equal(door_judge(&judge, &event, NOW, &fixture->arena, &problem), want);
+        assert_int_equal(problem.error, fixture->problem.error);
+        refused += want == ERR_TOO_LARGE;
+        arena_reset(&fixture->arena);
+    }
+    assert_in_range(refused, 1, 399);
+}
+
+/* Values are told apart, and found to be the same, without a key as with one. */
+static void test_door_judge_tells_values_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_problem problem;
+    fixture->config.identifiers.keyless = true;
+    struct touchpoint event = fixture->event;
+    event.type = STR("aliased");
+    event.has_evidence = true;
+    event.evidence = (struct evidence){.a_namespace = STR("phone"),
+        .a_value = STR("03-1234-5678"),
+        .b_namespace = STR("phone"),
+        .b_value = STR("+81312345678")};
+    assert_int_equal(
+        door_judge(&fixture->config, &event, NOW, &fixture->arena, &problem), ERR_VALUE);
+    event.evidence.b_value = STR("+81312345679");
+    event.evidence.a_value = STR("03-1234-5678");
+    assert_int_equal(door_judge(&fixture->config, &event, NOW, &fixture->arena, &problem), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -675,6 +725,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_rotation_add_one_list_has_a_pair_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_door_take_one_key_tells_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_judge_says_what_door_take_says, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_door_judge_tells_values_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_door_accept_rotation_of_a_client_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(
