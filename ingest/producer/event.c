@@ -12,12 +12,14 @@
 #include <time.h>
 
 #include "ingest/producer/error.h"
+#include "ingest/producer/room.h"
 #include "schemas/error.h"
 
 #define POINTER_SIZE_MAX 64
 #define INTEGER_TEXT_SIZE 24
 #define MILLIS_PER_SECOND 1000
 #define NANOS_PER_MILLI 1000000
+#define LINE_OVERHEAD 512 /* names and marks of all parts but namespaces */
 
 enum part {
     PART_CALL,
@@ -50,11 +52,11 @@ static const struct str part_names[PARTS] = {
 
 /* An identifier's namespace and value, quoted, in the text `ids`. */
 struct pair {
-    size_t name_at, name_size, value_at, value_size;
+    uint32_t name_at, name_size, value_at, value_size;
 };
 
 struct tabiji_event {
-    struct tabiji_allocator memory;
+    struct tabiji_allocator memory; /* of `room` first */
     int failure;
     char failure_pointer[POINTER_SIZE_MAX];
     bool whole;
@@ -63,15 +65,20 @@ struct tabiji_event {
     struct producer_text time;
     struct producer_text sequence;
     struct producer_text ids;
-    struct pair pairs[EVENT_IDENTIFIERS_MAX];
     size_t pairs_count;
     struct producer_text parts[PARTS];
     bool said[PARTS];
     struct producer_text items;
     size_t items_count;
     struct producer_text properties;
+    bool raw; /* JSON of the caller's is in them, which may have several lines */
     struct producer_text line;
+    /* all below: not cleared */
+    struct pair pairs[EVENT_IDENTIFIERS_MAX];
+    struct producer_room room;
 };
+
+_Static_assert(PRODUCER_TEXT_SIZE_MAX < UINT32_MAX, "places in a text are 32 bits");
 
 /* ---- what setters share ---- */
 
@@ -99,11 +106,23 @@ static int quote(struct tabiji_event *event, struct producer_text *text, const c
     return producer_text_quote(&event->memory, text, str_of(value));
 }
 
+static struct str integer_text(int64_t value, char digits[INTEGER_TEXT_SIZE])
+{
+    char *at = digits + INTEGER_TEXT_SIZE;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (value < 0)
+        *--at = '-';
+    return str_make(at, (size_t)(digits + INTEGER_TEXT_SIZE - at));
+}
+
 static int add_integer(struct tabiji_event *event, struct producer_text *text, int64_t value)
 {
     char digits[INTEGER_TEXT_SIZE];
-    int size = snprintf(digits, sizeof digits, "%lld", (long long)value);
-    return add(event, text, str_make(digits, (size_t)size));
+    return add(event, text, integer_text(value, digits));
 }
 
 /* A comma where something stands before, then "name": */
@@ -115,6 +134,23 @@ static int add_name(struct tabiji_event *event, struct producer_text *text, stru
     return r == 0 ? add(event, text, STR(":")) : r;
 }
 
+/* The same for a name that the library itself gives, behind a brace too. */
+static int add_known(struct tabiji_event *event, struct producer_text *text, struct str name)
+{
+    int r = producer_text_reserve(&event->memory, text, name.size + 4);
+    if (r < 0)
+        return r;
+    char *at = text->data + text->size;
+    if (text->size && at[-1] != '{')
+        *at++ = ',';
+    *at++ = '"';
+    memcpy(at, name.data, name.size);
+    at += name.size;
+    memcpy(at, "\":", 3);
+    text->size = (size_t)(at + 2 - text->data);
+    return 0;
+}
+
 /* ---- structures by tables ---- */
 
 enum member_kind {
@@ -124,7 +160,7 @@ enum member_kind {
 };
 
 struct member {
-    const char *name;
+    struct str name;
     size_t offset;
     enum member_kind kind;
 };
@@ -136,16 +172,16 @@ struct table {
 
 #define TEXT_AS(type, key, member)                                                                 \
     {                                                                                              \
-        key, offsetof(struct tabiji_##type, member), MEMBER_TEXT                                   \
+        STR_INIT(key), offsetof(struct tabiji_##type, member), MEMBER_TEXT                         \
     }
 #define TEXT(type, member) TEXT_AS(type, #member, member)
 #define INT(type, member)                                                                          \
     {                                                                                              \
-#member, offsetof(struct tabiji_##type, member), MEMBER_INT                                \
+        STR_INIT(#member), offsetof(struct tabiji_##type, member), MEMBER_INT                      \
     }
 #define CHOICE(type, member)                                                                       \
     {                                                                                              \
-#member, offsetof(struct tabiji_##type, member), MEMBER_CHOICE                             \
+        STR_INIT(#member), offsetof(struct tabiji_##type, member), MEMBER_CHOICE                   \
     }
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -199,7 +235,7 @@ static int add_member(struct tabiji_event *event, struct producer_text *text,
         memcpy(&said, value, sizeof said);
         if (!said)
             return 0;
-        int r = add_name(event, text, str_of(member->name));
+        int r = add_known(event, text, member->name);
         return r == 0 ? quote(event, text, said) : r;
     }
     if (member->kind == MEMBER_INT) {
@@ -207,7 +243,7 @@ static int add_member(struct tabiji_event *event, struct producer_text *text,
         memcpy(&said, value, sizeof said);
         if (said == 0)
             return 0;
-        int r = add_name(event, text, str_of(member->name));
+        int r = add_known(event, text, member->name);
         return r == 0 ? add_integer(event, text, said) : r;
     }
     enum tabiji_choice said;
@@ -216,7 +252,7 @@ static int add_member(struct tabiji_event *event, struct producer_text *text,
         return 0;
     if (said != TABIJI_CHOICE_GRANTED && said != TABIJI_CHOICE_DENIED)
         return ERR_VALUE;
-    int r = add_name(event, text, str_of(member->name));
+    int r = add_known(event, text, member->name);
     return r == 0 ? add(event, text, said == TABIJI_CHOICE_GRANTED ? STR("true") : STR("false"))
                   : r;
 }
@@ -236,7 +272,7 @@ static int add_members(struct tabiji_event *event, struct producer_text *text,
         int r = add_member(event, text, member, (const char *)from + member->offset);
         if (r < 0) {
             text->size = before;
-            *wrong = member->name;
+            *wrong = member->name.data;
             return r;
         }
     }
@@ -262,7 +298,7 @@ static int add_member_text(
 {
     if (value->size == 0)
         return 0;
-    int r = add_name(event, &event->line, name);
+    int r = add_known(event, &event->line, name);
     return r == 0 ? add(event, &event->line, producer_text_str(value)) : r;
 }
 
@@ -325,7 +361,7 @@ static int add_part(struct tabiji_event *event, enum part part)
     bool items = part == PART_ORDER && event->items_count > 0;
     if (!event->said[part] && !items)
         return 0;
-    int r = add_name(event, &event->line, part_names[part]);
+    int r = add_known(event, &event->line, part_names[part]);
     if (r == 0)
         r = add(event, &event->line, STR("{"));
     if (r == 0)
@@ -338,12 +374,11 @@ static int add_part(struct tabiji_event *event, enum part part)
 /* {"type":...,"id":... */
 static int add_head(struct tabiji_event *event)
 {
-    event->line.size = 0;
     int r = add(event, &event->line, STR("{\"type\":"));
     if (r == 0)
         r = add(event, &event->line, producer_text_str(&event->type));
     if (r == 0 && event->id.size) {
-        r = add_name(event, &event->line, STR("id"));
+        r = add_known(event, &event->line, STR("id"));
         if (r == 0)
             r = quote(event, &event->line, event->id.data);
     }
@@ -352,15 +387,29 @@ static int add_head(struct tabiji_event *event)
     return r == 0 ? add_member_text(event, STR("sequence"), &event->sequence) : r;
 }
 
+/* At most: each identifier may have its namespace, quoted as it is, to itself. */
+static int reserve_line(struct tabiji_event *event)
+{
+    size_t size = LINE_OVERHEAD + event->type.size + event->id.size + event->time.size +
+                  event->sequence.size + event->ids.size + event->items.size +
+                  event->properties.size + event->pairs_count * 4;
+    for (enum part part = 0; part < PARTS; part++)
+        size += event->parts[part].size;
+    event->line.size = 0;
+    return producer_text_reserve(&event->memory, &event->line, size);
+}
+
 static int put_together(struct tabiji_event *event)
 {
-    int r = add_head(event);
+    int r = reserve_line(event);
+    if (r == 0)
+        r = add_head(event);
     if (r == 0)
         r = add_ids(event);
     for (enum part part = 0; r == 0 && part < PARTS; part++)
         r = add_part(event, part);
     if (r == 0 && event->properties.size) {
-        r = add_name(event, &event->line, STR("properties"));
+        r = add_known(event, &event->line, STR("properties"));
         if (r == 0)
             r = add(event, &event->line, STR("{"));
         if (r == 0)
@@ -371,11 +420,18 @@ static int put_together(struct tabiji_event *event)
     return r == 0 ? add(event, &event->line, STR("}")) : r;
 }
 
+/* Lines are long, and few have such bytes: memchr() is many times faster than a loop. */
+static void replace(char *json, size_t json_size, char byte)
+{
+    char *end = json + json_size;
+    while (json < end && (json = memchr(json, byte, (size_t)(end - json))) != NULL)
+        *json++ = ' ';
+}
+
 void producer_line_join(char *json, size_t json_size)
 {
-    for (size_t i = 0; i < json_size; i++)
-        if (json[i] == '\n' || json[i] == '\r')
-            json[i] = ' ';
+    replace(json, json_size, '\n');
+    replace(json, json_size, '\r');
 }
 
 int producer_event_line(struct tabiji_event *event, struct str *line, struct event_problem *problem)
@@ -389,7 +445,7 @@ int producer_event_line(struct tabiji_event *event, struct str *line, struct eve
         *problem = (struct event_problem){.error = r, .pointer = STR(""), .hint = STR("")};
         return r;
     }
-    if (!event->whole)
+    if (!event->whole && event->raw)
         producer_line_join(event->line.data, event->line.size);
     event->whole = true;
     *line = producer_text_str(&event->line);
@@ -405,10 +461,11 @@ int tabiji_event_new(
     struct timespec now;
     if (!type || !out || !producer_memory_init(&memory, allocator))
         return TABIJI_ERROR_ARGUMENT;
-    struct tabiji_event *event = producer_memory_zero(&memory, sizeof *event);
+    struct tabiji_event *event = producer_memory_get(&memory, sizeof *event);
     if (!event)
         return TABIJI_ERROR_NO_MEMORY;
-    event->memory = memory;
+    memset(event, 0, offsetof(struct tabiji_event, pairs));
+    producer_room_init(&event->room, &memory, &event->memory);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     int r = quote(event, &event->type, type);
     if (r == 0)
@@ -427,7 +484,7 @@ void tabiji_event_free(struct tabiji_event **event)
 {
     if (!event || !*event)
         return;
-    struct tabiji_allocator memory = (*event)->memory;
+    struct tabiji_allocator memory = (*event)->memory, outer = (*event)->room.outer;
     struct producer_text *const texts[] = {&(*event)->type, &(*event)->id, &(*event)->time,
         &(*event)->sequence, &(*event)->ids, &(*event)->items, &(*event)->properties,
         &(*event)->line};
@@ -435,7 +492,7 @@ void tabiji_event_free(struct tabiji_event **event)
         producer_text_free(&memory, texts[i]);
     for (size_t i = 0; i < PARTS; i++)
         producer_text_free(&memory, &(*event)->parts[i]);
-    producer_memory_free(&memory, *event);
+    producer_memory_free(&outer, *event);
     *event = NULL;
 }
 
@@ -483,13 +540,13 @@ int tabiji_event_add_identifier(struct tabiji_event *event, const char *name, co
         return TABIJI_ERROR_ARGUMENT;
     if (event->pairs_count == EVENT_IDENTIFIERS_MAX)
         return keep(event, ERR_TOO_MANY, "ids", NULL);
-    struct pair pair = {.name_at = event->ids.size};
+    struct pair pair = {.name_at = (uint32_t)event->ids.size};
     int r = quote(event, &event->ids, name);
-    pair.name_size = event->ids.size - pair.name_at;
-    pair.value_at = event->ids.size;
+    pair.value_at = (uint32_t)event->ids.size;
+    pair.name_size = pair.value_at - pair.name_at;
     if (r == 0)
         r = quote(event, &event->ids, value);
-    pair.value_size = event->ids.size - pair.value_at;
+    pair.value_size = (uint32_t)event->ids.size - pair.value_at;
     if (r == 0)
         event->pairs[event->pairs_count++] = pair;
     return keep(event, r, "ids", NULL);
@@ -507,19 +564,18 @@ int tabiji_event_add_item(struct tabiji_event *event, const struct tabiji_item *
         return TABIJI_ERROR_ARGUMENT;
     if (event->items_count == EVENT_ITEMS_MAX)
         return keep(event, ERR_TOO_MANY, "order", "items");
-    struct producer_text members = {0};
-    int r = add_members(event, &members, &item_table, item, &wrong);
-    if (r == 0 && event->items_count)
-        r = add(event, &event->items, STR(","));
+    size_t before = event->items.size;
+    int r = event->items_count ? add(event, &event->items, STR(",")) : 0;
     if (r == 0)
         r = add(event, &event->items, STR("{"));
     if (r == 0)
-        r = add(event, &event->items, producer_text_str(&members));
+        r = add_members(event, &event->items, &item_table, item, &wrong);
     if (r == 0)
         r = add(event, &event->items, STR("}"));
     if (r == 0)
         event->items_count++;
-    producer_text_free(&event->memory, &members);
+    else
+        event->items.size = before;
     return keep(event, r, "order/items", wrong);
 }
 
@@ -570,11 +626,11 @@ int tabiji_event_set_click(struct tabiji_event *event, const char *kind, const c
     struct producer_text *part = &event->parts[PART_CLICK];
     part->size = 0;
     event->said[PART_CLICK] = true;
-    int r = add_name(event, part, STR("kind"));
+    int r = add_known(event, part, STR("kind"));
     if (r == 0)
         r = quote(event, part, kind);
     if (r == 0)
-        r = add_name(event, part, STR("value"));
+        r = add_known(event, part, STR("value"));
     if (r == 0)
         r = quote(event, part, value);
     return keep(event, r, "click", NULL);
@@ -584,7 +640,7 @@ int tabiji_event_set_click(struct tabiji_event *event, const char *kind, const c
 static int add_node(struct tabiji_event *event, struct str end, const char *name, const char *value)
 {
     struct producer_text *part = &event->parts[PART_EVIDENCE];
-    int r = add_name(event, part, end);
+    int r = add_known(event, part, end);
     if (r == 0)
         r = add(event, part, STR("{"));
     if (r == 0)
@@ -612,7 +668,7 @@ int tabiji_event_set_link(struct tabiji_event *event, const struct tabiji_link *
     if (r == 0)
         r = add_node(event, STR("b"), known.b_name, known.b_value);
     if (r == 0 && known.reason) {
-        r = add_name(event, part, STR("reason"));
+        r = add_known(event, part, STR("reason"));
         if (r == 0)
             r = quote(event, part, known.reason);
     }
@@ -621,37 +677,30 @@ int tabiji_event_set_link(struct tabiji_event *event, const struct tabiji_link *
     return keep(event, r, "evidence", NULL);
 }
 
-/* Adds a property whose value is already JSON. */
-static int add_property(struct tabiji_event *event, const char *name, struct str json)
+/* Adds a property; its value is JSON, or a text to be quoted. */
+static int add_property(struct tabiji_event *event, const char *name, struct str value, bool quoted)
 {
     if (!event || !name)
         return TABIJI_ERROR_ARGUMENT;
-    size_t before = event->properties.size;
-    int r = add_name(event, &event->properties, str_of(name));
+    struct producer_text *text = &event->properties;
+    size_t before = text->size;
+    int r = add_name(event, text, str_of(name));
     if (r == 0)
-        r = add(event, &event->properties, json);
+        r = quoted ? producer_text_quote(&event->memory, text, value) : add(event, text, value);
     if (r < 0)
-        event->properties.size = before;
+        text->size = before;
     return keep(event, r, "properties", r == ERR_UTF8 ? NULL : name);
 }
 
 int tabiji_event_add_text(struct tabiji_event *event, const char *name, const char *value)
 {
-    if (!event || !value)
-        return TABIJI_ERROR_ARGUMENT;
-    struct producer_text json = {0};
-    int r = quote(event, &json, value);
-    r = r < 0 ? keep(event, r, "properties", NULL)
-              : add_property(event, name, producer_text_str(&json));
-    producer_text_free(&event->memory, &json);
-    return r;
+    return value ? add_property(event, name, str_of(value), true) : TABIJI_ERROR_ARGUMENT;
 }
 
 int tabiji_event_add_int(struct tabiji_event *event, const char *name, int64_t value)
 {
     char digits[INTEGER_TEXT_SIZE];
-    int size = snprintf(digits, sizeof digits, "%lld", (long long)value);
-    return add_property(event, name, str_make(digits, (size_t)size));
+    return add_property(event, name, integer_text(value, digits), false);
 }
 
 int tabiji_event_add_double(struct tabiji_event *event, const char *name, double value)
@@ -659,17 +708,20 @@ int tabiji_event_add_double(struct tabiji_event *event, const char *name, double
     char text[JSON_DOUBLE_SIZE_MAX];
     if (event && !isfinite(value))
         return keep(event, ERR_NUMBER_RANGE, "properties", NULL);
-    return add_property(event, name, str_make(text, json_format_double(value, text)));
+    return add_property(event, name, str_make(text, json_format_double(value, text)), false);
 }
 
 int tabiji_event_add_bool(struct tabiji_event *event, const char *name, int value)
 {
-    return add_property(event, name, value ? STR("true") : STR("false"));
+    return add_property(event, name, value ? STR("true") : STR("false"), false);
 }
 
 int tabiji_event_add_json(struct tabiji_event *event, const char *name, const char *json)
 {
-    return json ? add_property(event, name, str_of(json)) : TABIJI_ERROR_ARGUMENT;
+    if (!event || !json)
+        return TABIJI_ERROR_ARGUMENT;
+    event->raw = true;
+    return add_property(event, name, str_of(json), false);
 }
 
 int tabiji_event_json(struct tabiji_event *event, const char **json, size_t *json_size)

@@ -6,7 +6,7 @@
 #include "schemas/error.h"
 #include "schemas/json.h"
 
-#define CAPACITY_MIN ((size_t)128)
+#define CAPACITY_MIN ((size_t)64)
 #define QUOTED_BYTE_SIZE_MAX 6 /* \u001f */
 
 static void *standard_allocate(void *context, size_t size)
@@ -74,7 +74,7 @@ int producer_text_reserve(
     return 0;
 }
 
-int producer_text_add(
+int producer_text_add_slow(
     const struct tabiji_allocator *memory, struct producer_text *text, struct str bytes)
 {
     int r = producer_text_reserve(memory, text, bytes.size);
@@ -93,11 +93,21 @@ static size_t quoted_room(struct str bytes)
     return bytes.size * QUOTED_BYTE_SIZE_MAX + 64;
 }
 
-int producer_text_quote(
+/* Whether each byte is a character that JSON writes as it is, of ASCII. */
+static bool is_plain(struct str bytes)
+{
+    bool plain = true;
+    for (size_t i = 0; plain && i < bytes.size; i++) {
+        unsigned char c = (unsigned char)bytes.data[i];
+        plain = c >= ' ' && c < 0x80 && c != '"' && c != '\\';
+    }
+    return plain;
+}
+
+/* UTF-8 that may want escapes. */
+static int quote_any(
     const struct tabiji_allocator *memory, struct producer_text *text, struct str bytes)
 {
-    if (bytes.size > PRODUCER_TEXT_SIZE_MAX / QUOTED_BYTE_SIZE_MAX)
-        return ERR_TOO_LARGE;
     if (!json_utf8_valid(bytes))
         return ERR_UTF8;
     size_t room = quoted_room(bytes);
@@ -110,6 +120,26 @@ int producer_text_quote(
         return r;
     text->size += tail.size;
     text->data[text->size] = '\0';
+    return 0;
+}
+
+int producer_text_quote(
+    const struct tabiji_allocator *memory, struct producer_text *text, struct str bytes)
+{
+    if (bytes.size > PRODUCER_TEXT_SIZE_MAX / QUOTED_BYTE_SIZE_MAX)
+        return ERR_TOO_LARGE;
+    if (!is_plain(bytes))
+        return quote_any(memory, text, bytes);
+    int r = producer_text_reserve(memory, text, bytes.size + 2);
+    if (r < 0)
+        return r;
+    char *at = text->data + text->size;
+    *at = '"';
+    if (bytes.size)
+        memcpy(at + 1, bytes.data, bytes.size);
+    at[bytes.size + 1] = '"';
+    at[bytes.size + 2] = '\0';
+    text->size += bytes.size + 2;
     return 0;
 }
 

@@ -27,9 +27,23 @@ struct producer_text {
 /* What is longer no event can be. */
 #define PRODUCER_TEXT_SIZE_MAX ((size_t)8 << 20)
 
-/* Appends; unchanged on error. Errors: ERR_NO_MEMORY, ERR_TOO_LARGE. */
-MUST_CHECK int producer_text_add(
+/* producer_text_add() where there is no room. */
+MUST_CHECK int producer_text_add_slow(
     const struct tabiji_allocator *memory, struct producer_text *text, struct str bytes);
+
+/* Appends; unchanged on error. Errors: ERR_NO_MEMORY, ERR_TOO_LARGE. */
+MUST_CHECK static inline int producer_text_add(
+    const struct tabiji_allocator *memory, struct producer_text *text, struct str bytes)
+{
+    if (bytes.size >= text->capacity - text->size)
+        return producer_text_add_slow(memory, text, bytes);
+    if (bytes.size)
+        memcpy(text->data + text->size, bytes.data, bytes.size);
+    text->size += bytes.size;
+    text->data[text->size] = '\0';
+    return 0;
+}
+
 /* Appends a text of JSON in its quotes. Errors: the same, and ERR_UTF8. */
 MUST_CHECK int producer_text_quote(
     const struct tabiji_allocator *memory, struct producer_text *text, struct str bytes);

@@ -270,6 +270,7 @@ static int refuse(struct tabiji_producer *producer, struct tabiji_problem *probl
 struct sending {
     void *opaque;
     bool durable;
+    bool lines; /* JSON of the caller, which may have several */
     struct tabiji_problem *problem;
 };
 
@@ -311,7 +312,8 @@ static int enqueue(
     struct producer_entry *entry = producer_entry_new(&producer->memory, id, json, how->opaque);
     if (!entry)
         return TABIJI_ERROR_NO_MEMORY;
-    producer_line_join(entry->bytes + entry->id_size + 1, entry->json_size);
+    if (how->lines)
+        producer_line_join(entry->bytes + entry->id_size + 1, entry->json_size);
     int r = add(producer, entry, how->durable);
     if (r < 0)
         producer_problem_set(how->problem, r, str_of(tabiji_error_name(r)), STR(""), STR(""));
@@ -508,14 +510,15 @@ static int enter_json(
 int tabiji_send_json(struct tabiji_producer *producer, const char *json, size_t json_size,
     void *opaque, struct tabiji_problem *problem)
 {
-    const struct sending how = {.opaque = opaque, .problem = problem};
+    const struct sending how = {.opaque = opaque, .lines = true, .problem = problem};
     return enter_json(producer, json, json_size, &how);
 }
 
 int tabiji_send_json_durable(struct tabiji_producer *producer, const char *json, size_t json_size,
     void *opaque, struct tabiji_problem *problem)
 {
-    const struct sending how = {.opaque = opaque, .durable = true, .problem = problem};
+    const struct sending how = {
+        .opaque = opaque, .durable = true, .lines = true, .problem = problem};
     return enter_json(producer, json, json_size, &how);
 }
 
