@@ -2,6 +2,9 @@
 
 #include "schemas/error.h"
 #include "schemas/hash.h"
+#include "schemas/nearest.h"
+
+#define SLIP_EDITS_MAX 2
 
 #define WEB EVENT_CLASS_WEB
 #define AD EVENT_CLASS_AD
@@ -125,6 +128,12 @@ const struct str *event_types(size_t *count)
 {
     *count = TYPES_COUNT;
     return types;
+}
+
+struct str event_type_meant(struct str type)
+{
+    struct str meant = nearest_within(type, types, TYPES_COUNT, SLIP_EDITS_MAX);
+    return str_equal(meant, type) ? str_make(NULL, 0) : meant;
 }
 
 static int hash_encoded(const struct touchpoint *facts, struct buf *bytes, uint64_t *hash)

@@ -42,6 +42,10 @@ enum event_class event_type_class(struct str type);
 /* The canonical types, sorted, for hints and documents; *count is set. Threads: any. */
 const struct str *event_types(size_t *count);
 
+/* The canonical type that this one is a slip of (up to two letters); empty where it is one itself,
+ * or as likely a company's own. Threads: any. */
+struct str event_type_meant(struct str type);
+
 /* The event without what tells of its transport: event_key, received_at, time_quality,
  * adapter_version, client and traceparent are as if not said; so is occurred_at where time_quality
  * is corrected, clamped or server (a resent event gets another such time). *out borrows all text of

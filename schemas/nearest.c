@@ -49,7 +49,7 @@ static size_t distance(const struct letters *a, const struct letters *b)
     return rows[a->size % ROWS][b->size];
 }
 
-struct str nearest_name(struct str name, const struct str *known, size_t count)
+struct str nearest_within(struct str name, const struct str *known, size_t count, size_t edits_max)
 {
     struct str best = {NULL, 0};
     struct letters wrong, right;
@@ -63,10 +63,15 @@ struct str nearest_name(struct str name, const struct str *known, size_t count)
         size_t found = distance(&wrong, &right);
         /* Of equals the one of the same length: a letter is more often wrong than missing. */
         size_t rank = 2 * found + (wrong.size != right.size);
-        if (rank < best_rank && 3 * found <= longer) {
+        if (rank < best_rank && found <= edits_max && 3 * found <= longer) {
             best_rank = rank;
             best = known[i];
         }
     }
     return best;
+}
+
+struct str nearest_name(struct str name, const struct str *known, size_t count)
+{
+    return nearest_within(name, known, count, SIZE_MAX);
 }

@@ -9,6 +9,7 @@
 #include "deploy/verb/verbs.h"
 #include "ingest/config/config.h"
 #include "schemas/error.h"
+#include "schemas/event.h"
 
 #define CONNECT_TIMEOUT_MS 3000L
 #define SILENCE_MAX_S 35L /* the collector says something every 3 s */
@@ -280,10 +281,30 @@ static int write_url(struct tail *tail)
     return r == 0 ? buf_append(&tail->url, "", 1) : r;
 }
 
+/* What would be waited for in vain is told before. */
+static int check_type(struct tail *tail)
+{
+    const char *type = verb_value(tail->call, "--type");
+    struct str text = type ? str_of(type) : STR("");
+    struct str meant = event_type_meant(text);
+    if (text.size == 0 || text.data[0] == '=')
+        return 0;
+    if (meant.size)
+        return verb_not_found(tail->call,
+            "there is no type \"%s\", did you mean \"%.*s\"? --type =%s watches a type of your own",
+            type, (int)meant.size, meant.data, type);
+    if (event_type_class(text) == EVENT_CLASS_CUSTOM)
+        (void)fprintf(stderr,
+            "tabiji tail: \"%s\" is none of tabiji's own types: waiting for one of yours\n", type);
+    return 0;
+}
+
 static int start(struct tail *tail)
 {
     const char *key_file = verb_value(tail->call, "--key-file");
     int code = verb_integer(tail->call, "--count", 1, 1000000000, &tail->events_max);
+    if (code == 0)
+        code = check_type(tail);
     if (code == 0 && key_file)
         code = read_key(tail, key_file);
     if (code)
@@ -320,12 +341,11 @@ static const struct verb_option options[] = {
     {"--key-file", "FILE", "file whose first line is the key of a source with operator = yes", NULL,
         false},
     {"--source", "NAME", "events of this source alone", NULL, false},
-    {"--type", "TYPE", "events of this type alone", NULL, false},
+    {"--type", "TYPE", "events of this type alone; =TYPE: whatever it is like", NULL, false},
     {"--person", "IDENTIFIER", "events that carry namespace:value, in any spelling", NULL, false},
     {"--fate", "FATE",
-        "accepted, duplicate, no_consent, rejected, failed (not durable), refused (whole "
-        "requests), "
-        "or stitched",
+        "accepted, duplicate, no_consent, ignored (a webhook that no `when` is about), rejected, "
+        "failed (not durable), refused (whole requests), or stitched",
         NULL, false},
     {"--curl", NULL, "print of every event the command that sends it again", NULL, false},
     {"--count", "N", "end after so many events", NULL, false},
@@ -348,7 +368,8 @@ const struct verb verb_tail = {
         "never slowed: of more than\n"
         "500 events a second, or than the viewer reads, the rest is counted and told. Sixteen "
         "may "
-        "watch at once; a further one waits. Exit 4: no source has that name.",
+        "watch at once; a further one waits. Exit 4: no source has that name, or a type is "
+        "misspelt.",
     .examples =
         "  tabiji tail --key-file operator.key --source ec-web --fate rejected\n"
         "  tabiji tail --key-file operator.key --person email:hana@example.jp --json | jq .fate",

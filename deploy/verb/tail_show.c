@@ -38,7 +38,8 @@ static const char *colour_of(struct str fate)
 {
     if (str_equal(fate, STR("accepted")) || str_equal(fate, STR("stitched")))
         return GREEN;
-    bool counted = str_equal(fate, STR("duplicate")) || str_equal(fate, STR("no_consent"));
+    bool counted = str_equal(fate, STR("duplicate")) || str_equal(fate, STR("no_consent")) ||
+                   str_equal(fate, STR("ignored"));
     return counted ? YELLOW : RED;
 }
 

@@ -149,6 +149,13 @@ void intake_note(struct intake *intake, enum note_fate fate, const struct touchp
             notes->payloads ? payload->text(payload->context, index) : STR(""));
 }
 
+void intake_ignore(struct intake *intake, const struct touchpoint *event, size_t index,
+    const struct intake_payload *payload)
+{
+    intake->ignored++;
+    intake_note(intake, NOTE_IGNORED, event, index, payload);
+}
+
 /* Takes an accepted record in, unless the request has had it. */
 static int take(struct intake *intake, const struct touchpoint *event,
     const struct append_record *record, size_t index, const struct intake_payload *payload)

@@ -71,6 +71,11 @@ MUST_CHECK int intake_event(struct intake *intake, struct touchpoint *event, siz
 MUST_CHECK int intake_reject(struct intake *intake, size_t index, struct str event_id,
     const struct event_problem *problem, const struct intake_payload *payload);
 
+/* Counts a notification that gives no event, and tells who watches. event: as far as it was read.
+ */
+void intake_ignore(struct intake *intake, const struct touchpoint *event, size_t index,
+    const struct intake_payload *payload);
+
 /* Tells who watches of an event's fate that a protocol decides by itself. */
 void intake_note(struct intake *intake, enum note_fate fate, const struct touchpoint *event,
     size_t index, const struct intake_payload *payload);

@@ -12,6 +12,7 @@ enum note_fate {
     NOTE_ACCEPTED,
     NOTE_DUPLICATE,
     NOTE_NO_CONSENT,
+    NOTE_IGNORED, /* it gives no event: no rule of its source is about it */
     NOTE_REJECTED,
 };
 

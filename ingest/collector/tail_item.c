@@ -216,6 +216,7 @@ void tail_item_facts(const struct exchange *exchange, const struct note *note, b
         [NOTE_ACCEPTED] = "accepted",
         [NOTE_DUPLICATE] = "duplicate",
         [NOTE_NO_CONSENT] = "no_consent",
+        [NOTE_IGNORED] = "ignored",
         [NOTE_REJECTED] = "rejected",
     };
     bool lost = log_failed && (note->fate == NOTE_ACCEPTED || note->fate == NOTE_REJECTED);
@@ -255,6 +256,14 @@ static int add_problem(const struct event_problem *problem, struct buf *out)
     return r == 0 ? add_text(out, "hint", problem->hint) : r;
 }
 
+static int add_ignored(struct buf *out)
+{
+    int r = add_text(out, "reason", STR("ignored"));
+    return r < 0 ? r
+                 : add_text(out, "message",
+                       STR("no \"when\" of its source's mapping holds: nothing is kept of it"));
+}
+
 int tail_item_write(const struct exchange *exchange, const struct note *note,
     const struct tail_facts *facts, struct buf *out)
 {
@@ -280,6 +289,8 @@ int tail_item_write(const struct exchange *exchange, const struct note *note,
         r = add_stages(note, facts, out);
     if (r == 0 && note->fate == NOTE_REJECTED)
         r = add_problem(&note->problem, out);
+    if (r == 0 && note->fate == NOTE_IGNORED)
+        r = add_ignored(out);
     if (r == 0)
         r = buf_appendf(out, ",\"index\":%zu", note->index);
     if (r == 0 && note->fate != NOTE_NO_CONSENT)

@@ -8,6 +8,7 @@
 #include "ingest/collector/http_check.h"
 #include "ingest/collector/tail_item.h"
 #include "schemas/error.h"
+#include "schemas/event.h"
 
 #define BLOCK_SIZE ((size_t)16 << 10)
 #define HOST_SIZE_MAX 256
@@ -16,7 +17,8 @@
 #define HINT_PARAMETERS "source, type, person, fate"
 #define HINT_PERSON "?person=email:hana@example.jp"
 #define HINT_FATES                                                                                 \
-    "accepted, duplicate, no_consent, rejected, failed, refused, stitched (of what came later)"
+    "accepted, duplicate, no_consent, ignored, rejected, failed, refused, "                        \
+    "stitched (of what came later)"
 
 /* ---- filter ---- */
 
@@ -24,7 +26,7 @@ static bool is_fate(struct str text)
 {
     static const struct str fates[] = {STR_INIT("accepted"), STR_INIT("duplicate"),
         STR_INIT("no_consent"), STR_INIT("rejected"), STR_INIT("failed"), STR_INIT("refused"),
-        STR_INIT("stitched")};
+        STR_INIT("stitched"), STR_INIT("ignored")};
     for (size_t i = 0; i < sizeof fates / sizeof *fates; i++)
         if (str_equal(text, fates[i]))
             return true;
@@ -51,6 +53,21 @@ static int read_person(const struct exchange *exchange, struct str text, struct 
     return r;
 }
 
+/* A type with a slip in it would be waited for in vain; "=TYPE" is one all the same. 0, or the
+ * exchange is answered. Errors: ERR_NO_MEMORY. */
+static int read_type(struct exchange *exchange, struct str text, struct str *out)
+{
+    CLEANUP(buf_free) struct buf hint = {0};
+    bool literal = text.size && text.data[0] == '=';
+    struct str meant = literal ? STR("") : event_type_meant(text);
+    *out = literal ? str_make(text.data + 1, text.size - 1) : text;
+    if (meant.size == 0)
+        return 0;
+    int r = buf_appendf(&hint, "did you mean \"%.*s\"? \"=%.*s\" is a type of your own",
+        (int)meant.size, meant.data, (int)text.size, text.data);
+    return r < 0 ? r : exchange_fail(exchange, ERR_EVENT_TYPE, buf_str(&hint), REPLY_NATIVE);
+}
+
 /* 0, or the exchange is answered. Errors: ERR_NO_MEMORY. */
 static int read_filter(struct exchange *exchange, struct tail_filter *filter)
 {
@@ -63,7 +80,7 @@ static int read_filter(struct exchange *exchange, struct tail_filter *filter)
         else if (str_equal(name, STR("source")))
             r = exchange_refuse(exchange, 404, "source", "no source has this name", REPLY_NATIVE);
         else if (str_equal(name, STR("type")))
-            filter->type = value;
+            r = read_type(exchange, value, &filter->type);
         else if (str_equal(name, STR("fate")) && (value.size == 0 || is_fate(value)))
             filter->fate = value;
         else if (str_equal(name, STR("fate")))

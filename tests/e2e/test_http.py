@@ -20,7 +20,7 @@ import urllib.request
 import uuid
 import zlib
 
-from harness import Workspace, free_port, ready, stop, tabiji, wait_until
+from harness import PROGRAM, Workspace, free_port, ready, stop, tabiji, wait_until
 
 
 def post(port, path, body, headers=None):
@@ -263,6 +263,9 @@ def live_view(space):
 
     # A misspelt source is told. Who finds all places taken waits, and comes in soon after others have left, though nothing flows.
     tabiji("tail", "--url", f"http://127.0.0.1:{port}", "--key-file", space.path / "ops.key", "--source", "wed", expect=4)
+    slip = subprocess.run([PROGRAM, "tail", "--url", f"http://127.0.0.1:{port}", "--key-file", space.path / "ops.key", "--type", "page_viewd"],
+                          capture_output=True, text=True, timeout=60)
+    assert slip.returncode == 4 and 'did you mean "page_viewed"' in slip.stderr, slip
     others = []
     for _ in range(14):
         others.append(socket.create_connection(("127.0.0.1", port), timeout=30))

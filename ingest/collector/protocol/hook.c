@@ -165,11 +165,17 @@ static size_t events_max(const struct hook *hook)
 
 static int take(struct hook *hook, struct json item, size_t index)
 {
+    const struct intake_payload payload = {.text = text_of, .context = hook};
     int r = 0;
     hook->gives = false;
     for (size_t nth = 0; r == 0 && nth < events_max(hook); nth++)
         r = take_event(hook, item, index, nth);
-    hook->exchange->intake.ignored += r == 0 && !hook->gives;
+    if (r == 0 && !hook->gives) {
+        struct touchpoint none;
+        touchpoint_init(&none);
+        none.protocol = PROTOCOL_WEBHOOK;
+        intake_ignore(&hook->exchange->intake, &none, index, &payload);
+    }
     return r;
 }
 

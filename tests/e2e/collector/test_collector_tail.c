@@ -143,6 +143,8 @@ static void test_tail_is_for_operators_and_sound_questions(void **state)
         {WATCH("?person=email:", ""), 400, "person=email:"},
         {WATCH("?person=cookie:null", ""), 400, "no_identifier"},
         {WATCH("?type=%ff", ""), 400, "bad_utf8"},
+        {WATCH("?type=page_viewd", ""), 400,
+            "did you mean \\\"page_viewed\\\"? \\\"=page_viewd\\\" "},
     };
     start(&server, "");
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
@@ -229,13 +231,13 @@ static void test_tail_slow_viewer_is_told_and_slows_nobody(void **state)
     (void)state;
     start(&server, "");
     watch(&server, WATCH("", ""), &slow); /* reads nothing until the end */
-    watch(&server, WATCH("?type=other", ""), &quick);
+    watch(&server, WATCH("?type==page_viewd", ""), &quick);
     await(&slow, ": live", 1);
     await(&quick, ": live", 1);
     for (int i = 0; i < LOAD_REQUESTS; i++)
         send_numbers(&server, i * LOAD_EVENTS, LOAD_EVENTS);
     assert_int_equal(server_events(&server), LOAD_REQUESTS * LOAD_EVENTS);
-    send_event(&server, "{\"id\":\"o\",\"type\":\"other\",\"ids\":{\"cookie\":\"c\"}}", 200);
+    send_event(&server, "{\"id\":\"o\",\"type\":\"page_viewd\",\"ids\":{\"cookie\":\"c\"}}", 200);
     await(&quick, "event: event", 1); /* the one does not stand in the other's way */
     int64_t until = now_s() + PATIENCE_S;
     do {

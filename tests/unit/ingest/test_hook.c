@@ -179,6 +179,24 @@ static void test_generic_is_read_by_its_mapping(void **state)
     mapping_free(&mapping);
 }
 
+static void test_generic_tells_who_watches_of_what_it_ignores(void **state)
+{
+    struct hook_fixture *fixture = *state;
+    struct mapping *mapping = mapping_of(MAPPING);
+    struct notes notes = {.arena = &fixture->base.arena};
+    hook_use_signed(fixture, mapping, NULL);
+    fixture->base.exchange.header_key = STR(HOOK_KEY);
+    fixture->base.exchange.notes = &notes;
+    send_generic(fixture, "[" RING ",{\"kind\":\"none\"}]", 200);
+    assert_int_equal(notes.count, 2);
+    assert_int_equal(notes.list[0].fate, NOTE_ACCEPTED);
+    assert_int_equal(notes.list[1].fate, NOTE_IGNORED);
+    assert_int_equal(notes.list[1].index, 1);
+    assert_int_equal(notes.list[1].protocol, PROTOCOL_WEBHOOK);
+    fixture->base.exchange.notes = NULL;
+    mapping_free(&mapping);
+}
+
 static void test_generic_bad_notifications(void **state)
 {
     struct hook_fixture *fixture = *state;
@@ -306,6 +324,7 @@ int main(void)
         WITH(test_hook_too_many_are_413),
         cmocka_unit_test(test_form_read),
         WITH(test_generic_is_read_by_its_mapping),
+        WITH(test_generic_tells_who_watches_of_what_it_ignores),
         WITH(test_generic_bad_notifications),
         WITH(test_generic_without_what_its_id_is_made_of_is_rejected),
         WITH(test_generic_bad_element_is_told_once),

@@ -139,6 +139,19 @@ static void test_tail_item_shows_nothing_of_whom_consent_hides(void **state)
     assert_null(strstr(text, "who"));
 }
 
+static void test_tail_item_says_why_it_is_ignored(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    struct notes notes;
+    fixture->exchange.header_key = STR(FIXTURE_KEY);
+    run(fixture, &notes, native_handle, "events", "/v1/events",
+        "{\"id\":\"e1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"}}");
+    notes.list[0].fate = NOTE_IGNORED;
+    const char *text = item(fixture, &notes.list[0], false);
+    SAY(text, "\"fate\":\"ignored\",\"stages\":[{\"stage\":\"collector\",\"fate\":\"ignored\"}],"
+              "\"reason\":\"ignored\",\"message\":\"no \\\"when\\\" of its source's mapping holds");
+}
+
 static void test_tail_item_leaves_out_what_is_too_long(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -176,6 +189,7 @@ int main(void)
         CASE(test_tail_item_of_lines_and_broken_ones),
         CASE(test_tail_item_of_batches_and_whole_requests),
         CASE(test_tail_item_shows_nothing_of_whom_consent_hides),
+        CASE(test_tail_item_says_why_it_is_ignored),
         CASE(test_tail_item_leaves_out_what_is_too_long),
         CASE(test_tail_item_of_a_refused_request),
     };

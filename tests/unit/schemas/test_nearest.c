@@ -44,11 +44,20 @@ static void test_nearest_name_far_is_none(void **state)
     assert_int_equal(nearest_name(STR("order"), known, 0).size, 0);
 }
 
+static void test_nearest_within_counts_edits(void **state)
+{
+    (void)state;
+    assert_true(str_equal(nearest_within(STR("propert"), known, 8, 3), STR("properties")));
+    assert_int_equal(nearest_within(STR("propert"), known, 8, 2).size, 0);
+    assert_int_equal(nearest_within(STR("xd"), known, 8, 2).size, 0); /* half of it is wrong */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nearest_name_misspelt_is_found),
         cmocka_unit_test(test_nearest_name_far_is_none),
+        cmocka_unit_test(test_nearest_within_counts_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
