@@ -307,6 +307,29 @@ static int take_records(struct run *run, const struct intake *intake, struct reh
     return 0;
 }
 
+/* Leaves out what gives no event, which is counted alone. */
+static struct notes without_ignored(struct notes notes)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < notes.count; i++)
+        if (notes.list[i].fate != NOTE_IGNORED)
+            notes.list[count++] = notes.list[i];
+    notes.count = count;
+    return notes;
+}
+
+/* Whether what was noted of an event that was read alone stands among out's from `first` to `at`
+ * already: the same reason at the same pointer is told once a notification. */
+static bool is_told(const struct note *note, size_t first, size_t at, const struct rehearsal *out)
+{
+    for (size_t i = first; note->fate == NOTE_REJECTED && i < at; i++)
+        if (out->list[i].fate == REHEARSAL_REJECTED &&
+            out->list[i].problem.error == note->problem.error &&
+            str_equal(out->list[i].problem.pointer, note->problem.pointer))
+            return true;
+    return false;
+}
+
 /* The first warning of each event of notification `index`, the first of which is out's at `at`:
  * each is read once more alone. A warning says which notification it is of, not which event.
  * Errors: ERR_NO_MEMORY. */
@@ -315,6 +338,7 @@ static int find_warnings(
 {
     const struct mapping mapping = run->mapping;
     size_t events = run->config->protocol == REHEARSAL_GENERIC ? mapping.events_count : 1;
+    const size_t first = at;
     struct str single;
     int r = cut(run, body, 1, index, &single);
     for (size_t nth = 0; r == 0 && nth < events; nth++) {
@@ -324,7 +348,8 @@ static int find_warnings(
         }
         r = run_body(run, single);
         const struct intake *intake = &run->exchange.intake;
-        if (r == 0 && run->notes.count && at < out->count) {
+        const struct notes notes = without_ignored(run->notes);
+        if (r == 0 && notes.count && at < out->count && !is_told(notes.list, first, at, out)) {
             bool kept = out->list[at].fate == REHEARSAL_ACCEPTED;
             if (kept && intake->warnings.count)
                 out->list[at].warning = intake->warnings.list[0].problem;
@@ -345,7 +370,7 @@ static int take_notes(
         [NOTE_NO_CONSENT] = REHEARSAL_NO_CONSENT,
         [NOTE_REJECTED] = REHEARSAL_REJECTED,
     };
-    const struct notes notes = run->notes; /* live in the arena */
+    const struct notes notes = without_ignored(run->notes); /* live in the arena */
     if (notes.count != out->count)
         return ERR_NO_MEMORY; /* what does not fit is not noted */
     for (size_t i = 0; i < notes.count; i++) {

@@ -204,6 +204,32 @@ static void test_rehearse_says_what_is_wrong_with_a_notification(void **state)
     assert_int_equal(rehearsal.list[0].problem.error, ERR_VALUE);
 }
 
+/* Two sections lack the same, which is told once; the warning is of the third. */
+static void test_rehearse_what_is_told_once_moves_no_warning(void **state)
+{
+#define IDS(name) "[event " name "]\nid = no\ntime = at\nids.login = who\n"
+    struct fixture *fixture = *state;
+    struct mapping *mapping = NULL;
+    CLEANUP(buf_free) struct buf message = {0};
+    assert_int_equal(mapping_parse("m.ini",
+                         STR("[file]\nname = m\nformat = ndjson\n" IDS("signed_in") IDS(
+                             "signed_up") "[event searched]\nwhen = no notempty\nids.login = who\n"
+                                          "[event stock_checked]\nids.login = who\nids.email = "
+                                          "mail\n"),
+                         &mapping, &message),
+        0);
+    fixture->source.mapping = mapping;
+    struct rehearsal rehearsal = run(fixture, REHEARSAL_GENERIC,
+        STR("[{\"who\":\"u\"},{\"who\":\"u\",\"at\":\"2026-11-20T02:00:00Z\",\"mail\":\"nobody\"}"
+            "]"));
+    assert_int_equal(rehearsal.count, 4);
+    assert_int_equal(rehearsal.list[2].problem.error, ERR_MISSING_FIELD);
+    assert_true(str_equal(rehearsal.list[3].event.type, STR("stock_checked")));
+    assert_true(str_equal(rehearsal.list[3].warning.pointer, STR("/ids/email")));
+    mapping_free(&mapping);
+#undef IDS
+}
+
 static void test_rehearse_gives_the_event_as_it_would_be_stored(void **state)
 {
     struct fixture *fixture = *state;
@@ -278,6 +304,7 @@ int main(void)
         CASE(test_rehearse_tells_the_fate_of_each_event),
         CASE(test_rehearse_reads_notifications),
         CASE(test_rehearse_says_what_is_wrong_with_a_notification),
+        CASE(test_rehearse_what_is_told_once_moves_no_warning),
         CASE(test_rehearse_gives_the_event_as_it_would_be_stored),
         CASE(test_rehearse_refused_request_has_its_reply),
         CASE(test_rehearse_takes_nothing_of_what_is_no_request),
