@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "ingest/collector/protocol/hook.h"
 #include "ingest/collector/raw_json.h"
 #include "schemas/error.h"
 #include "schemas/json.h"
@@ -72,6 +73,7 @@ struct command {
     const struct exchange *exchange;
     struct str key; /* what stands for $WRITE_KEY; empty: not known */
     bool has_key;   /* the request had one */
+    bool is_hook;   /* a webhook, whose elements do not stand for themselves */
     struct buf *out;
 };
 
@@ -144,6 +146,17 @@ static int add_target(struct command *command, bool query)
     return r < 0 ? r : has_key;
 }
 
+/* What Shopify says in headers. */
+static int add_hook_headers(struct command *command)
+{
+    static const char *const names[] = {
+        "X-Shopify-Topic", "X-Shopify-Event-Id", "X-Shopify-Webhook-Id", "X-Shopify-Triggered-At"};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof names / sizeof *names; i++)
+        r = add_header(command, names[i]);
+    return r;
+}
+
 /* A body: one event where it stands for itself, else the request's. */
 static int add_body(struct command *command, struct str payload, bool batch)
 {
@@ -160,12 +173,14 @@ static int add_body(struct command *command, struct str payload, bool batch)
     return r == 0 ? buf_append_str(command->out, batch ? STR("]}'") : STR("'")) : r;
 }
 
-static int write_command(struct command *command, struct str payload)
+/* Of what is no webhook. */
+static int write_plain(struct command *command, struct str payload)
 {
     const struct exchange *exchange = command->exchange;
     bool batch = payload.size && str_equal(exchange->call, STR("batch"));
-    int has_key = add_target(command, payload.size == 0 || !batch);
-    int r = has_key < 0 ? has_key : buf_append_str(command->out, STR("'"));
+    int r = buf_append_str(command->out, STR("curl -sS '" TAIL_BASE_MARK));
+    int has_key = r < 0 ? r : add_target(command, payload.size == 0 || !batch);
+    r = has_key < 0 ? has_key : buf_append_str(command->out, STR("'"));
     if (r == 0 && !has_key && (exchange->header_key.size || (payload.size && command->has_key)))
         r = buf_append_str(command->out, STR(" -u \"$WRITE_KEY:\""));
     if (r == 0 && exchange->browser)
@@ -174,15 +189,130 @@ static int write_command(struct command *command, struct str payload)
         r = add_header(command, "User-Agent");
     if (r == 0 && payload.size == 0)
         r = add_header(command, "Cookie");
+    if (r == 0 && command->is_hook)
+        r = add_hook_headers(command);
     return r == 0 && !exchange->get ? add_body(command, payload, batch) : r;
+}
+
+/* ---- the command of a webhook, which its secret signs ---- */
+
+#define BY_SECRET(digest)                                                                          \
+    " | openssl dgst -" digest " -hmac \"$(cat \"$SECRET_FILE\")\" -binary | openssl base64)\""
+
+static bool has_controls(struct str text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if ((unsigned char)text.data[i] < ' ' || text.data[i] == '\x7f')
+            return true;
+    return false;
+}
+
+/* Appends what stands between two single quotes behind printf %b, byte for byte. */
+static int quote_exactly(struct command *command, struct str text)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < text.size; i++) {
+        char c = text.data[i];
+        if (c == '\'')
+            r = buf_append_str(command->out, STR("'\\''"));
+        else if (c == '\\')
+            r = buf_append_str(command->out, STR("\\\\"));
+        else if ((unsigned char)c < ' ' || c == '\x7f')
+            r = buf_appendf(command->out, "\\0%03o", (unsigned)c);
+        else
+            r = buf_append(command->out, &c, 1);
+    }
+    return r;
+}
+
+/* The body, which is signed and sent, stands once. */
+static int name_body(struct command *command)
+{
+    struct str body = command->exchange->body;
+    bool exact = has_controls(body);
+    int r = buf_append_str(command->out, exact ? STR("body=\"$(printf %b '") : STR("body='"));
+    if (r == 0)
+        r = exact ? quote_exactly(command, body) : quote(command, body);
+    return r == 0 ? buf_append_str(command->out, exact ? STR("')\"; ") : STR("'; ")) : r;
+}
+
+/* The address as the collector will know it: the one that its source says, or the viewer's own. */
+static int add_signed_address(struct command *command)
+{
+    CLEANUP(buf_free) struct buf pairs = {0};
+    const struct exchange *exchange = command->exchange;
+    struct str public_url = exchange->source->config.public_url;
+    int r = hook_proof_pairs(exchange, &pairs);
+    if (r == 0)
+        r = buf_append_str(command->out, STR("printf %b '"));
+    if (r == 0)
+        r = public_url.size ? quote_exactly(command, public_url)
+                            : buf_append_str(command->out, STR(TAIL_BASE_MARK));
+    if (r == 0)
+        r = quote_exactly(command, exchange->target);
+    if (r == 0)
+        r = quote_exactly(command, buf_str(&pairs));
+    return r == 0 ? buf_append_str(command->out, STR("'")) : r;
+}
+
+static int add_proof(struct command *command, enum hook_proof proof, struct str header)
+{
+    int r = buf_appendf(command->out, " -H \"%.*s: $(", (int)header.size, header.data);
+    if (r == 0 && proof == HOOK_PROOF_SECRET)
+        r = buf_append_str(command->out, STR("cat \"$SECRET_FILE\")\""));
+    else if (r == 0 && proof == HOOK_PROOF_BODY)
+        r = buf_append_str(command->out, STR("printf %s \"$body\"" BY_SECRET("sha256")));
+    else if (r == 0)
+        r = add_signed_address(command);
+    if (r == 0 && proof == HOOK_PROOF_FORM)
+        r = buf_append_str(command->out, STR(BY_SECRET("sha1")));
+    return r;
+}
+
+/* All that its request held. */
+static int write_signed(struct command *command, enum hook_proof proof, struct str header)
+{
+    int r = name_body(command);
+    if (r == 0)
+        r = buf_append_str(command->out, STR("curl -sS '" TAIL_BASE_MARK));
+    if (r == 0)
+        r = quote(command, command->exchange->target);
+    if (r == 0)
+        r = buf_append_str(command->out, STR("'"));
+    if (r == 0)
+        r = add_proof(command, proof, header);
+    if (r == 0)
+        r = add_hook_headers(command);
+    if (r == 0)
+        r = add_header(command, "Content-Type");
+    return r == 0 ? buf_append_str(command->out, STR(" --data-binary \"$body\"")) : r;
+}
+
+/* JSON of a text, the marks in which stay what they are. */
+static int add_marked(struct str text, struct buf *out)
+{
+    int r = 0;
+    for (struct str rest = text; r == 0 && rest.size;) {
+        CLEANUP(buf_free) struct buf json = {0};
+        const char *mark = memchr(rest.data, TAIL_BASE_MARK[0], rest.size);
+        size_t size = mark ? (size_t)(mark - rest.data) : rest.size;
+        r = json_write_text(&json, str_make(rest.data, size));
+        if (r == 0)
+            r = buf_append(out, json.data + 1, json.size - 2);
+        if (r == 0 && mark)
+            r = buf_append_str(out, STR(TAIL_BASE_MARK));
+        size += mark != NULL;
+        rest = str_make(rest.data + size, rest.size - size);
+    }
+    return r;
 }
 
 /* Appends ,"curl":... unless the request is not known whole, or no text. */
 static int add_curl(const struct exchange *exchange, struct str payload, struct buf *out)
 {
     CLEANUP(buf_free) struct buf text = {.size_max = TAIL_CURL_SIZE_MAX};
-    CLEANUP(buf_free) struct buf json = {0};
     struct str key = exchange->header_key;
+    struct str header = STR("");
     struct command command = {.exchange = exchange, .out = &text};
     if (exchange->target.size == 0 || (exchange->body.size == 0 && !exchange->get))
         return 0;
@@ -191,14 +321,18 @@ static int add_curl(const struct exchange *exchange, struct str payload, struct 
     command.has_key = key.size != 0;
     if (key.size >= KEY_SIZE_MIN)
         command.key = key;
-    int r = write_command(&command, payload);
-    if (r == ERR_TOO_LARGE || !json_utf8_valid(buf_str(&text)))
+    enum hook_proof proof = hook_proof(exchange, &header);
+    command.is_hook = str_starts_with(exchange->target, STR("/hooks/"));
+    int r = proof == HOOK_PROOF_NONE ? write_plain(&command, command.is_hook ? STR("") : payload)
+                                     : write_signed(&command, proof, header);
+    if (r < 0 && r != ERR_NO_MEMORY)
         return 0;
+    if (r < 0 || !json_utf8_valid(buf_str(&text)))
+        return r;
+    r = buf_append_str(out, STR(",\"curl\":\""));
     if (r == 0)
-        r = json_write_text(&json, buf_str(&text));
-    if (r == 0)
-        r = buf_append_str(out, STR(",\"curl\":\"curl -sS '" TAIL_BASE_MARK));
-    return r == 0 ? buf_append(out, json.data + 1, json.size - 1) : r;
+        r = add_marked(buf_str(&text), out);
+    return r == 0 ? buf_append_str(out, STR("\"")) : r;
 }
 
 /* ---- events ---- */

@@ -16,7 +16,8 @@ void tail_item_facts(const struct exchange *exchange, const struct note *note, b
     struct tail_facts *out);
 
 /* Appends the item of an event: when, who, what, the fate at each stage, and a command that sends
- * it again, its key as $WRITE_KEY. Errors: ERR_NO_MEMORY. Threads: any. */
+ * it again, its key as $WRITE_KEY; of a webhook one that signs it by the secret in $SECRET_FILE.
+ * Errors: ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int tail_item_write(const struct exchange *exchange, const struct note *note,
     const struct tail_facts *facts, struct buf *out);
 

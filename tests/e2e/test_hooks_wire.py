@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from harness import PROGRAM, ROOT, Workspace, free_port, stop, tabiji, wait_until
-from test_http import ready
+from test_http import Tail, ready
 from test_segment_wire import HOSTILE, exchange, rows
 
 SECRETS = {"cc-twilio": "token", "shop": "hush", "cc-connect": "connect's", "cc-genesys": "genesys'", "pbx": "pbx's", "slow": "slow's",
@@ -32,7 +32,12 @@ protocols = native
 [source unpriced]
 secret_file = slow.secret
 [source bare]
-"""
+[source calls]
+secret_file = slow.secret
+[source ops]
+key_sha256 = %s
+operator = yes
+""" % hashlib.sha256(b"operator's key").hexdigest()
 
 
 def page():
@@ -173,6 +178,43 @@ def events(port):
         "bad_type": 1, "bad_currency": 2, "nul_in_text": 1, "bad_id": 2, "id_conflict": 1, "bad_time": 1}
 
 
+def watched(space, port):
+    """The live view shows what is ignored, and of each webhook a command for a shell, signed by a secret's file, that is believed as it is pasted."""
+    (space.path / "ops.key").write_text("operator's key\n")
+    tail = Tail(space, port)
+    wait_until(lambda: b"tabiji_collector_viewers 1" in exchange(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[2], "the viewer")
+    assert json.loads(send(port, "generic/pbx", b'{"event": "none"}')[2])["ignored"] == 1
+    ignored = tail.wait(fate="ignored")
+    assert (ignored["source"], ignored["protocol"], ignored["reason"]) == ("pbx", "webhook", "ignored") and "when" in ignored["message"], ignored
+    form = b"MessageSid=SM9&SmsStatus=received&From=%2B81312345678&Body=it%27s+%5C%0A%22%24x%60+%E3%81%82%F0%9F%98%80+%25s"
+    contact = {"contactId": "c-9", "eventType": "INITIATED", "customerEndpoint": {"address": "+81312345678"}}
+    event = {"eventTime": int(time.time() * 1000), "conversationId": "g-9", "mediaType": "VOICE", "ani": "tel:+81312345678", "note": "it's \\ \"$x`"}
+    cases = [
+        ("shopify/shop", order(1), "hush", headers_of("shopify", "shop", order(1), "hush") + "X-Shopify-Event-Id: 9\r\n"),
+        ("connect/cc-connect", json.dumps({"id": "c-9", "detail": contact}).encode(), "connect's", None),
+        ("genesys/cc-genesys", json.dumps({"topicName": "v2.x.customer.start", "eventBody": event}, indent=1).encode(), "genesys'", None),
+        ("generic/pbx", b'[{"event": "none"},\n\t{"event": "none", "at": "it\'s \\\\"}]', "pbx's", None),
+        ("twilio/cc-twilio", twilio(), "token", twilio_headers(twilio())),
+        ("twilio/calls", form, "wrong", "")]  # refused, told how it would be taken
+    for n, (path, body, secret, headers) in enumerate(cases):
+        before, source = len(tail.lines), path.split("/")[1]
+        twilio_type = "Content-Type: application/x-www-form-urlencoded\r\n"
+        status, _, text = send(port, path, body, headers, kind_header=twilio_type if "twilio" in path else "Content-Type: application/json\r\n")
+        assert status == (401 if secret == "wrong" else 200), (path, status, text)
+        wait_until(lambda: any(line.get("source") == source and "curl" in line for line in tail.lines[before:]), path)
+        command = next(line["curl"] for line in tail.lines[before:] if line.get("source") == source)
+        file = space.path / ("slow.secret" if source == "calls" else f"pasted-{n}.secret")
+        if secret != "wrong":
+            file.write_text(f"{secret}\n")
+        for shell in ("sh", "bash"):
+            done = subprocess.run([shell, "-c", command], env={**os.environ, "SECRET_FILE": str(file)}, capture_output=True)
+            assert b'"rejected":[]' in done.stdout or done.stdout.endswith(b"<Response/>"), (path, done, command)
+        again = subprocess.run(["sh", "-c", command], env={**os.environ, "SECRET_FILE": str(space.path / "off.secret")}, capture_output=True)
+        assert b'"code":"signature"' in again.stdout, (path, again)
+    tail.process.kill()
+    return {"SM9-received", "9-orders/create"}
+
+
 def killed(space, port, start, process):
     """kill -9 right behind a reply: the event is there, once, also when it is sent again."""
     sent = set()
@@ -264,10 +306,12 @@ def main():
         reasons = strangers(port)
         bad_input(port)
         wanted, rejected = events(port)
+        wanted |= watched(space, port)
+        pasted = 7  # of watched(), without the right secret
         metrics = exchange(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[2].decode()
         counted = {match[1]: int(match[2]) for match in
                    re.finditer(r'tabiji_collector_hooks_refused_total\{source="shop",reason="(\w+)"\} (\d+)', metrics)}
-        assert counted == {"unsigned": 1, "signature": 2, "stale": 1}, counted
+        assert counted == {"unsigned": 1, "signature": 3, "stale": 1}, counted
         process, survived = killed(space, port, start, process)
         changed, more = secrets_change(space, port, process)
         wanted |= survived | changed
@@ -293,7 +337,7 @@ def main():
         (space.path / "shopify-new.secret").chmod(0o600)
         mended(space, data)
         lines = [json.loads(line) for line in log.read_text().splitlines() if '"hook_refused"' in line]
-        assert [line["reason"] for line in lines][:len(reasons)] == reasons and len(lines) == len(reasons) + more, lines
+        assert [line["reason"] for line in lines][:len(reasons)] == reasons and len(lines) == len(reasons) + pasted + more, lines
         dump = subprocess.run([PROGRAM, "config", "dump", "--config", "tabiji.ini"], cwd=space.path, check=True, capture_output=True).stdout.decode()
         assert "secret_file = shopify-new.secret" in dump, dump
         for secret in (*SECRETS.values(), "newest hush"):

@@ -296,6 +296,36 @@ int hook_handle(struct exchange *exchange)
     return r < 0 ? r : 0;
 }
 
+/* "<kind>/<source>" of the path. */
+static const struct hook_kind *kind_of_path(const struct exchange *exchange)
+{
+    struct str rest = exchange->rest;
+    const char *slash = rest.size ? memchr(rest.data, '/', rest.size) : NULL;
+    return slash ? kind_of(str_make(rest.data, (size_t)(slash - rest.data))) : NULL;
+}
+
+enum hook_proof hook_proof(const struct exchange *exchange, struct str *header)
+{
+    bool hook = str_starts_with(exchange->target, STR("/hooks/"));
+    const struct hook_kind *kind = hook ? kind_of_path(exchange) : NULL;
+    if (!kind || !exchange->source || exchange->source->config.secrets_count == 0 ||
+        exchange->header_key.size)
+        return HOOK_PROOF_NONE;
+    struct str named = exchange->source->config.signature_header;
+    *header = named.size && kind->names_header ? named : str_of(kind->proof_header);
+    return kind->proof;
+}
+
+int hook_proof_pairs(const struct exchange *exchange, struct buf *out)
+{
+    const struct exchange_pair *pairs = NULL;
+    size_t count = 0;
+    if (looks_like_json(exchange->body))
+        return 0;
+    int r = form_read(exchange->body, exchange->arena, &pairs, &count);
+    return r < 0 ? r : hook_write_pairs(pairs, count, out);
+}
+
 size_t hook_again_max(struct str stage, struct str event_id, const struct config_source *source)
 {
     const struct hook_kind *kind = kind_of(stage);

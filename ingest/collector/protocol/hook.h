@@ -14,6 +14,22 @@
  * what its id is made of is answered 400, bad_id, too. See exchange_fn. */
 MUST_CHECK int hook_handle(struct exchange *exchange);
 
+/* ---- what a sender shows ---- */
+
+enum hook_proof {
+    HOOK_PROOF_NONE,   /* nothing: no webhook, a source that asks for nothing, or a write key */
+    HOOK_PROOF_SECRET, /* the secret itself */
+    HOOK_PROOF_BODY,   /* HMAC-SHA-256 of the body by the secret, in base64 */
+    HOOK_PROOF_FORM,   /* HMAC-SHA-1 of the address and hook_proof_pairs(), likewise */
+};
+
+/* How who sends this request again would show that he may; *header: in which. */
+enum hook_proof hook_proof(const struct exchange *exchange, struct str *header);
+
+/* Appends what HOOK_PROOF_FORM signs behind the address. Errors: ERR_NO_MEMORY; those of
+ * form_read(). */
+MUST_CHECK int hook_proof_pairs(const struct exchange *exchange, struct buf *out);
+
 /* ---- what was refused, read again (again.h) ---- */
 
 /* Most events of one notification that a kind (the stage of the rejection) has refused; 0: no kind,

@@ -9,6 +9,7 @@
 #include "schemas/error.h"
 #include "schemas/time.h"
 
+#define PROOF_HEADER "X-Api-Key"
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 /* EventBridge signs nothing: it sends a secret in a header that its connection names. A write key
@@ -17,7 +18,7 @@ static int believe(const struct exchange *exchange, const struct config_source *
     const struct exchange_pair *pairs, size_t pairs_count, int *refusal)
 {
     struct str header = source->signature_header;
-    struct str secret = exchange_header(exchange, header.size ? header.data : "X-Api-Key");
+    struct str secret = exchange_header(exchange, header.size ? header.data : PROOF_HEADER);
     struct str key = exchange->header_key;
     if (key.size && sources_find(exchange->sources, key, exchange->now_micros) == exchange->source)
         *refusal = HOOK_BELIEVED;
@@ -244,5 +245,9 @@ static int read(struct hook_reader *reader, size_t nth)
     return r;
 }
 
-const struct hook_kind hook_connect = {
-    .name = STR_INIT("connect"), .believe = believe, .read = read};
+const struct hook_kind hook_connect = {.name = STR_INIT("connect"),
+    .believe = believe,
+    .proof = HOOK_PROOF_SECRET,
+    .proof_header = PROOF_HEADER,
+    .names_header = true,
+    .read = read};

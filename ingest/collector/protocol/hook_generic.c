@@ -8,6 +8,7 @@
 #include "schemas/error.h"
 #include "schemas/hash.h"
 
+#define PROOF_HEADER "X-Hub-Signature-256"
 #define ID_SIZE 32 /* hex digits */
 
 /* A signature of the raw body, or else a write key of the source. */
@@ -15,8 +16,7 @@ static int believe(const struct exchange *exchange, const struct config_source *
     const struct exchange_pair *pairs, size_t pairs_count, int *refusal)
 {
     struct str header = source->signature_header;
-    struct str signature =
-        exchange_header(exchange, header.size ? header.data : "X-Hub-Signature-256");
+    struct str signature = exchange_header(exchange, header.size ? header.data : PROOF_HEADER);
     struct str key = exchange->header_key;
     if (key.size && sources_find(exchange->sources, key, exchange->now_micros) == exchange->source)
         *refusal = HOOK_BELIEVED;
@@ -100,5 +100,10 @@ static int read(struct hook_reader *reader, size_t nth)
     return complete_id(reader, mapping, nth);
 }
 
-const struct hook_kind hook_generic = {
-    .name = STR_INIT("generic"), .believe = believe, .events_max = events_max, .read = read};
+const struct hook_kind hook_generic = {.name = STR_INIT("generic"),
+    .believe = believe,
+    .proof = HOOK_PROOF_BODY,
+    .proof_header = PROOF_HEADER,
+    .names_header = true,
+    .events_max = events_max,
+    .read = read};

@@ -11,12 +11,13 @@
 #include "schemas/error.h"
 #include "schemas/hash.h"
 
+#define PROOF_HEADER "X-Hub-Signature-256"
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 static int believe(const struct exchange *exchange, const struct config_source *source,
     const struct exchange_pair *pairs, size_t pairs_count, int *refusal)
 {
-    *refusal = hook_refusal(exchange, source, exchange_header(exchange, "X-Hub-Signature-256"));
+    *refusal = hook_refusal(exchange, source, exchange_header(exchange, PROOF_HEADER));
     return 0;
 }
 
@@ -238,5 +239,8 @@ static int read(struct hook_reader *reader, size_t nth)
     return 0;
 }
 
-const struct hook_kind hook_genesys = {
-    .name = STR_INIT("genesys"), .believe = believe, .read = read};
+const struct hook_kind hook_genesys = {.name = STR_INIT("genesys"),
+    .believe = believe,
+    .proof = HOOK_PROOF_BODY,
+    .proof_header = PROOF_HEADER,
+    .read = read};

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "ingest/collector/protocol/hook.h"
 #include "ingest/collector/protocol/hook_event.h"
 #include "ingest/metrics/metrics.h"
 
@@ -18,6 +19,11 @@ struct hook_kind {
      * Errors: ERR_NO_MEMORY. */
     int (*believe)(const struct exchange *exchange, const struct config_source *source,
         const struct exchange_pair *pairs, size_t pairs_count, int *refusal);
+
+    /* How believe() is shown it, and in which header unless the source names another. */
+    enum hook_proof proof;
+    const char *proof_header;
+    bool names_header; /* the source may name another */
 
     /* Most events of one notification; NULL: 1. */
     size_t (*events_max)(const struct config_source *source);

@@ -11,6 +11,7 @@
 #include "schemas/money.h"
 #include "schemas/time.h"
 
+#define PROOF_HEADER "X-Shopify-Hmac-Sha256"
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 #define TOPIC_ORDERS "orders/"
 #define TOPIC_REFUND "refunds/create"
@@ -18,7 +19,7 @@
 static int believe(const struct exchange *exchange, const struct config_source *source,
     const struct exchange_pair *pairs, size_t pairs_count, int *refusal)
 {
-    *refusal = hook_refusal(exchange, source, exchange_header(exchange, "X-Shopify-Hmac-Sha256"));
+    *refusal = hook_refusal(exchange, source, exchange_header(exchange, PROOF_HEADER));
     return 0;
 }
 
@@ -764,6 +765,8 @@ static struct str again_header(struct str event_id, const char *name)
 
 const struct hook_kind hook_shopify = {.name = STR_INIT("shopify"),
     .believe = believe,
+    .proof = HOOK_PROOF_BODY,
+    .proof_header = PROOF_HEADER,
     .read = read,
     .again_header = again_header,
     .again_needs = "X-Shopify-Topic"};

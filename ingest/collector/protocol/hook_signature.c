@@ -105,7 +105,7 @@ static bool same_pair(const struct exchange_pair *a, const struct exchange_pair 
 }
 
 /* Names and values, sorted, without anything between; a pair that comes twice counts once. */
-static int write_pairs(const struct exchange_pair *pairs, size_t count, struct buf *out)
+int hook_write_pairs(const struct exchange_pair *pairs, size_t count, struct buf *out)
 {
     if (count == 0)
         return 0;
@@ -135,7 +135,7 @@ int hook_signed_twilio(const struct config_source *source, const struct hook_add
     *out = false;
     if (!decode_exactly(signature, given, sizeof given))
         return 0;
-    int r = write_pairs(pairs, pairs_count, &tail);
+    int r = hook_write_pairs(pairs, pairs_count, &tail);
     bool found = false;
     for (size_t i = 0; r == 0 && i < addresses->count; i++) {
         buf_clear(&text);

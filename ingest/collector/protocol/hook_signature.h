@@ -30,6 +30,10 @@ MUST_CHECK int hook_signed_twilio(const struct config_source *source,
     const struct hook_addresses *addresses, const struct exchange_pair *pairs, size_t pairs_count,
     struct str signature, bool *out);
 
+/* Appends what is signed behind an address. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int hook_write_pairs(
+    const struct exchange_pair *pairs, size_t pairs_count, struct buf *out);
+
 /* How the sender may have written the address of the request: by public_url of the source, else by
  * what proxies say (X-Forwarded-Proto, X-Forwarded-Host), else by Host, with either scheme; each
  * also without its port, or with the scheme's usual one, as Twilio's own library does. In the

@@ -12,6 +12,7 @@
 #include "schemas/money.h"
 #include "schemas/time.h"
 
+#define PROOF_HEADER "X-Twilio-Signature"
 #define MILLIS_PER_SECOND 1000
 #define SECONDS_MAX INT64_C(1000000000)
 #define DATE_TEXT_SIZE 32
@@ -23,7 +24,7 @@
 static int believe(const struct exchange *exchange, const struct config_source *source,
     const struct exchange_pair *pairs, size_t pairs_count, int *refusal)
 {
-    struct str signature = exchange_header(exchange, "X-Twilio-Signature");
+    struct str signature = exchange_header(exchange, PROOF_HEADER);
     struct str hash = exchange_query(exchange, STR("bodySHA256"));
     struct hook_addresses addresses;
     bool signed_by = false;
@@ -370,5 +371,9 @@ static int read(struct hook_reader *reader, size_t nth)
     return hook_fail(reader, ERR_EVENT_ID, STR("/CallSid"), STR("CallSid or MessageSid"));
 }
 
-const struct hook_kind hook_twilio = {
-    .name = STR_INIT("twilio"), .forms = true, .believe = believe, .read = read};
+const struct hook_kind hook_twilio = {.name = STR_INIT("twilio"),
+    .forms = true,
+    .believe = believe,
+    .proof = HOOK_PROOF_FORM,
+    .proof_header = PROOF_HEADER,
+    .read = read};
