@@ -101,6 +101,84 @@ SELECT
     e.currency
 FROM timeline AS t JOIN event AS e ON e.event_row = t.event_row;
 
+-- A row a call: what the notifications of one call_id say together, in whatever order they came. Ask with
+-- person = x'..' (or join with v_person): then it is one look into an index. Of what several events say the
+-- last one that says it stands, by the order of the timeline, which is put before each text and cut off again.
+-- No customer gives up a call that he did not make; before its end nobody knows, and that is NULL.
+CREATE VIEW v_call AS
+WITH moment AS (
+    SELECT
+        t.person,
+        e.call_id,
+        t.occurred_at,
+        e.type,
+        e.source,
+        e.store_id,
+        e.detail -> '$.call' AS said,
+        printf('%020d%020d', t.occurred_at, t.sequence) || hex(e.event_key) AS place
+    FROM timeline AS t JOIN event AS e ON e.event_row = t.event_row
+    WHERE e.call_id IS NOT NULL AND substr(e.type, 1, 5) = 'call_'
+), told AS (
+    SELECT
+        person,
+        call_id,
+        min(occurred_at) FILTER (WHERE type = 'call_started') AS started_at,
+        min(occurred_at) FILTER (WHERE type = 'call_answered') AS answered_at,
+        max(occurred_at) FILTER (WHERE type IN ('call_ended', 'call_abandoned')) AS ended_at,
+        max(type = 'call_ended') AS has_ended,
+        max(type = 'call_abandoned') AS has_abandoned,
+        max(said ->> '$.wait_ms') AS wait_ms,
+        max(said ->> '$.talk_ms') AS talk_ms,
+        substr(max(place || (said ->> '$.parent_id')), 73) AS parent_call_id,
+        substr(max(place || (said ->> '$.direction')), 73) AS direction,
+        substr(max(place || (said ->> '$.queue')), 73) AS queue,
+        substr(max(place || (said ->> '$.agent')), 73) AS agent,
+        substr(max(place || (said ->> '$.reason')), 73) AS reason,
+        substr(max(place || (said ->> '$.outcome')), 73) AS outcome,
+        substr(max(place || store_id), 73) AS store_id,
+        substr(min(place || source), 73) AS source,
+        count(*) AS events
+    FROM moment
+    GROUP BY person, call_id
+), ended AS (
+    SELECT
+        *,
+        CASE WHEN ended_at IS NOT NULL
+            THEN has_abandoned AND NOT has_ended AND direction IS NOT 'outbound'
+        END AS abandoned
+    FROM told
+)
+SELECT
+    call_id,
+    parent_call_id,
+    lower(substr(hex(person), 1, 8) || '-' || substr(hex(person), 9, 4) || '-'
+        || substr(hex(person), 13, 4) || '-' || substr(hex(person), 17, 4) || '-'
+        || substr(hex(person), 21)) AS person_id,
+    person,
+    source,
+    direction,
+    queue,
+    agent,
+    store_id,
+    strftime('%Y-%m-%d %H:%M:%S', started_at / 1000000, 'unixepoch') AS started_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', started_at / 1000000, 'unixepoch', '+9 hours') AS started_at_jst,
+    strftime('%Y-%m-%d %H:%M:%S', answered_at / 1000000, 'unixepoch') AS answered_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', answered_at / 1000000, 'unixepoch', '+9 hours')
+        AS answered_at_jst,
+    strftime('%Y-%m-%d %H:%M:%S', ended_at / 1000000, 'unixepoch') AS ended_at_utc,
+    strftime('%Y-%m-%d %H:%M:%S', ended_at / 1000000, 'unixepoch', '+9 hours') AS ended_at_jst,
+    coalesce(wait_ms,
+        (max(coalesce(answered_at, iif(abandoned, ended_at, NULL)) - started_at, 0)) / 1000)
+        AS wait_ms,
+    coalesce(talk_ms, CASE WHEN ended_at IS NOT NULL
+        THEN max(ended_at - coalesce(answered_at, ended_at), 0) / 1000
+    END) AS talk_ms,
+    abandoned,
+    outcome,
+    reason,
+    events
+FROM ended;
+
 CREATE VIEW v_touch AS
 SELECT
     lower(hex(event_key)) AS event_key_hex,

@@ -142,6 +142,52 @@ def check_refunds():
                 assert db.execute("SELECT sum(revenue_minor) FROM conversion WHERE currency IN ('JPY', 'USD')").fetchone() == (0,)
 
 
+CALLS = [  # id, type, second, call, more of the event
+    ("a-1", "call_started", 0, {"call_id": "A", "direction": "inbound", "queue": "main"}, {}),
+    ("a-2", "call_queued", 5, {"call_id": "A", "queue": "returns"}, {}),
+    ("a-3", "call_answered", 65, {"call_id": "A", "agent": "ag-1"}, {"store": {"store_id": "S1"}}),
+    ("a-4", "call_ended", 125, {"call_id": "A", "outcome": "resolved", "reason": "size"}, {}),
+    # what the sender says counts, and the last word of it; a leg of another call
+    ("b-1", "call_started", 10, {"call_id": "B", "direction": "inbound", "parent_id": "A"}, {}),
+    ("b-2", "call_answered", 10, {"call_id": "B", "agent": "ag-2", "queue": "x"}, {"sequence": 2}),
+    ("b-3", "call_answered", 10, {"call_id": "B", "agent": "ag-3", "queue": "y"}, {"sequence": 1}),
+    ("b-4", "call_ended", 90, {"call_id": "B", "wait_ms": 700, "talk_ms": 61000}, {}),
+    # given up; a call out that nobody took, which no customer gave up, however it was sent; one that goes on; an end alone
+    ("c-1", "call_started", 20, {"call_id": "C", "direction": "inbound"}, {}), ("c-2", "call_abandoned", 50, {"call_id": "C"}, {}),
+    ("d-1", "call_started", 30, {"call_id": "D", "direction": "outbound"}, {}),
+    ("d-2", "call_abandoned", 40, {"call_id": "D", "direction": "outbound", "outcome": "busy"}, {}),
+    ("e-1", "call_started", 60, {"call_id": "E", "direction": "inbound"}, {}),
+    ("f-1", "call_ended", 70, {"call_id": "F", "talk_ms": 5000}, {}), ("g-1", "chat_started", 80, {"call_id": "G"}, {})]
+WANTED_CALLS = [  # call, parent, direction, queue, agent, store, started, answered, ended, waited, talked, abandoned, outcome, reason, events
+    ("A", None, "inbound", "returns", "ag-1", "S1", "09:00:00", "09:01:05", "09:02:05", 65000, 60000, 0, "resolved", "size", 4),
+    ("B", "A", "inbound", "x", "ag-2", None, "09:00:10", "09:00:10", "09:01:30", 700, 61000, 0, None, None, 4),
+    ("C", None, "inbound", None, None, None, "09:00:20", None, "09:00:50", 30000, 0, 1, None, None, 2),
+    ("D", None, "outbound", None, None, None, "09:00:30", None, "09:00:40", None, 0, 0, "busy", None, 2),
+    ("E", None, "inbound", None, None, None, "09:01:00", None, None, None, None, None, None, None, 1),
+    ("F", None, None, None, None, None, None, None, "09:01:10", None, 5000, 0, None, None, 1)]
+
+
+def check_calls():
+    """A row a call: what its events say together, in whatever order and how often they come; and by person in one look."""
+    lines = [json.dumps({"id": n, "type": kind, "time": f"2026-11-20T00:{second // 60:02}:{second % 60:02}Z", "call": call,
+                         "ids": {"phone": "03-1234-5678"} if n[0] != "f" else {"login": "u-9"}, **more}) for n, kind, second, call, more in CALLS]
+    persons = set()
+    for order in (lines, lines[::-1], lines[5:] + lines + lines[:5]):
+        with Workspace() as space:
+            load = ["import", "--data", space.path / "data", "--mapping", ROOT / "deploy" / "mappings" / "native.ini", "-"]
+            for part in (order[:6], order[6:]):
+                tabiji(*load, stdin="\n".join(part).encode())
+            with contextlib.closing(sqlite3.connect(f"file:{space.path}/data/tabiji.db?mode=ro", uri=True)) as db:
+                seen = list(db.execute(
+                    "SELECT call_id, parent_call_id, direction, queue, agent, store_id, substr(started_at_jst, 12), substr(answered_at_jst, 12), "
+                    "substr(ended_at_jst, 12), wait_ms, talk_ms, abandoned, outcome, reason, events FROM v_call ORDER BY call_id"))
+                assert seen == WANTED_CALLS, seen
+                persons.add(tuple(db.execute("SELECT person_id, source, started_at_utc FROM v_call ORDER BY call_id")))
+                plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN SELECT * FROM v_call WHERE person = x'00'")]
+                assert "SEARCH t USING PRIMARY KEY (person=?)" in plan and "SCAN t" not in plan, plan
+    assert len(persons) == 1, persons
+
+
 def main():
     with Workspace() as space:
         tabiji("import", "--data", space.path / "data", "--mapping", MAPPING, FILE)
@@ -154,6 +200,7 @@ def main():
         print(f"{len(paths)} paths agree with v_assisted, v_path_length, v_journey_flow")
     check_absurd_amounts()
     check_refunds()
+    check_calls()
 
 
 if __name__ == "__main__":

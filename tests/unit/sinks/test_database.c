@@ -56,7 +56,7 @@ static void test_open_new_file_has_all_tables_and_views(void **state)
     assert_string_equal(ask(scratch->database, "SELECT group_concat(name, ' ') FROM (SELECT name "
                                                "FROM sqlite_schema WHERE type = 'view' "
                                                "ORDER BY name)"),
-        "identity_link identity_word person_alias v_assisted v_budget "
+        "identity_link identity_word person_alias v_assisted v_budget v_call "
         "v_channel_attribution v_conversion v_credit v_credit_day v_event v_export_model_touches "
         "v_export_paths v_export_touches v_identifier v_journey_flow "
         "v_model_channel v_model_comparison v_model_comparison_long v_model_credit "
