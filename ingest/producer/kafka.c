@@ -27,6 +27,7 @@
 #define STAGE_NATIVE "native"
 #define NANOS_PER_MICRO 1000
 #define REASON_SIZE 256
+#define THREAD "[thrd:" /* what librdkafka's texts begin with, up to "]: " */
 /* Where cursors of imports would lie, of which a producer has none: a directory that is there. */
 #define STATE_DIRECTORY "/"
 
@@ -49,10 +50,11 @@ struct kafka {
     bool woken;
     bool stopping;
     struct appender *appender; /* NULL: no broker was reached yet */
-    /* What the driver last said went wrong with this batch, or ""; under a lock of its own, as it
-     * is said from librdkafka's threads, and from within calls. */
+    /* The first and worst of what the driver says went wrong with this batch, or ""; under a lock
+     * of its own, as it is said from librdkafka's threads, and from within calls. */
     pthread_mutex_t reason_lock;
     char reason[REASON_SIZE];
+    int reason_level;
     /* of the thread, but in phase FINISHED */
     struct producer_batch *batch;
     struct producer_outcome outcome;
@@ -66,10 +68,16 @@ struct kafka {
 static void keep_reason(void *context, int level, const char *event, const char *text)
 {
     struct kafka *kafka = context;
+    const char *behind = strncmp(text, THREAD, sizeof THREAD - 1) == 0 ? strstr(text, "]: ") : NULL;
     if (level > LOG_WARNING)
         return;
+    if (behind)
+        text = behind + 3;
     (void)pthread_mutex_lock(&kafka->reason_lock);
-    (void)snprintf(kafka->reason, sizeof kafka->reason, "%s", text);
+    if (!kafka->reason[0] || level < kafka->reason_level) {
+        (void)snprintf(kafka->reason, sizeof kafka->reason, "%s", text);
+        kafka->reason_level = level;
+    }
     (void)pthread_mutex_unlock(&kafka->reason_lock);
 }
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What an operator does with the Kafka mode, on a real broker: topics made and checked, a start against wrong counts refused, lag
-and metrics of running programs, top, doctor, SIGHUP, SIGTERM under load, SASL over TLS."""
+and metrics of running programs, top, doctor, SIGHUP, SIGTERM under load, SASL over TLS, also of libtabiji.
+
+usage: test_kafka_operate.py [PRODUCER-FEED SHARED-LIBRARY]
+"""
 import base64
 import json
 import os
@@ -9,6 +12,7 @@ import pty
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import termios
 import time
@@ -60,7 +64,7 @@ def java_tool(bootstrap, *arguments):
 def configure(space, bootstrap, prefix):
     path = space.path / f"{prefix}.ini"
     path.write_text(f"[data]\ndir = {space.path}/{prefix}\n[stream]\ndriver = kafka\nprefix = {prefix}\ngroup = {prefix}\n"
-                    f"partitions = {PARTITIONS}\n[kafka]\nbootstrap.servers = {bootstrap}\n")
+                    f"partitions = {PARTITIONS}\n[source dev]\n[kafka]\nbootstrap.servers = {bootstrap}\n")
     return ["--config", path]
 
 
@@ -456,6 +460,17 @@ def check_ledger(space, port, database, lines):
          tabiji("state", "dump", "--data", space.path / "embedded"))
 
 
+def feed(config, lines, code):
+    """What libtabiji said that sends by a configuration file; nothing where it is not built."""
+    if len(sys.argv) == 1:
+        return None
+    run = subprocess.run([sys.argv[1], f"kafka_config={config[1]}", "kafka_source=dev", "retry_max_ms=300", f"wait_ms={30000 if code == 0 else 2000}"],
+                         input="".join(line + "\n" for line in lines), capture_output=True, text=True, timeout=60)
+    assert run.returncode == code, (run.returncode, run.stdout, run.stderr)
+    assert PASSWORD not in run.stdout + run.stderr and NEXT_PASSWORD not in run.stdout + run.stderr
+    return json.loads(next(line for line in run.stdout.splitlines() if line.startswith("{")))
+
+
 def check_secure(space, plain, bootstrap, directory):
     """All three programs over SASL_SSL; who is refused, or does not trust the broker, is told so, and soon."""
     for name, text in {"password": PASSWORD, "guess": "guess"}.items():
@@ -468,7 +483,11 @@ def check_secure(space, plain, bootstrap, directory):
     programs.start("work")
     programs.start("sink")
     lines = tabiji("generate", "--events", 600, "--seed", 11).splitlines()
-    programs.emit(lines[:300])
+    programs.emit(lines[:200])
+    sent = feed(config, lines[200:300], 0)
+    if not sent:
+        programs.emit(lines[200:300])
+    assert not sent or sent["delivered"] == 100, sent
     wait_until(lambda: scrape(programs.ports["sink"]).get(("tabiji_sink_results_total", ()), 0) > 300, "results over TLS")
     wait_until(lambda: lag(config)["lag"] == 0, "no lag")
     rotate_password(programs, space, plain)
@@ -491,6 +510,10 @@ def check_secure(space, plain, bootstrap, directory):
     for verb in (("topics", "check"), ("work",)):
         said = refused(*verb, *stranger, code=5)
         assert "certificate verify failed" in said and "is not trusted" in said, said
+
+    for config_of_none, why in ((wrong, "Authentication failed"), (stranger, "certificate verify failed")):
+        sent = feed(config_of_none, lines[:1], 1)
+        assert not sent or (sent["delivered"] == 0 and sent["last_failure"].startswith("auth: ") and why in sent["last_failure"]), sent
 
     found = doctor(wrong, expect=1)
     assert found["kafka"][0] == "failure" and "Authentication failed" in found["kafka"][1] and "sasl.password_file" in found["kafka"][1]
