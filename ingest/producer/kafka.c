@@ -173,6 +173,8 @@ static int reach(struct kafka *kafka)
     return r;
 }
 
+/* After a failure clients are made anew, as passwords and certificates are read when they are made,
+ * and those of before may be why. */
 static int append_all(struct kafka *kafka, const struct intake *intake, uint64_t *size)
 {
     const struct append_record *records;
@@ -180,7 +182,12 @@ static int append_all(struct kafka *kafka, const struct intake *intake, uint64_t
     int r = intake_records(intake, &records, &count);
     for (size_t i = 0; r == 0 && i < count; i++)
         *size += records[i].value.size;
-    return r == 0 && count ? kafka->appender->append(kafka->appender, records, count, NULL) : r;
+    if (r < 0 || count == 0)
+        return r;
+    r = kafka->appender->append(kafka->appender, records, count, NULL);
+    if (r < 0 && r != ERR_TOO_LARGE)
+        kafka_appender_renew(kafka->appender);
+    return r;
 }
 
 static int list_rejections(

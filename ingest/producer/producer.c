@@ -582,7 +582,7 @@ int tabiji_producer_statistics(struct tabiji_producer *producer, struct tabiji_s
     if (now.last_status && !last.code[0] && now.last_status != 200)
         (void)snprintf(now.last_failure, sizeof now.last_failure, "status %d", now.last_status);
     else
-        (void)snprintf(now.last_failure, sizeof now.last_failure, "%s%s%.100s", last.code,
+        (void)snprintf(now.last_failure, sizeof now.last_failure, "%s%s%.125s", last.code,
             last.code[0] && last.hint[0] ? ": " : "", last.hint);
     if (producer->backlog.spool)
         producer_backlog_count(&producer->backlog, &now);
