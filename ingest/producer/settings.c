@@ -14,6 +14,9 @@
 #define BATCH_EVENTS_MAX 2500 /* Source: PROTOCOLS, "Rules that hold for all" */
 #define BATCH_BYTES_DEFAULT ((size_t)512 << 10)
 #define BATCH_BYTES_MAX 1000000
+/* An append to Kafka waits for brokers: it takes many events with it. */
+#define KAFKA_BATCH_EVENTS 5000
+#define KAFKA_BATCH_BYTES ((size_t)4 << 20)
 #define LINGER_MS_DEFAULT 20
 #define REQUESTS_DEFAULT 1
 #define CONNECT_MS_DEFAULT 5000
@@ -137,13 +140,26 @@ static size_t size_or_default(size_t value, size_t standard)
     return value ? value : standard;
 }
 
+static int set_batches(struct producer_settings *settings, const struct tabiji_options *options,
+    struct tabiji_problem *problem)
+{
+    bool kafka = options->kafka_config != NULL;
+    if (options->batch_events_max > (kafka ? KAFKA_BATCH_EVENTS : BATCH_EVENTS_MAX))
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "batch_events_max",
+            kafka ? "at most 5000" : "at most 2500");
+    if (options->batch_bytes_max > (kafka ? KAFKA_BATCH_BYTES : BATCH_BYTES_MAX))
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "batch_bytes_max",
+            kafka ? "at most 4194304" : "at most 1000000");
+    settings->queue.batch_events_max = size_or_default(
+        options->batch_events_max, kafka ? KAFKA_BATCH_EVENTS : BATCH_EVENTS_DEFAULT);
+    settings->queue.batch_bytes_max =
+        size_or_default(options->batch_bytes_max, kafka ? KAFKA_BATCH_BYTES : BATCH_BYTES_DEFAULT);
+    return TABIJI_OK;
+}
+
 static int set_numbers(struct producer_settings *settings, const struct tabiji_options *options,
     struct tabiji_problem *problem)
 {
-    if (options->batch_events_max > BATCH_EVENTS_MAX)
-        return fail(problem, TABIJI_ERROR_ARGUMENT, "batch_events_max", "at most 2500");
-    if (options->batch_bytes_max > BATCH_BYTES_MAX)
-        return fail(problem, TABIJI_ERROR_ARGUMENT, "batch_bytes_max", "at most 1000000");
     if (options->requests_max < 0 || options->requests_max > PRODUCER_REQUESTS_MAX)
         return fail(problem, TABIJI_ERROR_ARGUMENT, "requests_max", "1 to 16");
     if ((unsigned)options->queue_policy > TABIJI_POLICY_DROP_OLDEST)
@@ -153,8 +169,6 @@ static int set_numbers(struct producer_settings *settings, const struct tabiji_o
         .bytes_max = size_or_default(options->queue_bytes_max, OPTION_BYTES_DEFAULT),
         .policy = options->queue_policy,
         .block_ms = options->queue_timeout_ms ? options->queue_timeout_ms : OPTION_BLOCK_MS_DEFAULT,
-        .batch_events_max = size_or_default(options->batch_events_max, BATCH_EVENTS_DEFAULT),
-        .batch_bytes_max = size_or_default(options->batch_bytes_max, BATCH_BYTES_DEFAULT),
         .linger_ms = options->linger_ms < 0 ? 0 : or_default(options->linger_ms, LINGER_MS_DEFAULT),
     };
     settings->requests_max = (size_t)or_default(options->requests_max, REQUESTS_DEFAULT);
@@ -164,7 +178,7 @@ static int set_numbers(struct producer_settings *settings, const struct tabiji_o
     settings->retry_max_ms = or_default(options->retry_max_ms, RETRY_MAX_MS_DEFAULT);
     if (settings->retry_max_ms < settings->retry_min_ms)
         return fail(problem, TABIJI_ERROR_ARGUMENT, "retry_max_ms", "it is less than retry_min_ms");
-    return TABIJI_OK;
+    return set_batches(settings, options, problem);
 }
 
 static int set_spool(struct producer_settings *settings, const struct tabiji_options *options,

@@ -397,8 +397,8 @@ struct tabiji_options {
     int queue_timeout_ms; /* of TABIJI_POLICY_BLOCK: 0: 1,000; negative: as long as it takes */
 
     /* A request goes when it has so many events or bytes, or its first event is so old. */
-    size_t batch_events_max; /* 1,000; at most 2,500 */
-    size_t batch_bytes_max;  /* 512 KiB; at most 1,000,000 */
+    size_t batch_events_max; /* 1,000; at most 2,500; to Kafka 5,000 */
+    size_t batch_bytes_max;  /* 512 KiB; at most 1,000,000; to Kafka 4 MiB */
     int linger_ms;           /* 0: 20; negative: none */
     int requests_max;        /* at once: 0: one, so that events arrive in their order; at most 16 */
 

@@ -305,6 +305,9 @@ static void assert_refused(struct fixture *fixture, const char *option, const ch
 static void test_options_that_are_wrong_are_named(void **state)
 {
     struct fixture *fixture = *state;
+    fixture->options.batch_events_max = 5001;
+    assert_refused(fixture, "batch_events_max", "5000");
+    fixture->options.batch_events_max = 5000; /* more than a collector takes at once */
     fixture->options.url = "http://127.0.0.1:1";
     assert_refused(fixture, "kafka_config", "either");
     fixture->options.url = NULL;
