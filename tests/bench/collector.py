@@ -166,20 +166,21 @@ def peer_modules():
     return home / "node_modules"
 
 
-def collect_command(bootstrap, directory):
+def collect_command(bootstrap, directory, settings):
     """`tabiji collect` that behaves as Server wants it: a port first, then the end of standard input."""
+    more = " ".join(f"--set {setting}" for setting in settings)
     port = kafka_broker.free_ports(1)[0]
     script = (f'"$0" collect --set stream.driver=kafka --set kafka.bootstrap.servers={bootstrap} --set data.dir={directory} '
-              f"--set collector.open_source=bench --set collector.listen=127.0.0.1:{port} 2>{directory}/collect.log & "
+              f"--set collector.open_source=bench --set collector.listen=127.0.0.1:{port} {more} 2>{directory}/collect.log & "
               f"until curl -sf 127.0.0.1:{port}/readyz >/dev/null; do kill -0 $! || exit 1; sleep 0.1; done; echo {port} $!; "
               "cat >/dev/null; kill $!; wait $!")
     return ["sh", "-c", script, os.environ["TABIJI_PROGRAM"]]
 
 
 class Collect(Server):
-    def __init__(self, bootstrap, directory):
+    def __init__(self, bootstrap, directory, *settings):
         self.name = "kafka"
-        self.shell = subprocess.Popen(collect_command(bootstrap, directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.shell = subprocess.Popen(collect_command(bootstrap, directory, settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         port, pid = self.shell.stdout.readline().split()
         self.port, self.process = int(port), type("Process", (), {"pid": int(pid)})
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds for release and prints every benchmark's figures, with the ratio to a peer of the same run where there is one.
-# usage: sh tests/bench/run.sh [NAME...]   (attribute codec event_json import journey local models identity steps sqlite collector kafka producer_spool producer_python work growth end_to_end)
+# usage: sh tests/bench/run.sh [NAME...]   (attribute codec event_json import journey local models identity steps sqlite collector kafka footprint producer producer_spool producer_python work growth end_to_end)
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/packages.sh
