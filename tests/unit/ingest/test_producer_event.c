@@ -455,6 +455,24 @@ static void test_event_each_allocation_fails_once_and_nothing_is_lost(void **sta
     assert_true(failed > 12);
 }
 
+/* Each byte of ASCII as the writer of JSON has it. */
+static void test_event_text_of_each_byte_is_quoted_as_json(void **state)
+{
+    for (int byte = 1; byte < 0x80; byte++) {
+        struct tabiji_event *event = begin("custom");
+        const char value[] = {'a', (char)byte, 'b', (char)byte, '\0'};
+        CLEANUP(buf_free) struct buf want = {0};
+        (void)tabiji_event_add_text(event, "t", value);
+        assert_int_equal(buf_appendf(&want, "{\"type\":\"custom\",\"time\":1795139999000,"
+                                            "\"ids\":{},\"properties\":{\"t\":"),
+            0);
+        assert_int_equal(json_write_text(&want, str_of(value)), 0);
+        assert_int_equal(buf_append(&want, "}}", 3), 0);
+        assert_line(event, want.data);
+        tabiji_event_free(&event);
+    }
+}
+
 /* What outgrows the event's own memory is as what did not. */
 static void test_event_of_any_size_is_the_same_line(void **state)
 {
@@ -521,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_json_check_says_what_the_collector_says, setup_open, teardown),
         cmocka_unit_test(test_event_each_allocation_fails_once_and_nothing_is_lost),
+        cmocka_unit_test(test_event_text_of_each_byte_is_quoted_as_json),
         cmocka_unit_test(test_event_of_any_size_is_the_same_line),
         cmocka_unit_test(test_arguments_that_are_missing_are_errors),
         cmocka_unit_test(test_error_texts_are_there_for_all),
