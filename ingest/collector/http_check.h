@@ -9,7 +9,8 @@
  * over the data alone; so such a body is read as if its lines ended in CRLF, and a chunk that says
  * it is of 2^64 - 1 bytes is waited for like any body that does not come: 413 once more than
  * [collector] body_size_max has come, else 408. A proxy in front of the collector writes chunks
- * anew.
+ * anew. Why nothing of ours can see those lines stands beside the test of it,
+ * tests/e2e/collector/test_collector_http.c; a later library's strict mode refuses them.
  */
 #pragma once
 
