@@ -192,37 +192,35 @@ static void test_shopify_money_of_the_shop_not_of_the_visitor(void **state)
 {
     static const struct {
         const char *topic, *body, *order;
-    } cases[] =
-        {
-            /* the order, also where all that is plain is the visitor's */
-            {"orders/create",
-                "{\"id\":1,\"currency\":\"USD\",\"total_price\":\"20.15\",\"total_price_"
-                "set\":" MONEY("3050", "20.15") ",\"total_tax\":\"1.65\",\"total_tax_set\":" MONEY(
-                    "250", "1.65") ",\"line_items\":[{\"sku\":\"S1\",\"price\":\"16.50\",\"price_"
-                                   "set\":" MONEY("2500", "16.50") "}]}",
-                "\"order\":{\"currency\":\"JPY\",\"facet\":\"placed\",\"items\":[{\"price\":"
-                "\"2500\",\"sku\":"
-                "\"S1\"}],\"order_id\":\"1\",\"revenue\":\"3050\",\"tax\":\"250\"}"},
-            /* its parts are what went back: at the order's rate */
-            {"refunds/create", REFUND(PARTS PAID_BACK("20.15", EXCHANGED)),
-                "\"order\":{\"currency\":\"JPY\",\"items\":[{\"price\":\"2500\",\"sku\":\"S1\"}],"
-                "\"order_id\":\"9007199254740993\",\"revenue\":\"3050\"}"},
-            /* another sum than they are: at the refund's */
-            {"refunds/create", REFUND(PARTS PAID_BACK("20.00", EXCHANGED)),
-                "\"currency\":\"JPY\",\"items\":[{\"price\":\"2500\",\"sku\":\"S1\"}],\"order_id\":"
-                "\"9007199254740993\",\"revenue\":\"3020\"}"},
-            {"refunds/create", REFUND(PAID_BACK("20.15", EXCHANGED)),
-                "\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":\"3020\"}"},
-            {"refunds/create",
-                REFUND(PAID_BACK("20.15", ",\"amount_set\":" MONEY("3050", "20.15"))),
-                "\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":\"3050\"}"},
-            /* nothing says what it is worth: it stays what it is, and waits */
-            {"refunds/create", REFUND(PARTS PAID_BACK("20.00", "")),
-                "\"currency\":\"USD\",\"items\":[{\"price\":\"16.50\",\"sku\":\"S1\"}],\"order_"
-                "id\":"
-                "\"9007199254740993\",\"revenue\":\"20.00\"}"},
-            {"refunds/create", REFUND(PAID_BACK("20.15", "")), "\"revenue\":\"20.15\"}"},
-        };
+    } cases[] = {
+        /* the order, also where all that is plain is the visitor's */
+        {"orders/create",
+            "{\"id\":1,\"currency\":\"USD\",\"total_price\":\"20.15\",\"total_price_"
+            "set\":" MONEY("3050", "20.15") ",\"total_tax\":\"1.65\",\"total_tax_set\":" MONEY(
+                "250", "1.65") ",\"line_items\":[{\"sku\":\"S1\",\"price\":\"16.50\",\"price_"
+                               "set\":" MONEY("2500", "16.50") "}]}",
+            "\"order\":{\"currency\":\"JPY\",\"facet\":\"placed\",\"items\":[{\"price\":"
+            "\"2500\",\"sku\":"
+            "\"S1\"}],\"order_id\":\"1\",\"revenue\":\"3050\",\"tax\":\"250\"}"},
+        /* its parts are what went back: at the order's rate */
+        {"refunds/create", REFUND(PARTS PAID_BACK("20.15", EXCHANGED)),
+            "\"order\":{\"currency\":\"JPY\",\"items\":[{\"price\":\"2500\",\"sku\":\"S1\"}],"
+            "\"order_id\":\"9007199254740993\",\"revenue\":\"3050\"}"},
+        /* another sum than they are: at the refund's */
+        {"refunds/create", REFUND(PARTS PAID_BACK("20.00", EXCHANGED)),
+            "\"currency\":\"JPY\",\"items\":[{\"price\":\"2500\",\"sku\":\"S1\"}],\"order_id\":"
+            "\"9007199254740993\",\"revenue\":\"3020\"}"},
+        {"refunds/create", REFUND(PAID_BACK("20.15", EXCHANGED)),
+            "\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":\"3020\"}"},
+        {"refunds/create", REFUND(PAID_BACK("20.15", ",\"amount_set\":" MONEY("3050", "20.15"))),
+            "\"currency\":\"JPY\",\"order_id\":\"9007199254740993\",\"revenue\":\"3050\"}"},
+        /* nothing says what it is worth: it stays what it is, and waits */
+        {"refunds/create", REFUND(PARTS PAID_BACK("20.00", "")),
+            "\"currency\":\"USD\",\"items\":[{\"price\":\"16.50\",\"sku\":\"S1\"}],\"order_"
+            "id\":"
+            "\"9007199254740993\",\"revenue\":\"20.00\"}"},
+        {"refunds/create", REFUND(PAID_BACK("20.15", "")), "\"revenue\":\"20.15\"}"},
+    };
     struct hook_fixture *fixture = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         topic(fixture, cases[i].topic);
