@@ -168,6 +168,8 @@ static int set_type(struct hook_reader *reader, struct conversation *conversatio
     if (str_equal(event->type, STR("call_ended")) && !outbound &&
         !says_answered(conversation, outcome, lost))
         event->type = STR("call_customer_end");
+    if (str_equal(event->type, STR("call_answered")) && outbound)
+        event->type = STR("call_user_start"); /* who calls, not whom he calls */
     if (conversation->voice && lost && !outbound && is_word(conversation->moment, "acd.end"))
         event->type = STR("call_abandoned");
     if (event->type.size == 0 && conversation->moment.size == 0)

@@ -205,6 +205,7 @@ static void test_genesys_types(void **state)
         {GENESYS("customer.end", ",\"acdOutcome\":\"ABANDON\",\"interactingDurationMs\":9"),
             "call_customer_end"},
         /* nobody whom we called can give up: that is a call without an answer, and its end */
+        {GENESYS_OUT("user.start", ",\"userId\":\"u-9\""), "call_user_start"},
         {GENESYS_OUT("acd.end", ",\"acdOutcome\":\"ABANDON\""), "call_acd_end"},
         {GENESYS_OUT("customer.end", ",\"disconnectType\":\"PEER\""), "call_ended"},
         {GENESYS_OUT("customer.end", ",\"interactingDurationMs\":1"), "call_ended"},
