@@ -44,8 +44,9 @@ def write(process, lines):
 
 def ended(process, lines=(), code=0):
     """What it said, line by line, and its statistics."""
-    write(process, lines)
-    process.stdin.close()
+    if not process.stdin.closed:
+        write(process, lines)
+        process.stdin.close()
     assert process.wait(PATIENCE_MS / 1000 + 60) == code, (process.returncode, process.log.read_text()[-2000:])
     said = process.log.read_text().splitlines()
     statistics, = (line for line in said if line.startswith("{"))
@@ -71,15 +72,17 @@ def short(n, more=""):
 
 
 def check_missing(space, feed, bootstrap):
-    """No topics: said by name; what was sent waits on the disk, and goes when they are there."""
-    config, spool = configure(space, bootstrap, "absent"), space.path / "absent-spool"
-    said, end = ended(feeding(space, feed, config, "absent", f"spool_dir={spool}", "wait_ms=1500"), [short(n) for n in range(5)], code=1)
-    assert end["delivered"] == 0 and end["last_failure"].startswith("config: topic absent.") and "is missing" in end["last_failure"], end
-    assert said == ["taken 5", "spool kept 5"], said
+    """No topics: said by name; what was sent goes when they are there."""
+    config = configure(space, bootstrap, "absent")
+    process = feeding(space, feed, config, "absent")
+    write(process, [short(n) for n in range(5)])
+    process.stdin.close()
+    wait_until(lambda: "failing config: topic absent." in process.log.read_text(), "the missing topic to be named")
+    assert "is missing" in process.log.read_text()
     tabiji("topics", "create", "--config", config)
-    said, end = ended(feeding(space, feed, config, "there", f"spool_dir={spool}"), [short(5)])
-    assert (end["delivered"], end["spool_events"]) == (6, 0), end
-    assert sorted(name for name, _, _ in records(bootstrap, "absent.events.v1")) == [f"e-{n}" for n in range(6)]
+    _, end = ended(process)
+    assert end["delivered"] == 5, end
+    assert sorted(name for name, _, _ in records(bootstrap, "absent.events.v1")) == [f"e-{n}" for n in range(5)]
     print("libtabiji to Kafka: missing topics are named, and waited for", flush=True)
 
 
@@ -125,7 +128,7 @@ def check_same(space, toy, feed, bootstrap, directory):
     worker, sink = direct.work("a"), direct.sink()
     wait_until(lambda: "joined group" in worker.log.read_text(), "the worker")
     said, end = broken_off(space, feed, config, bootstrap, directory, lines)
-    assert said == [f"taken {EVENTS}"] and (end["delivered"], end["rejected"]) == (EVENTS, 0), (said, end)
+    assert [line for line in said if not line.startswith("failing ")] == [f"taken {EVENTS}"] and (end["delivered"], end["rejected"]) == (EVENTS, 0), (said, end)
 
     posted = Cluster(space, toy, bootstrap, "posted")
     tabiji("topics", "create", *posted.options)

@@ -5,9 +5,10 @@
  * usage: producer_feed [OPTION=VALUE]... [wait_ms=N]     OPTION: a member of struct tabiji_options
  *
  * Prints "taken N" once all lines are queued, "rejected ID CODE POINTER HINT", "stopped CODE HINT",
- * "spool CODE EVENTS" as they are told, and the statistics, as one line of JSON, when all met their
- * end or wait_ms (60,000) are over. Exit: 0; 1: an event was not taken, or something was not
- * delivered; 2: usage.
+ * "spool CODE EVENTS" as they are told, "failing TEXT" while it waits and a request failed
+ * otherwise than the one before, and the statistics, as one line of JSON, when all met their end or
+ * wait_ms (60,000) are over. Exit: 0; 1: an event was not taken, or something was not delivered; 2:
+ * usage.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -18,6 +19,7 @@
 #include "ingest/producer/tabiji.h"
 
 #define WAIT_MS_DEFAULT 60000
+#define SLICE_MS 100
 #define WAIT_MS_OPTION "wait_ms"
 
 enum kind { TEXT, SIZE, INT, LONG };
@@ -126,6 +128,29 @@ static int send_lines(struct tabiji_producer *producer)
     return r == TABIJI_OK;
 }
 
+/* Says what a request failed with, where that is not what was said last. */
+static void print_failure(struct tabiji_producer *producer, char *said, size_t said_size)
+{
+    struct tabiji_statistics now = {.size = sizeof now};
+    (void)tabiji_producer_statistics(producer, &now);
+    if (now.last_failure[0] && strcmp(now.last_failure, said) != 0) {
+        (void)snprintf(said, said_size, "%s", now.last_failure);
+        (void)printf("failing %s\n", said);
+        (void)fflush(stdout);
+    }
+}
+
+static int flush_all(struct tabiji_producer *producer, int wait_ms)
+{
+    char said[256] = "";
+    int r = tabiji_flush(producer, wait_ms < SLICE_MS ? wait_ms : SLICE_MS);
+    for (int waited = SLICE_MS; r == TABIJI_ERROR_TIMEOUT && waited < wait_ms; waited += SLICE_MS) {
+        print_failure(producer, said, sizeof said);
+        r = tabiji_flush(producer, SLICE_MS);
+    }
+    return r;
+}
+
 static void print_statistics(struct tabiji_producer *producer)
 {
     struct tabiji_statistics now = {.size = sizeof now};
@@ -156,7 +181,7 @@ int main(int argc, char **argv)
         return 2;
     }
     int taken = send_lines(producer);
-    int flushed = tabiji_flush(producer, wait_ms);
+    int flushed = flush_all(producer, wait_ms);
     print_statistics(producer);
     int closed = tabiji_producer_close(&producer, 0);
     return taken && flushed == TABIJI_OK && closed == TABIJI_OK ? 0 : 1;
