@@ -1,4 +1,4 @@
-/* Counts hits of one name for the whole process. */
+/* Counts hits of the names of one plan for the whole process. */
 #include "ingest/stream/fault.h"
 
 #include <signal.h>
@@ -10,30 +10,44 @@
 #include "schemas/error.h"
 
 #ifdef TABIJI_FAULT_POINTS
-static atomic_long hits;
+#define PLANNED_MAX 4
+
+static atomic_long hits[PLANNED_MAX];
 
 void fault_reset(void)
 {
-    atomic_store(&hits, 0);
+    for (int i = 0; i < PLANNED_MAX; i++)
+        atomic_store(&hits[i], 0);
+}
+
+/* plan: "n:kill" and so on, behind the name. */
+static int strike(const char *plan, atomic_long *hit)
+{
+    char *end;
+    long wanted = strtol(plan, &end, 10);
+    if (atomic_fetch_add(hit, 1) + 1 != wanted)
+        return 0;
+    if (strncmp(end, ":kill", 5) == 0)
+        (void)kill(getpid(), SIGKILL);
+    if (strncmp(end, ":stop", 5) == 0) {
+        (void)kill(getpid(), SIGSTOP);
+        return 0;
+    }
+    return ERR_IO;
 }
 
 int fault_point(const char *name)
 {
     const char *plan = getenv("TABIJI_FAULT");
     size_t size = strlen(name);
-    if (!plan || strncmp(plan, name, size) != 0 || plan[size] != ':')
-        return 0;
-    char *end;
-    long wanted = strtol(plan + size + 1, &end, 10);
-    if (atomic_fetch_add(&hits, 1) + 1 != wanted)
-        return 0;
-    if (strcmp(end, ":kill") == 0)
-        (void)kill(getpid(), SIGKILL);
-    if (strcmp(end, ":stop") == 0) {
-        (void)kill(getpid(), SIGSTOP);
-        return 0;
+    int r = 0;
+    for (int i = 0; plan && i < PLANNED_MAX && r == 0; i++) {
+        if (strncmp(plan, name, size) == 0 && plan[size] == ':')
+            r = strike(plan + size + 1, &hits[i]);
+        plan = strchr(plan, ',');
+        plan = plan ? plan + 1 : NULL;
     }
-    return ERR_IO;
+    return r;
 }
 #else
 /* A file without a declaration is not C. */

@@ -2,7 +2,8 @@
  * Named places where tests make the program die or fail. Compiled in by -Dfault_points=true only.
  *
  * TABIJI_FAULT=name:n:kill kills the process (SIGKILL) at the n-th hit of the name; name:n:error
- * makes that hit fail with ERR_IO; name:n:stop lets it sleep there until SIGCONT.
+ * makes that hit fail with ERR_IO; name:n:stop lets it sleep there until SIGCONT. Several, at most
+ * four, with commas between them.
  */
 #pragma once
 

@@ -242,9 +242,9 @@ void kafka_worker_close(struct kafka_worker **worker);
 
 /* What a worker did since it was opened. */
 struct kafka_worker_counts {
-    uint64_t records; /* processed in committed transactions */
+    uint64_t records; /* processed in committed transactions, mail handed over included */
     uint64_t changes; /* rows sent to changelogs in committed transactions */
-    uint64_t mails;   /* records sent for other stages, likewise */
+    uint64_t mails;   /* for other stages, handed over or sent, likewise */
     uint64_t commits;
     uint64_t aborts;       /* transactions rolled back */
     uint64_t replacements; /* producers given up for a new one */

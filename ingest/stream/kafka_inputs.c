@@ -49,6 +49,7 @@ struct listing {
     const struct kafka_config *config;
     rd_kafka_topic_partition_list_t *list;
     bool moved_only;
+    bool mail;
 };
 
 static int list_input(void *context, enum topic topic, int32_t partition, struct kafka_input *input)
@@ -64,8 +65,24 @@ static int list_input(void *context, enum topic topic, int32_t partition, struct
 
 rd_kafka_topic_partition_list_t *kafka_inputs_list(struct kafka_inputs *inputs, bool moved_only)
 {
-    struct listing listing = {inputs->config, rd_kafka_topic_partition_list_new(0), moved_only};
+    struct listing listing = {
+        inputs->config, rd_kafka_topic_partition_list_new(0), moved_only, false};
     (void)kafka_inputs_each(inputs, list_input, &listing);
+    return listing.list;
+}
+
+static int list_kind(void *context, enum topic topic, int32_t partition, struct kafka_input *input)
+{
+    const struct listing *listing = context;
+    bool wanted = (topic != TOPIC_EVENTS) == listing->mail && !input->held;
+    return wanted ? list_input(context, topic, partition, input) : 0;
+}
+
+rd_kafka_topic_partition_list_t *kafka_inputs_list_of(struct kafka_inputs *inputs, bool mail)
+{
+    struct listing listing = {
+        .config = inputs->config, .list = rd_kafka_topic_partition_list_new(0), .mail = mail};
+    (void)kafka_inputs_each(inputs, list_kind, &listing);
     return listing.list;
 }
 
@@ -99,6 +116,7 @@ int kafka_inputs_place(
         drop_held(inputs, input);
         *input = (struct kafka_input){.task = input->task,
             .attempt = input->attempt,
+            .fence = INT64_MAX,
             .next = part->offset < 0 ? 0 : part->offset,
             .committed = part->offset < 0 ? 0 : part->offset};
     }

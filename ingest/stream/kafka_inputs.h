@@ -13,6 +13,10 @@ struct kafka_input {
     bool at_end;
     rd_kafka_message_t *held; /* the record at `next`, while its schema is awaited; paused then */
     struct kafka_attempt attempt;
+    /* Of mail, for kafka_relay.h: */
+    int64_t fence;           /* before it lies mail of this worker's tasks, to be read first */
+    bool posted;             /* they have sent some by the topic in this batch */
+    struct kafka_mark posts; /* where that ends */
 };
 
 struct kafka_inputs {
@@ -41,6 +45,8 @@ int kafka_inputs_each(struct kafka_inputs *inputs, kafka_input_fn *fn, void *con
 /* Assigned inputs with `next` as their offset; moved_only: those whose `next` is not committed. The
  * caller destroys the list. */
 rd_kafka_topic_partition_list_t *kafka_inputs_list(struct kafka_inputs *inputs, bool moved_only);
+/* Those of mail, or of events; none that holds a record. The caller destroys the list. */
+rd_kafka_topic_partition_list_t *kafka_inputs_list_of(struct kafka_inputs *inputs, bool mail);
 /* Whether there is one that has moved since it was committed. */
 bool kafka_inputs_moved(struct kafka_inputs *inputs);
 

@@ -235,7 +235,13 @@ void kafka_suspects_enter(struct kafka_suspects *suspects, const struct record *
     running->partition = record->partition;
     running->position = record->position;
     running->records++;
+    suspects->unit = RECORD;
     set_what(suspects, RECORD);
+}
+
+void kafka_suspects_follow(struct kafka_suspects *suspects)
+{
+    set_what(suspects, suspects->unit);
 }
 
 void kafka_suspects_leave(struct kafka_suspects *suspects)
@@ -245,6 +251,7 @@ void kafka_suspects_leave(struct kafka_suspects *suspects)
 
 void kafka_suspects_settle(struct kafka_suspects *suspects)
 {
+    suspects->unit = SETTLE;
     set_what(suspects, SETTLE);
 }
 

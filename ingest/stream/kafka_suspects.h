@@ -32,6 +32,7 @@ struct kafka_suspects {
     char path[KAFKA_SUSPECTS_PATH_SIZE];
     const struct kafka_config *config;
     struct kafka_running *running;
+    uint32_t unit; /* what kafka_suspects_follow() goes on with */
     struct kafka_suspect list[KAFKA_SUSPECTS_MAX];
     size_t count;
 };
@@ -48,6 +49,8 @@ bool kafka_suspects_poison(const struct kafka_suspects *suspects, const struct r
 /* The record is being processed; then it is not any more. */
 void kafka_suspects_enter(struct kafka_suspects *suspects, const struct record *record);
 void kafka_suspects_leave(struct kafka_suspects *suspects);
+/* What comes of what was said last, the record or the derived rows, is being processed. */
+void kafka_suspects_follow(struct kafka_suspects *suspects);
 /* Derived rows of the batch are being brought up to date, until kafka_suspects_leave(). */
 void kafka_suspects_settle(struct kafka_suspects *suspects);
 

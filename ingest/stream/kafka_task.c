@@ -14,6 +14,7 @@
 
 #include "ingest/door.h"
 #include "ingest/stream/fault.h"
+#include "ingest/stream/kafka_relay.h"
 #include "ingest/stream/meaning.h"
 #include "ingest/stream/writers.h"
 #include "schemas/error.h"
@@ -396,7 +397,8 @@ static int send_mail(struct outbox *outbox, enum topic topic, struct str key, st
     check(topic == TOPIC_IDENTITY || topic == TOPIC_JOURNEY || topic == TOPIC_REJECTED);
     int32_t partition = topic_partition(key, task->producer->layout.partitions[topic]);
     struct str bytes = value.data ? value : STR("");
-    int r = kafka_producer_send(task->producer, topic, partition, key, bytes, NULL);
+    int r = task->relay ? kafka_relay_put(task->relay, topic, key, bytes)
+                        : kafka_producer_send(task->producer, topic, partition, key, bytes, NULL);
     if (r == 0)
         task->mails++;
     return r;
@@ -428,6 +430,7 @@ int kafka_task_open(const struct kafka_task_origin *origin, const struct stage *
         .meaning_given = stage->meaning,
         .partition = partition,
         .producer = origin->producer,
+        .relay = origin->relay,
         .suspects = origin->suspects,
         .boot = origin->slot->boot,
         .cluster = origin->cluster,
@@ -598,6 +601,24 @@ static int keep_meaning(struct kafka_task *task)
                             : meaning_keep(task->state, &task->own);
 }
 
+/* The record is poison to nobody, and whose end it would be is said. */
+static int process(struct kafka_task *task, const struct record *record, struct arena *scratch)
+{
+    struct task lent = {.state = task->state,
+        .outbox = &task->outbox,
+        .scratch = scratch,
+        .partition = task->partition};
+    int r = record->topic == TOPIC_EVENTS ? 0 : FAULT_POINT("kafka_mail");
+    if (r == 0)
+        r = task->stage->process(task->instance, &lent, record);
+    if (task->suspects)
+        kafka_suspects_leave(task->suspects);
+    if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
+        r = reject_record(task, record, r, scratch);
+    arena_reset(scratch);
+    return judge(task, r);
+}
+
 int kafka_task_process(struct kafka_task *task, const struct record *record, struct arena *scratch)
 {
     if (task->suspects && kafka_suspects_poison(task->suspects, record))
@@ -607,19 +628,17 @@ int kafka_task_process(struct kafka_task *task, const struct record *record, str
         return judge(task, r);
     if (task->suspects)
         kafka_suspects_enter(task->suspects, record);
-    struct task lent = {.state = task->state,
-        .outbox = &task->outbox,
-        .scratch = scratch,
-        .partition = task->partition};
-    r = record->topic == TOPIC_EVENTS ? 0 : FAULT_POINT("kafka_mail");
-    if (r == 0)
-        r = task->stage->process(task->instance, &lent, record);
+    return process(task, record, scratch);
+}
+
+int kafka_task_receive(struct kafka_task *task, const struct record *record, struct arena *scratch)
+{
+    int r = begin(task);
+    if (r < 0)
+        return judge(task, r);
     if (task->suspects)
-        kafka_suspects_leave(task->suspects);
-    if (r < 0 && error_class(r) == ERROR_CLASS_REJECT)
-        r = reject_record(task, record, r, scratch);
-    arena_reset(scratch);
-    return judge(task, r);
+        kafka_suspects_follow(task->suspects);
+    return process(task, record, scratch);
 }
 
 /* Sends one changed row to its changelog: the state topics' keys begin with the table's number. */
@@ -656,11 +675,15 @@ int kafka_task_settle(struct kafka_task *task, struct arena *scratch)
     if (task->suspects)
         kafka_suspects_leave(task->suspects);
     arena_reset(scratch);
+    return judge(task, r);
+}
+
+int kafka_task_tell(struct kafka_task *task)
+{
+    check(task->begun);
+    int r = keep_meaning(task);
     if (r == 0)
-        r = keep_meaning(task);
-    if (r < 0)
-        return judge(task, r);
-    r = state_changes(task->state, &task->changed, &task->changes);
+        r = state_changes(task->state, &task->changed, &task->changes);
     if (r < 0)
         return judge(task, r);
     for (size_t i = 0; i < task->changes && r == 0; i++)

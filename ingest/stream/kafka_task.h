@@ -29,6 +29,8 @@ struct kafka_changelog {
     struct kafka_mark now; /* with the running transaction */
 };
 
+struct kafka_relay;
+
 struct kafka_task {
     struct outbox outbox; /* first: the outbox's function casts back */
     const struct kafka_config *config;
@@ -38,6 +40,7 @@ struct kafka_task {
     struct buf meaning;        /* of own */
     int32_t partition;
     struct kafka_producer *producer; /* where mail and changes go */
+    struct kafka_relay *relay;       /* where mail goes; NULL: all of it by its topic */
     struct kafka_suspects *suspects; /* told what is being done; NULL: nobody */
     void *instance;
     struct state_lmdb *store;
@@ -65,6 +68,7 @@ struct kafka_task_origin {
     struct kafka_slot *slot; /* the task makes a directory within; outlives it */
     const char *cluster;     /* id, and the topics' prefix; outlives the task */
     struct kafka_producer *producer;
+    struct kafka_relay *relay;       /* may be NULL */
     struct kafka_suspects *suspects; /* may be NULL */
 };
 
@@ -109,12 +113,19 @@ MUST_CHECK int kafka_task_check_meanings(struct kafka_task *const *tasks, size_t
 
 /* One record. The scratch is reset afterwards. What the stage answers REJECT to goes to
  * TOPIC_REJECTED. Errors: of the stage; ERR_IO; ERR_ABORT where the copy turns out to be `damaged`,
- * as of the two below, and ERR_STATE where it does again; ERR_CRASHES: it has ended workers so
+ * as of those below, and ERR_STATE where it does again; ERR_CRASHES: it has ended workers so
  * often that the stage is not given it. */
 MUST_CHECK int kafka_task_process(
     struct kafka_task *task, const struct record *record, struct arena *scratch);
-/* Derived rows, then every changed row to its changelog. Errors: of the stage, of sending. */
+/* Mail that another task of the worker hands over, within the record or the derived rows that it
+ * comes of. Errors as above, without ERR_CRASHES. */
+MUST_CHECK int kafka_task_receive(
+    struct kafka_task *task, const struct record *record, struct arena *scratch);
+/* Derived rows; once more where mail came since. Errors: of the stage, of sending. */
 MUST_CHECK int kafka_task_settle(struct kafka_task *task, struct arena *scratch);
+/* Then every changed row to its changelog. Nothing is processed any more before commit or drop.
+ * Errors: as above. */
+MUST_CHECK int kafka_task_tell(struct kafka_task *task);
 /* After the Kafka transaction: the changes to LMDB. On an error the copy lags behind its changelog.
  */
 MUST_CHECK int kafka_task_commit(struct kafka_task *task);

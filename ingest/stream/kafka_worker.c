@@ -14,7 +14,9 @@
  *    slot may not have closed a task's copy yet.
  * 4. An input whose next record has a schema that the registry is being asked about holds that
  *    record and is paused, while others go on; the record is first when the reply is there.
- * 5. `next` of an input is after the last record processed or, at its partition's end, after what
+ * 5. Mail for a task of this worker is handed over to it within the batch where kafka_relay.h
+ *    allows that; what has been handed over is processed before the batch ends.
+ * 6. `next` of an input is after the last record processed or, at its partition's end, after what
  *    carries no record; it is committed with the batch, or by an empty one when idle.
  */
 #include "ingest/stream/kafka.h"
@@ -34,6 +36,7 @@
 #include "ingest/stream/kafka_inputs.h"
 #include "ingest/stream/kafka_meter.h"
 #include "ingest/stream/kafka_refuse.h"
+#include "ingest/stream/kafka_relay.h"
 #include "ingest/stream/kafka_restore.h"
 
 #define POLL_MS 100 /* so often a waiting run() looks whether it was woken */
@@ -43,6 +46,8 @@
 #define CLOCK_EVERY 64   /* records between looks at the clock */
 #define LINGER_PART 4    /* of a commit's time: with all of it each hop took half as long again */
 #define REJOIN_MS 3000
+#define EVENTS_WAIT_MS 2000 /* mail may be held up by another worker's open transaction */
+#define RESYNC_MS 10000
 
 struct kafka_worker {
     struct kafka_config config;
@@ -61,15 +66,18 @@ struct kafka_worker {
     struct kafka_topic_cache cache;
     struct kafka_frame frame;   /* of what the consumer reads */
     struct kafka_inputs inputs; /* of topics that stages read */
+    struct kafka_relay relay;
     struct kafka_assignment given;
     uint64_t replies; /* of the schema registry, when held records were last looked at */
     struct arena scratch;
     uint64_t generation;
     bool unsynced;
-    int64_t rejoin_at; /* then: when to look whether all topics are there */
+    int64_t events_wait_end; /* so long events wait for mail at most; 0: they do not */
+    int64_t resync_at;       /* from when on mail that is behind is read before events, again */
+    int64_t rejoin_at;       /* then: when to look whether all topics are there */
     bool in_batch;
-    size_t batch_records;
-    size_t batch_bytes; /* of rows in memory */
+    size_t batch_inputs;            /* records read; mail that was handed over is not among them */
+    struct kafka_relay_batch batch; /* all that was processed; bytes of rows in memory */
     int64_t batch_begin;
     int64_t batch_end; /* so long it waits for records; then it takes what is at hand */
     int64_t commit_ms; /* that the last commit took */
@@ -87,8 +95,8 @@ struct kafka_worker {
 static void batch_end(struct kafka_worker *worker)
 {
     worker->in_batch = false;
-    worker->batch_records = 0;
-    worker->batch_bytes = 0;
+    worker->batch_inputs = 0;
+    worker->batch = (struct kafka_relay_batch){0};
 }
 
 /* Undoes the batch; the next thing to happen is sync(). Returns the error given, or a worse one. */
@@ -97,6 +105,7 @@ static int roll_back(struct kafka_worker *worker, int error)
     int r = kafka_producer_abort(&worker->producer);
     for (size_t i = 0; i < worker->given.tasks_count; i++)
         kafka_task_drop(worker->given.tasks[i]);
+    kafka_relay_drop(&worker->relay);
     batch_end(worker);
     kafka_suspects_ended(&worker->suspects, false);
     worker->unsynced = true;
@@ -115,15 +124,30 @@ static int mark_committed(
     return 0;
 }
 
+/* Derived rows and the mail that comes of them, until there is none; then all rows. */
+static int settle_tasks(struct kafka_worker *worker)
+{
+    int r = 0;
+    do {
+        r = kafka_relay_run(&worker->relay, &worker->scratch, &worker->batch);
+        for (size_t i = 0; i < worker->given.tasks_count && r == 0; i++)
+            if (worker->given.tasks[i]->begun)
+                r = kafka_task_settle(worker->given.tasks[i], &worker->scratch);
+    } while (r == 0 && kafka_relay_waits(&worker->relay));
+    for (size_t i = 0; i < worker->given.tasks_count && r == 0; i++)
+        if (worker->given.tasks[i]->begun)
+            r = kafka_task_tell(worker->given.tasks[i]);
+    return r;
+}
+
 /* Kafka's commit, with everything in it or nothing. */
 static int commit_transaction(struct kafka_worker *worker)
 {
     int r = FAULT_POINT("kafka_consumed");
     if (r == 0)
-        r = kafka_attempts_settle(&worker->attempts, &worker->inputs, worker->batch_records);
-    for (size_t i = 0; i < worker->given.tasks_count && r == 0; i++)
-        if (worker->given.tasks[i]->begun)
-            r = kafka_task_settle(worker->given.tasks[i], &worker->scratch);
+        r = kafka_attempts_settle(&worker->attempts, &worker->inputs, worker->batch_inputs);
+    if (r == 0)
+        r = settle_tasks(worker);
     if (r == 0)
         r = kafka_attempts_settled(&worker->attempts, &worker->inputs);
     if (r == 0)
@@ -145,11 +169,14 @@ static int finish(struct kafka_worker *worker)
     if (r < 0)
         return roll_back(worker, r);
     worker->commit_ms = kafka_clock_ms() - began;
+    kafka_relay_committed(&worker->relay);
+    if (!worker->events_wait_end && began >= worker->resync_at)
+        worker->unsynced |= kafka_relay_behind(&worker->relay);
     (void)kafka_inputs_each(&worker->inputs, mark_committed, &worker->suspects);
     kafka_suspects_ended(&worker->suspects, true);
-    kafka_meter_committed(&worker->meter, worker->batch_records);
+    kafka_meter_committed(&worker->meter, worker->batch.records);
     worker->counts.commits++;
-    worker->counts.records += worker->batch_records;
+    worker->counts.records += worker->batch.records;
     for (size_t i = 0; i < worker->given.tasks_count; i++) {
         struct kafka_task *task = worker->given.tasks[i];
         if (!task->begun)
@@ -179,7 +206,7 @@ static int begin(struct kafka_worker *worker)
         return roll_back(worker, r);
     kafka_meter_begin(&worker->meter);
     worker->in_batch = true;
-    worker->batch_records = 0;
+    worker->batch_inputs = 0;
     worker->batch_begin = worker->clock = kafka_clock_ms();
     worker->batch_end = worker->clock + worker->config.batch_ms;
     return 0;
@@ -196,7 +223,7 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     if (r == 0) {
         size_t before = state_used(input->task->state);
         r = kafka_task_process(input->task, record, &worker->scratch);
-        worker->batch_bytes += message->len + state_used(input->task->state) - before;
+        worker->batch.bytes += message->len + state_used(input->task->state) - before;
     }
     if (readable != 0 || r == ERR_CRASHES) {
         r = kafka_refuse(&worker->producer, message, record->topic, r, &worker->scratch);
@@ -205,9 +232,10 @@ static int process(struct kafka_worker *worker, const rd_kafka_message_t *messag
     if (r < 0)
         return r;
     input->next = message->offset + 1;
-    worker->batch_records++;
+    worker->batch_inputs++;
+    worker->batch.records++;
     kafka_meter_record(&worker->meter, message->len + message->key_len);
-    return 0;
+    return kafka_relay_run(&worker->relay, &worker->scratch, &worker->batch);
 }
 
 /* ---- rebalance ---- */
@@ -219,6 +247,7 @@ static int open_tasks(struct kafka_worker *worker)
         .slot = worker->slot,
         .cluster = worker->cluster,
         .producer = &worker->producer,
+        .relay = &worker->relay,
         .suspects = &worker->suspects};
     size_t before = worker->given.tasks_count;
     int r = kafka_assignment_open(&worker->given, &origin, worker->stages, worker->stages_count);
@@ -325,15 +354,37 @@ static int restore_tasks(struct kafka_worker *worker)
     return 0;
 }
 
-/* Goes to `next` of each input, and on. */
+static int resume(struct kafka_worker *worker, bool mail)
+{
+    rd_kafka_topic_partition_list_t *parts = kafka_inputs_list_of(&worker->inputs, mail);
+    int r = kafka_error_of(rd_kafka_resume_partitions(worker->consumer.rk, parts));
+    rd_kafka_topic_partition_list_destroy(parts);
+    return r;
+}
+
+/* Goes to `next` of each input, and on. While there is mail to be read before any can be handed
+ * over, events wait: what they cause would have to follow it through the topics, and so on for as
+ * long as there are more. */
 static int seek_and_resume(struct kafka_worker *worker)
 {
     rd_kafka_topic_partition_list_t *parts = kafka_inputs_list(&worker->inputs, false);
     int r = kafka_consumer_seek(&worker->consumer, parts, &worker->generation);
-    if (r == 0)
-        r = kafka_error_of(rd_kafka_resume_partitions(worker->consumer.rk, parts));
     rd_kafka_topic_partition_list_destroy(parts);
-    return r;
+    if (r == 0)
+        r = resume(worker, true);
+    int64_t now = kafka_clock_ms();
+    worker->events_wait_end = kafka_relay_behind(&worker->relay) ? now + EVENTS_WAIT_MS : 0;
+    worker->resync_at = now + RESYNC_MS;
+    return r == 0 && !worker->events_wait_end ? resume(worker, false) : r;
+}
+
+static int let_events_in(struct kafka_worker *worker)
+{
+    bool wait = worker->clock < worker->events_wait_end && kafka_relay_behind(&worker->relay);
+    if (!worker->events_wait_end || worker->unsynced || wait)
+        return 0;
+    worker->events_wait_end = 0;
+    return resume(worker, false);
 }
 
 /* Returns 0, KAFKA_BUSY when it was interrupted, or an error; then the worker stays unsynced. */
@@ -351,6 +402,8 @@ static int sync_tasks(struct kafka_worker *worker)
     rd_kafka_topic_partition_list_destroy(parts);
     if (r == 0 && worker->given.tasks_count > 0)
         r = restore_tasks(worker);
+    if (r == 0)
+        r = kafka_relay_sync(&worker->relay, &worker->ends);
     if (r == 0)
         r = kafka_task_check_meanings(worker->given.tasks, worker->given.tasks_count);
     if (r == 0)
@@ -527,7 +580,7 @@ static bool batch_full(struct kafka_worker *worker)
     int64_t stretched = (int64_t)worker->config.batch_ms * (BATCH_STRETCH - 1);
     size_t most = kafka_attempts_batch(
         &worker->inputs, kafka_suspects_batch(&worker->suspects, worker->config.batch_records_max));
-    return worker->batch_records >= most || worker->batch_bytes >= worker->config.batch_bytes_max ||
+    return worker->batch.records >= most || worker->batch.bytes >= worker->config.batch_bytes_max ||
            (worker->drained && worker->clock >= wait_end(worker)) ||
            worker->clock >= worker->batch_end + stretched;
 }
@@ -545,6 +598,8 @@ static int turn(struct kafka_worker *worker, int64_t idle_end)
 {
     bool kept = false;
     int r = worker->in_batch ? 0 : prepare(worker);
+    if (r == 0)
+        r = let_events_in(worker);
     if (r == 0)
         r = look_at_held(worker);
     if (r < 0 && worker->in_batch)
@@ -672,6 +727,8 @@ int kafka_worker_open(const struct kafka_config *config, const struct stage *sta
     worker->config = *config;
     worker->frame.config = &worker->config;
     worker->inputs.config = &worker->config;
+    kafka_relay_open(
+        &worker->relay, &worker->inputs, &worker->producer, worker->config.batch_bytes_max);
     kafka_meter_open(&worker->meter, config->metrics, config->thread);
     worker->stages_count = count;
     memcpy(worker->stages, stages, count * sizeof *stages);
@@ -705,6 +762,7 @@ void kafka_worker_close(struct kafka_worker **worker)
     kafka_producer_close(&gone->producer);
     kafka_client_close(&gone->reader);
     kafka_client_close(&gone->ends);
+    kafka_relay_close(&gone->relay);
     kafka_inputs_fini(&gone->inputs);
     free(gone->given.tasks);
     arena_free(&gone->scratch);

@@ -18,7 +18,8 @@
  * who keeps the event (touchpoints: person, event -> times it came) and the number of its events
  * (profiles: person -> events). An event that came before is known by its own row at the first node
  * (the signature table) and goes no further. So visits are exact only if no record is lost, none
- * counts twice, and state is neither ahead nor behind.
+ * counts twice, and state is neither ahead nor behind. Mail bears its number from the sending task
+ * to the receiving partition, both have it in their state: out of order, it ends the worker.
  */
 #include "ingest/stream/kafka.h"
 
@@ -33,14 +34,16 @@
 
 #define APPEND_BATCH 100
 #define DIRTY_MAX 100000
-#define MESSAGE_SIZE 24 /* event, node, hops left: 8 bytes each */
+#define MESSAGE_SIZE 40 /* of 8 bytes each */
 
 /* ---- stages ---- */
 
 struct message {
     uint64_t event;
     uint64_t node;
-    uint64_t hops;
+    uint64_t hops;   /* left */
+    uint64_t sender; /* of mail: partition of the task */
+    uint64_t number; /* of mail: from there to the receiving partition, from 1 on */
 };
 
 static void message_put(const struct message *message, uint8_t out[MESSAGE_SIZE])
@@ -48,6 +51,8 @@ static void message_put(const struct message *message, uint8_t out[MESSAGE_SIZE]
     put_be64(out, message->event);
     put_be64(out + 8, message->node);
     put_be64(out + 16, message->hops);
+    put_be64(out + 24, message->sender);
+    put_be64(out + 32, message->number);
 }
 
 static int message_get(struct str bytes, struct message *out)
@@ -55,7 +60,8 @@ static int message_get(struct str bytes, struct message *out)
     if (bytes.size != MESSAGE_SIZE)
         return ERR_STATE;
     const uint8_t *data = (const uint8_t *)bytes.data;
-    *out = (struct message){get_be64(data), get_be64(data + 8), get_be64(data + 16)};
+    *out = (struct message){get_be64(data), get_be64(data + 8), get_be64(data + 16),
+        get_be64(data + 24), get_be64(data + 32)};
     return 0;
 }
 
@@ -73,19 +79,47 @@ static uint64_t node_after(const struct message *message, uint64_t nodes)
     return (message->node * 31 + message->event * 7 + 1) % nodes;
 }
 
-static int add_one(struct state *state, enum table table, struct str key)
+static int count_one(struct state *state, enum table table, struct str key, uint64_t *out)
 {
     struct str value;
     uint8_t bytes[8];
     int r = state_get(state, table, key, &value);
     if (r < 0)
         return r;
-    put_be64(bytes, (r == 0 ? get_be64((const uint8_t *)value.data) : 0) + 1);
+    *out = (r == 0 ? get_be64((const uint8_t *)value.data) : 0) + 1;
+    put_be64(bytes, *out);
     return state_put(state, table, key, str_make(bytes, sizeof bytes));
 }
 
+static int add_one(struct state *state, enum table table, struct str key)
+{
+    uint64_t count;
+    return count_one(state, table, key, &count);
+}
+
+/* Mail is numbered for each (sending task, receiving partition); none is missing, comes twice or
+ * overtakes another. */
+static int check_order(struct task *task, enum table table, const struct message *message)
+{
+    uint8_t key[GROUP_SIZE];
+    uint64_t wanted;
+    int r = count_one(task->state, table, group_of('r', message->sender, key), &wanted);
+    if (r < 0 || wanted == message->number)
+        return r;
+    fprintf(stderr, "mail from %llu to %d: %llu came for %llu\n",
+        (unsigned long long)message->sender, (int)task->partition,
+        (unsigned long long)message->number, (unsigned long long)wanted);
+    return ERR_INTERNAL;
+}
+
+struct toy_config {
+    uint64_t nodes;
+    int32_t partitions;
+};
+
 struct toy {
     uint64_t nodes;
+    int32_t partitions;
     bool poisoned;
     uint8_t (*dirty)[GROUP_SIZE];
     size_t dirty_count;
@@ -100,7 +134,9 @@ static int toy_open(const void *config, void **instance)
         free(toy);
         return ERR_NO_MEMORY;
     }
-    toy->nodes = *(const uint64_t *)config;
+    const struct toy_config *given = config;
+    toy->nodes = given->nodes;
+    toy->partitions = given->partitions;
     *instance = toy;
     return 0;
 }
@@ -125,24 +161,34 @@ static void toy_close(void *instance)
     free(toy);
 }
 
+static int send(struct toy *toy, struct task *task, enum topic topic, struct message *message)
+{
+    uint8_t key[GROUP_SIZE];
+    uint8_t counter[GROUP_SIZE];
+    uint8_t bytes[MESSAGE_SIZE];
+    group_of(topic == TOPIC_JOURNEY ? 'p' : 'n', message->node, key);
+    int32_t to = topic_partition(str_make(key, sizeof key), toy->partitions);
+    message->sender = (uint64_t)task->partition;
+    int r = count_one(task->state, TABLE_SIGNATURE,
+        group_of(topic == TOPIC_JOURNEY ? 'j' : 'i', (uint64_t)to, counter), &message->number);
+    message_put(message, bytes);
+    return r < 0 ? r
+                 : outbox_send(task->outbox, topic, str_make(key, sizeof key),
+                       str_make(bytes, sizeof bytes));
+}
+
 static int visit(struct toy *toy, struct task *task, const struct message *message)
 {
     uint8_t key[GROUP_SIZE];
-    uint8_t bytes[MESSAGE_SIZE];
     int r = add_one(task->state, TABLE_PERSON_OF, group_of('n', message->node, key));
     if (r < 0)
         return r;
     struct message next = *message;
-    if (message->hops == 0) {
-        message_put(&next, bytes);
-        return outbox_send(task->outbox, TOPIC_JOURNEY, group_of('p', message->node, key),
-            str_make(bytes, sizeof bytes));
-    }
+    if (message->hops == 0)
+        return send(toy, task, TOPIC_JOURNEY, &next);
     next.node = node_after(message, toy->nodes);
     next.hops--;
-    message_put(&next, bytes);
-    return outbox_send(
-        task->outbox, TOPIC_IDENTITY, group_of('n', next.node, key), str_make(bytes, sizeof bytes));
+    return send(toy, task, TOPIC_IDENTITY, &next);
 }
 
 static int walk_process(void *instance, struct task *task, const struct record *record)
@@ -162,10 +208,10 @@ static int walk_process(void *instance, struct task *task, const struct record *
         if (r <= 0)
             return r; /* it came before */
         r = state_put(task->state, TABLE_SIGNATURE, str_make(key, sizeof key), STR(""));
-        if (r < 0)
-            return r;
+    } else {
+        r = check_order(task, TABLE_SIGNATURE, &message);
     }
-    return visit(instance, task, &message);
+    return r < 0 ? r : visit(instance, task, &message);
 }
 
 static int keep_process(void *instance, struct task *task, const struct record *record)
@@ -174,6 +220,9 @@ static int keep_process(void *instance, struct task *task, const struct record *
     struct message message;
     uint8_t key[GROUP_SIZE + 8];
     int r = message_get(record->value, &message);
+    if (r < 0)
+        return r;
+    r = check_order(task, TABLE_RECORD, &message);
     if (r < 0)
         return r;
     group_of('p', message.node, key);
@@ -221,12 +270,12 @@ static int keep_settle(void *instance, struct task *task)
 static const enum topic walk_inputs[] = {TOPIC_EVENTS, TOPIC_IDENTITY};
 static const enum topic keep_inputs[] = {TOPIC_JOURNEY};
 
-static void make_stages(struct stage stages[2], const uint64_t *nodes)
+static void make_stages(struct stage stages[2], const struct toy_config *config)
 {
     stages[0] = (struct stage){.name = "walk",
         .inputs = walk_inputs,
         .inputs_count = 2,
-        .config = nodes,
+        .config = config,
         .open = toy_open,
         .process = walk_process,
         .reset = toy_reset,
@@ -234,7 +283,7 @@ static void make_stages(struct stage stages[2], const uint64_t *nodes)
     stages[1] = (struct stage){.name = "keep",
         .inputs = keep_inputs,
         .inputs_count = 1,
-        .config = nodes,
+        .config = config,
         .open = toy_open,
         .process = keep_process,
         .settle = keep_settle,
@@ -296,7 +345,7 @@ static int verb_append(const struct kafka_config *config, char **arguments)
         size_t size = 0;
         for (; size < APPEND_BATCH && at + size < count; size++) {
             uint64_t event = first + at + size;
-            const struct message message = {event, event % nodes, hops};
+            const struct message message = {.event = event, .node = event % nodes, .hops = hops};
             message_put(&message, values[size]);
             records[size] = (struct append_record){TOPIC_EVENTS,
                 group_of('n', message.node, keys[size]), str_make(values[size], MESSAGE_SIZE)};
@@ -345,10 +394,10 @@ static int work(struct kafka_worker *worker)
 
 static int verb_work(const struct kafka_config *config, char **arguments)
 {
-    uint64_t nodes = number(getenv("TOY_NODES"));
+    const struct toy_config toy = {number(getenv("TOY_NODES")), config->events_partitions};
     struct stage stages[2];
     struct kafka_worker *worker = NULL;
-    make_stages(stages, &nodes);
+    make_stages(stages, &toy);
     int r = ERR_AGAIN;
     while (r == ERR_AGAIN && !stopping)
         r = kafka_worker_open(config, stages, 2, &worker);

@@ -103,6 +103,31 @@ static void test_a_record_that_was_left_is_not_counted(void **state)
     assert_int_equal(fixture->suspects.count, 0);
 }
 
+static void test_an_end_in_what_follows_is_that_of_the_record(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < KAFKA_CRASHES_MAX; i++) {
+        assert_false(poison(fixture, 0, 7));
+        end_in(fixture, 0, 7);
+        kafka_suspects_leave(&fixture->suspects);
+        kafka_suspects_follow(&fixture->suspects);
+    }
+    assert_true(poison(fixture, 0, 7));
+}
+
+static void test_an_end_in_what_follows_derived_rows_is_that_of_the_batch(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct record second = record_at(8);
+    end_in(fixture, 0, 7);
+    kafka_suspects_enter(&fixture->suspects, &second);
+    kafka_suspects_settle(&fixture->suspects);
+    kafka_suspects_leave(&fixture->suspects);
+    kafka_suspects_follow(&fixture->suspects);
+    assert_int_equal(open_slot(fixture, 0)->count, 0);
+    assert_int_equal(kafka_suspects_batch(&fixture->suspects, MOST), 1);
+}
+
 static void test_a_record_that_was_passed_is_forgotten_by_all(void **state)
 {
     struct fixture *fixture = *state;
@@ -222,6 +247,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_third_end_in_a_record_whatever_the_slot_makes_it_poison),
         TEST(test_a_record_that_was_left_is_not_counted),
+        TEST(test_an_end_in_what_follows_is_that_of_the_record),
+        TEST(test_an_end_in_what_follows_derived_rows_is_that_of_the_batch),
         TEST(test_a_record_that_was_passed_is_forgotten_by_all),
         TEST(test_an_end_in_settling_is_narrowed_down_to_its_record),
         TEST(test_a_roll_back_is_no_end),
