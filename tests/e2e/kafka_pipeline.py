@@ -175,7 +175,11 @@ class Pipeline:
             assert other.send(port, lines[at:at + 500]) == 200
         for line in self.ledger.conflicting:
             assert other.send(port, [line]) == 200
-        wait_until(lambda: sum(map(len, map(set, read_sink(data / "tabiji.db")[:2]))) == len(lines), "the embedded tables")
+
+        def whole():
+            stored, rejected, conflicts = read_sink(data / "tabiji.db")
+            return len(set(stored)) + len(set(rejected)) == len(lines) and len(conflicts) == len(self.ledger.conflicts)
+        wait_until(whole, "the embedded tables")
         assert stop(process) == 0
         wanted = tabiji("state", "dump", "--data", data)
         for database in (self.database, *also):
