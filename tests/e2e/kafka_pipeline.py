@@ -179,7 +179,7 @@ class Pipeline:
         def whole():
             stored, rejected, conflicts = read_sink(data / "tabiji.db")
             return len(set(stored)) + len(set(rejected)) == len(lines) and len(conflicts) == len(self.ledger.conflicts)
-        wait_until(whole, "the embedded tables")
+        wait_until(whole, "the embedded tables", 60 + len(lines) // 500)
         assert stop(process) == 0
         wanted = tabiji("state", "dump", "--data", data)
         for database in (self.database, *also):
