@@ -5,6 +5,8 @@
  * 1. A file has either all tables, views and the dictionary with its version, or nothing: they are
  *    made in one transaction.
  * 2. Nothing is changed in a file that is not ours or has another version.
+ * 3. Views hold nothing: those that another build of the version has made otherwise, or not yet,
+ *    are made anew by the first writer. Views of others stay.
  */
 #include "sinks/sqlite/database.h"
 
@@ -267,25 +269,6 @@ static int configure_writer(sqlite3 *db, const struct database_options *options)
     return database_run(db, pragmas);
 }
 
-/* Writer's set-up of an open connection. The page size must be said before anything is written. */
-static int prepare_writer(sqlite3 *db, const struct database_options *options)
-{
-    char page_size[PRAGMA_SIZE_MAX];
-    snprintf(page_size, sizeof(page_size), "PRAGMA page_size = %d",
-        options->page_size ? options->page_size : PAGE_SIZE_DEFAULT);
-    sqlite3_busy_timeout(
-        db, options->busy_timeout_ms ? options->busy_timeout_ms : BUSY_TIMEOUT_MS_DEFAULT);
-    int empty = inspect(db);
-    if (empty < 0)
-        return empty;
-    int r = empty ? database_run(db, page_size) : 0;
-    if (r == 0)
-        r = configure_writer(db, options);
-    if (r < 0)
-        return r;
-    return empty ? create(db) : 0;
-}
-
 /* Counting its memory costs SQLite a lock for each allocation, and nobody asks for the count. */
 static void configure_library(void)
 {
@@ -306,6 +289,109 @@ static int open_with(sqlite3 **out, const char *path, int flags)
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     *out = db;
     return 0;
+}
+
+/* ---- views of another build ---- */
+
+/* Whether the file has the view, made by these words: 1 or 0. */
+static int has_view(sqlite3_stmt *find, struct str name, struct str wanted)
+{
+    bind_text(find, 1, name);
+    bind_text(find, 2, wanted);
+    int code = sqlite3_step(find);
+    sqlite3_reset(find);
+    return code == SQLITE_ROW ? 1 : database_error(code);
+}
+
+static int make_view(sqlite3 *db, const char *name, const char *sql)
+{
+    char drop[PRAGMA_SIZE_MAX];
+    (void)snprintf(drop, sizeof drop, "DROP VIEW IF EXISTS %s", name);
+    int r = database_run(db, drop);
+    if (r == 0)
+        r = database_run(db, sql);
+    return r < 0 ? r : database_describe(db, name);
+}
+
+/* list: name, sql of each view as this build has it. Returns how many the file had not so; with
+ * `make` they are made. */
+static int compare_views(sqlite3 *db, sqlite3_stmt *list, bool make)
+{
+    sqlite3_stmt *find = NULL;
+    int stale = 0;
+    int code = SQLITE_ROW;
+    int r = database_prepare(
+        db, "SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = ?1 AND sql = ?2", &find);
+    while (r == 0 && (code = sqlite3_step(list)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(list, 0);
+        const char *sql = (const char *)sqlite3_column_text(list, 1);
+        r = has_view(find, str_of(name), str_of(sql));
+        stale += r == 0;
+        if (r == 0 && make)
+            r = make_view(db, name, sql);
+        else if (r > 0)
+            r = 0;
+    }
+    sqlite3_finalize(find);
+    sqlite3_reset(list);
+    if (r == 0)
+        r = database_error(code);
+    return r < 0 ? r : stale;
+}
+
+static int renew(sqlite3 *db, sqlite3_stmt *list)
+{
+    int r = compare_views(db, list, false);
+    if (r <= 0)
+        return r;
+    r = database_run(db, "BEGIN IMMEDIATE");
+    if (r < 0)
+        return r;
+    r = compare_views(db, list, true);
+    if (r >= 0)
+        r = database_run(db, "COMMIT");
+    if (r < 0)
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
+}
+
+/* Invariant 3. A database in memory tells how SQLite keeps the text of each view. */
+static int renew_views(sqlite3 *db)
+{
+    sqlite3 *model = NULL;
+    sqlite3_stmt *list = NULL;
+    int r = open_with(&model, ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    if (r == 0)
+        r = database_run(model, sinks_sqlite_schema);
+    if (r == 0)
+        r = database_run(model, sinks_sqlite_views);
+    if (r == 0)
+        r = database_prepare(
+            model, "SELECT name, sql FROM sqlite_schema WHERE type = 'view'", &list);
+    if (r == 0)
+        r = renew(db, list);
+    sqlite3_finalize(list);
+    database_close(&model);
+    return r;
+}
+
+/* Writer's set-up of an open connection. The page size must be said before anything is written. */
+static int prepare_writer(sqlite3 *db, const struct database_options *options)
+{
+    char page_size[PRAGMA_SIZE_MAX];
+    snprintf(page_size, sizeof(page_size), "PRAGMA page_size = %d",
+        options->page_size ? options->page_size : PAGE_SIZE_DEFAULT);
+    sqlite3_busy_timeout(
+        db, options->busy_timeout_ms ? options->busy_timeout_ms : BUSY_TIMEOUT_MS_DEFAULT);
+    int empty = inspect(db);
+    if (empty < 0)
+        return empty;
+    int r = empty ? database_run(db, page_size) : 0;
+    if (r == 0)
+        r = configure_writer(db, options);
+    if (r < 0)
+        return r;
+    return empty ? create(db) : renew_views(db);
 }
 
 int database_open(sqlite3 **out, const char *path, const struct database_options *options)

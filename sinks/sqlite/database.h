@@ -41,8 +41,8 @@ struct database_options {
 
 /*
  * Opens to write; creates the file, its tables, views and dictionary in one transaction when it is
- * absent or empty. WAL, synchronous = NORMAL: a killed process loses no commit, a loss of power may
- * lose the last ones but never tears one.
+ * absent or empty; views of another build of the version are made anew. WAL, synchronous = NORMAL:
+ * a killed process loses no commit, a loss of power may lose the last ones but never tears one.
  * Errors: ERR_STATE (another program's file, an older or newer version, damaged), ERR_IO, ERR_AGAIN
  * (locked), ERR_NO_MEMORY. Threads: the connection is used by one thread.
  */

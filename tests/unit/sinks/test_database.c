@@ -116,6 +116,30 @@ static void test_open_again_changes_nothing(void **state)
     assert_string_equal(ask(scratch->database, "PRAGMA schema_version"), before);
 }
 
+static void test_open_views_of_another_build_are_made_anew(void **state)
+{
+    static const char views[] =
+        "SELECT hex(group_concat(name || sql || n, '/')) FROM (SELECT s.name, s.sql, "
+        "count(d.table_name) AS n "
+        "FROM sqlite_schema AS s LEFT JOIN data_dictionary AS d ON d.table_name = s.name "
+        "WHERE s.type = 'view' AND s.name LIKE 'v\\_%' ESCAPE '\\' GROUP BY s.name ORDER BY "
+        "s.name)";
+    struct scratch *scratch = *state;
+    make(scratch);
+    char *before = strdup(ask(scratch->database, views));
+    run_raw(scratch, "DROP VIEW v_call; DELETE FROM data_dictionary WHERE table_name = 'v_call';"
+                     "DROP VIEW v_person; CREATE VIEW v_person AS SELECT 1 AS of_old;"
+                     "CREATE VIEW mine AS SELECT 2 AS two;");
+    make(scratch);
+    assert_string_equal(ask(scratch->database, views), before);
+    assert_string_equal(ask(scratch->database, "SELECT two FROM mine"), "2");
+    char *version = strdup(ask(scratch->database, "PRAGMA schema_version"));
+    make(scratch);
+    assert_string_equal(ask(scratch->database, "PRAGMA schema_version"), version);
+    free(before);
+    free(version);
+}
+
 static void test_open_other_version_is_refused_and_left_alone(void **state)
 {
     struct scratch *scratch = *state;
@@ -200,6 +224,7 @@ int main(void)
         TEST(test_open_every_column_is_described_in_both_languages),
         TEST(test_open_columns_of_arrival_are_marked),
         TEST(test_open_again_changes_nothing),
+        TEST(test_open_views_of_another_build_are_made_anew),
         TEST(test_open_other_version_is_refused_and_left_alone),
         TEST(test_open_another_programs_database_is_refused),
         TEST(test_open_file_that_is_no_database_is_refused),
