@@ -125,11 +125,11 @@ static int look_after(struct emit *emit)
     note_waiting(emit, &now, waited);
     if (waited < emit->wait_seconds * 1000000)
         return 0;
+    const char *why = now.last_failure[0] ? now.last_failure : "no answer yet";
     if (emit->event.size)
-        return verb_fail(
-            emit->call, ERR_AGAIN, "the event was not accepted (%s)", now.last_failure);
+        return verb_fail(emit->call, ERR_AGAIN, "the event was not accepted (%s)", why);
     return verb_fail(emit->call, ERR_AGAIN, "lines from %lld were not accepted (%s)",
-        atomic_load(&emit->settled) + 1, now.last_failure);
+        atomic_load(&emit->settled) + 1, why);
 }
 
 /* One line; waits for room in the queue. */
