@@ -51,7 +51,7 @@ def edits(space):
     sources.chmod(0o640)
     key = tabiji("source", "add", "web", "protocols=segment, ga4", "origins=https://*.example.jp", "--sources", sources).strip()
     digest = hashlib.sha256(key.encode()).hexdigest()
-    assert key.startswith("tabiji_") and len(key) == 55 and key not in sources.read_text()
+    assert key.startswith("tabiji_") and len(key) == 71 and key not in sources.read_text()
     assert sources.read_text() == FILE + f"\n[source web]\nkey_sha256 = {digest}\nprotocols = segment, ga4\norigins = https://*.example.jp\n"
     assert sources.stat().st_mode & 0o777 == 0o640
     before = sources.read_text()
