@@ -11,6 +11,12 @@
  * [collector] body_size_max has come, else 408. A proxy in front of the collector writes chunks
  * anew. Why nothing of ours can see those lines stands beside the test of it,
  * tests/e2e/collector/test_collector_http.c; a later library's strict mode refuses them.
+ *
+ * How it refuses by itself: a Content-Length that is no number (one with a blank behind it, too) or
+ * over 2^64, and HTTP/1.1 without Host, are answered 400 or 413 and closed, but with the head of
+ * the answer twice. A head of more pieces than its memory has room for (about 470 parameters in the
+ * address, fewer the longer it is, or as many cookies) is closed without an answer; fewer and
+ * longer ones are told 414 and 431.
  */
 #pragma once
 
