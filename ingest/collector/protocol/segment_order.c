@@ -1,6 +1,8 @@
 /* See the header. */
 #include "ingest/collector/protocol/segment_order.h"
 
+#include <stdio.h>
+
 #include "ingest/collector/protocol/amount.h"
 #include "ingest/collector/protocol/segment_object.h"
 #include "schemas/error.h"
@@ -116,26 +118,41 @@ static int read_quantity(struct json product, int64_t *quantity)
     return amount_read(value, STR("JPY"), quantity);
 }
 
-/* *more: the product says more than an item holds. */
+/* What is known of an item beside itself. */
+struct item_reading {
+    bool more;          /* a product says more than an item holds */
+    const char *member; /* that is read; of an error: whose it is, "" for the product itself */
+};
+
 static int read_item(struct json product, struct str currency, struct arena *arena,
-    struct order_item *item, bool *more)
+    struct order_item *item, struct item_reading *reading)
 {
     static const struct str known[] = {STR_INIT("sku"), STR_INIT("product_id"),
         STR_INIT("category"), STR_INIT("quantity"), STR_INIT("price")};
+    reading->member = "";
     if (json_kind(product) != JSON_OBJECT)
         return ERR_FIELD_TYPE;
     order_item_init(item);
     struct str product_id;
     bool found = false;
+    reading->member = "/sku";
     int r = segment_text_strict(product, STR("sku"), arena, &item->sku);
-    if (r == 0)
-        r = segment_text_strict(product, STR("product_id"), arena, &product_id);
-    if (r == 0)
-        r = segment_text(product, STR("category"), arena, &item->category);
-    if (r == 0)
-        r = read_quantity(product, &item->quantity);
-    if (r == 0)
-        r = read_member(product, STR("price"), currency, &item->price_minor, &found);
+    if (r < 0)
+        return r;
+    reading->member = "/product_id";
+    r = segment_text_strict(product, STR("product_id"), arena, &product_id);
+    if (r < 0)
+        return r;
+    reading->member = "/category";
+    r = segment_text(product, STR("category"), arena, &item->category);
+    if (r < 0)
+        return r;
+    reading->member = "/quantity";
+    r = read_quantity(product, &item->quantity);
+    if (r < 0)
+        return r;
+    reading->member = "/price";
+    r = read_member(product, STR("price"), currency, &item->price_minor, &found);
     if (r < 0)
         return r;
     size_t held = 0;
@@ -143,10 +160,23 @@ static int read_item(struct json product, struct str currency, struct arena *are
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         held += json_get(product, known[i], &value) ? 1 : 0;
     if (held < json_count(product) || (item->sku.size && product_id.size))
-        *more = true;
+        reading->more = true;
     if (item->sku.size == 0)
         item->sku = product_id;
     return 0;
+}
+
+/* Says which product was wrong, and what of it. Returns error, or ERR_NO_MEMORY. */
+static int fail_item(
+    struct arena *arena, struct event_problem *problem, int error, size_t index, const char *member)
+{
+    char text[64];
+    struct str pointer;
+    if (error == ERR_NO_MEMORY)
+        return error;
+    (void)snprintf(text, sizeof text, "/properties/products/%zu%s", index, member);
+    int r = arena_dup(arena, str_of(text), &pointer);
+    return r < 0 ? r : fail(problem, error, pointer);
 }
 
 static int read_items(struct json properties, struct arena *arena, struct order *order,
@@ -166,16 +196,16 @@ static int read_items(struct json properties, struct arena *arena, struct order 
     struct json_iterator iterator;
     struct str key;
     struct json product;
-    bool more = false;
+    struct item_reading reading = {0};
     json_iterate(products, &iterator);
     for (size_t i = 0; json_next(&iterator, &key, &product); i++) {
-        int r = read_item(product, order->currency, arena, &items[i], &more);
+        int r = read_item(product, order->currency, arena, &items[i], &reading);
         if (r < 0)
-            return r == ERR_NO_MEMORY ? r : fail(problem, r, STR("/properties/products"));
+            return fail_item(arena, problem, r, i, reading.member);
     }
     order->items = items;
     order->items_count = count;
-    if (!more)
+    if (!reading.more)
         take_key(taken, STR("products"));
     return 0;
 }

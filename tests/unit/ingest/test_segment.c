@@ -157,6 +157,28 @@ static void test_segment_money_noise_is_put_right_and_surplus_digits_refused(voi
         "bad_currency", "/properties/currency");
 }
 
+static void test_segment_product_that_is_wrong_is_named(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    static const struct {
+        const char *product;
+        const char *code;
+        const char *pointer;
+    } products[] = {{"{\"price\":\"free\"}", "bad_money", "/properties/products/1/price"},
+        {"{\"quantity\":1.5}", "money_precision", "/properties/products/1/quantity"},
+        {"{\"sku\":[1]}", "bad_type", "/properties/products/1/sku"},
+        {"{\"product_id\":{}}", "bad_type", "/properties/products/1/product_id"},
+        {"\"x\"", "bad_type", "/properties/products/1"}};
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        char body[256];
+        (void)snprintf(body, sizeof body,
+            "{\"messageId\":\"m\",\"event\":\"Order Completed\",\"userId\":\"u\","
+            "\"properties\":{\"order_id\":\"o\",\"products\":[{\"price\":1},%s]}}",
+            products[i].product);
+        assert_rejected(fixture, "track", body, products[i].code, products[i].pointer);
+    }
+}
+
 static void test_segment_identify_keeps_no_raw_mail_or_phone(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -667,6 +689,7 @@ int main(void)
         CASE(test_segment_order_is_exact_money),
         CASE(test_segment_order_without_currency_takes_the_sources),
         CASE(test_segment_money_noise_is_put_right_and_surplus_digits_refused),
+        CASE(test_segment_product_that_is_wrong_is_named),
         CASE(test_segment_identify_keeps_no_raw_mail_or_phone),
         CASE(test_segment_alias_is_evidence),
         CASE(test_segment_alias_to_itself_says_nothing),
