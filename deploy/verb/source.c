@@ -27,7 +27,7 @@
 #include "schemas/time.h"
 
 #define KEY_PREFIX "tabiji_" /* so that who finds a key, a scanner too, knows what it is */
-#define KEY_RANDOM_SIZE 32 /* 256 bits. Source: PROTOCOLS, "Rules that hold for all" */
+#define KEY_RANDOM_SIZE 32   /* 256 bits. Source: PROTOCOLS, "Rules that hold for all" */
 #define KEY_SIZE_TEXT (sizeof KEY_PREFIX - 1 + (size_t)2 * KEY_RANDOM_SIZE)
 #define DIGEST_TEXT_SIZE ((size_t)2 * SHA256_SIZE)
 #define LOCK_WAIT_MS 5000
