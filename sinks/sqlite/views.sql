@@ -105,6 +105,9 @@ FROM timeline AS t JOIN event AS e ON e.event_row = t.event_row;
 -- person = x'..' (or join with v_person): then it is one look into an index. Of what several events say the
 -- last one that says it stands, by the order of the timeline, which is put before each text and cut off again.
 -- No customer gives up a call that he did not make; before its end nobody knows, and that is NULL.
+-- Where nobody told of the start it is the earliest moment that is known and is no end. Nobody spoke where an
+-- event or the outcome says so (words of Twilio, of CallRail and of deploy/mappings); who says only when a call
+-- began and ended says nothing of it.
 CREATE VIEW v_call AS
 WITH moment AS (
     SELECT
@@ -115,6 +118,7 @@ WITH moment AS (
         e.source,
         e.store_id,
         e.detail -> '$.call' AS said,
+        e.type IN ('call_ended', 'call_abandoned') OR e.type GLOB '*_end' AS ends,
         printf('%020d%020d', t.occurred_at, t.sequence) || hex(e.event_key) AS place
     FROM timeline AS t JOIN event AS e ON e.event_row = t.event_row
     WHERE e.call_id IS NOT NULL AND substr(e.type, 1, 5) = 'call_'
@@ -122,7 +126,9 @@ WITH moment AS (
     SELECT
         person,
         call_id,
-        min(occurred_at) FILTER (WHERE type = 'call_started') AS started_at,
+        min(occurred_at) FILTER (WHERE type = 'call_started') AS begun_at,
+        min(occurred_at) FILTER (WHERE NOT ends) AS first_at,
+        min(occurred_at) FILTER (WHERE NOT ends AND type <> 'call_answered') AS unanswered_at,
         min(occurred_at) FILTER (WHERE type = 'call_answered') AS answered_at,
         max(occurred_at) FILTER (WHERE type IN ('call_ended', 'call_abandoned')) AS ended_at,
         max(type = 'call_ended') AS has_ended,
@@ -143,9 +149,14 @@ WITH moment AS (
 ), ended AS (
     SELECT
         *,
+        coalesce(begun_at, first_at) AS started_at,
+        coalesce(begun_at, iif(unanswered_at = first_at, first_at, NULL)) AS waits_from,
         CASE WHEN ended_at IS NOT NULL
             THEN has_abandoned AND NOT has_ended AND direction IS NOT 'outbound'
-        END AS abandoned
+        END AS abandoned,
+        ended_at IS NOT NULL AND answered_at IS NULL AND (has_abandoned AND NOT has_ended
+            OR coalesce(lower(outcome), '') IN ('busy', 'no-answer', 'no_answer', 'canceled',
+                'cancelled', 'failed', 'missed')) AS is_silent
     FROM told
 )
 SELECT
@@ -168,11 +179,9 @@ SELECT
     strftime('%Y-%m-%d %H:%M:%S', ended_at / 1000000, 'unixepoch') AS ended_at_utc,
     strftime('%Y-%m-%d %H:%M:%S', ended_at / 1000000, 'unixepoch', '+9 hours') AS ended_at_jst,
     coalesce(wait_ms,
-        (max(coalesce(answered_at, iif(abandoned, ended_at, NULL)) - started_at, 0)) / 1000)
+        (max(coalesce(answered_at, iif(abandoned, ended_at, NULL)) - waits_from, 0)) / 1000)
         AS wait_ms,
-    coalesce(talk_ms, CASE WHEN ended_at IS NOT NULL
-        THEN max(ended_at - coalesce(answered_at, ended_at), 0) / 1000
-    END) AS talk_ms,
+    coalesce(talk_ms, iif(is_silent, 0, max(ended_at - answered_at, 0) / 1000)) AS talk_ms,
     abandoned,
     outcome,
     reason,

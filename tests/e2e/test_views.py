@@ -157,14 +157,28 @@ CALLS = [  # id, type, second, call, more of the event
     ("d-1", "call_started", 30, {"call_id": "D", "direction": "outbound"}, {}),
     ("d-2", "call_abandoned", 40, {"call_id": "D", "direction": "outbound", "outcome": "busy"}, {}),
     ("e-1", "call_started", 60, {"call_id": "E", "direction": "inbound"}, {}),
-    ("f-1", "call_ended", 70, {"call_id": "F", "talk_ms": 5000}, {}), ("g-1", "chat_started", 80, {"call_id": "G"}, {})]
+    ("f-1", "call_ended", 70, {"call_id": "F", "talk_ms": 5000}, {}), ("g-1", "chat_started", 80, {"call_id": "G"}, {}),
+    # who says only when it began and ended does not say that nobody spoke; who says why nobody answered does
+    ("h-1", "call_started", 90, {"call_id": "H", "direction": "inbound"}, {}), ("h-2", "call_ended", 95, {"call_id": "H", "outcome": "resolved"}, {}),
+    ("i-1", "call_started", 100, {"call_id": "I", "direction": "outbound"}, {}),
+    ("i-2", "call_ended", 105, {"call_id": "I", "direction": "outbound", "outcome": "no-answer"}, {}),
+    # of a start that nobody told of the earliest that is known stands; an answer alone says nothing of waiting, an end nothing of a start
+    ("j-1", "call_ringing", 110, {"call_id": "J"}, {}), ("j-2", "call_answered", 112, {"call_id": "J"}, {}),
+    ("j-3", "call_ended", 118, {"call_id": "J"}, {}),
+    ("k-1", "call_answered", 120, {"call_id": "K"}, {}), ("k-2", "call_held", 122, {"call_id": "K"}, {}), ("k-3", "call_ended", 125, {"call_id": "K"}, {}),
+    ("l-1", "call_customer_end", 130, {"call_id": "L"}, {}), ("l-2", "call_abandoned", 131, {"call_id": "L"}, {})]
 WANTED_CALLS = [  # call, parent, direction, queue, agent, store, started, answered, ended, waited, talked, abandoned, outcome, reason, events
     ("A", None, "inbound", "returns", "ag-1", "S1", "09:00:00", "09:01:05", "09:02:05", 65000, 60000, 0, "resolved", "size", 4),
     ("B", "A", "inbound", "x", "ag-2", None, "09:00:10", "09:00:10", "09:01:30", 700, 61000, 0, None, None, 4),
     ("C", None, "inbound", None, None, None, "09:00:20", None, "09:00:50", 30000, 0, 1, None, None, 2),
     ("D", None, "outbound", None, None, None, "09:00:30", None, "09:00:40", None, 0, 0, "busy", None, 2),
     ("E", None, "inbound", None, None, None, "09:01:00", None, None, None, None, None, None, None, 1),
-    ("F", None, None, None, None, None, None, None, "09:01:10", None, 5000, 0, None, None, 1)]
+    ("F", None, None, None, None, None, None, None, "09:01:10", None, 5000, 0, None, None, 1),
+    ("H", None, "inbound", None, None, None, "09:01:30", None, "09:01:35", None, None, 0, "resolved", None, 2),
+    ("I", None, "outbound", None, None, None, "09:01:40", None, "09:01:45", None, 0, 0, "no-answer", None, 2),
+    ("J", None, None, None, None, None, "09:01:50", "09:01:52", "09:01:58", 2000, 6000, 0, None, None, 3),
+    ("K", None, None, None, None, None, "09:02:00", "09:02:00", "09:02:05", None, 5000, 0, None, None, 3),
+    ("L", None, None, None, None, None, None, None, "09:02:11", None, 0, 1, None, None, 2)]
 
 
 def check_calls():
