@@ -67,6 +67,8 @@ void notes_reject(struct notes *notes, size_t index, const struct touchpoint *ev
 {
     struct note *note = notes ? next_note(notes) : NULL;
     int r = note ? arena_dup(notes->arena, event_id, &note->event_id) : ERR_NO_MEMORY;
+    if (r == 0)
+        note->protocol = notes->protocol;
     if (r == 0 && event)
         r = copy_event(notes->arena, event, note);
     if (r < 0)

@@ -30,8 +30,9 @@ struct note {
 };
 
 struct notes {
-    struct arena *arena; /* where they live */
-    bool payloads;       /* elements of the body stand for themselves: they are noted */
+    struct arena *arena;    /* where they live */
+    bool payloads;          /* elements of the body stand for themselves: they are noted */
+    enum protocol protocol; /* of an event that cannot be read; unknown: as its stage is called */
     struct note *list;
     size_t count;
     size_t capacity;

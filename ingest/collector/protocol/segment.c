@@ -84,16 +84,17 @@ static int take_message(struct exchange *exchange, struct segment_message *messa
     struct event_problem problem = {.pointer = STR("/type"),
         .hint = STR("track, page, screen, identify, group, alias or merge")};
     int r = 0;
+    message->call = call < 0 ? SEGMENT_TRACK : (enum segment_call)call;
     if (json_kind(message->item) != JSON_OBJECT)
         r = problem.error = ERR_FIELD_TYPE;
     else if (call < 0)
         r = problem.error = ERR_EVENT_TYPE;
-    else {
-        message->call = (enum segment_call)call;
+    else
         r = segment_read(message, &event, &problem);
-    }
     if (r == ERR_NO_MEMORY)
         return r;
+    if (r < 0 && exchange->notes) /* of Rudder's the stage does not say it */
+        exchange->notes->protocol = segment_protocol(message);
     if (r < 0)
         return intake_reject(&exchange->intake, index, event.event_id, &problem, &payload);
     event.source = exchange->source->config.name;

@@ -649,12 +649,18 @@ static bool is_empty_array(struct json value)
     return json_kind(value) == JSON_ARRAY && json_count(value) == 0;
 }
 
-static int open_objects(struct reader *reader)
+static void open_contexts(struct reader *reader)
 {
     const struct segment_message *message = reader->message;
     reader->has_context = segment_object(message->item, STR("context"), &reader->context);
     reader->has_outer =
         message->has_envelope && segment_object(message->envelope, STR("context"), &reader->outer);
+}
+
+static int open_objects(struct reader *reader)
+{
+    const struct segment_message *message = reader->message;
+    open_contexts(reader);
     reader->has_properties = segment_object(message->item, STR("properties"), &reader->properties);
     reader->has_traits = segment_object(message->item, STR("traits"), &reader->traits);
     struct json value;
@@ -704,4 +710,14 @@ int segment_read(
     if (r == 0)
         r = keep_properties(&reader, &order);
     return r;
+}
+
+enum protocol segment_protocol(const struct segment_message *message)
+{
+    struct touchpoint event;
+    struct reader reader = {.message = message, .event = &event};
+    touchpoint_init(&event);
+    open_contexts(&reader);
+    read_library(&reader);
+    return event.protocol;
 }

@@ -41,3 +41,6 @@ struct segment_message {
  * parser. Errors: REJECT class with *problem set; ERR_NO_MEMORY. Threads: any. */
 MUST_CHECK int segment_read(
     const struct segment_message *message, struct touchpoint *out, struct event_problem *problem);
+
+/* Whose the message is, by the same signs, also where it cannot be read: item may be anything. */
+enum protocol segment_protocol(const struct segment_message *message);

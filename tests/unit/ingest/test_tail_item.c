@@ -124,6 +124,28 @@ static void test_tail_item_of_batches_and_whole_requests(void **state)
     SAY(text, "--data-binary '{\\\"client_id\\\":\\\"1.2\\\"");
 }
 
+/* Rudder speaks Segment's: whose a message is it says itself, also one that is refused. */
+static void test_tail_item_of_refused_messages_names_whose_they_are(void **state)
+{
+    struct exchange_fixture *fixture = *state;
+    struct notes notes;
+    fixture->exchange.header_key = STR(FIXTURE_KEY);
+    run(fixture, &notes, segment_handle, "batch", "/v1/batch",
+        "{\"batch\":[{\"type\":\"merge\",\"messageId\":\"m1\"},"
+        "{\"type\":\"trak\",\"messageId\":\"m2\",\"userId\":\"u\"},"
+        "{\"type\":\"trak\",\"channel\":\"server\",\"messageId\":\"m3\",\"userId\":\"u\"},"
+        "{\"type\":\"track\",\"event\":\"Hi\",\"messageId\":7,\"userId\":\"u\",\"context\":"
+        "{\"library\":{\"name\":\"rudder-sdk-python\"}},\"properties\":1},[]]}");
+    static const char *const protocols[] = {"rudder", "segment", "rudder", "rudder", "segment"};
+    assert_int_equal(notes.count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        CLEANUP(buf_free) struct buf part = {0};
+        assert_int_equal(buf_appendf(&part, "\"protocol\":\"%s\"%c", protocols[i], 0), 0);
+        assert_int_equal(notes.list[i].fate, NOTE_REJECTED);
+        SAY(item(fixture, &notes.list[i], false), part.data);
+    }
+}
+
 static void test_tail_item_shows_nothing_of_whom_consent_hides(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -188,6 +210,7 @@ int main(void)
         CASE(test_tail_item_of_native_events),
         CASE(test_tail_item_of_lines_and_broken_ones),
         CASE(test_tail_item_of_batches_and_whole_requests),
+        CASE(test_tail_item_of_refused_messages_names_whose_they_are),
         CASE(test_tail_item_shows_nothing_of_whom_consent_hides),
         CASE(test_tail_item_says_why_it_is_ignored),
         CASE(test_tail_item_leaves_out_what_is_too_long),
