@@ -197,8 +197,10 @@ int ga4_handle(struct exchange *exchange)
         return error;
     if (error == 0 && json_get(body, STR("events"), &events) && json_count(events) > 1)
         count = json_count(events);
-    int r = exchange_authorise(
-        exchange, exchange_query(exchange, STR("api_secret")), SOURCE_PROTOCOL_GA4, REPLY_NATIVE);
+    struct str secret = exchange_query(exchange, STR("api_secret"));
+    if (secret.size) /* its own; a proxy on the way may say an Authorization of its kind */
+        exchange->header_key = secret;
+    int r = exchange_authorise(exchange, STR(""), SOURCE_PROTOCOL_GA4, REPLY_NATIVE);
     if (r != 0)
         return r < 0 ? r : 0;
     exchange_prepare(exchange, STR("ga4"), str_equal(exchange->call, STR("debug")));

@@ -287,6 +287,13 @@ static void test_ga4_key_is_the_secret(void **state)
     fixture->exchange.query_count = 2;
     (void)stored(fixture, BODY("{\"name\":\"x\"}"));
     assert_true(str_equal(fixture->exchange.source->config.name, STR("pos")));
+    fixture->exchange.header_key = STR("of a proxy"); /* Authorization may be somebody else's */
+    (void)stored(fixture, BODY("{\"name\":\"x\"}"));
+    assert_true(str_equal(fixture->exchange.source->config.name, STR("pos")));
+    query[1].value = STR(""); /* who says no secret may say the key there */
+    fixture->exchange.header_key = STR(FIXTURE_KEY);
+    (void)stored(fixture, BODY("{\"name\":\"x\"}"));
+    assert_true(str_equal(fixture->exchange.source->config.name, STR("ec-web")));
     static const struct {
         const char *key;
         int status;
