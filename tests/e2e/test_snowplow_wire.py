@@ -125,6 +125,15 @@ def measurement_protocol(port):
         status, headers, text = ask(port, "POST", "/mp/collect?measurement_id=G-1&api_secret=any", body)
         assert (status, text) == (204, b"") and "content-type" not in headers, (status, headers, text)
     assert ask(port, "POST", "/mp/collect?api_secret=any", b"{")[0] == 204
+    large, bomb = b" " * (1 << 20) + body, gzip.compress(b" " * (8 << 20))
+    for what, wanted, reply in (  # nothing is kept of these; the page names them
+            ("torn gzip", (400, "bad_gzip"), ask(port, "POST", "/mp/collect?api_secret=any", gzip.compress(body)[:-9], "Content-Encoding: gzip\r\n")),
+            ("a method", (405, "method"), ask(port, "PUT", "/mp/collect?api_secret=any", body)),
+            ("too large", (413, "too_large"), ask(port, "POST", "/mp/collect?api_secret=any", large)),
+            ("a bomb", (413, "too_large"), ask(port, "POST", "/mp/collect?api_secret=any", bomb, "Content-Encoding: gzip\r\n")),
+            ("an encoding", (415, "bad_encoding"), ask(port, "POST", "/mp/collect?api_secret=any", body, "Content-Encoding: br\r\n")),
+            ("a media type", (415, "media_type"), ask(port, "POST", "/mp/collect?api_secret=any", body, "Content-Type: image/png\r\n"))):
+        assert (reply[0], json.loads(reply[2])["code"]) == wanted, (what, reply)
     page = (ROOT / "ingest/collector/README.md").read_text()
     shown = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.S) if "/mp/collect" in block)
     done = subprocess.run(["sh", "-c", shown.replace("curl ", "curl -sf ")], env={**os.environ, "TABIJI": f"http://127.0.0.1:{port}", "KEY": "any"})
