@@ -106,6 +106,7 @@ def bad_input(port):
             ("a method", (422, "method"), ask(port, "PUT", TP2, batch())),
             ("POST of an image", (422, "method"), ask(port, "POST", "/i", batch())),
             ("another path", (422, "not_found"), ask(port, "POST", "/com.snowplowanalytics.snowplow/tp3", batch())),
+            ("a path of one's own, as the page says", (404, "not_found"), ask(port, "POST", "/com.acme/track", batch())),
             ("too many", (422, "too_many"), ask(port, "POST", TP2, batch(*[1] * 2501))),
             ("a wrong key", (401, "unauthorized"), ask(port, "POST", f"{TP2}/key", batch())),
             ("a wrong key in the query", (401, "unauthorized"), ask(port, "POST", f"{TP2}?writeKey=key", batch()))):
