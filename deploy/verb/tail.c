@@ -372,6 +372,7 @@ const struct verb verb_tail = {
         "watch at once; a further one waits. Exit 4: no source has that name, or a type is "
         "misspelt.",
     .examples =
+        "  tabiji source add viewer --sources sources.ini operator=yes > operator.key\n"
         "  tabiji tail --key-file operator.key --source ec-web --fate rejected\n"
         "  tabiji tail --key-file operator.key --person email:hana@example.jp --json | jq .fate",
     .options = options,

@@ -29,6 +29,10 @@
 #define HEADER_SIZE_MAX 2048
 #define OTHER_HEADER_SIZE_MAX 16384 /* that a protocol asks for: a site's cookies add up */
 #define GZIP_BEGIN "\x1f\x8b"       /* which no text begins with. Source: RFC 1952, 2.3.1 */
+#define MESSAGE_WATCHER                                                                            \
+    "only a source with operator = yes may watch events: tabiji source add viewer --sources FILE " \
+    "operator=yes prints its key for tabiji tail --key-file, and a collector that runs with "      \
+    "--sources FILE takes it over by SIGHUP"
 #define CORS_AGE "3600"
 #define CORS_METHODS "GET, POST, OPTIONS"
 #define ARENA_REQUEST_SIZE_MAX ((size_t)256 << 20)
@@ -673,7 +677,7 @@ static int open_tail(struct request *request)
     exchange->header_context = request;
     exchange->arena = &request->arena;
     exchange->door = request->collector->config.door;
-    int r = check_operator(request, "only a source with operator = yes may watch events");
+    int r = check_operator(request, MESSAGE_WATCHER);
     if (r == 0)
         r = read_query(request);
     if (r != 0)

@@ -134,7 +134,7 @@ static void test_tail_is_for_operators_and_sound_questions(void **state)
     } samples[] = {
         {"GET /v1/debug/events HTTP/1.0\r\n\r\n", 401, "unauthorized"},
         {"GET /v1/debug/events HTTP/1.0\r\nAuthorization: Bearer x\r\n\r\n", 401, "unauthorized"},
-        {"GET /v1/debug/events HTTP/1.0\r\n" SERVER_BASIC "\r\n", 403, "\"operator\""},
+        {"GET /v1/debug/events HTTP/1.0\r\n" SERVER_BASIC "\r\n", 403, "tabiji source add"},
         {"POST /v1/debug/events HTTP/1.0\r\n" OPERATOR "Content-Length: 0\r\n\r\n", 405, "method"},
         {WATCH("?fate=x", ""), 400, "accepted, duplicate"},
         {WATCH("?sorce=x", ""), 400, "source, type, person, fate"},
