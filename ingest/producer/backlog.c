@@ -157,7 +157,8 @@ static bool is_stopped(struct producer_backlog *backlog)
     return stopped;
 }
 
-static int append(struct producer_backlog *backlog, const char *record, size_t size, bool durable)
+static int append(
+    struct producer_backlog *backlog, const char *record, size_t size, bool durable, bool may_wait)
 {
     int block_ms = backlog->queue->limits.block_ms;
     int64_t until_ms = block_ms < 0 ? INT64_MAX : producer_now_ms() + block_ms;
@@ -165,7 +166,7 @@ static int append(struct producer_backlog *backlog, const char *record, size_t s
         if (is_stopped(backlog))
             return PRODUCER_QUEUE_STOPPED;
         int r = producer_spool_append(backlog->spool, record, size, durable);
-        if (r != ERR_FULL || !wait_for_room(backlog, until_ms))
+        if (r != ERR_FULL || !may_wait || !wait_for_room(backlog, until_ms))
             return r;
     }
 }
@@ -187,15 +188,15 @@ static bool note_added(struct producer_backlog *backlog, size_t size)
     return due;
 }
 
-int producer_backlog_add(
-    struct producer_backlog *backlog, const struct producer_entry *entry, bool durable)
+int producer_backlog_add(struct producer_backlog *backlog, const struct producer_entry *entry,
+    bool durable, bool may_wait)
 {
     size_t size = 0;
     bool wake = false;
     char *record = make_record(backlog, entry, &size);
     if (!record)
         return ERR_NO_MEMORY;
-    int r = append(backlog, record, size, durable);
+    int r = append(backlog, record, size, durable, may_wait);
     producer_memory_free(backlog->memory, record);
     lock(backlog);
     if (r == 0)

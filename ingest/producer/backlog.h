@@ -41,10 +41,10 @@ MUST_CHECK int producer_backlog_open(struct producer_backlog *backlog,
 /* Leaves what is not consumed on the disk. */
 void producer_backlog_close(struct producer_backlog *backlog);
 
-/* Appends a copy of the entry, or waits for room as the queue's policy says. Returns 0,
+/* Appends a copy of the entry, or waits for room as producer_queue_add() does. Returns 0,
  * PRODUCER_QUEUE_STOPPED, ERR_FULL, ERR_IO, ERR_NO_MEMORY. Threads: any. */
-MUST_CHECK int producer_backlog_add(
-    struct producer_backlog *backlog, const struct producer_entry *entry, bool durable);
+MUST_CHECK int producer_backlog_add(struct producer_backlog *backlog,
+    const struct producer_entry *entry, bool durable, bool may_wait);
 
 /* As producer_queue_take(); to be called while no batch is held. */
 struct producer_batch *producer_backlog_take(

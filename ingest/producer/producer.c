@@ -277,8 +277,10 @@ struct sending {
 /* To the disk where there is a spool, otherwise to the queue, which keeps the entry then. */
 static int add(struct tabiji_producer *producer, struct producer_entry *entry, bool durable)
 {
-    int r = producer->backlog.spool ? producer_backlog_add(&producer->backlog, entry, durable)
-                                    : producer_queue_add(&producer->queue, entry);
+    bool may_wait = !producer_sender_is_here(&producer->sender);
+    int r = producer->backlog.spool
+                ? producer_backlog_add(&producer->backlog, entry, durable, may_wait)
+                : producer_queue_add(&producer->queue, entry, may_wait);
     if (r != 0 || producer->backlog.spool)
         producer_memory_free(&producer->memory, entry);
     switch (r) {

@@ -183,13 +183,13 @@ static void wait_for_room(struct producer_queue *queue, size_t size)
     queue->waiters--;
 }
 
-static int make_room(struct producer_queue *queue, size_t size)
+static int make_room(struct producer_queue *queue, size_t size, bool may_wait)
 {
     if (fits(queue, size))
         return 0;
     if (queue->limits.policy == TABIJI_POLICY_DROP_OLDEST && drop_for(queue, size))
         return 0;
-    if (queue->limits.policy == TABIJI_POLICY_BLOCK && size <= queue->limits.bytes_max)
+    if (may_wait && queue->limits.policy == TABIJI_POLICY_BLOCK && size <= queue->limits.bytes_max)
         wait_for_room(queue, size);
     if (queue->stopped)
         return PRODUCER_QUEUE_STOPPED;
@@ -227,11 +227,12 @@ static bool wants_wake(struct producer_queue *queue)
     return due;
 }
 
-int producer_queue_add(struct producer_queue *queue, struct producer_entry *entry)
+int producer_queue_add(struct producer_queue *queue, struct producer_entry *entry, bool may_wait)
 {
     bool wake = false;
     lock(queue);
-    int r = queue->stopped ? PRODUCER_QUEUE_STOPPED : make_room(queue, producer_entry_size(entry));
+    int r = queue->stopped ? PRODUCER_QUEUE_STOPPED
+                           : make_room(queue, producer_entry_size(entry), may_wait);
     if (r == 0) {
         append(queue, entry);
         wake = wants_wake(queue);

@@ -90,9 +90,11 @@ void producer_queue_fini(struct producer_queue *queue);
 
 #define PRODUCER_QUEUE_STOPPED 1
 
-/* Takes the entry, or waits for room as the policy says. Returns 0, PRODUCER_QUEUE_STOPPED, or
- * ERR_FULL; the entry stays the caller's where it is not 0. */
-MUST_CHECK int producer_queue_add(struct producer_queue *queue, struct producer_entry *entry);
+/* Takes the entry, or waits for room as the policy says, if it may: the sender's thread, which
+ * makes room, may not. Returns 0, PRODUCER_QUEUE_STOPPED, or ERR_FULL; the entry stays the caller's
+ * where it is not 0. */
+MUST_CHECK int producer_queue_add(
+    struct producer_queue *queue, struct producer_entry *entry, bool may_wait);
 
 /* The next batch when one is due: full, or its first event has lingered, or `now`. NULL otherwise;
  * *due_ms is then when to ask again (monotonic; INT64_MAX: when woken). Errors of memory are a NULL

@@ -410,7 +410,8 @@ struct tabiji_options {
     int retry_max_ms; /* 30,000 */
 
     /* Each event's end. on_report is called on the producer's thread, and may call tabiji_send(),
-     * but not flush or close. Without it, reports_max reports are kept for tabiji_report_next();
+     * which there never waits for room (the queue still has the event that is reported), but not
+     * flush or close. Without it, reports_max reports are kept for tabiji_report_next();
      * more are lost, and counted. */
     tabiji_report_fn on_report;
     void *report_context;

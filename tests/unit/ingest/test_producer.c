@@ -536,6 +536,26 @@ static void test_callback_may_send_but_not_wait(void **state)
     producer_server_stop(&server);
 }
 
+/* Room comes from the thread that calls back, so it must not wait for it. */
+static void test_callback_finds_a_full_queue_at_once(void **state)
+{
+    struct producer_server *server = producer_server_start(NULL, 0);
+    struct told told = {0};
+    struct tabiji_options options = options_for(producer_server_url(server), &told);
+    options.on_report = call_back;
+    options.linger_ms = 200;
+    options.queue_events_max = 1;
+    options.queue_timeout_ms = -1;
+    struct tabiji_producer *producer = open_producer(&options);
+    told.producer = producer;
+    assert_int_equal(send_events(producer, 1, 1), TABIJI_OK);
+    assert_int_equal(tabiji_flush(producer, PATIENCE_MS), TABIJI_OK);
+    assert_int_equal(told.calls[2], TABIJI_ERROR_QUEUE_FULL);
+    assert_int_equal(statistics_of(producer).events_dropped, 1);
+    assert_int_equal(tabiji_producer_close(&producer, PATIENCE_MS), TABIJI_OK);
+    producer_server_stop(&server);
+}
+
 /* ---- fork, threads, memory, arguments ---- */
 
 /* In the child: every call is refused, and nothing is sent. */
@@ -732,6 +752,7 @@ int main(void)
         cmocka_unit_test(test_close_in_no_time_discards_and_tells),
         cmocka_unit_test(test_report_next_gives_what_was_kept),
         cmocka_unit_test(test_callback_may_send_but_not_wait),
+        cmocka_unit_test(test_callback_finds_a_full_queue_at_once),
         cmocka_unit_test(test_fork_leaves_all_to_the_parent),
         cmocka_unit_test(test_each_allocation_fails_once_and_the_rest_goes_on),
         cmocka_unit_test(test_options_that_are_wrong_are_named),

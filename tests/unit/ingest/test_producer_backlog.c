@@ -458,6 +458,36 @@ static void test_full_spool_refuses_the_newest_and_keeps_the_rest(void **state)
     producer_server_stop(&server);
 }
 
+/* Sends from within the report of the first event. */
+static void call_back(void *context, const struct tabiji_report *report)
+{
+    struct fixture *fixture = context;
+    if (report->kind == TABIJI_REPORT_DELIVERED && fixture->delivered++ == 0)
+        fixture->rejected = send_one(fixture, 99999, false);
+}
+
+static void test_callback_finds_a_full_spool_at_once(void **state)
+{
+    /* the callback runs after the assignment */
+    static const struct producer_server_step steps[] = {{.act = SERVER_SLOW, .ms = 200}};
+    struct fixture *fixture = *state;
+    struct producer_server *server = producer_server_start(steps, 1);
+    fixture->options.spool_bytes_max = SPOOL_BYTES_MIN;
+    fixture->options.queue_timeout_ms = 1;
+    open_producer(fixture, NOBODY);
+    int last = fill(fixture, false);
+    assert_int_equal(close_producer(fixture), TABIJI_ERROR_TIMEOUT);
+    fixture->delivered = 0;
+    fixture->options.queue_timeout_ms = -1;
+    fixture->options.on_report = call_back;
+    open_producer(fixture, producer_server_url(server));
+    assert_int_equal(flush(fixture), TABIJI_OK);
+    assert_int_equal(fixture->rejected, TABIJI_ERROR_QUEUE_FULL);
+    assert_int_equal(fixture->delivered, last);
+    assert_int_equal(close_producer(fixture), TABIJI_OK);
+    producer_server_stop(&server);
+}
+
 static void test_full_spool_drops_the_oldest_and_tells(void **state)
 {
     struct fixture *fixture = *state;
@@ -722,6 +752,7 @@ int main(void)
         TEST(test_second_producer_of_the_directory_is_refused),
         TEST(test_unauthorised_keeps_the_spool),
         TEST(test_full_spool_refuses_the_newest_and_keeps_the_rest),
+        TEST(test_callback_finds_a_full_spool_at_once),
         TEST(test_full_spool_drops_the_oldest_and_tells),
         TEST(test_full_disk_is_typed_and_loses_nothing),
         TEST(test_torn_end_is_cut_and_told),
