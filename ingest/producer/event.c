@@ -716,10 +716,40 @@ int tabiji_event_add_bool(struct tabiji_event *event, const char *name, int valu
     return add_property(event, name, value ? STR("true") : STR("false"), false);
 }
 
+/* How many brackets are open behind this one; -1: it closes one that is not of the value. */
+static int depth_behind(int depth, char c)
+{
+    if (c == '{' || c == '[')
+        return depth + 1;
+    return c == '}' || c == ']' ? depth - 1 : depth;
+}
+
+/* Whether JSON, if it is any, is one value: nothing in it ends or follows it. The rest of JSON is
+ * judged with the whole event. */
+static bool is_one_value(const char *json)
+{
+    bool quoted = false, any = false;
+    int depth = 0;
+    for (const char *at = json; *at && depth >= 0; at++) {
+        any = any || !strchr(" \t\r\n", *at);
+        if (quoted && *at == '\\' && at[1])
+            at++;
+        else if (*at == '"')
+            quoted = !quoted;
+        else if (!quoted && depth == 0 && (*at == ',' || *at == ':'))
+            return false;
+        else if (!quoted)
+            depth = depth_behind(depth, *at);
+    }
+    return any && !quoted && depth == 0;
+}
+
 int tabiji_event_add_json(struct tabiji_event *event, const char *name, const char *json)
 {
-    if (!event || !json)
+    if (!event || !name || !json)
         return TABIJI_ERROR_ARGUMENT;
+    if (!is_one_value(json))
+        return keep(event, ERR_JSON, "properties", name);
     event->raw = true;
     return add_property(event, name, str_of(json), false);
 }

@@ -317,8 +317,8 @@ struct tabiji_link {
 };
 TABIJI_API int tabiji_event_set_link(struct tabiji_event *event, const struct tabiji_link *link);
 
-/* Anything else, each name once. A double must be finite, and may need at most 17 digits. json: a
- * value of JSON. */
+/* Anything else, each name once. A double must be finite, and may need at most 17 digits. json: one
+ * value of JSON, which says nothing beyond its property. */
 TABIJI_API int tabiji_event_add_text(
     struct tabiji_event *event, const char *name, const char *value);
 TABIJI_API int tabiji_event_add_int(struct tabiji_event *event, const char *name, int64_t value);

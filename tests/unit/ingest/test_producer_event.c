@@ -334,6 +334,29 @@ static void test_event_setters_first_error_stays(void **state)
     assert_problem(event, "bad_value", "/consent/ads");
 }
 
+/* JSON of a property could close it, and say parts of the event that its caller never set. */
+static void test_event_add_json_takes_one_value_alone(void **state)
+{
+    static const char *const values[] = {"1", " \"a,b:}]\" ", "\"\\\"},{\"", "null",
+        "[1,{\"a\":[2,3]},\"}\"]", "{\"a\":1,\"b\":{}}"};
+    static const char *const others[] = {"", " ", "1,\"type\":\"x\"", "1:2", "\"a", "\"a\\",
+        "{\"a\":1", "{\"a\":1}}", "]",
+        "1},\"order\":{\"order_id\":\"x\"},\"geo\":{\"country\":\"JP\""};
+    for (size_t i = 0; i < COUNT(values); i++) {
+        struct tabiji_event *event = begin("custom");
+        assert_int_equal(tabiji_event_add_identifier(event, "login", "u"), TABIJI_OK);
+        assert_int_equal(tabiji_event_add_json(event, "p", values[i]), TABIJI_OK);
+        assert_int_equal(tabiji_event_check(event, NULL), TABIJI_OK);
+        tabiji_event_free(&event);
+    }
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct tabiji_event *event = begin("custom");
+        assert_int_equal(tabiji_event_add_identifier(event, "login", "u"), TABIJI_OK);
+        assert_int_equal(tabiji_event_add_json(event, "p", others[i]), TABIJI_ERROR_INVALID);
+        assert_problem(event, "bad_json", "/properties/p");
+    }
+}
+
 static void test_event_check_names_the_field_and_the_nearest_word(void **state)
 {
     struct tabiji_problem problem = {.size = sizeof problem};
@@ -540,6 +563,7 @@ int main(void)
             test_json_check_says_what_the_collector_says, setup_open, teardown),
         cmocka_unit_test(test_event_each_allocation_fails_once_and_nothing_is_lost),
         cmocka_unit_test(test_event_text_of_each_byte_is_quoted_as_json),
+        cmocka_unit_test(test_event_add_json_takes_one_value_alone),
         cmocka_unit_test(test_event_of_any_size_is_the_same_line),
         cmocka_unit_test(test_arguments_that_are_missing_are_errors),
         cmocka_unit_test(test_error_texts_are_there_for_all),
