@@ -717,7 +717,7 @@ int tabiji_event_add_bool(struct tabiji_event *event, const char *name, int valu
 }
 
 /* How many brackets are open behind this one; -1: it closes one that is not of the value. */
-static int depth_behind(int depth, char c)
+static int64_t depth_behind(int64_t depth, char c)
 {
     if (c == '{' || c == '[')
         return depth + 1;
@@ -729,7 +729,7 @@ static int depth_behind(int depth, char c)
 static bool is_one_value(const char *json)
 {
     bool quoted = false, any = false;
-    int depth = 0;
+    int64_t depth = 0;
     for (const char *at = json; *at && depth >= 0; at++) {
         any = any || !strchr(" \t\r\n", *at);
         if (quoted && *at == '\\' && at[1])

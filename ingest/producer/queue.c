@@ -382,6 +382,20 @@ struct producer_entry *producer_queue_dropped(struct producer_queue *queue)
     return dropped;
 }
 
+struct producer_entry *producer_queue_abandon(struct producer_queue *queue)
+{
+    lock(queue);
+    struct producer_entry *waiting = queue->first;
+    for (const struct producer_entry *entry = waiting; entry; entry = entry->next)
+        queue->held_bytes -= producer_entry_size(entry);
+    queue->held_events -= queue->waiting_events;
+    queue->counts.events_discarded += queue->waiting_events;
+    queue->waiting_events = queue->waiting_bytes = 0;
+    queue->first = queue->last = NULL;
+    unlock(queue);
+    return waiting;
+}
+
 /* ---- states ---- */
 
 void producer_queue_stop(struct producer_queue *queue)

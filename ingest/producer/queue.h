@@ -112,6 +112,8 @@ struct producer_batch *producer_queue_split(
 void producer_queue_settle(struct producer_queue *queue, struct producer_batch **batch);
 /* Entries that were dropped for others, to be reported and freed by producer_memory_free(). */
 struct producer_entry *producer_queue_dropped(struct producer_queue *queue);
+/* Entries that wait are counted as discarded, to be reported and freed likewise. */
+struct producer_entry *producer_queue_abandon(struct producer_queue *queue);
 
 /* No more entries are taken. */
 void producer_queue_stop(struct producer_queue *queue);

@@ -312,23 +312,32 @@ static struct producer_batch *first_held(struct producer_sender *sender)
     return batch;
 }
 
+/* Reports what was in no batch yet, for which there may be no memory. */
+static void discard_waiting(struct producer_sender *sender, const struct tabiji_problem *problem)
+{
+    struct producer_entry *entry = producer_queue_abandon(sender->queue);
+    while (entry) {
+        struct producer_entry *next = entry->next;
+        producer_reports_tell(sender->reports, TABIJI_REPORT_DROPPED, entry, problem);
+        producer_memory_free(sender->memory, entry);
+        entry = next;
+    }
+}
+
 /* Reports what was not sent. */
 static void discard_all(struct producer_sender *sender)
 {
     static const struct producer_rejection why = {
         .code = STR_INIT("discarded"), .hint = STR_INIT("the producer was closed")};
     struct tabiji_problem problem;
-    struct producer_batch *batch;
-    int64_t due_ms;
     set_problem(&problem, TABIJI_ERROR_DISCARDED, &why);
-    while ((batch = producer_queue_take(sender->queue, true, 0, &due_ms)) != NULL)
-        ;
     lock(sender);
-    batch = sender->queue->held;
+    struct producer_batch *batch = sender->queue->held;
     sender->discarded = batch || sender->queue->first;
     unlock(sender);
     for (; batch; batch = first_held(sender))
         end_batch(sender, batch, TABIJI_REPORT_DROPPED, &problem);
+    discard_waiting(sender, &problem);
 }
 
 /* Leaves what was not sent in the spool, and says how much that is; nobody appends any more. */

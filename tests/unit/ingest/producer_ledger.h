@@ -8,14 +8,17 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* An allocator that counts, and fails the nth time. Any thread. */
+/* An allocator that counts, and fails the nth time, or from then on. Any thread. */
 struct ledger {
     atomic_long live;
-    atomic_long left; /* negative: never */
+    atomic_long left;  /* negative: never */
+    atomic_bool stays; /* each time from the nth on */
 };
 
 static inline bool fails(struct ledger *ledger)
 {
+    if (atomic_load(&ledger->stays) && atomic_load(&ledger->left) == 0)
+        return true;
     return atomic_load(&ledger->left) >= 0 && atomic_fetch_sub(&ledger->left, 1) == 0;
 }
 

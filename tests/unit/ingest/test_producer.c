@@ -633,6 +633,27 @@ static void test_each_allocation_fails_once_and_the_rest_goes_on(void **state)
     producer_server_stop(&server);
 }
 
+static void test_close_without_memory_tells_of_each(void **state)
+{
+    struct ledger ledger = {.left = -1};
+    struct told told = {0};
+    const struct tabiji_allocator allocator = {.allocate = ledger_allocate,
+        .resize = ledger_resize,
+        .release = ledger_release,
+        .context = &ledger};
+    struct tabiji_options options = options_for(NOBODY, &told);
+    options.allocator = &allocator;
+    options.linger_ms = 60000;
+    struct tabiji_producer *producer = open_producer(&options);
+    assert_int_equal(send_events(producer, 1, 20), TABIJI_OK);
+    ledger.left = 0;
+    ledger.stays = true;
+    assert_int_equal(tabiji_producer_close(&producer, 0), TABIJI_ERROR_TIMEOUT);
+    assert_int_equal(told.dropped, 20);
+    assert_int_equal(told.last.error, TABIJI_ERROR_DISCARDED);
+    assert_int_equal(ledger.live, 0);
+}
+
 static void assert_refused(struct tabiji_options options, const char *option)
 {
     struct tabiji_problem problem = {.size = sizeof problem};
@@ -755,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_callback_finds_a_full_queue_at_once),
         cmocka_unit_test(test_fork_leaves_all_to_the_parent),
         cmocka_unit_test(test_each_allocation_fails_once_and_the_rest_goes_on),
+        cmocka_unit_test(test_close_without_memory_tells_of_each),
         cmocka_unit_test(test_options_that_are_wrong_are_named),
         cmocka_unit_test(test_key_file_is_read_again_on_resume),
         cmocka_unit_test(test_namespaces_of_the_collector_are_known),
