@@ -1,7 +1,9 @@
 /* Keys are wiped before their memory goes. */
 #include "ingest/producer/settings.h"
 
+#include <curl/curl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "ingest/producer/error.h"
 
@@ -51,6 +53,39 @@ static int copy_option(char **out, const char *text, const struct tabiji_allocat
     return text ? copy_text(out, text, strlen(text), memory) : TABIJI_OK;
 }
 
+static bool has_part(CURLU *address, CURLUPart part)
+{
+    char *text = NULL;
+    bool has = curl_url_get(address, part, &text, 0) == CURLUE_OK;
+    curl_free(text);
+    return has;
+}
+
+/* Whether libcurl finds a host and a port in it, and what goes behind it is its path's. */
+static bool is_address(const char *url)
+{
+    CURLU *address = curl_url();
+    bool is = address && !strstr(url, ":///") &&
+              curl_url_set(address, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              has_part(address, CURLUPART_HOST) && !has_part(address, CURLUPART_QUERY) &&
+              !has_part(address, CURLUPART_FRAGMENT);
+    curl_url_cleanup(address);
+    return is;
+}
+
+/* Libcurl reads these when it connects: a name that is wrong would show as no connection. */
+static int check_files(const struct tabiji_options *options, struct tabiji_problem *problem)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"ca_file", options->ca_file}, {"certificate_file", options->certificate_file},
+        {"private_key_file", options->private_key_file}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i].path && access(files[i].path, R_OK) != 0)
+            return fail(problem, TABIJI_ERROR_IO, files[i].option, "it cannot be opened");
+    return TABIJI_OK;
+}
+
 /* The address without slashes at its end, and the endpoint behind it. */
 static int set_url(struct producer_settings *settings, const char *url,
     const struct tabiji_allocator *memory, struct tabiji_problem *problem)
@@ -66,7 +101,8 @@ static int set_url(struct producer_settings *settings, const char *url,
     while (size && url[size - 1] == '/')
         size--;
     int wrote = snprintf(text, sizeof text, "%.*s" ENDPOINT, (int)size, url);
-    if (size > URL_SIZE_MAX || wrote < 0 || (size_t)wrote >= sizeof text || strpbrk(url, " \r\n"))
+    if (size > URL_SIZE_MAX || wrote < 0 || (size_t)wrote >= sizeof text || strpbrk(url, " \r\n") ||
+        !is_address(url))
         return fail(problem, TABIJI_ERROR_ARGUMENT, "url", "it is no address");
     return copy_option(&settings->url, text, memory);
 }
@@ -252,6 +288,8 @@ int producer_settings_init(struct producer_settings *settings, const struct tabi
         r = check_target(options, problem);
     if (r == TABIJI_OK)
         r = set_spool(settings, options, problem);
+    if (r == TABIJI_OK)
+        r = check_files(options, problem);
     if (r == TABIJI_OK)
         r = copy_options(settings, options, memory);
     if (r == TABIJI_OK)

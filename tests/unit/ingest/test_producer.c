@@ -672,8 +672,12 @@ static void test_options_that_are_wrong_are_named(void **state)
     struct tabiji_problem problem = {.size = sizeof problem};
     bad.url = NULL;
     assert_refused(bad, "url");
-    bad.url = "ftp://x";
-    assert_refused(bad, "url");
+    static const char *const urls[] = {
+        "ftp://x", "http://", "http:///x", "http://x:99999", "http://x/?a", "http://x/#a"};
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        bad.url = urls[i];
+        assert_refused(bad, "url");
+    }
     bad = good;
     bad.key = "a\r\nX-Evil: 1";
     assert_refused(bad, "key");
@@ -703,6 +707,10 @@ static void test_options_that_are_wrong_are_named(void **state)
     bad.key_file = "/nowhere/key";
     assert_int_equal(tabiji_producer_new(&bad, &producer, &problem), TABIJI_ERROR_IO);
     assert_string_equal(problem.pointer, "key_file");
+    bad = good;
+    bad.ca_file = "/nowhere/ca.pem";
+    assert_int_equal(tabiji_producer_new(&bad, &producer, &problem), TABIJI_ERROR_IO);
+    assert_string_equal(problem.pointer, "ca_file");
     bad = good;
     bad.size = 3;
     assert_int_equal(tabiji_producer_new(&bad, &producer, NULL), TABIJI_ERROR_ARGUMENT);
