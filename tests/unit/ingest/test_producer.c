@@ -182,7 +182,7 @@ static void test_send_goes_when_it_lingered(void **state)
     for (int64_t end = now_ms() + PATIENCE_MS; producer_server_ids(server) < 3;)
         assert_true(now_ms() < end);
     assert_int_equal(producer_server_requests(server), 1);
-    assert_int_equal(tabiji_producer_close(&producer, 0), TABIJI_OK);
+    assert_int_equal(tabiji_producer_close(&producer, PATIENCE_MS), TABIJI_OK);
     producer_server_stop(&server);
 }
 
