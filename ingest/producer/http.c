@@ -221,7 +221,7 @@ static int start(struct producer_transport *transport, struct producer_batch *ba
 
 /* ---- its end ---- */
 
-/* A slot keeps its buffers for the next request, but not those of an uncommonly large one. */
+/* A slot keeps its buffers for the next request. */
 static void give_back(struct http *http, struct slot *slot)
 {
     (void)curl_multi_remove_handle(http->multi, slot->curl);

@@ -20,7 +20,9 @@
  *
  * What holds of every function:
  * - It never aborts, installs no signal handler and raises no signal in the caller's threads, reads
- *   no variable of the environment, keeps nothing outside of its handles, writes to no stream.
+ *   no variable of the environment, keeps nothing outside of its handles, writes to no stream. What
+ *   it links has a few of its own, of which two matter: OPENSSL_CONF, and SSLKEYLOGFILE, a file to
+ *   which libcurl writes the secrets of TLS.
  * - It blocks only where it takes a time, and no longer than that.
  * - It returns TABIJI_OK or a negative TABIJI_ERROR_*; results are written on success only. Passing
  *   NULL where it is not allowed is TABIJI_ERROR_ARGUMENT.
@@ -350,7 +352,9 @@ struct tabiji_producer;
 enum tabiji_policy {
     TABIJI_POLICY_BLOCK = 0,       /* waits queue_timeout_ms for room, then is "drop newest" */
     TABIJI_POLICY_DROP_NEWEST = 1, /* tabiji_send() says TABIJI_ERROR_QUEUE_FULL */
-    TABIJI_POLICY_DROP_OLDEST = 2  /* the oldest that is not in a request goes, and is reported */
+    /* The oldest that is not in a request goes, and is reported; while 1,024 such reports wait for
+     * the producer's thread, only counted: in events_dropped and reports_lost. */
+    TABIJI_POLICY_DROP_OLDEST = 2
 };
 
 /* Bits of tabiji_options.flags. */
