@@ -1,5 +1,6 @@
 /* A reply is believed only where it has the collector's form: whatever else answers 200 (a portal,
- * a proxy) has not taken the events. */
+ * a proxy) has not taken the events, and whatever else answers 400 (a server that has TLS on this
+ * port) has not judged them. 413 is believed of proxies too, as what is smaller passes them. */
 #include "ingest/producer/http_reply.h"
 
 #define STATUS_OK 200
@@ -97,6 +98,9 @@ void producer_http_reply_read(struct json_parser *parser, struct arena *arena, i
         outcome->code = text_of(reply, STR("code"));
         outcome->hint = text_of(reply, STR("message"));
     }
-    if (outcome->kind == PRODUCER_REFUSED && outcome->code.size == 0)
-        outcome->code = STR("refused");
+    if (outcome->kind != PRODUCER_REFUSED || outcome->code.size)
+        return;
+    if (status != STATUS_TOO_LARGE)
+        outcome->kind = PRODUCER_AGAIN;
+    outcome->code = status == STATUS_TOO_LARGE ? STR("refused") : STR("bad_reply");
 }

@@ -194,7 +194,8 @@ static bool reply(int socket, const struct producer_server_step *step, const siz
         return answer(socket, step->status, header,
             "{\"code\":\"scripted\",\"message\":\"as the script says\"}", 0);
     case SERVER_GARBAGE:
-        return answer(socket, 200, "", "<html>Welcome to our Wi-Fi</html>", 0);
+        return answer(
+            socket, step->status ? step->status : 200, "", "<html>Welcome to our Wi-Fi</html>", 0);
     case SERVER_DROP:
         return false;
     case SERVER_HALF:

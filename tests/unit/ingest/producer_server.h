@@ -12,7 +12,7 @@ enum producer_server_act {
     SERVER_STATUS,  /* takes none, answers `status`, with Retry-After where `seconds` is set */
     SERVER_DROP,    /* takes them, and closes without an answer */
     SERVER_HALF,    /* takes them, and closes in the middle of the answer */
-    SERVER_GARBAGE, /* takes none; 200 with a page of HTML, as a portal does */
+    SERVER_GARBAGE, /* takes none; 200, or the status, with a page of HTML, as a portal does */
     SERVER_SLOW,    /* takes them, answers after `ms` */
     SERVER_REJECT,  /* takes all but the event of index 1 */
 };

@@ -415,6 +415,22 @@ static void test_unauthorised_keeps_the_spool(void **state)
     producer_server_stop(&server);
 }
 
+/* As of a web server that has TLS on its port: the collector never saw the event. */
+static void test_page_that_refuses_leaves_the_spool_as_it_is(void **state)
+{
+    static const struct producer_server_step steps[] = {
+        {.act = SERVER_GARBAGE, .status = 400}, {.act = SERVER_GARBAGE, .status = 422}};
+    struct fixture *fixture = *state;
+    struct producer_server *server = producer_server_start(steps, 2);
+    open_producer(fixture, producer_server_url(server));
+    assert_int_equal(send_one(fixture, 1, false), TABIJI_OK);
+    assert_int_equal(flush(fixture), TABIJI_OK);
+    assert_int_equal(fixture->rejected, 0);
+    assert_int_equal(fixture->delivered, 1);
+    assert_int_equal(close_producer(fixture), TABIJI_OK);
+    producer_server_stop(&server);
+}
+
 /* ---- limits ---- */
 
 /* Sends from 1 on until one is refused; returns the last that was not. */
@@ -751,6 +767,7 @@ int main(void)
         TEST(test_fork_leaves_all_to_the_parent),
         TEST(test_second_producer_of_the_directory_is_refused),
         TEST(test_unauthorised_keeps_the_spool),
+        TEST(test_page_that_refuses_leaves_the_spool_as_it_is),
         TEST(test_full_spool_refuses_the_newest_and_keeps_the_rest),
         TEST(test_callback_finds_a_full_spool_at_once),
         TEST(test_full_spool_drops_the_oldest_and_tells),
