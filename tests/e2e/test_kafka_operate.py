@@ -158,6 +158,10 @@ def lag(config, *arguments, expect=0):
     return json.loads(tabiji("lag", *config, "--json", *arguments, expect=expect))
 
 
+def threads_told(work):
+    return sum(prometheus_text.total(work, "tabiji_worker_thread_records_total", thread=thread) for thread in "01") == work["tabiji_worker_records_total", ()]
+
+
 def check_threads(work):
     """Two threads add up to their process."""
     def of(name, **labels):
@@ -208,6 +212,8 @@ def check_lag_and_metrics(space, programs, config, lines):
     # Each process tells its lag as of its last look.
     for verb in ("work", "sink"):
         wait_until(lambda: prometheus_text.total(scrape(programs.ports[verb]), "tabiji_consumer_lag") == 0, f"no lag by the metrics of {verb}")
+    # A page may be read while a thread's last batch is being told of.
+    wait_until(lambda: threads_told(scrape(programs.ports["work"])), "what threads say to add up")
     work, sink, collect = (scrape(programs.ports[verb]) for verb in ("work", "sink", "collect"))
     assert min(samples["process_resident_memory_bytes", ()] for samples in (work, sink, collect)) > 1e6
     lags = {dict(labels)["topic"] for name, labels in work if name == "tabiji_consumer_lag"}

