@@ -304,11 +304,14 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
 }
 
 /* librdkafka tells of a certificate that is not trusted as _TRANSPORT where it is a read that ends
- * the handshake. */
+ * the handshake, and, with OpenSSL 3, of a broker that goes away in the midst of it as _SSL.
+ * Source: its issue 4293. */
 static bool is_refusal(rd_kafka_resp_err_t code, const char *reason)
 {
     if (code == RD_KAFKA_RESP_ERR__TRANSPORT)
         return strstr(reason, "certificate verify failed");
+    if (code == RD_KAFKA_RESP_ERR__SSL && strstr(reason, "unexpected eof"))
+        return false;
     return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
            code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
            code == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM;

@@ -1,12 +1,15 @@
 /* Configuration, names, frames, and what the broker says of its topics. */
 #include "ingest/stream/kafka_client.h"
 
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -265,6 +268,45 @@ static void test_layout_get_without_broker_is_try_again(void **state)
     assert_int_equal(kafka_topics_create(&config, 200), ERR_AGAIN);
 }
 
+/* Takes connections and ends each in the midst of its TLS handshake, until the socket is shut. */
+static void *end_handshakes(void *context)
+{
+    const int *listener = context;
+    char hello[1024];
+    for (int one; (one = accept(*listener, NULL, NULL)) >= 0;) {
+        (void)!read(one, hello, sizeof hello);
+        close(one);
+    }
+    return NULL;
+}
+
+/* As a broker does that is being stopped. */
+static void test_layout_get_broker_that_ends_the_handshake_is_try_again(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    char servers[32];
+    pthread_t thread;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&thread, NULL, end_handshakes, &listener), 0);
+    (void)snprintf(servers, sizeof servers, "127.0.0.1:%d", ntohs(address.sin_port));
+    const struct kafka_property properties[] = {{KAFKA_SCOPE_ALL, "bootstrap.servers", servers},
+        {KAFKA_SCOPE_ALL, "security.protocol", "SSL"}};
+    struct kafka_config config = sound(properties);
+    config.properties_count = 2;
+    struct kafka_client client;
+    struct kafka_layout layout;
+    assert_int_equal(kafka_client_open(&client, &config, KAFKA_ROLE_ADMIN, NULL), 0);
+    assert_int_equal(kafka_layout_get(&client, 1000, &layout), ERR_AGAIN);
+    kafka_client_close(&client);
+    assert_int_equal(shutdown(listener, SHUT_RDWR), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_layout_check_missing_and_unlike_topics_are_named),
         cmocka_unit_test(test_layout_get_counts_what_the_broker_has),
         cmocka_unit_test(test_layout_get_without_broker_is_try_again),
+        cmocka_unit_test(test_layout_get_broker_that_ends_the_handshake_is_try_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
