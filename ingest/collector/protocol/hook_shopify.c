@@ -91,6 +91,9 @@ static void read_time(struct hook_reader *reader, struct str key)
 
 /* ---- money ---- */
 
+/* In which a set has an amount: the shop's, the visitor's. */
+static const struct str moneys[] = {STR_INIT("shop_money"), STR_INIT("presentment_money")};
+
 /* An amount stands plain, and in the shop's and the visitor's money in a set beside it. */
 struct amount_name {
     struct str key;
@@ -164,7 +167,6 @@ static bool is_in(struct json money, struct str currency)
 static int find_amount(
     struct json object, const struct amount_name *name, struct str currency, struct json *out)
 {
-    static const struct str moneys[] = {STR_INIT("shop_money"), STR_INIT("presentment_money")};
     struct json set, money;
     bool other = false;
     for (size_t i = 0; hook_object(object, name->set, &set) && i < COUNT_OF(moneys); i++) {
@@ -545,7 +547,6 @@ struct refund_parts {
 static int add_part(struct hook_reader *reader, struct json object, const struct amount_name *name,
     int sign, struct refund_parts *parts)
 {
-    static const struct str moneys[] = {STR_INIT("shop_money"), STR_INIT("presentment_money")};
     struct json set, money, amount;
     bool said = hook_object(object, name->set, &set);
     for (size_t i = 0; parts->whole && i < COUNT_OF(moneys); i++) {
