@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Durable events over HTTP, by wrk on loopback: single events and batches of 20 of about 1 kB, native and Segment; the embedded log,
-Kafka, and beside them a collector of fastify and kafkajs (peers/fastify) that answers after Kafka has acknowledged.
+Kafka, and beside them a collector of fastify and kafkajs (peers/fastify) that answers after Kafka has acknowledged, and Telegraf
+(peers/telegraf, native events only), which answers before.
 
     collector.py SERVER [SECONDS [CONNECTIONS]]
 
@@ -24,6 +25,7 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 import kafka_broker  # noqa: E402
+import peer_telegraf  # noqa: E402
 
 PEER = HERE / "peers" / "fastify"
 SHAPES = [(form, batch) for form in ("native", "segment") for batch in (20, 1)]
@@ -39,6 +41,15 @@ def cpu_of(path):
     return int(fields[11]) / TICK, int(fields[12]) / TICK
 
 
+def cpu_exact(pid):
+    """Seconds of all threads, to the nanosecond: a loaded machine gives little in a run."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
 class Server:
     """A collector that prints its port, and ends with its standard input."""
 
@@ -49,14 +60,6 @@ class Server:
         if not line.strip():
             raise RuntimeError(f"{name} did not start")
         self.port = int(line)
-
-    def cpu(self):
-        """Seconds of all threads, to the nanosecond: a loaded machine gives little in a run."""
-        total = 0
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                total += int((task / "schedstat").read_text().split()[0])
-        return total / 1e9
 
     def threads(self):
         """CPU seconds by name of a thread: user, system."""
@@ -89,10 +92,10 @@ def milliseconds(text):
 
 def wrk(server, form, batch, seconds, connections, pause=0):
     """(events, events/s, CPU seconds a million events, p99 in ms, mean of a request in ms)"""
-    before = server.cpu()
+    before = cpu_exact(server.process.pid)
     run = subprocess.run(["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", HERE / "collector.lua",
-                          f"http://127.0.0.1:{server.port}", "--", form, str(batch), str(pause)], capture_output=True, text=True)
-    spent = server.cpu() - before
+                          f"http://127.0.0.1:{server.port}", "--", form, str(batch), str(pause), server.name], capture_output=True, text=True)
+    spent = cpu_exact(server.process.pid) - before
     if run.stderr.strip() or "Non-2xx" in run.stdout or "requests in" not in run.stdout:
         raise RuntimeError(f"{server.name}: {run.stdout}{run.stderr}")
     events = int(re.search(r"(\d+) requests in", run.stdout)[1]) * batch
@@ -227,6 +230,18 @@ def beside_hostile(server, connections):
         print(f"p99 of {name}: {quiet:.2f} ms alone, {loud:.2f} ms beside {count} silent and 200 slow connections: {loud / quiet:.2f} times")
 
 
+def telegraf(seconds, connections, bootstrap, directory):
+    """Its cost, and what is left of what it acknowledged when it is killed under load."""
+    if not (built := peer_telegraf.program()):
+        return
+    for batch in (20, 1):
+        peer = peer_telegraf.Telegraf(built, bootstrap, directory, f"peer.telegraf.{batch}")
+        acknowledged, rate, cpu, p99, _ = wrk(peer, "native", batch, seconds, connections)
+        peer.kill()
+        print(f"telegraf  native  x{batch:<2}  {rate:9,.0f} events/s  {cpu:6.2f} CPU s/M  p99 {p99:7.1f} ms;  killed then: of {acknowledged:,} events "
+              f"acknowledged {peer.arrived():,} are in Kafka", flush=True)
+
+
 def on_kafka(seconds, connections, directory):
     """CPU a million events of ours and the peer's, by shape; None where there is no broker."""
     try:
@@ -239,6 +254,7 @@ def on_kafka(seconds, connections, directory):
         ours = Collect(bootstrap, f"{directory}/collect")
         our_cpu = run_all(ours, seconds, connections, True)
         ours.stop()
+        telegraf(seconds, connections, bootstrap, directory)
         modules = peer_modules()
         if not modules:
             return our_cpu, None
