@@ -69,7 +69,7 @@ static const char *key_of(const struct append_record *record)
 
 /* The accepted record with the same event key, or NULL; then *place is free for it. */
 static const struct append_record *find_seen(
-    const struct intake *intake, const uint8_t key[KEY_SIZE], size_t *place)
+    const struct intake *intake, const char *key, size_t *place)
 {
     uint64_t start;
     memcpy(&start, key, sizeof start); /* bytes of a SHA-256: spread already */
@@ -156,26 +156,34 @@ void intake_ignore(struct intake *intake, const struct touchpoint *event, size_t
     intake_note(intake, NOTE_IGNORED, event, index, payload);
 }
 
+/* One event's record, and the event where it was read. */
+struct taken {
+    const struct touchpoint *event; /* NULL: only where there are no notes */
+    struct str event_id;
+    const struct append_record *record;
+};
+
 /* Takes an accepted record in, unless the request has had it. */
-static int take(struct intake *intake, const struct touchpoint *event,
-    const struct append_record *record, size_t index, const struct intake_payload *payload)
+static int take(struct intake *intake, const struct taken *taken, size_t index,
+    const struct intake_payload *payload)
 {
+    const struct append_record *record = taken->record;
     size_t place = 0;
     const struct append_record *seen = NULL;
     if (intake->seen_capacity)
-        seen = find_seen(intake, event->event_key, &place);
+        seen = find_seen(intake, key_of(record), &place);
     if (seen) {
         int same = same_facts(intake, seen->value, record->value);
         if (same < 0)
             return same;
         if (same) {
             intake->duplicates++;
-            intake_note(intake, NOTE_DUPLICATE, event, index, payload);
+            intake_note(intake, NOTE_DUPLICATE, taken->event, index, payload);
             return 0;
         }
         const struct event_problem problem = {
             .error = ERR_ID_CONFLICT, .pointer = STR("/id"), .hint = STR("")};
-        return refuse(intake, index, event, event->event_id, &problem, payload);
+        return refuse(intake, index, taken->event, taken->event_id, &problem, payload);
     }
     check(intake->records_count < intake->records_capacity);
     struct append_record *kept = &intake->records[intake->records_count++];
@@ -183,8 +191,16 @@ static int take(struct intake *intake, const struct touchpoint *event,
     if (intake->seen_capacity)
         intake->seen[place] = kept;
     intake->accepted++;
-    intake_note(intake, NOTE_ACCEPTED, event, index, payload);
+    intake_note(intake, NOTE_ACCEPTED, taken->event, index, payload);
     return 0;
+}
+
+int intake_record(struct intake *intake, const struct append_record *record, struct str event_id,
+    size_t index, const struct intake_payload *payload)
+{
+    const struct taken taken = {.event_id = event_id, .record = record};
+    check(!intake->notes);
+    return take(intake, &taken, index, payload);
 }
 
 /* What the tracking plan says. Errors: ERR_SCHEMA_VIOLATION with *problem; ERR_NO_MEMORY. */
@@ -243,5 +259,6 @@ int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
         if (r < 0)
             return r;
     }
-    return take(intake, event, &out.record, index, payload);
+    const struct taken taken = {.event = event, .event_id = event->event_id, .record = &out.record};
+    return take(intake, &taken, index, payload);
 }

@@ -67,6 +67,12 @@ struct intake_payload {
 MUST_CHECK int intake_event(struct intake *intake, struct touchpoint *event, size_t index,
     const struct intake_payload *payload);
 
+/* Takes in what intake_event() made of one event in an intake of its own: looks for duplicates
+ * only. The intake has no notes. record, event_id: live as long as the intake. Errors:
+ * ERR_NO_MEMORY. */
+MUST_CHECK int intake_record(struct intake *intake, const struct append_record *record,
+    struct str event_id, size_t index, const struct intake_payload *payload);
+
 /* Refuses an event that could not even be read. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int intake_reject(struct intake *intake, size_t index, struct str event_id,
     const struct event_problem *problem, const struct intake_payload *payload);

@@ -219,8 +219,9 @@ static struct producer_entry *make_entry(
     memcpy(&head, record->data, sizeof head);
     size_t json_size = record->size - sizeof head - head.id_size - 1;
     void *opaque = head.session == backlog->session ? (void *)(uintptr_t)head.opaque : NULL;
-    return producer_entry_new(backlog->memory, str_make(bytes, head.id_size),
-        str_make(bytes + head.id_size + 1, json_size), opaque);
+    const struct producer_parts parts = {
+        .id = str_make(bytes, head.id_size), .json = str_make(bytes + head.id_size + 1, json_size)};
+    return producer_entry_new(backlog->memory, &parts, opaque);
 }
 
 static bool is_event(const struct producer_spool_record *record)

@@ -124,6 +124,23 @@ static int parse(struct producer_checker *checker, struct str json, struct json 
     return r;
 }
 
+/* What the transport makes of the event, which is then as it was read no more. Returns 0 where that
+ * is nothing. */
+static int seal(struct producer_checker *checker, const struct producer_rules *rules,
+    struct touchpoint *event, struct producer_finding *finding)
+{
+    struct producer_sealed sealed = {.bytes = STR("")};
+    if (!rules->seal || finding->lacks_id || finding->lacks_time)
+        return 0;
+    int r = rules->seal(rules->seal_context, event, &checker->arena, &sealed);
+    if (r < 0)
+        return r;
+    if (sealed.bytes.size)
+        finding->problem = sealed.problem;
+    finding->sealed = sealed.bytes;
+    return 0;
+}
+
 int producer_checker_judge(struct producer_checker *checker, const struct producer_rules *rules,
     struct str json, bool gives_id, struct producer_finding *finding)
 {
@@ -139,6 +156,10 @@ int producer_checker_judge(struct producer_checker *checker, const struct produc
     finding->event_id = event.event_id;
     finding->lacks_id = !json_get(value, STR("id"), &member);
     finding->lacks_time = !json_get(value, STR("time"), &member);
+    struct touchpoint sealed = event;
+    r = seal(checker, rules, &sealed, finding);
+    if (r < 0 || finding->sealed.size)
+        return r;
     if (finding->lacks_id && gives_id)
         event.event_id = STR(ID_TO_BE);
     event.source = STR(SOURCE);

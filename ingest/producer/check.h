@@ -4,8 +4,7 @@
  */
 #pragma once
 
-#include "ingest/door.h"
-#include "ingest/producer/memory.h"
+#include "ingest/producer/transport.h"
 
 /* Of one producer. Not changed after it was set up; threads: any. */
 struct producer_rules {
@@ -13,6 +12,11 @@ struct producer_rules {
     struct namespace_table namespaces;
     char *names; /* of namespaces that were added */
     bool trusted;
+    /* Tried first with an event that has an id and a time: what it seals (transport.h) was judged.
+     * NULL: none. */
+    int (*seal)(
+        void *context, struct touchpoint *event, struct arena *arena, struct producer_sealed *out);
+    void *seal_context;
 };
 
 /* namespaces: more names of identifiers, apart by blanks or commas; may be NULL. Errors:
@@ -35,6 +39,7 @@ struct producer_finding {
     struct str event_id; /* empty: it has none */
     bool lacks_id;       /* there is no "id" at all */
     bool lacks_time;
+    struct str sealed;            /* or empty */
     struct event_problem problem; /* with a hint and no error: a warning */
 };
 

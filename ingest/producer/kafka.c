@@ -38,6 +38,7 @@ struct kafka {
     struct tabiji_allocator memory;
     struct config *config;
     struct arena settings_arena; /* what the door and the properties borrow */
+    bool seals;                  /* the source trusts its channel as the caller is judged */
     struct door_config door;
     const struct config_source *source;
     struct kafka_config kafka;
@@ -111,11 +112,47 @@ static struct str text_of_entry(void *context, size_t index)
     return producer_entry_json(context);
 }
 
+static struct intake intake_for(const struct kafka *kafka, struct arena *arena)
+{
+    return (struct intake){
+        .door = &kafka->door,
+        .arena = arena,
+        .source = kafka->source->name,
+        .stage = STR(STAGE_NATIVE),
+        .now_micros = now_micros(),
+        .is_operator = kafka->source->is_operator,
+        .refuses_evidence = kafka->source->refuses_evidence,
+        .plan = kafka->source->plan,
+    };
+}
+
 /* As native events are taken at the collector. Errors: ERR_NO_MEMORY. */
+static int take_event(const struct kafka *kafka, struct intake *intake, struct touchpoint *event,
+    size_t index, const struct intake_payload *payload)
+{
+    event->source = kafka->source->name;
+    event->protocol = PROTOCOL_NATIVE;
+    event->adapter_version = ADAPTER_VERSION;
+    return intake_event(intake, event, index, payload);
+}
+
+/* What was sealed: the record's key, its value. */
+static int take_sealed(struct intake *intake, const struct producer_entry *entry, size_t index,
+    const struct intake_payload *payload)
+{
+    struct str sealed = producer_entry_sealed(entry);
+    const struct append_record record = {.topic = TOPIC_EVENTS,
+        .key = str_make(sealed.data, KEY_SIZE),
+        .value = str_make(sealed.data + KEY_SIZE, sealed.size - KEY_SIZE)};
+    return intake_record(intake, &record, producer_entry_id(entry), index, payload);
+}
+
 static int take_entry(
     struct kafka *kafka, struct intake *intake, struct producer_entry *entry, size_t index)
 {
     const struct intake_payload payload = {.text = text_of_entry, .context = entry};
+    if (entry->sealed_size)
+        return take_sealed(intake, entry, index, &payload);
     struct json value;
     struct touchpoint event;
     struct event_problem problem = {
@@ -130,32 +167,54 @@ static int take_entry(
     if (problem.error == ERR_NO_MEMORY)
         return ERR_NO_MEMORY;
     if (problem.error < 0)
-        return intake_reject(
-            intake, index, str_make(entry->bytes, entry->id_size), &problem, &payload);
-    event.source = kafka->source->name;
-    event.protocol = PROTOCOL_NATIVE;
-    event.adapter_version = ADAPTER_VERSION;
-    return intake_event(intake, &event, index, &payload);
+        return intake_reject(intake, index, producer_entry_id(entry), &problem, &payload);
+    return take_event(kafka, intake, &event, index, &payload);
 }
 
 static int take_batch(struct kafka *kafka, struct intake *intake)
 {
     size_t index = 0;
-    *intake = (struct intake){
-        .door = &kafka->door,
-        .arena = &kafka->arena,
-        .source = kafka->source->name,
-        .stage = STR(STAGE_NATIVE),
-        .now_micros = now_micros(),
-        .is_operator = kafka->source->is_operator,
-        .refuses_evidence = kafka->source->refuses_evidence,
-        .plan = kafka->source->plan,
-    };
+    *intake = intake_for(kafka, &kafka->arena);
     arena_reset(&kafka->arena);
     int r = intake_reserve(intake, kafka->batch->events);
     for (struct producer_entry *entry = kafka->batch->first; r == 0 && entry; entry = entry->next)
         r = take_entry(kafka, intake, entry, index++);
     return r;
+}
+
+/* Of a refused event, whose record is thrown away. */
+static struct str no_text(void *context, size_t index)
+{
+    return STR("");
+}
+
+/* The record, its key before its value, of an event that is accepted and needs nothing beside it in
+ * the log. */
+static int seal(struct producer_transport *transport, struct touchpoint *event, struct arena *arena,
+    struct producer_sealed *out)
+{
+    const struct kafka *kafka = (const struct kafka *)transport;
+    const struct intake_payload payload = {.text = no_text};
+    if (!kafka->seals)
+        return 0;
+    struct intake intake = intake_for(kafka, arena);
+    int r = intake_reserve(&intake, 1);
+    if (r == 0)
+        r = take_event(kafka, &intake, event, 0, &payload);
+    if (r < 0 || intake.accepted == 0 || intake.pairs.count > 0)
+        return r;
+    const struct append_record *record = &intake.records[0];
+    char *bytes = arena_alloc(arena, KEY_SIZE + record->value.size);
+    if (!bytes)
+        return ERR_NO_MEMORY;
+    check(record->key.size == KEY_SIZE);
+    memcpy(bytes, record->key.data, KEY_SIZE);
+    memcpy(bytes + KEY_SIZE, record->value.data, record->value.size);
+    out->bytes = str_make(bytes, KEY_SIZE + record->value.size);
+    out->problem = (struct event_problem){.pointer = STR(""), .hint = STR("")};
+    if (intake.warnings.count)
+        out->problem = intake.warnings.list[intake.warnings.count - 1].problem;
+    return 0;
 }
 
 /* Reaches brokers where that was not done yet. */
@@ -333,6 +392,7 @@ static void close_kafka(struct producer_transport **transport)
 }
 
 static const struct producer_transport_ops ops = {
+    .seal = seal,
     .start = start,
     .work = work,
     .wake = wake,
@@ -363,6 +423,7 @@ static int configure(
             problem->text, sizeof problem->text, "there is no [source %s]", settings->kafka_source);
         return ERR_CONFIG;
     }
+    kafka->seals = kafka->source->trusted_channel == ((settings->flags & TABIJI_TRUSTED) != 0);
     r = registry_configure(kafka->config, &registry, problem);
     if (r == 0)
         (void)snprintf(problem->text, sizeof problem->text,

@@ -164,6 +164,11 @@ static int start(struct tabiji_producer *producer, int *made, struct tabiji_prob
     if (r < 0)
         return r;
     *made = MADE_BACKLOG;
+    /* A spool keeps JSON, which is judged when it is read from there. */
+    if (!producer->backlog.spool) {
+        producer->rules.seal = producer_sender_seal;
+        producer->rules.seal_context = &producer->sender;
+    }
     return producer_sender_start(&producer->sender, problem);
 }
 
@@ -304,14 +309,17 @@ static size_t event_size_max(const struct tabiji_producer *producer)
     return most < ENTRY_SIZE_MAX ? (size_t)most : ENTRY_SIZE_MAX;
 }
 
-/* Queues a copy. */
+/* Queues a copy; what is sealed only where both are not too large. */
 static int enqueue(
-    struct tabiji_producer *producer, struct str id, struct str json, const struct sending *how)
+    struct tabiji_producer *producer, struct producer_parts *parts, const struct sending *how)
 {
     const struct event_problem too_large = {.pointer = STR(""), .hint = STR("900 kB at most")};
-    if (json.size > event_size_max(producer))
+    size_t size_max = event_size_max(producer);
+    if (parts->json.size > size_max)
         return refuse(producer, how->problem, ERR_TOO_LARGE, &too_large);
-    struct producer_entry *entry = producer_entry_new(&producer->memory, id, json, how->opaque);
+    if (parts->sealed.size > size_max - parts->json.size)
+        parts->sealed = STR("");
+    struct producer_entry *entry = producer_entry_new(&producer->memory, parts, how->opaque);
     if (!entry)
         return TABIJI_ERROR_NO_MEMORY;
     if (how->lines)
@@ -322,15 +330,19 @@ static int enqueue(
     return r;
 }
 
-static int judge_line(
-    struct tabiji_producer *producer, struct str line, struct tabiji_problem *problem)
+/* Judges the line, then queues it. */
+static int enqueue_judged(
+    struct tabiji_producer *producer, struct producer_parts *parts, const struct sending *how)
 {
     struct producer_finding finding;
     struct producer_checker *checker = take_checker(producer);
     if (!checker)
         return TABIJI_ERROR_NO_MEMORY;
-    int r = producer_checker_judge(checker, &producer->rules, line, false, &finding);
-    r = refuse(producer, problem, r, &finding.problem);
+    int r = producer_checker_judge(checker, &producer->rules, parts->json, false, &finding);
+    r = refuse(producer, how->problem, r, &finding.problem);
+    parts->sealed = finding.sealed;
+    if (r == TABIJI_OK)
+        r = enqueue(producer, parts, how);
     give_checker(producer, checker);
     return r;
 }
@@ -339,7 +351,7 @@ static int send_event(
     struct tabiji_producer *producer, struct tabiji_event *event, const struct sending *how)
 {
     struct event_problem wrong;
-    struct str line;
+    struct producer_parts parts = {.sealed = STR("")};
     if (!*tabiji_event_id(event)) {
         char id[PRODUCER_UUID_SIZE + 1];
         if (producer_random_uuid(&producer->random, id) < 0)
@@ -348,15 +360,12 @@ static int send_event(
         if (set < 0)
             return set;
     }
-    int r = producer_event_line(event, &line, &wrong);
+    int r = producer_event_line(event, &parts.json, &wrong);
     if (r < 0)
         return refuse(producer, how->problem, r, &wrong);
-    if (!(producer->settings.flags & TABIJI_NO_CHECK)) {
-        r = judge_line(producer, line, how->problem);
-        if (r < 0)
-            return r;
-    }
-    return enqueue(producer, str_of(tabiji_event_id(event)), line, how);
+    parts.id = str_of(tabiji_event_id(event));
+    return producer->settings.flags & TABIJI_NO_CHECK ? enqueue(producer, &parts, how)
+                                                      : enqueue_judged(producer, &parts, how);
 }
 
 /* Whether the call may go on; it then ends with leave(). */
@@ -458,9 +467,11 @@ static int send_completed(struct tabiji_producer *producer, struct str json,
         r = producer_text_add(&producer->memory, &whole, str_of(inserted));
     if (r == 0)
         r = producer_text_add(&producer->memory, &whole, rest);
-    struct str event_id = id[0] ? str_of(id) : finding->event_id;
+    struct producer_parts parts = {.id = id[0] ? str_of(id) : finding->event_id,
+        .json = producer_text_str(&whole),
+        .sealed = finding->sealed};
     if (r == 0)
-        r = enqueue(producer, event_id, producer_text_str(&whole), how);
+        r = enqueue(producer, &parts, how);
     else
         r = producer_error_of(r);
     producer_text_free(&producer->memory, &whole);
@@ -475,7 +486,8 @@ static int send_as_it_is(
     json = str_trim(json);
     if (json.size == 0)
         return refuse(producer, how->problem, ERR_EMPTY, &empty);
-    return enqueue(producer, STR(""), json, how);
+    struct producer_parts parts = {.id = STR(""), .json = json, .sealed = STR("")};
+    return enqueue(producer, &parts, how);
 }
 
 static int send_json(struct tabiji_producer *producer, struct str json, const struct sending *how)

@@ -51,23 +51,27 @@ int producer_condition_init(pthread_cond_t *condition)
 /* ---- entries ---- */
 
 struct producer_entry *producer_entry_new(
-    const struct tabiji_allocator *memory, struct str id, struct str json, void *opaque)
+    const struct tabiji_allocator *memory, const struct producer_parts *parts, void *opaque)
 {
+    struct str id = parts->id, json = parts->json, sealed = parts->sealed;
     struct producer_entry *entry =
-        producer_memory_get(memory, sizeof *entry + id.size + 1 + json.size);
+        producer_memory_get(memory, sizeof *entry + id.size + 1 + json.size + sealed.size);
     if (!entry)
         return NULL;
-    *entry = (struct producer_entry){.opaque = opaque, .id_size = id.size, .json_size = json.size};
+    *entry = (struct producer_entry){
+        .opaque = opaque, .id_size = id.size, .json_size = json.size, .sealed_size = sealed.size};
     if (id.size)
         memcpy(entry->bytes, id.data, id.size);
     entry->bytes[id.size] = '\0';
     memcpy(entry->bytes + id.size + 1, json.data, json.size);
+    if (sealed.size)
+        memcpy(entry->bytes + id.size + 1 + json.size, sealed.data, sealed.size);
     return entry;
 }
 
 size_t producer_entry_size(const struct producer_entry *entry)
 {
-    return sizeof *entry + entry->id_size + 1 + entry->json_size;
+    return sizeof *entry + entry->id_size + 1 + entry->json_size + entry->sealed_size;
 }
 
 static void free_entries(const struct tabiji_allocator *memory, struct producer_entry *first)

@@ -12,7 +12,8 @@
 
 #include "ingest/producer/memory.h"
 
-/* An event as it is sent. Its id and its JSON lie behind it. */
+/* An event as it is sent. Its id and its JSON lie behind it, and what a transport has made of it.
+ */
 struct producer_entry {
     struct producer_entry *next;
     void *opaque;
@@ -20,7 +21,8 @@ struct producer_entry {
     int64_t queued_ms; /* monotonic */
     size_t id_size;
     size_t json_size;
-    char bytes[]; /* id, NUL, JSON */
+    size_t sealed_size; /* 0: it is read and judged again when it is sent */
+    char bytes[];       /* id, NUL, JSON, sealed */
 };
 
 static inline struct str producer_entry_json(const struct producer_entry *entry)
@@ -28,9 +30,24 @@ static inline struct str producer_entry_json(const struct producer_entry *entry)
     return str_make(entry->bytes + entry->id_size + 1, entry->json_size);
 }
 
-/* Copies both. NULL: no memory. */
+static inline struct str producer_entry_id(const struct producer_entry *entry)
+{
+    return str_make(entry->bytes, entry->id_size);
+}
+
+static inline struct str producer_entry_sealed(const struct producer_entry *entry)
+{
+    return str_make(entry->bytes + entry->id_size + 1 + entry->json_size, entry->sealed_size);
+}
+
+/* What an entry is made of, which copies it. */
+struct producer_parts {
+    struct str id, json;
+    struct str sealed; /* transport.h; may be empty */
+};
+/* NULL: no memory. */
 struct producer_entry *producer_entry_new(
-    const struct tabiji_allocator *memory, struct str id, struct str json, void *opaque);
+    const struct tabiji_allocator *memory, const struct producer_parts *parts, void *opaque);
 /* What it counts against the limit of bytes. */
 size_t producer_entry_size(const struct producer_entry *entry);
 

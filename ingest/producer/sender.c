@@ -445,6 +445,16 @@ int producer_sender_start(struct producer_sender *sender, struct tabiji_problem 
     return r;
 }
 
+int producer_sender_seal(
+    void *context, struct touchpoint *event, struct arena *arena, struct producer_sealed *out)
+{
+    struct producer_sender *sender = context;
+    struct producer_transport *transport = sender->transport; /* NULL: it is closed */
+    if (!transport || !transport->ops->seal)
+        return 0;
+    return transport->ops->seal(transport, event, arena, out);
+}
+
 int producer_sender_end(struct producer_sender *sender, int timeout_ms)
 {
     producer_queue_stop(sender->queue);

@@ -52,6 +52,11 @@ struct producer_sender {
 MUST_CHECK int producer_sender_start(
     struct producer_sender *sender, struct tabiji_problem *problem);
 
+/* As the transport's seal(); without one, nothing is sealed. context: the sender. Threads: those
+ * that are counted in `users`, and this. */
+MUST_CHECK int producer_sender_seal(
+    void *context, struct touchpoint *event, struct arena *arena, struct producer_sealed *out);
+
 /* Stops the queue, lets the thread send for at most so long, and waits until it has reported all
  * and nobody adds to the queue any more. Returns 0, or ERR_AGAIN when something was discarded or
  * stays in the spool. */

@@ -426,9 +426,9 @@ struct tabiji_options {
 
     /* Instead of url and a key: directly to Kafka, as the collector does, by its configuration file
      * ([stream] prefix, [kafka], [identity] and the tenant keys; no schema registry) and as its
-     * [source NAME]. Brokers that refuse are tried again, as are those that are away, with the
-     * password and certificates that the files then have. Closing may take 15 s more than it is
-     * given, while brokers are silent. */
+     * [source NAME]: its namespaces are known besides. Brokers that refuse are tried again, as are
+     * those that are away, with the password and certificates that the files then have. Closing may
+     * take 15 s more than it is given, while brokers are silent. */
     const char *kafka_config;
     const char *kafka_source;
 

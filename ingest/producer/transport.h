@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "ingest/door.h"
 #include "ingest/producer/queue.h"
 
 /* One event that was refused by name. */
@@ -35,8 +36,19 @@ struct producer_outcome {
 typedef void (*producer_done_fn)(
     void *context, struct producer_batch *batch, const struct producer_outcome *outcome);
 
+/* An event as a transport carries it, made on the caller's thread. Slices live in the arena. */
+struct producer_sealed {
+    struct str bytes;             /* empty: it is to be read and judged when it is sent */
+    struct event_problem problem; /* with a hint: a warning */
+};
+
 struct producer_transport;
 struct producer_transport_ops {
+    /* Judges an event that was read, and makes of it what is sent. What is not simply accepted is
+     * not sealed. *event is changed, but for what it points to. NULL: this transport has no need.
+     * Errors: ERR_NO_MEMORY. Threads: any. */
+    int (*seal)(struct producer_transport *transport, struct touchpoint *event, struct arena *arena,
+        struct producer_sealed *out);
     /* Begins to send; done() is called by work() later. At most requests_max at once. Errors:
      * ERR_NO_MEMORY: it is not begun. */
     int (*start)(struct producer_transport *transport, struct producer_batch *batch);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "ingest/door.h"
 #include "ingest/producer/tabiji.h"
@@ -209,6 +210,76 @@ static void test_events_are_what_the_collector_appends(void **state)
     assert_int_equal(tabiji_producer_close(&fixture->producer, 0), TABIJI_OK);
 }
 
+/* Judged and encoded by who sends them, where the caller is trusted as the source is. */
+static void test_events_that_are_sealed_are_what_the_collector_appends(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.flags |= TABIJI_TRUSTED;
+    test_events_are_what_the_collector_appends(state);
+}
+
+static int64_t wall_micros(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void test_event_that_is_sealed_was_received_when_it_was_sent(void **state)
+{
+    struct fixture *fixture = *state;
+    struct arena arena = {0};
+    struct touchpoint event;
+    fixture->options.flags |= TABIJI_TRUSTED;
+    rd_kafka_mock_broker_set_down(fixture->mock.cluster, 1);
+    open_producer(fixture);
+    send_events(fixture, 1);
+    int64_t sent = wall_micros();
+    assert_int_equal(tabiji_flush(fixture->producer, 100), TABIJI_ERROR_TIMEOUT);
+    rd_kafka_mock_broker_set_up(fixture->mock.cluster, 1);
+    assert_int_equal(tabiji_flush(fixture->producer, PATIENCE_MS), TABIJI_OK);
+    rd_kafka_t *consumer = open_consumer(fixture, TOPIC_EVENTS);
+    rd_kafka_message_t *message = next_message(consumer, PATIENCE_MS);
+    assert_non_null(message);
+    struct str value = str_make(
+        (const char *)message->payload + KAFKA_FRAME_SIZE, message->len - KAFKA_FRAME_SIZE);
+    assert_int_equal(touchpoint_decode(&event, value, &arena), 0);
+    assert_true(event.received_at <= sent);
+    arena_free(&arena);
+    rd_kafka_message_destroy(message);
+    rd_kafka_destroy(consumer);
+}
+
+/* The same event again in a batch counts once; another under its id is refused, with its text. */
+static void test_ids_that_come_twice_are_judged_where_events_are_sealed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tabiji_statistics counts = {.size = sizeof counts};
+    char text[256], other[256];
+    fixture->options.flags |= TABIJI_TRUSTED;
+    fixture->options.linger_ms = 60000;
+    open_producer(fixture);
+    send_events(fixture, 1);
+    send_events(fixture, 1);
+    event_text(0, text);
+    (void)snprintf(
+        other, sizeof other, "%.*s,\"properties\":{\"till\":7}}", (int)strlen(text) - 1, text);
+    assert_int_equal(
+        tabiji_send_json(fixture->producer, other, strlen(other), NULL, NULL), TABIJI_OK);
+    assert_int_equal(tabiji_flush(fixture->producer, PATIENCE_MS), TABIJI_OK);
+    assert_int_equal(tabiji_producer_statistics(fixture->producer, &counts), TABIJI_OK);
+    assert_int_equal(counts.events_duplicate, 1);
+    assert_int_equal(fixture->delivered, 2);
+    assert_int_equal(fixture->rejected, 1);
+    assert_string_equal(fixture->last.code, "id_conflict");
+    rd_kafka_t *consumer = open_consumer(fixture, TOPIC_REJECTED);
+    rd_kafka_message_t *message = next_message(consumer, PATIENCE_MS);
+    assert_non_null(message);
+    assert_non_null(memmem(message->payload, message->len, other, strlen(other)));
+    rd_kafka_message_destroy(message);
+    rd_kafka_destroy(consumer);
+}
+
 static void test_event_that_is_refused_lies_in_rejected(void **state)
 {
     struct fixture *fixture = *state;
@@ -329,6 +400,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_events_are_what_the_collector_appends, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_events_that_are_sealed_are_what_the_collector_appends, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_event_that_is_sealed_was_received_when_it_was_sent, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_ids_that_come_twice_are_judged_where_events_are_sealed, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_event_that_is_refused_lies_in_rejected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broker_that_is_away_is_waited_for, setup, teardown),
