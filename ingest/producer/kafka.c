@@ -1,8 +1,13 @@
 /*
- * One thread appends, for an append waits until brokers have answered; the sender's thread gives it
- * batches and takes outcomes.
+ * One thread makes records of batches and gives them to librdkafka, while those of batches before
+ * are on their way; the sender's thread gives it batches and takes outcomes. Slots are a ring:
  *
- *     idle ─start()─▶ given ─thread─▶ finished ─work(), done()─▶ idle
+ *     idle ─start()─▶ given ─run()─▶ taken ─on_end()─▶ ended ─work(), done()─▶ idle
+ *                       └────────────────spoiled───────▲
+ *
+ * 1. Batches begin in the order in which they were given, and are told in it.
+ * 2. When one was not appended, all that were given behind it are told likewise, whatever became of
+ *    them, and sent again behind it: nothing overtakes what has the same key.
  *
  * What is refused by name goes to Kafka's `rejected`, as from the collector.
  */
@@ -31,7 +36,22 @@
 /* Where cursors of imports would lie, of which a producer has none: a directory that is there. */
 #define STATE_DIRECTORY "/"
 
-enum phase { IDLE, GIVEN, FINISHED };
+enum phase { IDLE, GIVEN, TAKEN, ENDED };
+
+/* A batch on its way. */
+struct slot {
+    struct kafka *kafka;
+    /* under the lock */
+    enum phase phase;
+    bool spoiled; /* one before it was not appended */
+    /* of the sender's thread, but of Kafka's in phase TAKEN until it has begun or failed */
+    struct producer_batch *batch;
+    struct producer_outcome outcome;
+    int error; /* it was not begun */
+    struct kafka_append append;
+    struct arena arena;
+    char told[REASON_SIZE]; /* that of the outcome */
+};
 
 struct kafka {
     struct producer_transport head; /* first */
@@ -47,21 +67,18 @@ struct kafka {
     pthread_cond_t given;
     pthread_cond_t finished;
     /* under the lock */
-    enum phase phase;
     bool woken;
     bool stopping;
     struct appender *appender; /* NULL: no broker was reached yet */
-    /* The first and worst of what the driver says went wrong with this batch, or ""; under a lock
-     * of its own, as it is said from librdkafka's threads, and from within calls. */
+    /* The first and worst of what the driver says went wrong since something was appended, or "";
+     * under a lock of its own, as it is said from librdkafka's threads, and from within calls. */
     pthread_mutex_t reason_lock;
     char reason[REASON_SIZE];
     int reason_level;
-    /* of the thread, but in phase FINISHED */
-    struct producer_batch *batch;
-    struct producer_outcome outcome;
-    char told[REASON_SIZE]; /* that of the outcome */
-    struct arena arena;
-    struct json_parser *parser;
+    struct slot slots[PRODUCER_KAFKA_BATCHES];
+    size_t oldest, newest;      /* of the sender's thread: the first that is not idle; the next */
+    size_t next;                /* of Kafka's thread: the next to begin */
+    struct json_parser *parser; /* of Kafka's thread */
 };
 
 /* ---- why not ---- */
@@ -89,13 +106,14 @@ static void forget_reason(struct kafka *kafka)
     (void)pthread_mutex_unlock(&kafka->reason_lock);
 }
 
-/* The error's text where the driver said nothing. Lives until the next batch. */
-static struct str take_reason(struct kafka *kafka, int error)
+/* The error's text where the driver said nothing. Lives in the slot. */
+static struct str take_reason(struct slot *slot, int error)
 {
+    struct kafka *kafka = slot->kafka;
     (void)pthread_mutex_lock(&kafka->reason_lock);
-    memcpy(kafka->told, kafka->reason, sizeof kafka->told);
+    memcpy(slot->told, kafka->reason, sizeof slot->told);
     (void)pthread_mutex_unlock(&kafka->reason_lock);
-    return str_of(kafka->told[0] ? kafka->told : error_text(error));
+    return str_of(slot->told[0] ? slot->told : error_text(error));
 }
 
 /* ---- one batch ---- */
@@ -161,7 +179,7 @@ static int take_entry(
         .hint = STR("")};
     if (problem.error == 0) {
         int r =
-            event_json_read(value, kafka->source->trusted_channel, &kafka->arena, &event, &problem);
+            event_json_read(value, kafka->source->trusted_channel, intake->arena, &event, &problem);
         problem.error = r;
     }
     if (problem.error == ERR_NO_MEMORY)
@@ -171,14 +189,14 @@ static int take_entry(
     return take_event(kafka, intake, &event, index, &payload);
 }
 
-static int take_batch(struct kafka *kafka, struct intake *intake)
+static int take_batch(struct slot *slot, struct intake *intake)
 {
     size_t index = 0;
-    *intake = intake_for(kafka, &kafka->arena);
-    arena_reset(&kafka->arena);
-    int r = intake_reserve(intake, kafka->batch->events);
-    for (struct producer_entry *entry = kafka->batch->first; r == 0 && entry; entry = entry->next)
-        r = take_entry(kafka, intake, entry, index++);
+    *intake = intake_for(slot->kafka, &slot->arena);
+    arena_reset(&slot->arena);
+    int r = intake_reserve(intake, slot->batch->events);
+    for (struct producer_entry *entry = slot->batch->first; r == 0 && entry; entry = entry->next)
+        r = take_entry(slot->kafka, intake, entry, index++);
     return r;
 }
 
@@ -232,29 +250,11 @@ static int reach(struct kafka *kafka)
     return r;
 }
 
-/* After a failure clients are made anew, as passwords and certificates are read when they are made,
- * and those of before may be why. */
-static int append_all(struct kafka *kafka, const struct intake *intake, uint64_t *size)
-{
-    const struct append_record *records;
-    size_t count;
-    int r = intake_records(intake, &records, &count);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        *size += records[i].value.size;
-    if (r < 0 || count == 0)
-        return r;
-    r = kafka->appender->append(kafka->appender, records, count, NULL);
-    if (r < 0 && r != ERR_TOO_LARGE)
-        kafka_appender_renew(kafka->appender);
-    return r;
-}
-
 static int list_rejections(
-    struct kafka *kafka, const struct intake *intake, struct producer_outcome *outcome)
+    struct arena *arena, const struct intake *intake, struct producer_outcome *outcome)
 {
     const struct verdicts *rejected = &intake->rejected;
-    struct producer_rejection *list =
-        arena_alloc(&kafka->arena, (rejected->count + 1) * sizeof *list);
+    struct producer_rejection *list = arena_alloc(arena, (rejected->count + 1) * sizeof *list);
     if (!list)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < rejected->count; i++)
@@ -267,27 +267,37 @@ static int list_rejections(
     return 0;
 }
 
-/* What is too large for a broker is found by halves; all else may be otherwise the next time. */
-static struct producer_outcome put_batch(struct kafka *kafka)
+/* Leaves in the slot what comes of it if it is appended, and begins that. */
+static int begin(struct slot *slot)
 {
-    struct producer_outcome outcome = {.kind = PRODUCER_TAKEN};
+    struct kafka *kafka = slot->kafka;
+    const struct append_record *records = NULL;
+    size_t count = 0;
     struct intake intake;
-    forget_reason(kafka);
+    slot->outcome = (struct producer_outcome){.kind = PRODUCER_TAKEN};
     int r = reach(kafka);
     if (r == 0)
-        r = take_batch(kafka, &intake);
+        r = take_batch(slot, &intake);
     if (r == 0)
-        r = list_rejections(kafka, &intake, &outcome);
+        r = list_rejections(&slot->arena, &intake, &slot->outcome);
     if (r == 0)
-        r = append_all(kafka, &intake, &outcome.body_size);
-    if (r == 0) {
-        outcome.duplicates = intake.duplicates;
-        outcome.denied = intake.no_consent;
-        return outcome;
-    }
-    return (struct producer_outcome){.kind = r == ERR_TOO_LARGE ? PRODUCER_REFUSED : PRODUCER_AGAIN,
-        .code = str_of(error_name(r)),
-        .hint = take_reason(kafka, r)};
+        r = intake_records(&intake, &records, &count);
+    if (r < 0)
+        return r;
+    slot->outcome.duplicates = intake.duplicates;
+    slot->outcome.denied = intake.no_consent;
+    for (size_t i = 0; i < count; i++)
+        slot->outcome.body_size += records[i].value.size;
+    return kafka_append_begin(kafka->appender, records, count, &slot->append);
+}
+
+static void on_end(void *context)
+{
+    struct slot *slot = context;
+    (void)pthread_mutex_lock(&slot->kafka->lock);
+    slot->phase = ENDED;
+    (void)pthread_cond_signal(&slot->kafka->finished);
+    (void)pthread_mutex_unlock(&slot->kafka->lock);
 }
 
 static void *run(void *context)
@@ -295,16 +305,23 @@ static void *run(void *context)
     struct kafka *kafka = context;
     (void)pthread_mutex_lock(&kafka->lock);
     while (!kafka->stopping) {
-        if (kafka->phase != GIVEN) {
+        struct slot *slot = &kafka->slots[kafka->next];
+        if (slot->phase != GIVEN) {
             (void)pthread_cond_wait(&kafka->given, &kafka->lock);
             continue;
         }
+        kafka->next = (kafka->next + 1) % PRODUCER_KAFKA_BATCHES;
+        slot->phase = TAKEN;
+        slot->error = 0;
+        int r = slot->spoiled ? ERR_AGAIN : 0;
         (void)pthread_mutex_unlock(&kafka->lock);
-        struct producer_outcome outcome = put_batch(kafka);
+        if (r == 0)
+            r = begin(slot); /* once it has begun, the slot is the sender's */
+        if (r < 0) {
+            slot->error = r;
+            on_end(slot);
+        }
         (void)pthread_mutex_lock(&kafka->lock);
-        kafka->outcome = outcome;
-        kafka->phase = FINISHED;
-        (void)pthread_cond_signal(&kafka->finished);
     }
     (void)pthread_mutex_unlock(&kafka->lock);
     return NULL;
@@ -315,15 +332,71 @@ static void *run(void *context)
 static int start(struct producer_transport *transport, struct producer_batch *batch)
 {
     struct kafka *kafka = (struct kafka *)transport;
+    struct slot *slot = &kafka->slots[kafka->newest];
     (void)pthread_mutex_lock(&kafka->lock);
-    bool idle = kafka->phase == IDLE;
+    bool idle = slot->phase == IDLE;
     if (idle) {
-        kafka->batch = batch;
-        kafka->phase = GIVEN;
+        slot->batch = batch;
+        slot->spoiled = false;
+        slot->phase = GIVEN;
+        kafka->newest = (kafka->newest + 1) % PRODUCER_KAFKA_BATCHES;
         (void)pthread_cond_signal(&kafka->given);
     }
     (void)pthread_mutex_unlock(&kafka->lock);
     return idle ? 0 : ERR_FULL;
+}
+
+/* All that are on their way behind this one. */
+static void spoil_others(struct slot *slot)
+{
+    struct kafka *kafka = slot->kafka;
+    (void)pthread_mutex_lock(&kafka->lock);
+    for (size_t i = 0; i < PRODUCER_KAFKA_BATCHES; i++)
+        if (&kafka->slots[i] != slot && kafka->slots[i].phase != IDLE)
+            kafka->slots[i].spoiled = true;
+    (void)pthread_mutex_unlock(&kafka->lock);
+}
+
+/* What became of a batch that has ended. What is too large for a broker is found by halves; all
+ * else may be otherwise the next time. After a failure clients are made anew, as passwords and
+ * certificates are read when they are made, and those of before may be why. */
+static void finish(struct slot *slot)
+{
+    struct kafka *kafka = slot->kafka;
+    bool begun = slot->error == 0;
+    int r = begun ? kafka_append_end(kafka->appender, &slot->append) : slot->error;
+    if (r == 0 && !slot->spoiled) {
+        forget_reason(kafka);
+        return;
+    }
+    if (!slot->spoiled) {
+        if (begun && r != ERR_TOO_LARGE)
+            kafka_appender_renew(kafka->appender);
+        spoil_others(slot);
+    }
+    bool refused = r == ERR_TOO_LARGE && !slot->spoiled;
+    r = r < 0 ? r : ERR_AGAIN;
+    slot->outcome = (struct producer_outcome){.kind = refused ? PRODUCER_REFUSED : PRODUCER_AGAIN,
+        .code = str_of(error_name(r)),
+        .hint = take_reason(slot, r)};
+}
+
+/* The oldest where it has ended. Under the lock. */
+static struct slot *ended(struct kafka *kafka)
+{
+    struct slot *slot = &kafka->slots[kafka->oldest];
+    return slot->phase == ENDED ? slot : NULL;
+}
+
+static void tell(struct slot *slot)
+{
+    struct kafka *kafka = slot->kafka;
+    finish(slot);
+    kafka->oldest = (kafka->oldest + 1) % PRODUCER_KAFKA_BATCHES;
+    kafka->head.done(kafka->head.done_context, slot->batch, &slot->outcome);
+    (void)pthread_mutex_lock(&kafka->lock);
+    slot->phase = IDLE;
+    (void)pthread_mutex_unlock(&kafka->lock);
 }
 
 static void work(struct producer_transport *transport, int timeout_ms)
@@ -332,15 +405,13 @@ static void work(struct producer_transport *transport, int timeout_ms)
     struct timespec at = producer_deadline(timeout_ms);
     int waited = 0;
     (void)pthread_mutex_lock(&kafka->lock);
-    while (waited == 0 && kafka->phase != FINISHED && !kafka->woken)
+    while (waited == 0 && !ended(kafka) && !kafka->woken)
         waited = pthread_cond_timedwait(&kafka->finished, &kafka->lock, &at);
     kafka->woken = false;
-    bool finished = kafka->phase == FINISHED;
-    if (finished)
-        kafka->phase = IDLE;
+    struct slot *slot = ended(kafka);
     (void)pthread_mutex_unlock(&kafka->lock);
-    if (finished)
-        kafka->head.done(kafka->head.done_context, kafka->batch, &kafka->outcome);
+    if (slot)
+        tell(slot);
 }
 
 static void wake(struct producer_transport *transport)
@@ -365,11 +436,27 @@ static void free_parts(struct kafka *kafka)
     kafka_appender_close(&kafka->appender); /* which may still say something */
     (void)pthread_mutex_destroy(&kafka->reason_lock);
     json_parser_free(&kafka->parser);
-    arena_free(&kafka->arena);
+    for (size_t i = 0; i < PRODUCER_KAFKA_BATCHES; i++)
+        arena_free(&kafka->slots[i].arena);
     arena_free(&kafka->settings_arena);
     config_free(&kafka->config);
     struct tabiji_allocator memory = kafka->memory;
     producer_memory_free(&memory, kafka);
+}
+
+/* Waits until librdkafka has no record any more of what was begun. */
+static void end_all(struct kafka *kafka)
+{
+    for (size_t i = 0; i < PRODUCER_KAFKA_BATCHES; i++) {
+        struct slot *slot = &kafka->slots[i];
+        (void)pthread_mutex_lock(&kafka->lock);
+        while (slot->phase == TAKEN)
+            (void)pthread_cond_wait(&kafka->finished, &kafka->lock);
+        bool begun = slot->phase == ENDED && slot->error == 0;
+        (void)pthread_mutex_unlock(&kafka->lock);
+        if (begun)
+            (void)!kafka_append_end(kafka->appender, &slot->append);
+    }
 }
 
 static void close_kafka(struct producer_transport **transport)
@@ -384,6 +471,7 @@ static void close_kafka(struct producer_transport **transport)
     (void)pthread_cond_signal(&kafka->given);
     (void)pthread_mutex_unlock(&kafka->lock);
     (void)pthread_join(kafka->thread, NULL);
+    end_all(kafka);
     (void)pthread_cond_destroy(&kafka->finished);
     (void)pthread_cond_destroy(&kafka->given);
     (void)pthread_mutex_destroy(&kafka->lock);
@@ -467,6 +555,9 @@ int producer_kafka_new(const struct producer_settings *settings,
     kafka->reason_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kafka->head =
         (struct producer_transport){.ops = &ops, .done = done, .done_context = done_context};
+    for (size_t i = 0; i < PRODUCER_KAFKA_BATCHES; i++)
+        kafka->slots[i] =
+            (struct slot){.kafka = kafka, .append = {.done = on_end, .context = &kafka->slots[i]}};
     int r = configure(kafka, settings, &why);
     if (r == 0)
         r = start_thread(kafka);

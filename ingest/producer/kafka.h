@@ -7,6 +7,10 @@
 #include "ingest/producer/settings.h"
 #include "ingest/producer/transport.h"
 
+/* So many are on their way at once, in order: while brokers answer one, records of the next are
+ * made. */
+#define PRODUCER_KAFKA_BATCHES 4
+
 /* Reads the collector's configuration file (settings->kafka_config) and starts a thread, in which
  * appends wait; brokers are asked for when there is a batch. Returns 0, or a negative error with
  * *problem set (may be NULL): TABIJI_ERROR_ARGUMENT, TABIJI_ERROR_IO, TABIJI_ERROR_NO_MEMORY. */

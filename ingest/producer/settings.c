@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ingest/producer/error.h"
+#include "ingest/producer/kafka.h"
 
 #define ENDPOINT "/v1/events"
 #define URL_SIZE_MAX 2048
@@ -294,9 +295,10 @@ int producer_settings_init(struct producer_settings *settings, const struct tabi
         r = copy_options(settings, options, memory);
     if (r == TABIJI_OK)
         r = set_url(settings, options->url, memory, problem);
-    /* Kafka's thread appends one batch after the other; a spool gives one after the other. */
-    if (settings->kafka_config || settings->spool_dir)
-        settings->requests_max = 1;
+    if (settings->kafka_config)
+        settings->requests_max = PRODUCER_KAFKA_BATCHES; /* that one thread begins, in order */
+    if (settings->spool_dir)
+        settings->requests_max = 1; /* a spool gives one after the other */
     if (r == TABIJI_OK)
         r = producer_settings_renew_key(settings, options->key, memory, problem);
     if (r == TABIJI_ERROR_NO_MEMORY)

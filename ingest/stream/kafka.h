@@ -13,6 +13,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "ingest/stream/stream.h"
 
 struct schema_cache;
@@ -136,6 +138,26 @@ MUST_CHECK int kafka_topics_delete(const struct kafka_config *config, int timeou
  * for all; not usable after fork(). */
 MUST_CHECK int kafka_appender_open(
     const struct kafka_config *config, int timeout_ms, struct appender **out);
+/* An append whose end is told, so that others can begin meanwhile. In the caller's storage, from
+ * begin() to end(). */
+struct kafka_append {
+    /* Called once all records have met their end, from a thread of the appender or from within
+     * begin(); it does not call the appender. */
+    void (*done)(void *context);
+    void *context;
+    /* the appender's */
+    void *line;
+    atomic_size_t left;
+    atomic_int code;
+    int error;
+};
+/* Begins an append: records of one partition are appended in the order in which they were begun, as
+ * far as none fails. Keys and values are copied. Returns 0: done() is called, and then end() is to
+ * be. Errors: as append(), when nothing has begun. Threads: any. */
+MUST_CHECK int kafka_append_begin(struct appender *appender, const struct append_record *records,
+    size_t count, struct kafka_append *append);
+/* After done(): what append() would have returned. Threads: any but the one that called done(). */
+MUST_CHECK int kafka_append_end(struct appender *appender, struct kafka_append *append);
 /* Ends appends in flight, and all later ones, with ERR_AGAIN. Threads: any. */
 void kafka_appender_cancel(struct appender *appender);
 /* What is appended from here on goes by a producer that reads certificates and passwords anew;

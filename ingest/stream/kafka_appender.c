@@ -4,7 +4,7 @@
  * 1. append() holds a reference on the line (handle and poller) that it produced to, so that a line
  * is destroyed after its last delivery report.
  * 2. Each produced record gets exactly one report, within message.timeout.ms; so append() waits
- *    without a timeout of its own and its `delivery` may live on its stack.
+ *    without a timeout of its own, and what it waits with may live on its stack.
  * 3. A fatal error of the idempotent producer ends the line; the next append() makes another.
  */
 #include "ingest/stream/kafka.h"
@@ -29,11 +29,10 @@
 #define PATH_SIZE 4096
 
 /* One append() that waits. */
-struct delivery {
+struct waiting {
     pthread_mutex_t mutex;
-    pthread_cond_t done;
-    size_t left;
-    rd_kafka_resp_err_t code; /* of the first that failed */
+    pthread_cond_t cond;
+    bool done;
 };
 
 struct line {
@@ -54,16 +53,20 @@ struct kafka_appender {
     bool cancelled;    /* under mutex */
 };
 
+/* So many have met their end, or never began. */
+static void settle(struct kafka_append *append, size_t count)
+{
+    if (atomic_fetch_sub(&append->left, count) == count)
+        append->done(append->context);
+}
+
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
-    struct delivery *delivery = message->_private;
-    pthread_mutex_lock(&delivery->mutex);
-    if (message->err && !delivery->code)
-        delivery->code = message->err;
-    delivery->left--;
-    if (delivery->left == 0)
-        pthread_cond_signal(&delivery->done);
-    pthread_mutex_unlock(&delivery->mutex);
+    struct kafka_append *append = message->_private;
+    int none = 0;
+    if (message->err)
+        (void)atomic_compare_exchange_strong(&append->code, &none, message->err);
+    settle(append, 1);
 }
 
 static void *poll_reports(void *argument)
@@ -198,7 +201,7 @@ static int delivery_error(rd_kafka_resp_err_t code)
 
 /* With the attempt as a header. On success the payload is librdkafka's. */
 static int send_again(struct line *line, const struct append_record *record, int32_t partition,
-    struct str payload, struct delivery *delivery)
+    struct str payload, struct kafka_append *append)
 {
     char text[16];
     int size = snprintf(text, sizeof text, "%u", record->attempt);
@@ -207,27 +210,28 @@ static int send_again(struct line *line, const struct append_record *record, int
             RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(record->key.data, record->key.size),
             RD_KAFKA_V_VALUE((void *)(uintptr_t)payload.data, payload.size),
             RD_KAFKA_V_HEADER(KAFKA_ATTEMPT_HEADER, text, size),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_FREE), RD_KAFKA_V_OPAQUE(delivery), RD_KAFKA_V_END));
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_FREE), RD_KAFKA_V_OPAQUE(append), RD_KAFKA_V_END));
 }
 
 /* On success the payload is librdkafka's; of one without data the record has no value. */
 static int send_payload(struct line *line, const struct append_record *record, struct str payload,
-    struct delivery *delivery)
+    struct kafka_append *append)
 {
     int32_t partition = topic_partition(record->key, line->layout.partitions[record->topic]);
     if (record->attempt)
-        return send_again(line, record, partition, payload, delivery);
+        return send_again(line, record, partition, payload, append);
     if (rd_kafka_produce(line->topics[record->topic], partition, RD_KAFKA_MSG_F_FREE,
             (void *)(uintptr_t)payload.data, payload.size, record->key.data, record->key.size,
-            delivery) == 0)
+            append) == 0)
         return 0;
     return delivery_error(rd_kafka_last_error());
 }
 
-static int produce(struct line *line, const struct append_record *record, struct delivery *delivery)
+static int produce(
+    struct line *line, const struct append_record *record, struct kafka_append *append)
 {
     if (record->topic == TOPIC_REJECTED && record->value.size == 0)
-        return send_payload(line, record, (struct str){NULL, 0}, delivery);
+        return send_payload(line, record, (struct str){NULL, 0}, append);
     uint32_t id =
         kafka_frame_id(line->client.config, record->topic, record->key, record->value.size);
     size_t frame = kafka_frame_size(id);
@@ -240,44 +244,76 @@ static int produce(struct line *line, const struct append_record *record, struct
     kafka_frame_put(id, payload);
     if (record->value.size)
         memcpy(payload + frame, record->value.data, record->value.size);
-    int r = send_payload(line, record, str_make(payload, size), delivery);
+    int r = send_payload(line, record, str_make(payload, size), append);
     if (r < 0)
         free(payload);
     return r;
 }
 
-static int await(struct delivery *delivery)
+int kafka_append_begin(struct appender *base, const struct append_record *records, size_t count,
+    struct kafka_append *append)
 {
-    pthread_mutex_lock(&delivery->mutex);
-    while (delivery->left > 0)
-        pthread_cond_wait(&delivery->done, &delivery->mutex);
-    pthread_mutex_unlock(&delivery->mutex);
-    return delivery_error(delivery->code);
-}
-
-static int produce_all(struct line *line, const struct append_record *records, size_t count)
-{
-    struct delivery delivery = {.left = count};
-    pthread_mutex_init(&delivery.mutex, NULL);
-    pthread_cond_init(&delivery.done, NULL);
-    int r = 0;
+    struct kafka_appender *appender = (struct kafka_appender *)base;
+    struct line *line = NULL;
     size_t produced = 0;
-    while (produced < count && r == 0) {
+    int r = line_ref(appender, &line);
+    if (r < 0)
+        return r;
+    append->line = line;
+    append->error = 0;
+    atomic_store(&append->left, count + 1); /* one is this function's */
+    atomic_store(&append->code, 0);
+    while (produced < count && append->error == 0) {
         check(line->topics[records[produced].topic]); /* one that is not for workers alone */
-        r = produce(line, &records[produced], &delivery);
-        if (r == 0)
+        append->error = produce(line, &records[produced], append);
+        if (append->error == 0)
             produced++;
     }
-    pthread_mutex_lock(&delivery.mutex);
-    delivery.left -= count - produced;
-    pthread_mutex_unlock(&delivery.mutex);
-    int failed = await(&delivery);
-    pthread_cond_destroy(&delivery.done);
-    pthread_mutex_destroy(&delivery.mutex);
-    if (failed < 0)
-        kafka_log(line->client.config, LOG_WARNING, "kafka_delivery", "%s",
-            rd_kafka_err2str(delivery.code));
-    return r < 0 ? r : failed;
+    settle(append, count - produced + 1);
+    return 0;
+}
+
+int kafka_append_end(struct appender *base, struct kafka_append *append)
+{
+    struct kafka_appender *appender = (struct kafka_appender *)base;
+    struct line *line = append->line;
+    rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)atomic_load(&append->code);
+    int r = delivery_error(code);
+    if (r < 0)
+        kafka_log(line->client.config, LOG_WARNING, "kafka_delivery", "%s", rd_kafka_err2str(code));
+    if (append->error < 0)
+        r = append->error;
+    if (r < 0)
+        line_check(appender, line);
+    line_unref(appender, line);
+    return r;
+}
+
+static void wake(void *context)
+{
+    struct waiting *waiting = context;
+    pthread_mutex_lock(&waiting->mutex);
+    waiting->done = true;
+    pthread_cond_signal(&waiting->cond);
+    pthread_mutex_unlock(&waiting->mutex);
+}
+
+static int append_and_wait(struct appender *base, const struct append_record *records, size_t count)
+{
+    struct waiting waiting = {.done = false};
+    struct kafka_append append = {.done = wake, .context = &waiting};
+    pthread_mutex_init(&waiting.mutex, NULL);
+    pthread_cond_init(&waiting.cond, NULL);
+    int r = kafka_append_begin(base, records, count, &append);
+    pthread_mutex_lock(&waiting.mutex);
+    while (r == 0 && !waiting.done)
+        pthread_cond_wait(&waiting.cond, &waiting.mutex);
+    pthread_mutex_unlock(&waiting.mutex);
+    if (r == 0)
+        r = kafka_append_end(base, &append);
+    pthread_cond_destroy(&waiting.cond);
+    pthread_mutex_destroy(&waiting.mutex);
+    return r;
 }
 
 /* ---- cursors ---- */
@@ -376,18 +412,9 @@ static int append(struct appender *base, const struct append_record *records, si
     struct kafka_appender *appender = (struct kafka_appender *)base;
     if (cursor && cursor->value.size > CURSOR_SIZE_MAX)
         return ERR_TOO_LARGE;
-    if (count > 0) {
-        struct line *line = NULL;
-        int r = line_ref(appender, &line);
-        if (r < 0)
-            return r;
-        r = produce_all(line, records, count);
-        if (r < 0)
-            line_check(appender, line);
-        line_unref(appender, line);
-        if (r < 0)
-            return r;
-    }
+    int r = count > 0 ? append_and_wait(base, records, count) : 0;
+    if (r < 0)
+        return r;
     return cursor ? cursor_put(appender, cursor) : 0;
 }
 

@@ -317,6 +317,62 @@ static void test_broker_that_is_away_is_waited_for(void **state)
     assert_int_equal(fixture->delivered, EVENTS);
 }
 
+/* Where the last record of each event lies, all of one customer. Returns how many records there
+ * are. */
+static int64_t find_last(struct fixture *fixture, int64_t last[EVENTS])
+{
+    struct arena arena = {0};
+    struct touchpoint event;
+    rd_kafka_message_t *message;
+    int64_t count = 0;
+    rd_kafka_t *consumer = open_consumer(fixture, TOPIC_EVENTS);
+    for (int timeout_ms = PATIENCE_MS; (message = next_message(consumer, timeout_ms)) != NULL;) {
+        struct str value = str_make(
+            (const char *)message->payload + KAFKA_FRAME_SIZE, message->len - KAFKA_FRAME_SIZE);
+        assert_int_equal(touchpoint_decode(&event, value, &arena), 0);
+        int number = atoi(event.event_id.data + 2);
+        assert_true(number >= 0 && number < EVENTS);
+        last[number] = message->offset;
+        rd_kafka_message_destroy(message);
+        count++;
+        timeout_ms = 300;
+    }
+    rd_kafka_destroy(consumer);
+    arena_free(&arena);
+    return count;
+}
+
+/* Four batches are on their way, each a request of its own, of which the first fails: those behind
+ * it come again, too. */
+static void test_batches_behind_one_that_failed_come_again_behind_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tabiji_statistics counts = {.size = sizeof counts};
+    int64_t last[EVENTS];
+    write_config(fixture, "[kafka]\nbatch.num.messages = 10\n");
+    fixture->options.batch_events_max = 10;
+    fixture->options.linger_ms = 60000;
+    rd_kafka_mock_push_request_errors(
+        fixture->mock.cluster, 0, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    open_producer(fixture);
+    for (int i = 0; i < EVENTS; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof text,
+            "{\"id\":\"k-%d\",\"type\":\"store_visit\",\"time\":1795139999000,\"ids\":{"
+            "\"loyalty\":\"L-1\"}}",
+            i);
+        assert_int_equal(
+            tabiji_send_json(fixture->producer, text, strlen(text), NULL, NULL), TABIJI_OK);
+    }
+    assert_int_equal(tabiji_flush(fixture->producer, PATIENCE_MS), TABIJI_OK);
+    assert_int_equal(fixture->delivered, EVENTS);
+    assert_int_equal(tabiji_producer_statistics(fixture->producer, &counts), TABIJI_OK);
+    assert_true(counts.requests_failed > 0);
+    assert_true(find_last(fixture, last) >= EVENTS);
+    for (int i = 1; i < EVENTS; i++)
+        assert_true(last[i - 1] < last[i]);
+}
+
 static void test_close_while_the_broker_is_away_ends(void **state)
 {
     struct fixture *fixture = *state;
@@ -409,6 +465,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_event_that_is_refused_lies_in_rejected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broker_that_is_away_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_batches_behind_one_that_failed_come_again_behind_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_while_the_broker_is_away_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_close_amid_a_batch_leaves_it_its_events, setup, teardown),
