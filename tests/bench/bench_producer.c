@@ -5,10 +5,10 @@
  * usage: bench_producer enqueue DIR                    ns an event, of the caller's CPU; nobody is
  * sent to bench_producer memory EVENTS [DIR]            bytes of the process while so many wait;
  * DIR: on its disk bench_producer http URL EVENTS [DIR]          to a collector, through a spool in
- * DIR bench_producer kafka CONFIG SOURCE EVENTS     to Kafka bench_producer plain BROKERS FROM TO
- * EVENTS   so many records of topic FROM, by rd_kafka_produce() alone, to topic TO bench_producer
- * idle [URL [DIR]]               makes a producer (without URL: none), prints a line, ends with its
- * input
+ * DIR bench_producer kafka|json CONFIG SOURCE EVENTS     to Kafka; JSON as it is bench_producer
+ * plain BROKERS FROM TO EVENTS   so many records of topic FROM, by rd_kafka_produce() alone, to
+ * topic TO bench_producer idle [URL [DIR]]               makes a producer (without URL: none),
+ * prints a line, ends with its input
  */
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -205,26 +205,54 @@ static void bench_memory(size_t events, const char *spool_dir)
 
 /* ---- events that arrive ---- */
 
-static void say(const char *how, size_t events, double enqueued, double took, double cpu)
+/* Seconds of a run: until all were queued, of that the caller's CPU; until all had arrived, CPU of
+ * the process. */
+struct times {
+    double began, enqueued, caller, took, cpu;
+};
+
+static struct times times_begin(void)
 {
-    (void)printf("{\"how\": \"%s\", \"enqueue_us\": %.3f, \"events_s\": %.0f, \"cpu_us\": %.3f}\n",
-        how, enqueued * 1e6 / (double)events, (double)events / took, cpu * 1e6 / (double)events);
+    return (struct times){.began = seconds(CLOCK_MONOTONIC),
+        .caller = seconds(CLOCK_THREAD_CPUTIME_ID),
+        .cpu = seconds(CLOCK_PROCESS_CPUTIME_ID)};
 }
 
-static void bench_send(const struct tabiji_options *options, const char *how, size_t events)
+static void times_queued(struct times *times)
+{
+    times->enqueued = seconds(CLOCK_MONOTONIC) - times->began;
+    times->caller = seconds(CLOCK_THREAD_CPUTIME_ID) - times->caller;
+}
+
+static void times_end(struct times *times)
+{
+    times->took = seconds(CLOCK_MONOTONIC) - times->began;
+    times->cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - times->cpu;
+}
+
+static void say(const char *how, size_t events, const struct times *times)
+{
+    double micros = 1e6 / (double)events;
+    (void)printf("{\"how\": \"%s\", \"enqueue_us\": %.3f, \"caller_us\": %.3f, \"events_s\": %.0f, "
+                 "\"cpu_us\": %.3f}\n",
+        how, times->enqueued * micros, times->caller * micros, (double)events / times->took,
+        times->cpu * micros);
+}
+
+static void bench_send(
+    const struct tabiji_options *options, const char *how, enum kind kind, size_t events)
 {
     struct tabiji_statistics now = {.size = sizeof now};
     struct tabiji_producer *producer = open_producer(options);
-    double began = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    struct times times = times_begin();
     for (size_t n = 0; n < events; n++)
-        send_one(producer, n, KIND_RECEIPT);
-    double enqueued = seconds(CLOCK_MONOTONIC) - began;
+        send_one(producer, n, kind);
+    times_queued(&times);
     must(tabiji_flush(producer, PATIENCE_MS) == TABIJI_OK, "flush");
-    double took = seconds(CLOCK_MONOTONIC) - began;
-    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    times_end(&times);
     must(tabiji_producer_statistics(producer, &now) == TABIJI_OK, "statistics");
     must(now.events_delivered == events && now.events_duplicate == 0, "not all were delivered");
-    say(how, events, enqueued, took, cpu);
+    say(how, events, &times);
     must(tabiji_producer_close(&producer, PATIENCE_MS) == TABIJI_OK, "close");
 }
 
@@ -297,21 +325,23 @@ static void produce(rd_kafka_t *kafka, rd_kafka_topic_t *topic, const struct rec
 
 static void bench_plain(const char *brokers, const char *from, const char *to, size_t events)
 {
-    /* As the library does it, else librdkafka's own. */
-    const char *const settings[] = {
-        "bootstrap.servers", brokers, "enable.idempotence", "true", "acks", "all", NULL};
+    /* As the library has them. */
+    const char *const settings[] = {"bootstrap.servers", brokers, "enable.idempotence", "true",
+        "acks", "all", "max.in.flight.requests.per.connection", "1", "linger.ms", "5",
+        "compression.codec", "lz4", "socket.nagle.disable", "true", "message.max.bytes", "8388608",
+        "queue.buffering.max.messages", "200000", "queue.buffering.max.kbytes", "262144", NULL};
     struct record *records = calloc(events, sizeof *records);
     must(records != NULL, "memory");
     read_records(brokers, from, records, events);
     rd_kafka_t *kafka = open_kafka(RD_KAFKA_PRODUCER, settings);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(kafka, to, NULL);
-    double began = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    struct times times = times_begin();
     for (size_t i = 0; i < events; i++)
         produce(kafka, topic, &records[i]);
-    double enqueued = seconds(CLOCK_MONOTONIC) - began;
+    times_queued(&times);
     must(rd_kafka_flush(kafka, PATIENCE_MS) == 0 && delivered == events, "flush");
-    say("plain", events, enqueued, seconds(CLOCK_MONOTONIC) - began,
-        seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+    times_end(&times);
+    say("plain", events, &times);
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(kafka);
     for (size_t i = 0; i < events; i++)
@@ -329,12 +359,13 @@ int main(int argc, char **argv)
         bench_memory((size_t)atol(argv[2]), argv[3]);
     } else if (strcmp(mode, "http") == 0 && argc >= 4) {
         options = options_for(argv[2], (size_t)atol(argv[3]), argv[4]);
-        bench_send(&options, argv[4] ? "spool" : "http", (size_t)atol(argv[3]));
-    } else if (strcmp(mode, "kafka") == 0 && argc == 5) {
+        bench_send(&options, argv[4] ? "spool" : "http", KIND_RECEIPT, (size_t)atol(argv[3]));
+    } else if ((strcmp(mode, "kafka") == 0 || strcmp(mode, "json") == 0) && argc == 5) {
         options = options_for(NULL, (size_t)atol(argv[4]), NULL);
         options.kafka_config = argv[2];
         options.kafka_source = argv[3];
-        bench_send(&options, "kafka", (size_t)atol(argv[4]));
+        options.flags = *mode == 'j' ? TABIJI_AS_IT_IS : 0;
+        bench_send(&options, mode, *mode == 'j' ? KIND_JSON : KIND_RECEIPT, (size_t)atol(argv[4]));
     } else if (strcmp(mode, "plain") == 0 && argc == 6) {
         bench_plain(argv[2], argv[3], argv[4], (size_t)atol(argv[5]));
     } else {
