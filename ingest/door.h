@@ -73,11 +73,18 @@ struct door_out {
 MUST_CHECK int door_take(const struct door_config *config, struct touchpoint *event,
     int64_t now_micros, struct arena *arena, struct door_out *out, struct event_problem *problem);
 
+/* What is known of an event that was read from native JSON. */
+struct door_known {
+    bool nul_free;    /* U+0000 stands nowhere in its texts */
+    size_t json_size; /* of the JSON; 0: not known */
+};
+
 /* The verdict of door_take() alone, without the record: for who sends the event to somebody who
  * takes it. With config->identifiers.keyless nothing is hashed. *event is changed as by
  * door_take(), but for its key. Errors: the same. Threads: any. */
 MUST_CHECK int door_judge(const struct door_config *config, struct touchpoint *event,
-    int64_t now_micros, struct arena *arena, struct event_problem *problem);
+    const struct door_known *known, int64_t now_micros, struct arena *arena,
+    struct event_problem *problem);
 
 /* What the tracking plan says of an event whose source says `mode`: 0, it may come; DOOR_WARNED: it
  * may, and *problem is to be told; ERR_SCHEMA_VIOLATION with *problem: it may not. Errors:

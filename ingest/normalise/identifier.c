@@ -14,6 +14,7 @@
 #define VALUE_SIZE_GROWTH 3 /* NFKC of a value that is kept may have been this much longer */
 
 /* Source: IDENTITY, rule 1. Lower case, without quotes. */
+#define BLOCKED_WORD_SIZE_MAX 15
 static const struct str blocked_words[] = {STR_INIT(""), STR_INIT("null"), STR_INIT("(null)"),
     STR_INIT("undefined"), STR_INIT("nan"), STR_INIT("none"), STR_INIT("nil"), STR_INIT("0"),
     STR_INIT("-1"), STR_INIT("anonymous"), STR_INIT("guest"), STR_INIT("true"), STR_INIT("false"),
@@ -234,9 +235,18 @@ static const struct str quotes[][2] = {{STR_INIT("\""), STR_INIT("\"")},
     {STR_INIT("”"), STR_INIT("”")}, {STR_INIT("‘"), STR_INIT("’")}, {STR_INIT("’"), STR_INIT("’")},
     {STR_INIT("「"), STR_INIT("」")}, {STR_INIT("『"), STR_INIT("』")}};
 
+/* Whether a text may begin with one of the quotes: most do not, and are told by one byte. */
+static bool may_be_quoted(struct str text)
+{
+    return text.size > 1 && (text.data[0] == '"' || text.data[0] == '\'' || text.data[0] == '`' ||
+                                (unsigned char)text.data[0] >= 0x80);
+}
+
 /* Takes one pair of quotes off; false when there is none. */
 static bool unquote_once(struct str *text)
 {
+    if (!may_be_quoted(*text))
+        return false;
     for (size_t i = 0; i < sizeof quotes / sizeof *quotes; i++) {
         struct str open = quotes[i][0], close = quotes[i][1];
         if (text->size < open.size + close.size || !str_starts_with(*text, open) ||
@@ -256,10 +266,9 @@ static struct str unquote(struct str text)
     return text;
 }
 
+/* Both of one size. */
 static bool equals_lower(struct str text, struct str lower)
 {
-    if (text.size != lower.size)
-        return false;
     for (size_t i = 0; i < text.size; i++)
         if (to_lower(text.data[i]) != lower.data[i])
             return false;
@@ -285,10 +294,12 @@ bool identifier_blocked(const struct identifier_config *config, struct str value
         if (str_equal(value, config->blocked[i]))
             return true;
     struct str word = unquote(value);
+    if (word.size > BLOCKED_WORD_SIZE_MAX)
+        return is_zero_uuid(word);
     for (size_t i = 0; i < sizeof blocked_words / sizeof *blocked_words; i++)
-        if (equals_lower(word, blocked_words[i]))
+        if (word.size == blocked_words[i].size && equals_lower(word, blocked_words[i]))
             return true;
-    return is_zero_uuid(word);
+    return false;
 }
 
 /* As an e-mail's value is compared. */

@@ -119,20 +119,20 @@ static int parse(struct producer_checker *checker, struct str json, struct json 
 {
     *finding = (struct producer_finding){0};
     arena_reset(&checker->arena);
-    int r = json_parse(checker->parser, json, value);
+    int r = json_parse_unchecked(checker->parser, json, value);
     finding->problem = (struct event_problem){.error = r, .pointer = STR(""), .hint = STR("")};
     return r;
 }
 
-/* What the transport makes of the event, which is then as it was read no more. Returns 0 where that
- * is nothing. */
+/* What the transport makes of the event. Returns 0 where that is nothing. */
 static int seal(struct producer_checker *checker, const struct producer_rules *rules,
-    struct touchpoint *event, struct producer_finding *finding)
+    const struct touchpoint *event, struct producer_finding *finding)
 {
     struct producer_sealed sealed = {.bytes = STR("")};
     if (!rules->seal || finding->lacks_id || finding->lacks_time)
         return 0;
-    int r = rules->seal(rules->seal_context, event, &checker->arena, &sealed);
+    struct touchpoint changed = *event;
+    int r = rules->seal(rules->seal_context, &changed, &checker->arena, &sealed);
     if (r < 0)
         return r;
     if (sealed.bytes.size)
@@ -141,7 +141,7 @@ static int seal(struct producer_checker *checker, const struct producer_rules *r
     return 0;
 }
 
-int producer_checker_judge(struct producer_checker *checker, const struct producer_rules *rules,
+static int judge(struct producer_checker *checker, const struct producer_rules *rules,
     struct str json, bool gives_id, struct producer_finding *finding)
 {
     struct json value, member;
@@ -154,10 +154,10 @@ int producer_checker_judge(struct producer_checker *checker, const struct produc
         return r;
     }
     finding->event_id = event.event_id;
-    finding->lacks_id = !json_get(value, STR("id"), &member);
-    finding->lacks_time = !json_get(value, STR("time"), &member);
-    struct touchpoint sealed = event;
-    r = seal(checker, rules, &sealed, finding);
+    finding->lacks_id = event.event_id.size == 0 && !json_get(value, STR("id"), &member);
+    finding->lacks_time =
+        event.time_quality == TIME_QUALITY_UNKNOWN && !json_get(value, STR("time"), &member);
+    r = seal(checker, rules, &event, finding);
     if (r < 0 || finding->sealed.size)
         return r;
     if (finding->lacks_id && gives_id)
@@ -166,9 +166,24 @@ int producer_checker_judge(struct producer_checker *checker, const struct produc
     event.protocol = PROTOCOL_NATIVE;
     if (door_refused_by_customer(&event) && event.event_id.size)
         return 0; /* the collector looks no further */
-    r = door_judge(&rules->door, &event, now_micros(), &checker->arena, &finding->problem);
+    const struct door_known known = {.nul_free = !value.tape->escapes_nul, .json_size = json.size};
+    r = door_judge(&rules->door, &event, &known, now_micros(), &checker->arena, &finding->problem);
     finding->problem.error = r;
     return r;
+}
+
+/* Keys that stand twice are left to the reader, which saves a pass over them; but the collector
+ * sees them first, and says nothing else then. */
+int producer_checker_judge(struct producer_checker *checker, const struct producer_rules *rules,
+    struct str json, bool gives_id, struct producer_finding *finding)
+{
+    struct json value;
+    int r = judge(checker, rules, json, gives_id, finding);
+    int said = r < 0 ? json_parse(checker->parser, json, &value) : 0;
+    if (said == 0)
+        return r;
+    finding->problem = (struct event_problem){.error = said, .pointer = STR(""), .hint = STR("")};
+    return said;
 }
 
 int producer_checker_skim(

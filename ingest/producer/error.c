@@ -71,6 +71,13 @@ void producer_problem_set(
 {
     if (!problem || problem->size < sizeof problem->size)
         return;
+    /* Most often nothing is wrong, and each call says so. */
+    bool silent = code.size == 0 && pointer.size == 0 && hint.size == 0;
+    if (silent && problem->size >= sizeof *problem) {
+        problem->error = error;
+        problem->code[0] = problem->pointer[0] = problem->hint[0] = '\0';
+        return;
+    }
     struct tabiji_problem full = {.size = problem->size, .error = error};
     copy_cut(full.code, sizeof full.code, code);
     copy_cut(full.pointer, sizeof full.pointer, pointer);

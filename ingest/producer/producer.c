@@ -38,7 +38,8 @@ struct tabiji_producer {
     atomic_long users;
     atomic_ulong invalid;
     pthread_mutex_t checkers_lock;
-    struct producer_checker *checkers[CHECKERS_MAX]; /* that nobody uses */
+    struct producer_checker *_Atomic spare;          /* nobody uses it: most calls need no lock */
+    struct producer_checker *checkers[CHECKERS_MAX]; /* nor these */
     size_t checkers_count;
 };
 
@@ -70,6 +71,8 @@ static int init_checkers(struct tabiji_producer *producer)
 
 static void fini_checkers(struct tabiji_producer *producer)
 {
+    struct producer_checker *spare = atomic_exchange(&producer->spare, NULL);
+    producer_checker_free(&producer->memory, &spare);
     while (producer->checkers_count)
         producer_checker_free(&producer->memory, &producer->checkers[--producer->checkers_count]);
     (void)pthread_mutex_destroy(&producer->checkers_lock);
@@ -241,7 +244,9 @@ int tabiji_producer_close(struct tabiji_producer **producer, int timeout_ms)
 
 static struct producer_checker *take_checker(struct tabiji_producer *producer)
 {
-    struct producer_checker *checker = NULL;
+    struct producer_checker *checker = atomic_exchange(&producer->spare, NULL);
+    if (checker)
+        return checker;
     (void)pthread_mutex_lock(&producer->checkers_lock);
     if (producer->checkers_count)
         checker = producer->checkers[--producer->checkers_count];
@@ -253,6 +258,9 @@ static struct producer_checker *take_checker(struct tabiji_producer *producer)
 
 static void give_checker(struct tabiji_producer *producer, struct producer_checker *checker)
 {
+    struct producer_checker *none = NULL;
+    if (atomic_compare_exchange_strong(&producer->spare, &none, checker))
+        return;
     (void)pthread_mutex_lock(&producer->checkers_lock);
     if (producer->checkers_count < CHECKERS_MAX) {
         producer->checkers[producer->checkers_count++] = checker;
@@ -265,6 +273,8 @@ static void give_checker(struct tabiji_producer *producer, struct producer_check
 static int refuse(struct tabiji_producer *producer, struct tabiji_problem *problem, int error,
     const struct event_problem *why)
 {
+    if (error == 0 && why->hint.size == 0)
+        return TABIJI_OK; /* enter() has said so */
     int r = producer_problem_of(problem, error, why);
     if (r == TABIJI_ERROR_INVALID)
         (void)atomic_fetch_add(&producer->invalid, 1);

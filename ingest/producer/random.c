@@ -57,11 +57,15 @@ int producer_random_uuid(struct producer_random *random, char out[PRODUCER_UUID_
     bytes[6] = (uint8_t)(0x70 | (bytes[6] & 0x0F)); /* version */
     bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3F)); /* variant */
     hex_encode(bytes, sizeof bytes, hex);
-    size_t used = 0;
-    for (size_t i = 0; i < PRODUCER_UUID_SIZE; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        out[i] = dash ? '-' : hex[used++];
-    }
+    memcpy(out, hex, 8);
+    out[8] = '-';
+    memcpy(out + 9, hex + 8, 4);
+    out[13] = '-';
+    memcpy(out + 14, hex + 12, 4);
+    out[18] = '-';
+    memcpy(out + 19, hex + 16, 4);
+    out[23] = '-';
+    memcpy(out + 24, hex + 20, 12);
     out[PRODUCER_UUID_SIZE] = '\0';
     return 0;
 }

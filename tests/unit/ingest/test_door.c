@@ -635,6 +635,7 @@ static void test_door_judge_says_what_door_take_says(void **state)
     struct fixture *fixture = *state;
     static char text[EVENT_SIZE_MAX];
     struct door_config judge = fixture->config;
+    const struct door_known known = {0};
     struct event_problem problem;
     struct door_out out;
     size_t refused = 0;
@@ -650,7 +651,7 @@ static void test_door_judge_says_what_door_take_says(void **state)
             door_take(&fixture->config, &event, NOW, &fixture->arena, &out, &fixture->problem);
         event = fixture->event;
         event.properties = str_make(text, size);
-        assert_int_equal(door_judge(&judge, &event, NOW, &fixture->arena, &problem), want);
+        assert_int_equal(door_judge(&judge, &event, &known, NOW, &fixture->arena, &problem), want);
         assert_int_equal(problem.error, fixture->problem.error);
         refused += want == ERR_TOO_LARGE;
         arena_reset(&fixture->arena);
@@ -664,6 +665,7 @@ static void test_door_judge_tells_values_apart(void **state)
     struct fixture *fixture = *state;
     struct event_problem problem;
     fixture->config.identifiers.keyless = true;
+    const struct door_known known = {0};
     struct touchpoint event = fixture->event;
     event.type = STR("aliased");
     event.has_evidence = true;
@@ -672,10 +674,11 @@ static void test_door_judge_tells_values_apart(void **state)
         .b_namespace = STR("phone"),
         .b_value = STR("+81312345678")};
     assert_int_equal(
-        door_judge(&fixture->config, &event, NOW, &fixture->arena, &problem), ERR_VALUE);
+        door_judge(&fixture->config, &event, &known, NOW, &fixture->arena, &problem), ERR_VALUE);
     event.evidence.b_value = STR("+81312345679");
     event.evidence.a_value = STR("03-1234-5678");
-    assert_int_equal(door_judge(&fixture->config, &event, NOW, &fixture->arena, &problem), 0);
+    assert_int_equal(
+        door_judge(&fixture->config, &event, &known, NOW, &fixture->arena, &problem), 0);
 }
 
 int main(void)
