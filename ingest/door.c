@@ -18,11 +18,6 @@
 #define POINTER_SIZE_MAX 96
 /* How the identifier of spend begins: nobody, so that it joins no customer's timeline. */
 #define SPEND_IDENTIFIER "spend:"
-/* So much native JSON is never more than EVENT_SIZE_MAX encoded: what grows most is a phone number
- * or an e-mail address, which become a pseudonym of 36 bytes and a namespace of up to 32 each, of
- * which there are EVENT_IDENTIFIERS_MAX at most; then an exponent that canonical JSON writes out,
- * "1e15", and an item that says nothing, "{}", of which neither becomes 8 times itself. */
-#define SMALL_JSON_SIZE_MAX ((size_t)3 << 10)
 /* Room for whatever an encoder reserves beyond what it writes. */
 #define ENCODE_SLACK ((size_t)32 << 10)
 
@@ -391,7 +386,7 @@ int door_judge(const struct door_config *config, struct touchpoint *event,
     struct door_out taken = {.drops = NULL};
     struct str bytes;
     int r = settle(config, event, known->nul_free, now_micros, arena, &taken, problem);
-    if (r < 0 || (known->json_size && known->json_size <= SMALL_JSON_SIZE_MAX))
+    if (r < 0 || (known->json_size && known->json_size <= EVENT_SMALL_JSON_SIZE_MAX))
         return r;
     r = encode_event(event, arena, &bytes); /* how large it is */
     return r < 0 ? fail(problem, r, STR(""), STR("")) : 0;

@@ -8,6 +8,11 @@
 
 #define EVENT_ID_SIZE_MAX 100
 #define EVENT_SIZE_MAX ((size_t)32 << 10) /* encoded touchpoint and native JSON */
+/* So much native JSON is never more than EVENT_SIZE_MAX encoded: what grows most is a telephone
+ * number, which becomes a pseudonym and a namespace, 70 bytes, of which there are
+ * EVENT_IDENTIFIERS_MAX at most; then an exponent that canonical JSON writes out, "1e15", and an
+ * item that says nothing, "{}", of which neither becomes 8 times itself. */
+#define EVENT_SMALL_JSON_SIZE_MAX ((size_t)3 << 10)
 #define EVENT_TYPE_SIZE_MAX 64
 #define EVENT_IDENTIFIERS_MAX 64
 #define EVENT_IDENTIFIERS_HINT "an event has at most 64 identifiers" /* of ERR_TOO_MANY */

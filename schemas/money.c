@@ -5,6 +5,7 @@
 #define CURRENCY_CODE_SIZE 3
 #define CURRENCY_ENTRY_SIZE 4 /* code and its exponent digit */
 #define EXPONENT_MAX 4
+#define SURE_DIGITS 18 /* that do not overflow an int64 */
 
 /* Sorted by code. */
 /* clang-format off */
@@ -24,19 +25,26 @@ static const char currencies[] =
 
 static const int64_t powers_of_ten[EXPONENT_MAX + 1] = {1, 10, 100, 1000, 10000};
 
+/* Three bytes as a number, in their order. */
+static uint32_t code_number(const char *code)
+{
+    return (uint32_t)(uint8_t)code[0] << 16 | (uint32_t)(uint8_t)code[1] << 8 | (uint8_t)code[2];
+}
+
 int money_exponent(struct str currency)
 {
     if (currency.size != CURRENCY_CODE_SIZE)
         return ERR_CURRENCY;
+    uint32_t wanted = code_number(currency.data);
     size_t low = 0;
     size_t high = (sizeof(currencies) - 1) / CURRENCY_ENTRY_SIZE;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const char *entry = currencies + middle * CURRENCY_ENTRY_SIZE;
-        int order = memcmp(currency.data, entry, CURRENCY_CODE_SIZE);
-        if (order == 0)
+        uint32_t code = code_number(entry);
+        if (wanted == code)
             return entry[CURRENCY_CODE_SIZE] - '0';
-        if (order < 0)
+        if (wanted < code)
             high = middle;
         else
             low = middle + 1;
@@ -88,6 +96,9 @@ int money_parse_exponent(struct str text, int exponent, int64_t *minor)
     const char *digits = at;
     int64_t value = 0;
     bool fits = true;
+    const char *sure = end - at > SURE_DIGITS ? at + SURE_DIGITS : end;
+    for (; at < sure && is_digit(*at); at++)
+        value = value * 10 - (*at - '0');
     for (; at < end && is_digit(*at); at++)
         fits = fits && push_digit(&value, *at - '0');
     size_t digits_count = (size_t)(at - digits);

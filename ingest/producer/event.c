@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "ingest/producer/error.h"
+#include "ingest/producer/proof.h"
 #include "ingest/producer/room.h"
 #include "schemas/error.h"
 
@@ -73,6 +74,7 @@ struct tabiji_event {
     struct producer_text properties;
     bool raw; /* JSON of the caller's is in them, which may have several lines */
     struct producer_text line;
+    struct producer_proof proof;
     /* all below: not cleared */
     struct pair pairs[EVENT_IDENTIFIERS_MAX];
     struct producer_room room;
@@ -163,6 +165,7 @@ struct member {
     struct str name;
     size_t offset;
     enum member_kind kind;
+    enum producer_claim claim; /* of a text */
 };
 
 struct table {
@@ -170,11 +173,12 @@ struct table {
     size_t count;
 };
 
-#define TEXT_AS(type, key, member)                                                                 \
+#define TEXT_AS(type, key, member, claim)                                                          \
     {                                                                                              \
-        STR_INIT(key), offsetof(struct tabiji_##type, member), MEMBER_TEXT                         \
+        STR_INIT(key), offsetof(struct tabiji_##type, member), MEMBER_TEXT, CLAIM_##claim          \
     }
-#define TEXT(type, member) TEXT_AS(type, #member, member)
+#define TEXT(type, member) TEXT_AS(type, #member, member, TEXT)
+#define CLAIMED(type, member, claim) TEXT_AS(type, #member, member, claim)
 #define INT(type, member)                                                                          \
     {                                                                                              \
         STR_INIT(#member), offsetof(struct tabiji_##type, member), MEMBER_INT                      \
@@ -185,22 +189,25 @@ struct table {
     }
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct member order_members[] = {TEXT(order, order_id), TEXT(order, currency),
-    TEXT(order, revenue), TEXT(order, tax), TEXT(order, shipping), TEXT(order, discount),
-    TEXT(order, coupon), TEXT(order, facet)};
+static const struct member order_members[] = {CLAIMED(order, order_id, IDENTIFIER),
+    CLAIMED(order, currency, CURRENCY), CLAIMED(order, revenue, REVENUE),
+    CLAIMED(order, tax, MONEY), CLAIMED(order, shipping, MONEY), CLAIMED(order, discount, MONEY),
+    TEXT(order, coupon), CLAIMED(order, facet, FACET)};
 static const struct table order_table = {order_members, COUNT(order_members)};
 static const struct member item_members[] = {
-    TEXT(item, sku), TEXT(item, category), TEXT(item, price), INT(item, quantity)};
+    TEXT(item, sku), TEXT(item, category), CLAIMED(item, price, PRICE), INT(item, quantity)};
 static const struct table item_table = {item_members, COUNT(item_members)};
-static const struct member call_members[] = {TEXT(call, call_id), TEXT(call, parent_id),
-    TEXT(call, direction), TEXT(call, queue), TEXT(call, reason), TEXT(call, outcome),
-    TEXT(call, agent), INT(call, wait_ms), INT(call, talk_ms)};
+static const struct member call_members[] = {CLAIMED(call, call_id, IDENTIFIER),
+    TEXT(call, parent_id), CLAIMED(call, direction, DIRECTION), TEXT(call, queue),
+    TEXT(call, reason), TEXT(call, outcome), TEXT(call, agent), INT(call, wait_ms),
+    INT(call, talk_ms)};
 static const struct table call_table = {call_members, COUNT(call_members)};
 static const struct member store_members[] = {
     TEXT(store, store_id), TEXT(store, terminal), TEXT(store, area), TEXT(store, staff)};
 static const struct table store_table = {store_members, COUNT(store_members)};
-static const struct member message_members[] = {TEXT(message, kind), TEXT(message, message_id),
-    TEXT_AS(message, "template", template_name), TEXT(message, link)};
+static const struct member message_members[] = {CLAIMED(message, kind, MESSAGE),
+    TEXT(message, message_id), TEXT_AS(message, "template", template_name, TEXT),
+    TEXT(message, link)};
 static const struct table message_table = {message_members, COUNT(message_members)};
 static const struct member page_members[] = {
     TEXT(page, url), TEXT(page, referrer), TEXT(page, title)};
@@ -209,7 +216,7 @@ static const struct member campaign_members[] = {TEXT(campaign, source), TEXT(ca
     TEXT(campaign, name), TEXT(campaign, content), TEXT(campaign, term), TEXT(campaign, id),
     TEXT(campaign, message)};
 static const struct table campaign_table = {campaign_members, COUNT(campaign_members)};
-static const struct member device_members[] = {TEXT(device, kind), TEXT(device, os),
+static const struct member device_members[] = {CLAIMED(device, kind, DEVICE), TEXT(device, os),
     TEXT(device, browser), TEXT(device, app), TEXT(device, app_version), TEXT(device, locale),
     TEXT(device, screen)};
 static const struct table device_table = {device_members, COUNT(device_members)};
@@ -235,6 +242,8 @@ static int add_member(struct tabiji_event *event, struct producer_text *text,
         memcpy(&said, value, sizeof said);
         if (!said)
             return 0;
+        if (member->claim != CLAIM_TEXT)
+            producer_proof_member(&event->proof, member->claim, str_of(said));
         int r = add_known(event, text, member->name);
         return r == 0 ? quote(event, text, said) : r;
     }
@@ -428,6 +437,11 @@ static void replace(char *json, size_t json_size, char byte)
         *json++ = ' ';
 }
 
+bool producer_event_proven(const struct tabiji_event *event)
+{
+    return event->pairs_count > 0 && producer_proof_holds(&event->proof, event->line.size);
+}
+
 void producer_line_join(char *json, size_t json_size)
 {
     replace(json, json_size, '\n');
@@ -468,6 +482,7 @@ int tabiji_event_new(
     producer_room_init(&event->room, &memory, &event->memory);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     int r = quote(event, &event->type, type);
+    producer_proof_type(&event->proof, str_of(type));
     if (r == 0)
         r = add_integer(event, &event->time,
             (int64_t)now.tv_sec * MILLIS_PER_SECOND + now.tv_nsec / NANOS_PER_MILLI);
@@ -515,6 +530,7 @@ int tabiji_event_set_time_ms(struct tabiji_event *event, int64_t epoch_ms)
     if (!event)
         return TABIJI_ERROR_ARGUMENT;
     event->time.size = 0;
+    producer_proof_time(&event->proof, epoch_ms);
     return keep(event, add_integer(event, &event->time, epoch_ms), "time", NULL);
 }
 
@@ -523,6 +539,7 @@ int tabiji_event_set_time(struct tabiji_event *event, const char *rfc3339)
     if (!event || !rfc3339)
         return TABIJI_ERROR_ARGUMENT;
     event->time.size = 0;
+    producer_proof_time_text(&event->proof, str_of(rfc3339));
     return keep(event, quote(event, &event->time, rfc3339), "time", NULL);
 }
 
@@ -541,6 +558,7 @@ int tabiji_event_add_identifier(struct tabiji_event *event, const char *name, co
     if (event->pairs_count == EVENT_IDENTIFIERS_MAX)
         return keep(event, ERR_TOO_MANY, "ids", NULL);
     struct pair pair = {.name_at = (uint32_t)event->ids.size};
+    producer_proof_identifier(&event->proof, event->pairs_count, str_of(name), str_of(value));
     int r = quote(event, &event->ids, name);
     pair.value_at = (uint32_t)event->ids.size;
     pair.name_size = pair.value_at - pair.name_at;
@@ -554,7 +572,12 @@ int tabiji_event_add_identifier(struct tabiji_event *event, const char *name, co
 
 int tabiji_event_set_order(struct tabiji_event *event, const struct tabiji_order *order)
 {
-    return set_part(event, PART_ORDER, &order_table, order);
+    if (!event || !order)
+        return TABIJI_ERROR_ARGUMENT;
+    int begun = producer_proof_order_begin(&event->proof);
+    int r = set_part(event, PART_ORDER, &order_table, order);
+    producer_proof_order_end(&event->proof, begun);
+    return r;
 }
 
 int tabiji_event_add_item(struct tabiji_event *event, const struct tabiji_item *item)
@@ -663,6 +686,7 @@ int tabiji_event_set_link(struct tabiji_event *event, const struct tabiji_link *
         return TABIJI_ERROR_ARGUMENT;
     struct producer_text *part = &event->parts[PART_EVIDENCE];
     part->size = 0;
+    event->proof.lost = true;
     event->said[PART_EVIDENCE] = true;
     int r = add_node(event, STR("a"), known.a_name, known.a_value);
     if (r == 0)
@@ -684,6 +708,7 @@ static int add_property(struct tabiji_event *event, const char *name, struct str
         return TABIJI_ERROR_ARGUMENT;
     struct producer_text *text = &event->properties;
     size_t before = text->size;
+    producer_proof_property(&event->proof, str_of(name));
     int r = add_name(event, text, str_of(name));
     if (r == 0)
         r = quoted ? producer_text_quote(&event->memory, text, value) : add(event, text, value);
@@ -708,6 +733,8 @@ int tabiji_event_add_double(struct tabiji_event *event, const char *name, double
     char text[JSON_DOUBLE_SIZE_MAX];
     if (event && !isfinite(value))
         return keep(event, ERR_NUMBER_RANGE, "properties", NULL);
+    if (event)
+        event->proof.lost = true;
     return add_property(event, name, str_make(text, json_format_double(value, text)), false);
 }
 
@@ -750,7 +777,7 @@ int tabiji_event_add_json(struct tabiji_event *event, const char *name, const ch
         return TABIJI_ERROR_ARGUMENT;
     if (!is_one_value(json))
         return keep(event, ERR_JSON, "properties", name);
-    event->raw = true;
+    event->raw = event->proof.lost = true;
     return add_property(event, name, str_of(json), false);
 }
 

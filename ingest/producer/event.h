@@ -11,5 +11,9 @@
 MUST_CHECK int producer_event_line(
     struct tabiji_event *event, struct str *line, struct event_problem *problem);
 
+/* Whether the collector accepts the event without a word, as its setters know (proof.h). False: it
+ * is to be judged. Only behind producer_event_line(). */
+bool producer_event_proven(const struct tabiji_event *event);
+
 /* JSON of several lines as one: in a text of JSON a line's end is white space. */
 void producer_line_join(char *json, size_t json_size);

@@ -167,12 +167,13 @@ static int start(struct tabiji_producer *producer, int *made, struct tabiji_prob
     if (r < 0)
         return r;
     *made = MADE_BACKLOG;
+    r = producer_sender_start(&producer->sender, problem);
     /* A spool keeps JSON, which is judged when it is read from there. */
-    if (!producer->backlog.spool) {
+    if (r == 0 && !producer->backlog.spool && producer_sender_seals(&producer->sender)) {
         producer->rules.seal = producer_sender_seal;
         producer->rules.seal_context = &producer->sender;
     }
-    return producer_sender_start(&producer->sender, problem);
+    return r;
 }
 
 int tabiji_producer_new(const struct tabiji_options *options, struct tabiji_producer **out,
@@ -374,8 +375,10 @@ static int send_event(
     if (r < 0)
         return refuse(producer, how->problem, r, &wrong);
     parts.id = str_of(tabiji_event_id(event));
-    return producer->settings.flags & TABIJI_NO_CHECK ? enqueue(producer, &parts, how)
-                                                      : enqueue_judged(producer, &parts, how);
+    /* Kafka's transport makes its record of what a judge has read. */
+    bool judged = producer->settings.flags & TABIJI_NO_CHECK ||
+                  (!producer->rules.seal && producer_event_proven(event));
+    return judged ? enqueue(producer, &parts, how) : enqueue_judged(producer, &parts, how);
 }
 
 /* Whether the call may go on; it then ends with leave(). */
@@ -472,6 +475,12 @@ static int send_completed(struct tabiji_producer *producer, struct str json,
     if (!brace)
         return TABIJI_ERROR_ARGUMENT;
     struct str rest = str_make(brace + 1, json.size - (size_t)(brace + 1 - json.data));
+    if (!inserted[0]) {
+        struct producer_parts parts = {.id = finding->event_id,
+            .json = str_make(brace, rest.size + 1),
+            .sealed = finding->sealed};
+        return enqueue(producer, &parts, how);
+    }
     r = producer_text_add(&producer->memory, &whole, STR("{"));
     if (r == 0)
         r = producer_text_add(&producer->memory, &whole, str_of(inserted));

@@ -445,6 +445,11 @@ int producer_sender_start(struct producer_sender *sender, struct tabiji_problem 
     return r;
 }
 
+bool producer_sender_seals(const struct producer_sender *sender)
+{
+    return sender->transport->ops->seal != NULL;
+}
+
 int producer_sender_seal(
     void *context, struct touchpoint *event, struct arena *arena, struct producer_sealed *out)
 {

@@ -52,6 +52,8 @@ struct producer_sender {
 MUST_CHECK int producer_sender_start(
     struct producer_sender *sender, struct tabiji_problem *problem);
 
+/* Whether its transport does. Just started. */
+bool producer_sender_seals(const struct producer_sender *sender);
 /* As the transport's seal(); without one, nothing is sealed. context: the sender. Threads: those
  * that are counted in `users`, and this. */
 MUST_CHECK int producer_sender_seal(
