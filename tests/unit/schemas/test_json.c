@@ -74,6 +74,29 @@ static void test_json_parse_every_kind_is_read(void **state)
     assert_false(json_get(root, STR("z"), &value));
 }
 
+static void test_json_get_tells_names_apart_by_every_byte(void **state)
+{
+    static const char *const names[] = {"", "a", "b", "ab", "abc", "abcdefg", "abcdefgh",
+        "abcdefgi", "abcdefghi", "abcdefghj", "abcdefghijklmnopq", "abcdefghijklmnopr", "a\\u0000",
+        "\xe6\x97\x85\xe8\xb7\xaf"};
+    static const char *const absent[] = {
+        "c", "ba", "abd", "abcdefgj", "abcdefghk", "abcdefghijklmnoqq", "ABCDEFGH"};
+    CLEANUP(buf_free) struct buf text = {0};
+    struct json root, value;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(buf_appendf(&text, "%c\"%s\":%zu", i ? ',' : '{', names[i], i), 0);
+    assert_int_equal(buf_append(&text, "}", 1), 0);
+    assert_int_equal(json_parse(*state, buf_str(&text), &root), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct str name = strchr(names[i], '\\') ? str_make("a", 2) : str_of(names[i]);
+        assert_true(json_get(root, name, &value));
+        assert_int_equal(json_int(value), i);
+    }
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+        assert_false(json_get(root, str_of(absent[i]), &value));
+    assert_false(json_get(root, str_make("b", 2), &value));
+}
+
 static void test_json_next_goes_in_source_order(void **state)
 {
     struct json root = {0}, value = {0};
@@ -382,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_parse_every_kind_is_read),
+        cmocka_unit_test(test_json_get_tells_names_apart_by_every_byte),
         cmocka_unit_test(test_json_next_goes_in_source_order),
         cmocka_unit_test(test_json_write_canonical_sorts_and_escapes),
         cmocka_unit_test(test_json_write_canonical_numbers_survive),
