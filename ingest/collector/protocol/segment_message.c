@@ -1,11 +1,9 @@
 /* The mapping of a message, part by part. What has no place of its own stays in properties. */
 #include "ingest/collector/protocol/segment_message.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "ingest/collector/protocol/consent_words.h"
 #include "ingest/collector/protocol/page_address.h"
+#include "ingest/collector/protocol/segment_fields.h"
 #include "ingest/collector/protocol/segment_names.h"
 #include "ingest/collector/protocol/segment_object.h"
 #include "ingest/collector/protocol/segment_order.h"
@@ -36,10 +34,13 @@ struct reader {
     struct arena *arena;
     struct touchpoint *event;
     struct event_problem *problem;
+    struct segment_fields item;
     struct json context; /* the message's own */
     bool has_context;
+    struct segment_fields context_fields;
     struct json outer; /* of the envelope */
     bool has_outer;
+    struct segment_fields outer_fields;
     struct json properties;
     bool has_properties;
     struct json traits;
@@ -65,23 +66,46 @@ static int fail(struct reader *reader, int error, struct str pointer, struct str
     return error;
 }
 
-/* A member of the context: the message's own, else the envelope's. */
-static bool context_get(const struct reader *reader, struct str key, struct json *out)
-{
-    if (reader->has_context && json_get(reader->context, key, out) && json_kind(*out) != JSON_NULL)
-        return true;
-    return reader->has_outer && json_get(reader->outer, key, out) && json_kind(*out) != JSON_NULL;
-}
-
-static bool context_object(const struct reader *reader, struct str key, struct json *out)
-{
-    return context_get(reader, key, out) && json_kind(*out) == JSON_OBJECT;
-}
-
-static struct str context_text(const struct reader *reader, struct str key)
+/* A member of the message as segment_text_strict(). */
+static int item_text_strict(struct reader *reader, enum segment_field field, struct str *out)
 {
     struct json value;
-    if (context_get(reader, key, &value) && json_kind(value) == JSON_TEXT)
+    *out = str_make(NULL, 0);
+    return segment_fields_get(&reader->item, field, &value)
+               ? segment_value_text(value, reader->arena, out)
+               : 0;
+}
+
+/* A member of the message as segment_text(). */
+static int item_text(struct reader *reader, enum segment_field field, struct str *out)
+{
+    int r = item_text_strict(reader, field, out);
+    return r == ERR_FIELD_TYPE ? 0 : r;
+}
+
+/* A member of the message when it is an object. */
+static bool item_object(const struct reader *reader, enum segment_field field, struct json *out)
+{
+    return segment_fields_get(&reader->item, field, out) && json_kind(*out) == JSON_OBJECT;
+}
+
+/* A member of the context: the message's own, else the envelope's. */
+static bool context_get(const struct reader *reader, enum segment_field field, struct json *out)
+{
+    return (segment_fields_get(&reader->context_fields, field, out) &&
+               json_kind(*out) != JSON_NULL) ||
+           (segment_fields_get(&reader->outer_fields, field, out) && json_kind(*out) != JSON_NULL);
+}
+
+static bool context_object(const struct reader *reader, enum segment_field field, struct json *out)
+{
+    return context_get(reader, field, out) && json_kind(*out) == JSON_OBJECT;
+}
+
+static struct str context_text(const struct reader *reader, enum segment_field field)
+{
+    struct json value;
+    if (context_get(reader, field, &value) && json_kind(value) == JSON_TEXT)
         return json_text(value);
     return str_make(NULL, 0);
 }
@@ -91,7 +115,7 @@ static struct str context_text(const struct reader *reader, struct str key)
 static int read_id(struct reader *reader)
 {
     struct str *id = &reader->event->event_id;
-    int r = segment_text_strict(reader->message->item, STR("messageId"), reader->arena, id);
+    int r = item_text_strict(reader, SEGMENT_FIELD_MESSAGE_ID, id);
     if (r == 0 && id->size == 0)
         *id = reader->message->id;
     if (r == ERR_FIELD_TYPE || (r == 0 && (id->size == 0 || id->size > EVENT_ID_SIZE_MAX)))
@@ -107,7 +131,7 @@ static int read_type(struct reader *reader)
     if (message->call != SEGMENT_TRACK)
         return 0;
     struct str text;
-    int r = segment_text_strict(message->item, STR("event"), reader->arena, &text);
+    int r = item_text_strict(reader, SEGMENT_FIELD_EVENT, &text);
     if (r < 0 || text.size == 0)
         return fail(reader, r < 0 ? r : ERR_MISSING_FIELD, STR("/event"), STR("the event's name"));
     struct segment_name name;
@@ -127,18 +151,27 @@ static int read_type(struct reader *reader)
 
 /* 0, SEGMENT_TIME_ABSENT, or ERR_TIME. A time without offset is UTC. */
 #define SEGMENT_TIME_ABSENT 1
-static int read_time(struct json object, struct str key, int64_t *micros)
+static int time_of(struct json value, int64_t *micros)
 {
-    struct json value;
-    if (!json_get(object, key, &value) || json_kind(value) == JSON_NULL)
+    switch (json_kind(value)) {
+    case JSON_NULL:
         return SEGMENT_TIME_ABSENT;
-    if (json_kind(value) == JSON_TEXT)
+    case JSON_TEXT:
         return json_text(value).size ? time_parse_local(json_text(value), 0, micros)
                                      : SEGMENT_TIME_ABSENT;
-    if (json_kind(value) != JSON_INT ||
-        __builtin_mul_overflow(json_int(value), MICROS_PER_MILLISECOND, micros))
+    case JSON_INT:
+        return __builtin_mul_overflow(json_int(value), MICROS_PER_MILLISECOND, micros) ? ERR_TIME
+                                                                                       : 0;
+    default:
         return ERR_TIME;
-    return 0;
+    }
+}
+
+static int item_time(const struct reader *reader, enum segment_field field, int64_t *micros)
+{
+    struct json value;
+    return segment_fields_get(&reader->item, field, &value) ? time_of(value, micros)
+                                                            : SEGMENT_TIME_ABSENT;
 }
 
 /* Whether `timestamp` is taken as it is: Rudder's servers do so, Segment's correct it like
@@ -158,9 +191,10 @@ static bool correct(const struct reader *reader, int64_t said, int64_t *out)
     int64_t sent = 0;
     int64_t late;
     int64_t corrected;
-    int absent = read_time(message->item, STR("sentAt"), &sent);
-    if (absent != 0 && message->has_envelope)
-        absent = read_time(message->envelope, STR("sentAt"), &sent);
+    struct json value;
+    int absent = item_time(reader, SEGMENT_FIELD_SENT_AT, &sent);
+    if (absent != 0 && message->has_envelope && json_get(message->envelope, STR("sentAt"), &value))
+        absent = time_of(value, &sent);
     if (absent != 0 || __builtin_sub_overflow(sent, said, &late) ||
         __builtin_sub_overflow(message->now_micros, late, &corrected))
         return false;
@@ -172,19 +206,21 @@ static bool correct(const struct reader *reader, int64_t said, int64_t *out)
  * without its word the door takes its own. */
 static int read_times(struct reader *reader)
 {
-    const struct segment_message *message = reader->message;
     struct touchpoint *event = reader->event;
-    static const struct str pointers[] = {STR_INIT("/originalTimestamp"), STR_INIT("/timestamp")};
+    static const struct {
+        enum segment_field field;
+        struct str pointer;
+    } times[] = {{SEGMENT_FIELD_ORIGINAL_TIMESTAMP, STR_INIT("/originalTimestamp")},
+        {SEGMENT_FIELD_TIMESTAMP, STR_INIT("/timestamp")}};
     bool verbatim = takes_verbatim(reader);
     size_t first = verbatim ? 1 : 0; /* of the two, which is asked first */
     int r = SEGMENT_TIME_ABSENT;
     int64_t said = 0;
     size_t i = 0;
-    for (; r == SEGMENT_TIME_ABSENT && i < COUNT_OF(pointers); i++) {
-        struct str pointer = pointers[first ^ i];
-        r = read_time(message->item, str_make(pointer.data + 1, pointer.size - 1), &said);
+    for (; r == SEGMENT_TIME_ABSENT && i < COUNT_OF(times); i++) {
+        r = item_time(reader, times[first ^ i].field, &said);
         if (r < 0)
-            return fail(reader, r, pointer, STR("RFC 3339"));
+            return fail(reader, r, times[first ^ i].pointer, STR("RFC 3339"));
     }
     if (r == SEGMENT_TIME_ABSENT)
         return 0;
@@ -205,14 +241,6 @@ static bool contains(struct str text, const char *word)
         if (strncasecmp(text.data + i, word, size) == 0)
             return true;
     return false;
-}
-
-static struct str item_text(const struct reader *reader, struct str key)
-{
-    struct json value;
-    if (json_get(reader->message->item, key, &value) && json_kind(value) == JSON_TEXT)
-        return json_text(value);
-    return STR("");
 }
 
 static bool is_in(struct str text, const struct str *list, size_t count)
@@ -236,10 +264,13 @@ static void read_library(struct reader *reader)
     struct json library;
     struct json value;
     struct str name = str_make(NULL, 0);
-    if (context_object(reader, STR("library"), &library) &&
+    if (context_object(reader, SEGMENT_FIELD_LIBRARY, &library) &&
         json_get(library, STR("name"), &value) && json_kind(value) == JSON_TEXT)
         name = json_text(value);
-    struct str channel = item_text(reader, STR("channel"));
+    struct str channel = str_make(NULL, 0);
+    if (segment_fields_get(&reader->item, SEGMENT_FIELD_CHANNEL, &value) &&
+        json_kind(value) == JSON_TEXT)
+        channel = json_text(value);
     bool named = contains(name, "rudder");
     bool rudder = named || channel.size || reader->message->call == SEGMENT_MERGE;
     bool app = is_in(name, apps, COUNT_OF(apps)) || (named && str_equal(channel, STR("mobile")));
@@ -284,23 +315,22 @@ static int take_traits(struct reader *reader, struct json traits, bool has_login
 
 static int read_identifiers(struct reader *reader)
 {
-    struct json item = reader->message->item;
     struct json object;
     struct str login;
     struct str anonymous;
-    int r = segment_text_strict(item, STR("userId"), reader->arena, &login);
+    int r = item_text_strict(reader, SEGMENT_FIELD_USER_ID, &login);
     if (r < 0)
         return fail(reader, r, STR("/userId"), STR("a text"));
-    r = segment_text_strict(item, STR("anonymousId"), reader->arena, &anonymous);
+    r = item_text_strict(reader, SEGMENT_FIELD_ANONYMOUS_ID, &anonymous);
     if (r < 0)
         return fail(reader, r, STR("/anonymousId"), STR("a text"));
     add_identifier(reader, STR("login"), login);
     add_identifier(reader, reader->anonymous_namespace, anonymous);
     if (reader->has_traits && reader->message->call != SEGMENT_GROUP)
         r = take_traits(reader, reader->traits, login.size != 0);
-    if (r == 0 && context_object(reader, STR("traits"), &object))
+    if (r == 0 && context_object(reader, SEGMENT_FIELD_TRAITS, &object))
         r = take_traits(reader, object, login.size != 0 || reader->has_traits);
-    if (r == 0 && context_object(reader, STR("device"), &object)) {
+    if (r == 0 && context_object(reader, SEGMENT_FIELD_DEVICE, &object)) {
         r = take_identifier(reader, object, STR("id"), STR("device"));
         if (r == 0)
             r = take_identifier(reader, object, STR("advertisingId"), STR("device"));
@@ -315,15 +345,14 @@ static int read_alias(struct reader *reader)
 {
     if (reader->message->call != SEGMENT_ALIAS)
         return 0;
-    struct json item = reader->message->item;
     struct str previous;
     struct str anonymous;
     struct str login;
-    int r = segment_text_strict(item, STR("previousId"), reader->arena, &previous);
+    int r = item_text_strict(reader, SEGMENT_FIELD_PREVIOUS_ID, &previous);
     if (r == 0)
-        r = segment_text(item, STR("anonymousId"), reader->arena, &anonymous);
+        r = item_text(reader, SEGMENT_FIELD_ANONYMOUS_ID, &anonymous);
     if (r == 0)
-        r = segment_text(item, STR("userId"), reader->arena, &login);
+        r = item_text(reader, SEGMENT_FIELD_USER_ID, &login);
     if (r < 0 || previous.size == 0 || login.size == 0)
         return fail(reader, r < 0 ? r : ERR_MISSING_FIELD,
             login.size ? STR("/previousId") : STR("/userId"),
@@ -388,7 +417,7 @@ static int read_merge(struct reader *reader)
     struct str none;
     if (reader->message->call != SEGMENT_MERGE)
         return 0;
-    if (!json_get(reader->message->item, STR("mergeProperties"), &pair))
+    if (!segment_fields_get(&reader->item, SEGMENT_FIELD_MERGE_PROPERTIES, &pair))
         return fail(reader, ERR_MISSING_FIELD, STR("/mergeProperties"), hint);
     if (json_kind(pair) != JSON_ARRAY)
         return fail(reader, ERR_FIELD_TYPE, STR("/mergeProperties"), hint);
@@ -419,7 +448,7 @@ static int read_page(struct reader *reader)
     bool of_call = reader->message->call == SEGMENT_PAGE && reader->has_properties;
     if (of_call)
         page = reader->properties;
-    else if (!context_object(reader, STR("page"), &page))
+    else if (!context_object(reader, SEGMENT_FIELD_PAGE, &page))
         return 0;
     struct str address;
     struct str referrer;
@@ -443,7 +472,7 @@ static int read_page(struct reader *reader)
 static int read_campaign(struct reader *reader)
 {
     struct json object;
-    if (!context_object(reader, STR("campaign"), &object))
+    if (!context_object(reader, SEGMENT_FIELD_CAMPAIGN, &object))
         return 0;
     struct campaign *out = &reader->event->campaign;
     campaign_init(out);
@@ -496,12 +525,12 @@ static int read_device(struct reader *reader)
     device_init(out);
     if (str_equal(reader->anonymous_namespace, STR("install")))
         out->kind = DEVICE_KIND_APP;
-    out->locale = context_text(reader, STR("locale"));
-    if (context_object(reader, STR("os"), &object))
+    out->locale = context_text(reader, SEGMENT_FIELD_LOCALE);
+    if (context_object(reader, SEGMENT_FIELD_OS, &object))
         r = join_texts(reader, object, STR("name"), STR("version"), " ", &out->os);
-    if (r == 0 && context_object(reader, STR("screen"), &object))
+    if (r == 0 && context_object(reader, SEGMENT_FIELD_SCREEN, &object))
         r = join_texts(reader, object, STR("width"), STR("height"), "x", &out->screen);
-    if (r == 0 && context_object(reader, STR("app"), &object)) {
+    if (r == 0 && context_object(reader, SEGMENT_FIELD_APP, &object)) {
         r = segment_text(object, STR("name"), reader->arena, &out->app);
         if (r == 0)
             r = segment_text(object, STR("version"), reader->arena, &out->app_version);
@@ -518,9 +547,9 @@ static int read_client(struct reader *reader)
     struct json library;
     int r = 0;
     client_init(out);
-    out->user_agent = context_text(reader, STR("userAgent"));
-    out->address = context_text(reader, STR("ip"));
-    if (context_object(reader, STR("library"), &library))
+    out->user_agent = context_text(reader, SEGMENT_FIELD_USER_AGENT);
+    out->address = context_text(reader, SEGMENT_FIELD_IP);
+    if (context_object(reader, SEGMENT_FIELD_LIBRARY, &library))
         r = join_texts(reader, library, STR("name"), STR("version"), "/", &out->library);
     if (reader->on_device && out->user_agent.size == 0)
         out->user_agent = reader->message->user_agent;
@@ -537,7 +566,7 @@ static void read_consent(struct reader *reader)
 {
     struct json consent;
     struct json categories;
-    if (!context_object(reader, STR("consent"), &consent) ||
+    if (!context_object(reader, SEGMENT_FIELD_CONSENT, &consent) ||
         !segment_object(consent, STR("categoryPreferences"), &categories))
         return;
     struct consent *out = &reader->event->consent;
@@ -555,17 +584,33 @@ static void read_consent(struct reader *reader)
 
 /* ---- the rest ---- */
 
-/* What the envelope's context says and the message's own does not. */
-static int keep_outer(struct reader *reader, struct segment_members *left, const struct str *taken,
-    size_t taken_count)
+/* What the message's own context says, as far as it has no place of its own. */
+static int keep_own(struct reader *reader, struct segment_members *left)
 {
+    if (!reader->has_context || segment_field_placed(reader->context_fields.lowest))
+        return 0;
+    struct json_iterator iterator;
+    struct segment_member member = {0};
+    int r = segment_members_reserve(left, reader->arena, json_count(reader->context));
+    json_iterate(reader->context, &iterator);
+    while (r == 0 && json_next(&iterator, &member.key, &member.value))
+        if (!segment_field_placed(segment_field_of(member.key)))
+            left->list[left->count++] = member;
+    return r;
+}
+
+/* What the envelope's context says and the message's own does not. */
+static int keep_outer(struct reader *reader, struct segment_members *left)
+{
+    if (!reader->has_outer || segment_field_placed(reader->outer_fields.lowest))
+        return 0;
     struct json_iterator iterator;
     struct str key;
     struct json value;
     int r = 0;
     json_iterate(reader->outer, &iterator);
     while (r == 0 && json_next(&iterator, &key, &value))
-        if (!is_in(key, taken, taken_count))
+        if (!segment_field_placed(segment_field_of(key)))
             r = segment_members_add(left, reader->arena, key, STR(""), value);
     return r;
 }
@@ -573,10 +618,6 @@ static int keep_outer(struct reader *reader, struct segment_members *left, const
 /* What is left of the context goes into properties as "context". */
 static int keep_context(struct reader *reader)
 {
-    static const struct str taken[] = {STR_INIT("page"), STR_INIT("userAgent"), STR_INIT("ip"),
-        STR_INIT("library"), STR_INIT("locale"), STR_INIT("campaign"), STR_INIT("traits"),
-        STR_INIT("consent"), STR_INIT("os"), STR_INIT("screen"), STR_INIT("app"),
-        STR_INIT("device")};
     static const struct str device_taken[] = {
         STR_INIT("id"), STR_INIT("advertisingId"), STR_INIT("token")};
     struct segment_members left = {0};
@@ -584,17 +625,17 @@ static int keep_context(struct reader *reader)
     struct json object;
     struct str text;
     int r = 0;
-    if (context_object(reader, STR("device"), &object))
+    if (context_object(reader, SEGMENT_FIELD_DEVICE, &object))
         r = segment_members_add_all(
             &device, reader->arena, object, device_taken, COUNT_OF(device_taken));
     if (r == 0)
         r = segment_members_write(&device, reader->arena, &text);
     if (r == 0 && text.size)
         r = segment_members_add(&left, reader->arena, STR("device"), text, (struct json){0});
-    if (r == 0 && reader->has_context)
-        r = segment_members_add_all(&left, reader->arena, reader->context, taken, COUNT_OF(taken));
-    if (r == 0 && reader->has_outer)
-        r = keep_outer(reader, &left, taken, COUNT_OF(taken));
+    if (r == 0)
+        r = keep_own(reader, &left);
+    if (r == 0)
+        r = keep_outer(reader, &left);
     if (r == 0)
         r = segment_members_write(&left, reader->arena, &text);
     if (r == 0 && text.size)
@@ -606,12 +647,17 @@ static int keep_context(struct reader *reader)
 /* Members of the message that name the page, the group. */
 static int keep_names(struct reader *reader)
 {
-    static const struct str names[] = {STR_INIT("name"), STR_INIT("category"), STR_INIT("groupId")};
+    static const struct {
+        enum segment_field field;
+        struct str name;
+    } names[] = {{SEGMENT_FIELD_NAME, STR_INIT("name")},
+        {SEGMENT_FIELD_CATEGORY, STR_INIT("category")},
+        {SEGMENT_FIELD_GROUP_ID, STR_INIT("groupId")}};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct str text;
-        int r = segment_text(reader->message->item, names[i], reader->arena, &text);
+        int r = item_text(reader, names[i].field, &text);
         if (r == 0)
-            r = segment_members_add_text(&reader->rest, reader->arena, names[i], text);
+            r = segment_members_add_text(&reader->rest, reader->arena, names[i].name, text);
         if (r < 0)
             return r;
     }
@@ -649,22 +695,26 @@ static bool is_empty_array(struct json value)
     return json_kind(value) == JSON_ARRAY && json_count(value) == 0;
 }
 
-static void open_contexts(struct reader *reader)
+static void open_item(struct reader *reader)
 {
     const struct segment_message *message = reader->message;
-    reader->has_context = segment_object(message->item, STR("context"), &reader->context);
+    segment_fields_read(message->item, &reader->item);
+    reader->has_context = item_object(reader, SEGMENT_FIELD_CONTEXT, &reader->context);
+    if (reader->has_context)
+        segment_fields_read(reader->context, &reader->context_fields);
     reader->has_outer =
         message->has_envelope && segment_object(message->envelope, STR("context"), &reader->outer);
+    if (reader->has_outer)
+        segment_fields_read(reader->outer, &reader->outer_fields);
 }
 
 static int open_objects(struct reader *reader)
 {
-    const struct segment_message *message = reader->message;
-    open_contexts(reader);
-    reader->has_properties = segment_object(message->item, STR("properties"), &reader->properties);
-    reader->has_traits = segment_object(message->item, STR("traits"), &reader->traits);
+    reader->has_properties = item_object(reader, SEGMENT_FIELD_PROPERTIES, &reader->properties);
+    reader->has_traits = item_object(reader, SEGMENT_FIELD_TRAITS, &reader->traits);
     struct json value;
-    if (!reader->has_properties && json_get(message->item, STR("properties"), &value) &&
+    if (!reader->has_properties &&
+        segment_fields_get(&reader->item, SEGMENT_FIELD_PROPERTIES, &value) &&
         json_kind(value) != JSON_NULL && !is_empty_array(value))
         return fail(reader, ERR_FIELD_TYPE, STR("/properties"), STR("an object"));
     reader->event->identifiers =
@@ -679,6 +729,7 @@ int segment_read(
         .message = message, .arena = message->arena, .event = out, .problem = problem};
     struct segment_order_keys order = {0};
     touchpoint_init(out);
+    open_item(&reader);
     int r = read_id(&reader);
     if (r == 0)
         r = open_objects(&reader);
@@ -717,7 +768,7 @@ enum protocol segment_protocol(const struct segment_message *message)
     struct touchpoint event;
     struct reader reader = {.message = message, .event = &event};
     touchpoint_init(&event);
-    open_contexts(&reader);
+    open_item(&reader);
     read_library(&reader);
     return event.protocol;
 }

@@ -1,29 +1,32 @@
 /* Members are collected, sorted once, written once. */
 #include "ingest/collector/protocol/segment_object.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "schemas/error.h"
 #include "schemas/event.h"
 
 #define INTEGER_SIZE_MAX 24
+#define SORT_BY_INSERTION_MAX 24
 
 static int number_text(struct json value, struct arena *arena, struct str *out)
 {
-    char text[INTEGER_SIZE_MAX];
-    int size = snprintf(text, sizeof text, "%" PRId64, json_int(value));
-    return arena_dup(arena, str_make(text, (size_t)size), out);
+    struct buf text = {.data = arena_alloc(arena, INTEGER_SIZE_MAX),
+        .capacity = INTEGER_SIZE_MAX,
+        .size_max = INTEGER_SIZE_MAX};
+    if (!text.data)
+        return ERR_NO_MEMORY;
+    int r = json_write_int(&text, json_int(value));
+    *out = buf_str(&text);
+    return r;
 }
 
-int segment_text_strict(struct json object, struct str key, struct arena *arena, struct str *out)
+int segment_value_text(struct json value, struct arena *arena, struct str *out)
 {
-    struct json value;
     *out = str_make(NULL, 0);
-    if (!json_get(object, key, &value) || json_kind(value) == JSON_NULL)
-        return 0;
     switch (json_kind(value)) {
+    case JSON_NULL:
+        return 0;
     case JSON_TEXT:
         *out = json_text(value);
         return 0;
@@ -32,6 +35,13 @@ int segment_text_strict(struct json object, struct str key, struct arena *arena,
     default:
         return ERR_FIELD_TYPE;
     }
+}
+
+int segment_text_strict(struct json object, struct str key, struct arena *arena, struct str *out)
+{
+    struct json value;
+    *out = str_make(NULL, 0);
+    return json_get(object, key, &value) ? segment_value_text(value, arena, out) : 0;
 }
 
 int segment_text(struct json object, struct str key, struct arena *arena, struct str *out)
@@ -125,13 +135,32 @@ static int compare(const void *a, const void *b)
         ((const struct segment_member *)a)->key, ((const struct segment_member *)b)->key);
 }
 
+/* Mostly a few, and often in order: then no more is done than to look. */
+static void sort(struct segment_member *list, size_t count)
+{
+    if (count > SORT_BY_INSERTION_MAX) {
+        qsort(list, count, sizeof *list, compare);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        struct segment_member member = list[i];
+        size_t at = i;
+        for (; at > 0 && str_compare(list[at - 1].key, member.key) > 0; at--)
+            list[at] = list[at - 1];
+        list[at] = member;
+    }
+}
+
 int segment_members_write(struct segment_members *members, struct arena *arena, struct str *out)
 {
     *out = str_make(NULL, 0);
     if (members->count == 0)
         return 0;
-    qsort(members->list, members->count, sizeof *members->list, compare);
-    CLEANUP(buf_free) struct buf text = {.size_max = 2 * EVENT_SIZE_MAX};
+    sort(members->list, members->count);
+    size_t room = 2 * EVENT_SIZE_MAX;
+    struct buf text = {.data = arena_alloc(arena, room), .capacity = room, .size_max = room};
+    if (!text.data)
+        return ERR_NO_MEMORY;
     int r = buf_append(&text, "{", 1);
     for (size_t i = 0; r == 0 && i < members->count; i++) {
         const struct segment_member *member = &members->list[i];
@@ -147,5 +176,8 @@ int segment_members_write(struct segment_members *members, struct arena *arena, 
     }
     if (r == 0)
         r = buf_append(&text, "}", 1);
-    return r < 0 ? r : arena_dup(arena, buf_str(&text), out);
+    arena_trim(arena, text.data, room, r == 0 ? text.size : 0);
+    if (r == 0)
+        *out = buf_str(&text);
+    return r;
 }

@@ -7,6 +7,10 @@
 #include "schemas/arena.h"
 #include "schemas/json.h"
 
+/* Text of a value: text as it is, whole numbers in digits; empty when null. Numbers are written
+ * into the arena. Errors: ERR_FIELD_TYPE for another kind; ERR_NO_MEMORY. */
+MUST_CHECK int segment_value_text(struct json value, struct arena *arena, struct str *out);
+
 /* Text of a member: text as it is, whole numbers in digits; empty when absent, null or of another
  * kind. Numbers are written into the arena. Errors: ERR_NO_MEMORY. */
 MUST_CHECK int segment_text(

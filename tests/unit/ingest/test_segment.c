@@ -384,6 +384,37 @@ static void test_segment_context_of_the_envelope_is_kept(void **state)
         "\"time\":\"2026-11-20T01:59:00Z\",\"type\":\"page_viewed\"}\n");
 }
 
+/* Names of a message's own members mean nothing in a context, nor those of a context in a message;
+ * more properties than are sorted by insertion. */
+static void test_segment_members_are_those_of_their_object(void **state)
+{
+    CLEANUP(buf_free) struct buf body = {0};
+    CLEANUP(buf_free) struct buf want = {0};
+    const char *context = "\"anonymousId\":\"x\",\"event\":\"x\",\"messageId\":\"x\",\"name\":"
+                          "\"n\",\"previousId\":7,\"sentAt\":\"x\",\"timestamp\":\"x\","
+                          "\"userId\":\"x\"";
+    assert_int_equal(buf_appendf(&body,
+                         "{\"messageId\":\"m1\",\"event\":\"Tried\",\"userId\":\"u1\",\"ip\":1,"
+                         "\"locale\":\"de\",\"page\":{\"title\":\"x\"},\"context\":{%s,"
+                         "\"locale\":\"ja\"}," WHEN ",\"properties\":{",
+                         context),
+        0);
+    assert_int_equal(buf_appendf(&want,
+                         "{\"device\":{\"locale\":\"ja\"},\"id\":\"m1\",\"ids\":{\"login\":\"u1\"},"
+                         "\"properties\":{\"context\":{%s}",
+                         context),
+        0);
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(buf_appendf(&body, "%s\"p%02d\":%d", i ? "," : "", 29 - i, 29 - i), 0);
+        assert_int_equal(buf_appendf(&want, ",\"p%02d\":%d", i, i), 0);
+    }
+    assert_int_equal(buf_append(&body, "}}", 3), 0);
+    assert_int_equal(
+        buf_appendf(&want, "},\"time\":\"2026-11-20T01:59:00Z\",\"type\":\"tried\"}\n"), 0);
+    assert_int_equal(buf_append(&want, "", 1), 0);
+    assert_stored(*state, "track", body.data, want.data);
+}
+
 static void test_segment_times(void **state)
 {
     struct exchange_fixture *fixture = *state;
@@ -699,6 +730,7 @@ int main(void)
         CASE(test_segment_batch_merges_its_envelope),
         CASE(test_segment_event_that_comes_again_with_a_login_is_a_duplicate),
         CASE(test_segment_context_of_the_envelope_is_kept),
+        CASE(test_segment_members_are_those_of_their_object),
         CASE(test_segment_times),
         CASE(test_segment_time_of_rudder_and_of_sources),
         CASE(test_segment_rudder_on_devices),
