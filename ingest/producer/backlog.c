@@ -117,21 +117,6 @@ void producer_backlog_close(struct producer_backlog *backlog)
 
 /* ---- adding ---- */
 
-static char *make_record(
-    const struct producer_backlog *backlog, const struct producer_entry *entry, size_t *size)
-{
-    const struct record_head head = {
-        FORMAT, (uint32_t)entry->id_size, backlog->session, (uint64_t)(uintptr_t)entry->opaque};
-    size_t bytes_size = entry->id_size + 1 + entry->json_size;
-    char *record = producer_memory_get(backlog->memory, sizeof head + bytes_size);
-    if (!record)
-        return NULL;
-    memcpy(record, &head, sizeof head);
-    memcpy(record + sizeof head, entry->bytes, bytes_size);
-    *size = sizeof head + bytes_size;
-    return record;
-}
-
 /* Waits for a batch to be settled, or a moment. False: it has waited long enough. */
 static bool wait_for_room(struct producer_backlog *backlog, int64_t until_ms)
 {
@@ -157,16 +142,23 @@ static bool is_stopped(struct producer_backlog *backlog)
     return stopped;
 }
 
+/* A record's head and the rest of it. */
+enum part { PART_HEAD, PART_BYTES, PARTS };
+
 static int append(
-    struct producer_backlog *backlog, const char *record, size_t size, bool durable, bool may_wait)
+    struct producer_backlog *backlog, const struct str parts[PARTS], bool durable, bool may_wait)
 {
     int block_ms = backlog->queue->limits.block_ms;
-    int64_t until_ms = block_ms < 0 ? INT64_MAX : producer_now_ms() + block_ms;
+    int64_t until_ms = block_ms < 0 ? INT64_MAX : 0; /* 0: the clock was not asked yet */
     for (;;) {
         if (is_stopped(backlog))
             return PRODUCER_QUEUE_STOPPED;
-        int r = producer_spool_append(backlog->spool, record, size, durable);
-        if (r != ERR_FULL || !may_wait || !wait_for_room(backlog, until_ms))
+        int r = producer_spool_append_parts(backlog->spool, parts, PARTS, durable);
+        if (r != ERR_FULL || !may_wait)
+            return r;
+        if (until_ms == 0)
+            until_ms = producer_now_ms() + block_ms;
+        if (!wait_for_room(backlog, until_ms))
             return r;
     }
 }
@@ -191,16 +183,17 @@ static bool note_added(struct producer_backlog *backlog, size_t size)
 int producer_backlog_add(struct producer_backlog *backlog, const struct producer_entry *entry,
     bool durable, bool may_wait)
 {
-    size_t size = 0;
+    const struct record_head head = {
+        FORMAT, (uint32_t)entry->id_size, backlog->session, (uint64_t)(uintptr_t)entry->opaque};
+    const struct str parts[PARTS] = {
+        [PART_HEAD] = str_make(&head, sizeof head),
+        [PART_BYTES] = str_make(entry->bytes, entry->id_size + 1 + entry->json_size),
+    };
     bool wake = false;
-    char *record = make_record(backlog, entry, &size);
-    if (!record)
-        return ERR_NO_MEMORY;
-    int r = append(backlog, record, size, durable, may_wait);
-    producer_memory_free(backlog->memory, record);
+    int r = append(backlog, parts, durable, may_wait);
     lock(backlog);
     if (r == 0)
-        wake = note_added(backlog, size);
+        wake = note_added(backlog, parts[PART_HEAD].size + parts[PART_BYTES].size);
     else if (r == ERR_FULL)
         backlog->queue->counts.events_dropped++;
     unlock(backlog);

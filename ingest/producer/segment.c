@@ -36,9 +36,9 @@ int producer_segment_head_take(const uint8_t *bytes, size_t size, struct produce
     return 0;
 }
 
-uint32_t producer_segment_body_crc(const void *body, size_t size)
+uint32_t producer_segment_body_crc(uint32_t crc, const void *part, size_t size)
 {
-    return crc_of(body, size);
+    return (uint32_t)crc32_z(crc, part, size);
 }
 
 /* Of the segment's number and the frame's first sixteen bytes. */

@@ -49,7 +49,8 @@ struct producer_segment_frame {
     uint32_t delay_ms; /* after the segment's time */
 };
 
-uint32_t producer_segment_body_crc(const void *body, size_t size);
+/* Of a body that goes on where one of this CRC ended; 0: begins. */
+uint32_t producer_segment_body_crc(uint32_t crc, const void *part, size_t size);
 /* Writes a frame's head; frame->body is not looked at. */
 void producer_segment_frame_put(uint64_t first, const struct producer_segment_frame *frame,
     uint32_t body_crc, uint8_t out[PRODUCER_SEGMENT_FRAME_HEAD_SIZE]);

@@ -23,6 +23,7 @@
 #define DELAY_MS_MAX 0x7fffffff /* of a record after its segment's time */
 #define BATCH_RECORDS_MAX ((size_t)1 << 20)
 #define INTERVAL_MS_MAX ((int64_t)24 * 3600 * 1000)
+#define FRAME_SIZE_JOINED 2048 /* up to it a frame is written from one place */
 
 static void *resize_by_libc(void *context, void *memory, size_t size)
 {
@@ -202,6 +203,7 @@ static void release(struct producer_spool *spool)
     producer_spool_close_fd(&spool->reader.fd);
     producer_spool_close_fd(&spool->mark);
     producer_spool_close_fd(&spool->dir);
+    producer_process_fini(&spool->process);
     (void)producer_spool_resize(spool, spool->files, 0);
     (void)producer_spool_resize(spool, spool->reader.bytes, 0);
     (void)producer_spool_resize(spool, spool->reader.records, 0);
@@ -219,13 +221,13 @@ int producer_spool_open(const struct producer_spool_options *options, struct pro
         return ERR_NO_MEMORY;
     *spool = (struct producer_spool){
         .options = taken,
-        .owner = getpid(),
         .dir = -1,
         .mark = -1,
         .wall_ms = clock_ms(CLOCK_REALTIME),
         .booted_ms = clock_ms(CLOCK_BOOTTIME),
         .reader = {.fd = -1},
     };
+    producer_process_init(&spool->process);
     spool->reader.records =
         producer_spool_resize(spool, NULL, taken.batch_records_max * sizeof *spool->reader.records);
     r = spool->reader.records ? init_locks(spool) : ERR_NO_MEMORY;
@@ -247,7 +249,7 @@ void producer_spool_close(struct producer_spool **spool_)
     *spool_ = NULL;
     if (!spool)
         return;
-    if (spool->owner == getpid()) {
+    if (!producer_process_is_forked(&spool->process)) {
         producer_spool_stop_thread(spool);
         (void)pthread_mutex_lock(&spool->lock);
         int r = producer_spool_delete_consumed(spool, true);
@@ -260,6 +262,42 @@ void producer_spool_close(struct producer_spool **spool_)
         (void)pthread_cond_destroy(&spool->dirty_cond);
     }
     release(spool);
+}
+
+/* ---- appending: the record, without the lock ---- */
+
+/* A record as it will be written: its head's place, then its body. */
+struct frame {
+    struct iovec slices[1 + PRODUCER_SPOOL_PARTS_MAX];
+    int count;
+    size_t size; /* of the body */
+    uint32_t crc;
+    uint8_t bytes[FRAME_SIZE_JOINED]; /* the head; and the body, where it has room */
+};
+
+static void make_frame(const struct str *parts, size_t count, size_t size, struct frame *frame)
+{
+    uint8_t *at = frame->bytes + PRODUCER_SEGMENT_FRAME_HEAD_SIZE;
+    frame->size = size;
+    frame->count = 1;
+    frame->slices[0] = (struct iovec){frame->bytes, PRODUCER_SEGMENT_FRAME_HEAD_SIZE};
+    if (size <= sizeof frame->bytes - PRODUCER_SEGMENT_FRAME_HEAD_SIZE) {
+        for (size_t i = 0; i < count; i++) {
+            if (parts[i].size)
+                memcpy(at, parts[i].data, parts[i].size);
+            at += parts[i].size;
+        }
+        frame->slices[0].iov_len += size;
+        frame->crc =
+            producer_segment_body_crc(0, frame->bytes + PRODUCER_SEGMENT_FRAME_HEAD_SIZE, size);
+        return;
+    }
+    frame->crc = 0;
+    for (size_t i = 0; i < count; i++) {
+        frame->crc = producer_segment_body_crc(frame->crc, parts[i].data, parts[i].size);
+        frame->slices[frame->count++] =
+            (struct iovec){(void *)(uintptr_t)parts[i].data, parts[i].size};
+    }
 }
 
 /* ---- appending; with the lock ---- */
@@ -352,41 +390,38 @@ static int prepare(struct producer_spool *spool, uint64_t frame_size, int64_t no
     return 0;
 }
 
-static int write_frame(
-    struct producer_spool *spool, const void *record, size_t size, uint32_t crc, int64_t now_ms)
+static int write_frame(struct producer_spool *spool, struct frame *frame, int64_t now_ms)
 {
     struct producer_spool_file *file = producer_spool_active(spool);
     int64_t delay_ms = now_ms > file->created_ms ? now_ms - file->created_ms : 0;
     if (delay_ms > DELAY_MS_MAX)
         delay_ms = DELAY_MS_MAX;
-    uint8_t head[PRODUCER_SEGMENT_FRAME_HEAD_SIZE];
-    const struct producer_segment_frame frame = {
-        .size = (uint32_t)size,
+    uint64_t written = PRODUCER_SEGMENT_FRAME_HEAD_SIZE + frame->size;
+    const struct producer_segment_frame head = {
+        .size = (uint32_t)frame->size,
         .index = (uint32_t)(spool->next - file->first),
         .delay_ms = (uint32_t)delay_ms,
     };
-    struct iovec slices[] = {{head, sizeof head}, {(void *)(uintptr_t)record, size}};
-    producer_segment_frame_put(file->first, &frame, crc, head);
-    int r = producer_spool_write(file->fd, slices, 2, file->size);
+    producer_segment_frame_put(file->first, &head, frame->crc, frame->bytes);
+    int r = producer_spool_write(file->fd, frame->slices, frame->count, file->size);
     if (r < 0) {
         if (ftruncate(file->fd, (off_t)file->size) != 0)
             producer_spool_seal(spool);
         return r;
     }
     producer_spool_dirty(spool, file);
-    file->size += sizeof head + size;
-    spool->bytes += sizeof head + size;
+    file->size += written;
+    spool->bytes += written;
     spool->next++;
     return 0;
 }
 
-static int append(
-    struct producer_spool *spool, const void *record, size_t size, uint32_t crc, bool durable)
+static int append(struct producer_spool *spool, struct frame *frame, bool durable)
 {
     int64_t now_ms = producer_spool_now_ms(spool);
-    int r = prepare(spool, PRODUCER_SEGMENT_FRAME_HEAD_SIZE + size, now_ms);
+    int r = prepare(spool, PRODUCER_SEGMENT_FRAME_HEAD_SIZE + frame->size, now_ms);
     if (r == 0)
-        r = write_frame(spool, record, size, crc, now_ms);
+        r = write_frame(spool, frame, now_ms);
     if (r < 0 || !durable)
         return r;
     spool->files[spool->count - 1].wanted = true;
@@ -396,23 +431,35 @@ static int append(
 int producer_spool_append(
     struct producer_spool *spool, const void *record, size_t size, bool durable)
 {
-    if (spool->owner != getpid())
+    const struct str whole = str_make(record, size);
+    return producer_spool_append_parts(spool, &whole, 1, durable);
+}
+
+int producer_spool_append_parts(
+    struct producer_spool *spool, const struct str *parts, size_t count, bool durable)
+{
+    struct frame frame; /* its bytes are written before they are read */
+    size_t size = 0;
+    if (producer_process_is_forked(&spool->process))
         return ERR_LOCKED;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].size > spool->options.record_size_max - size)
+            return ERR_TOO_LARGE;
+        size += parts[i].size;
+    }
     if (size == 0)
         return ERR_EMPTY;
-    if (size > spool->options.record_size_max)
-        return ERR_TOO_LARGE;
-    uint32_t crc = producer_segment_body_crc(record, size);
+    make_frame(parts, count, size, &frame);
     durable |= spool->options.sync == PRODUCER_SPOOL_SYNC_EVERY;
     (void)pthread_mutex_lock(&spool->lock);
-    int r = append(spool, record, size, crc, durable);
+    int r = append(spool, &frame, durable);
     (void)pthread_mutex_unlock(&spool->lock);
     return r;
 }
 
 int producer_spool_sync(struct producer_spool *spool)
 {
-    if (spool->owner != getpid())
+    if (producer_process_is_forked(&spool->process))
         return ERR_LOCKED;
     (void)pthread_mutex_lock(&spool->lock);
     int r = producer_spool_sync_all(spool, true);
@@ -423,7 +470,7 @@ int producer_spool_sync(struct producer_spool *spool)
 void producer_spool_statistics(struct producer_spool *spool, struct producer_spool_statistics *out)
 {
     *out = (struct producer_spool_statistics){0};
-    if (spool->owner != getpid())
+    if (producer_process_is_forked(&spool->process))
         return;
     int64_t now_ms = producer_spool_now_ms(spool), oldest_ms = 0;
     (void)pthread_mutex_lock(&spool->lock);

@@ -49,6 +49,7 @@
 #define PRODUCER_SPOOL_BATCH_RECORDS_DEFAULT ((size_t)500)
 #define PRODUCER_SPOOL_BATCH_BYTES_DEFAULT ((size_t)512 << 10)
 #define PRODUCER_SPOOL_DAMAGED_MAX 4
+#define PRODUCER_SPOOL_PARTS_MAX ((size_t)4)
 
 /* When appended records are synchronised to the disk. A durable append is, before it returns,
  * under each policy, with all that was appended before it to its segment. */
@@ -80,7 +81,7 @@ struct producer_spool_options {
     size_t batch_bytes_max;   /* likewise; one record is always given */
     /* Memory: resizes `memory` (NULL: new) to `size` bytes (0: frees, gives NULL); NULL: none.
      * Default: libc's. Threads: any. libc's opendir(), qsort() and
-     * pthread_create() take their own. */
+     * pthread_create() take their own, and a page is the system's. */
     void *(*resize)(void *context, void *memory, size_t size);
     void *resize_context;
     /* Milliseconds since 1970; for tests. Threads: any. */
@@ -111,6 +112,9 @@ void producer_spool_close(struct producer_spool **spool);
  * (reading goes on); ERR_LOCKED: a forked child's. */
 MUST_CHECK int producer_spool_append(
     struct producer_spool *spool, const void *record, size_t size, bool durable);
+/* The same for a record that lies in parts, 1 to PRODUCER_SPOOL_PARTS_MAX. */
+MUST_CHECK int producer_spool_append_parts(
+    struct producer_spool *spool, const struct str *parts, size_t count, bool durable);
 
 /* Synchronises all that was appended before; with SYNC_NONE what is in the segment that grows.
  * Errors: ERR_FULL, ERR_IO, ERR_LOCKED as above. */

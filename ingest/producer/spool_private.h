@@ -7,9 +7,9 @@
 #pragma once
 
 #include <pthread.h>
-#include <sys/types.h>
 #include <sys/uio.h>
 
+#include "ingest/producer/process.h"
 #include "ingest/producer/segment.h"
 #include "ingest/producer/spool.h"
 
@@ -47,7 +47,7 @@ struct producer_spool_reader {
 
 struct producer_spool {
     struct producer_spool_options options; /* defaults filled in; dir is NULL: borrowed no longer */
-    pid_t owner;
+    struct producer_process process;
     int dir; /* also the lock */
     int mark;
     /* Places of the mark: written last, synchronised last, being synchronised. */

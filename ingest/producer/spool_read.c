@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "schemas/error.h"
 
@@ -286,7 +285,7 @@ static int peek(struct producer_spool *spool, struct look *look)
 int producer_spool_peek(struct producer_spool *spool, struct producer_spool_batch *out)
 {
     struct look look;
-    if (spool->owner != getpid())
+    if (producer_process_is_forked(&spool->process))
         return ERR_LOCKED;
     (void)pthread_mutex_lock(&spool->lock);
     int r = peek(spool, &look);
@@ -320,7 +319,7 @@ static int consume(struct producer_spool *spool, uint64_t up_to)
 
 int producer_spool_consume(struct producer_spool *spool, uint64_t up_to)
 {
-    if (spool->owner != getpid())
+    if (producer_process_is_forked(&spool->process))
         return ERR_LOCKED;
     (void)pthread_mutex_lock(&spool->lock);
     int r = consume(spool, up_to);

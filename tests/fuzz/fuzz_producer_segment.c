@@ -22,7 +22,7 @@ static void read_segment(const struct producer_segment_image *image)
         check(frame.size > 0 && at >= end && cursor.at == at + sizeof head + frame.size);
         check(cursor.at <= image->size && frame.index >= index);
         producer_segment_frame_put(
-            image->first, &frame, producer_segment_body_crc(frame.body, frame.size), head);
+            image->first, &frame, producer_segment_body_crc(0, frame.body, frame.size), head);
         check(memcmp(head, image->bytes + at, sizeof head) == 0);
         skipped += at - end;
         missing += frame.index - index;
@@ -73,7 +73,7 @@ size_t fuzz_seed(uint64_t seed, uint8_t out[FUZZ_INPUT_SIZE_MAX])
         const struct producer_segment_frame frame = {
             NULL, (uint32_t)size, index++, (uint32_t)(state >> 33)};
         producer_segment_frame_put(
-            head.first, &frame, producer_segment_body_crc(body, size), out + at);
+            head.first, &frame, producer_segment_body_crc(0, body, size), out + at);
         at += PRODUCER_SEGMENT_FRAME_HEAD_SIZE + size;
     }
     return at;

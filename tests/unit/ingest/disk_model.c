@@ -453,6 +453,13 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *slices, int count, off_t of
     return n;
 }
 
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset)
+{
+    const struct iovec slice = {(void *)(uintptr_t)bytes, size};
+    return __wrap_pwritev64(fd, &slice, 1, offset);
+}
+
 ssize_t __real_pread64(int fd, void *out, size_t size, off_t offset);
 ssize_t __wrap_pread64(int fd, void *out, size_t size, off_t offset);
 ssize_t __wrap_pread64(int fd, void *out, size_t size, off_t offset)

@@ -32,7 +32,8 @@ static size_t make_segment(uint8_t out[SIZE_MAX_], size_t ends[FRAMES])
         size_t size = body_size(i);
         memset(body, (int)('a' + i), size);
         const struct producer_segment_frame frame = {NULL, (uint32_t)size, i, 10 * i};
-        producer_segment_frame_put(FIRST, &frame, producer_segment_body_crc(body, size), out + at);
+        producer_segment_frame_put(
+            FIRST, &frame, producer_segment_body_crc(0, body, size), out + at);
         at += PRODUCER_SEGMENT_FRAME_HEAD_SIZE + size;
         ends[i] = at;
     }

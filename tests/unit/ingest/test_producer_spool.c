@@ -17,6 +17,7 @@
 #include "schemas/error.h"
 #include "tests/unit/ingest/disk_model.h"
 
+#define PARTED_SIZE_MAX ((size_t)5000)
 #define FRAME_SIZE 70     /* of the fixture's records */
 #define SEGMENT_RECORDS 5 /* that a segment holds */
 #define FOUND_MAX 200
@@ -112,6 +113,49 @@ static void test_without_its_mark_what_is_there_comes_again(void **state)
     spool_reopen(fixture);
     spool_drain(fixture, 5);
     assert_int_equal(spool_statistics(fixture).lost_records, 0);
+}
+
+/* A record of this size in parts, one of them empty, is read whole; also where the disk takes a
+ * part of what is written at a time. */
+static void append_in_parts(struct spool_fixture *fixture, size_t size, bool is_short)
+{
+    struct producer_spool_batch batch;
+    static char bytes[PARTED_SIZE_MAX];
+    const struct str parts[] = {str_make(bytes, size / 3), STR(""),
+        str_make(bytes + size / 3, size / 2),
+        str_make(bytes + size / 3 + size / 2, size - size / 3 - size / 2)};
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (char)(i % 251 + size);
+    if (is_short)
+        disk_plan(DISK_WRITE, 1, 2, DISK_SHORT, 0);
+    assert_int_equal(producer_spool_append_parts(fixture->spool, parts, 4, false), 0);
+    assert_true(!is_short || disk_happened());
+    assert_int_equal(producer_spool_peek(fixture->spool, &batch), 0);
+    assert_int_equal(batch.count, 1);
+    assert_int_equal(batch.records[0].size, size);
+    assert_memory_equal(batch.records[0].data, bytes, size);
+    assert_int_equal(producer_spool_consume(fixture->spool, batch.end), 0);
+}
+
+static void test_append_parts_are_read_as_one(void **state)
+{
+    struct spool_fixture *fixture = *state;
+    const struct str nothing[] = {STR(""), STR("")};
+    fixture->options.segment_size = (size_t)1 << 20;
+    fixture->options.bytes_max = (uint64_t)4 << 20;
+    fixture->options.record_size_max = PARTED_SIZE_MAX;
+    spool_reopen(fixture);
+    for (size_t size = 1; size <= PARTED_SIZE_MAX;
+         size += size < 64 || (size > 2000 && size < 2060) ? 1 : 61)
+        for (int is_short = 0; is_short < 2; is_short++)
+            append_in_parts(fixture, size, is_short);
+    assert_int_equal(producer_spool_append_parts(fixture->spool, nothing, 2, false), ERR_EMPTY);
+    const struct str large[] = {STR("a"), {fixture->dir, PARTED_SIZE_MAX}};
+    assert_int_equal(producer_spool_append_parts(fixture->spool, large, 2, false), ERR_TOO_LARGE);
+    const struct str endless[] = {STR("a"), {fixture->dir, SIZE_MAX}};
+    assert_int_equal(producer_spool_append_parts(fixture->spool, endless, 2, false), ERR_TOO_LARGE);
+    assert_int_equal(spool_statistics(fixture).records, 0);
+    assert_int_equal(spool_statistics(fixture).damaged_bytes, 0);
 }
 
 static void test_wrong_calls_are_refused(void **state)
@@ -682,6 +726,7 @@ int main(void)
         TEST(test_reopening_goes_on_behind_what_was_consumed),
         TEST(test_many_short_lives_make_no_more_files_than_one),
         TEST(test_without_its_mark_what_is_there_comes_again),
+        TEST(test_append_parts_are_read_as_one),
         TEST(test_wrong_calls_are_refused),
         TEST(test_wrong_options_are_refused),
         TEST(test_a_record_larger_than_a_segment_has_one),
