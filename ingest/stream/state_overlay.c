@@ -20,7 +20,6 @@
 
 struct entry {
     struct entry *group_next;
-    uint64_t hash;
     struct str key;
     struct str value;
     struct str committed;
@@ -31,15 +30,20 @@ struct entry {
 };
 
 struct group {
-    uint64_t hash;
     struct entry *entries;
     uint8_t table;
     uint8_t id[GROUP_SIZE];
 };
 
-/* Open addressing, power of two, at most half full. */
+struct slot {
+    uint64_t hash;
+    void *element; /* NULL: free */
+};
+
+/* Open addressing, power of two, at most half full. The hash stands beside the element: of a large
+ * batch neither is in the processor's cache, and most probes end with the hash. */
 struct slots {
-    void **slots;
+    struct slot *slots;
     size_t size;
     size_t count;
 };
@@ -67,7 +71,7 @@ static uint64_t hash_key(enum table table, struct str key)
 
 static int slots_init(struct slots *slots, size_t size)
 {
-    void **fresh = calloc(size, sizeof *fresh);
+    struct slot *fresh = calloc(size, sizeof *fresh);
     if (!fresh)
         return ERR_NO_MEMORY;
     memory_expect_use(fresh, size * sizeof *fresh);
@@ -75,8 +79,16 @@ static int slots_init(struct slots *slots, size_t size)
     return 0;
 }
 
-/* Both kinds of element keep their hash; `hash_of` reads it. */
-static int slots_grow(struct slots *slots, uint64_t (*hash_of)(const void *))
+static void slots_add(struct slots *slots, void *element, uint64_t hash)
+{
+    size_t at = (size_t)hash & (slots->size - 1);
+    while (slots->slots[at].element)
+        at = (at + 1) & (slots->size - 1);
+    slots->slots[at] = (struct slot){hash, element};
+    slots->count++;
+}
+
+static int slots_grow(struct slots *slots)
 {
     if (slots->count * 2 < slots->size)
         return 0;
@@ -84,37 +96,33 @@ static int slots_grow(struct slots *slots, uint64_t (*hash_of)(const void *))
     int r = slots_init(&larger, slots->size * 2);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < slots->size; i++) {
-        if (!slots->slots[i])
-            continue;
-        size_t at = (size_t)hash_of(slots->slots[i]) & (larger.size - 1);
-        while (larger.slots[at])
-            at = (at + 1) & (larger.size - 1);
-        larger.slots[at] = slots->slots[i];
-    }
-    larger.count = slots->count;
+    for (size_t i = 0; i < slots->size; i++)
+        if (slots->slots[i].element)
+            slots_add(&larger, slots->slots[i].element, slots->slots[i].hash);
     free(slots->slots);
     *slots = larger;
     return 0;
 }
 
-static uint64_t entry_hash(const void *entry)
+/* The first slot from *at on that has an element of the hash, or NULL; *at is then behind it. */
+static void *slots_next(const struct slots *slots, uint64_t hash, size_t *at)
 {
-    return ((const struct entry *)entry)->hash;
-}
-
-static uint64_t group_hash(const void *group)
-{
-    return ((const struct group *)group)->hash;
+    const struct slot *slot;
+    while ((slot = &slots->slots[*at & (slots->size - 1)])->element) {
+        ++*at;
+        if (slot->hash == hash)
+            return slot->element;
+    }
+    return NULL;
 }
 
 static struct entry *find_entry(
     const struct state *state, enum table table, struct str key, uint64_t hash)
 {
-    size_t at = (size_t)hash & (state->entries.size - 1);
+    size_t at = (size_t)hash;
     struct entry *entry;
-    for (; (entry = state->entries.slots[at]); at = (at + 1) & (state->entries.size - 1))
-        if (entry->hash == hash && entry->table == table && str_equal(entry->key, key))
+    while ((entry = slots_next(&state->entries, hash, &at)))
+        if (entry->table == table && str_equal(entry->key, key))
             return entry;
     return NULL;
 }
@@ -122,21 +130,12 @@ static struct entry *find_entry(
 static struct group *find_group(
     const struct state *state, enum table table, const char *id, uint64_t hash)
 {
-    size_t at = (size_t)hash & (state->groups.size - 1);
+    size_t at = (size_t)hash;
     struct group *group;
-    for (; (group = state->groups.slots[at]); at = (at + 1) & (state->groups.size - 1))
-        if (group->hash == hash && group->table == table && memcmp(group->id, id, GROUP_SIZE) == 0)
+    while ((group = slots_next(&state->groups, hash, &at)))
+        if (group->table == table && memcmp(group->id, id, GROUP_SIZE) == 0)
             return group;
     return NULL;
-}
-
-static void slots_add(struct slots *slots, void *element, uint64_t hash)
-{
-    size_t at = (size_t)hash & (slots->size - 1);
-    while (slots->slots[at])
-        at = (at + 1) & (slots->size - 1);
-    slots->slots[at] = element;
-    slots->count++;
 }
 
 static int add_to_group(struct state *state, struct entry *entry)
@@ -144,13 +143,13 @@ static int add_to_group(struct state *state, struct entry *entry)
     uint64_t hash = hash_key((enum table)entry->table, str_make(entry->key.data, GROUP_SIZE));
     struct group *group = find_group(state, (enum table)entry->table, entry->key.data, hash);
     if (!group) {
-        int r = slots_grow(&state->groups, group_hash);
+        int r = slots_grow(&state->groups);
         if (r < 0)
             return r;
         group = arena_alloc(&state->arena, sizeof *group);
         if (!group)
             return ERR_NO_MEMORY;
-        *group = (struct group){.hash = hash, .table = entry->table};
+        *group = (struct group){.table = entry->table};
         memcpy(group->id, entry->key.data, GROUP_SIZE);
         slots_add(&state->groups, group, hash);
     }
@@ -183,13 +182,13 @@ static int meet(
         *out = entry;
         return 0;
     }
-    int r = slots_grow(&state->entries, entry_hash);
+    int r = slots_grow(&state->entries);
     if (r < 0)
         return r;
     entry = arena_alloc(&state->arena, sizeof *entry);
     if (!entry)
         return ERR_NO_MEMORY;
-    *entry = (struct entry){.hash = hash, .table = (uint8_t)table};
+    *entry = (struct entry){.table = (uint8_t)table};
     r = arena_dup(&state->arena, key, &entry->key);
     if (r == 0)
         r = get_committed(state, table, key, absent, &entry->committed);
@@ -465,7 +464,7 @@ int state_changes(struct state *state, const struct state_change **changes, size
         return r;
     size_t found = 0;
     for (size_t i = 0; i < state->entries.size; i++) {
-        const struct entry *entry = state->entries.slots[i];
+        const struct entry *entry = state->entries.slots[i].element;
         if (!entry || !changed(entry))
             continue;
         uint64_t begin = get_be64((const uint8_t *)entry->key.data);
