@@ -27,6 +27,9 @@
 #define TEXT_SIZE 512
 #define HEAPS_MAX 2
 #define MAPPED_BYTES_MIN (128 << 10)
+#define KEPT_BLOCK_MAX (32 << 20) /* the most that glibc takes */
+#define KEPT_BYTES_MAX (256 << 20)
+#define HEAP_STEP_BYTES (64 << 20) /* a thread's heap is of this size at most */
 
 struct working;
 
@@ -254,11 +257,16 @@ static int serve(struct verb_call *call, struct settings *settings)
 }
 
 /* With a limit of memory what is freed goes back at once, and no thread keeps a heap of its own:
- * else what one had once lies about. Costs page faults. */
+ * else what one had once lies about. Costs page faults. Without one, what a batch has freed stays
+ * for the next, and a thread's heap grows by much at a time. */
 static void bound_heap(const struct config *config)
 {
-    if (config_int(config, OPTION_WORKER_MEMORY) == 0)
+    if (config_int(config, OPTION_WORKER_MEMORY) == 0) {
+        (void)mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK_MAX);
+        (void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES_MAX);
+        (void)mallopt(M_TOP_PAD, HEAP_STEP_BYTES);
         return;
+    }
     (void)mallopt(M_ARENA_MAX, HEAPS_MAX);
     (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
     (void)mallopt(M_TRIM_THRESHOLD, MAPPED_BYTES_MIN);
