@@ -16,6 +16,9 @@
 #include "schemas/hash.h"
 
 #define SLOTS_MIN ((size_t)64)
+#define DIGITS 256
+#define RADIX_MIN ((size_t)512) /* fewer are compared with each other sooner */
+#define AHEAD 8                 /* rows: so early is one asked for that is not in the cache */
 #define SLOTS_SPARSE 16 /* a table that used less than 1/16 is halved: clearing it costs, too */
 
 struct entry {
@@ -60,7 +63,7 @@ struct state {
     struct slots entries;
     struct slots groups;
     struct state_change *changes;
-    struct ranked *ranked; /* as large */
+    struct ranked *ranked; /* as large, and as much again to sort them with */
     size_t changes_room;
 };
 
@@ -431,6 +434,48 @@ static int compare_ranked(const void *a, const void *b)
     return str_compare(x->entry->key, y->entry->key);
 }
 
+/* By one byte of the ranks, stable; returns false, and does nothing, where all have the same. */
+static bool sort_by_byte(const struct ranked *from, struct ranked *to, size_t count, unsigned shift)
+{
+    size_t places[DIGITS] = {0};
+    for (size_t i = 0; i < count; i++)
+        places[from[i].rank >> shift & (DIGITS - 1)]++;
+    if (places[from[0].rank >> shift & (DIGITS - 1)] == count)
+        return false;
+    for (size_t digit = 0, place = 0; digit < DIGITS; digit++) {
+        size_t of_digit = places[digit];
+        places[digit] = place;
+        place += of_digit;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[places[from[i].rank >> shift & (DIGITS - 1)]++] = from[i];
+    return true;
+}
+
+/* By rank, from its last byte to its first; then those of one rank among themselves. Returns where
+ * they are, one of the two. */
+static struct ranked *sort_ranked(struct ranked *ranked, struct ranked *spare, size_t count)
+{
+    if (count < RADIX_MIN) {
+        if (count)
+            qsort(ranked, count, sizeof *ranked, compare_ranked);
+        return ranked;
+    }
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        if (sort_by_byte(ranked, spare, count, shift)) {
+            struct ranked *sorted = spare;
+            spare = ranked;
+            ranked = sorted;
+        }
+    for (size_t begin = 0, end; begin < count; begin = end) {
+        for (end = begin + 1; end < count && ranked[end].rank == ranked[begin].rank; end++)
+            ;
+        if (end - begin > 1)
+            qsort(ranked + begin, end - begin, sizeof *ranked, compare_ranked);
+    }
+    return ranked;
+}
+
 static bool changed(const struct entry *entry)
 {
     if (entry->deleted || entry->was_absent)
@@ -448,10 +493,10 @@ static int reserve_changes(struct state *state)
         return ERR_NO_MEMORY;
     memory_expect_use(changes, count * sizeof *changes);
     state->changes = changes;
-    struct ranked *ranked = realloc(state->ranked, count * sizeof *ranked);
+    struct ranked *ranked = realloc(state->ranked, 2 * count * sizeof *ranked);
     if (!ranked)
         return ERR_NO_MEMORY;
-    memory_expect_use(ranked, count * sizeof *ranked);
+    memory_expect_use(ranked, 2 * count * sizeof *ranked);
     state->ranked = ranked;
     state->changes_room = count;
     return 0;
@@ -464,16 +509,20 @@ int state_changes(struct state *state, const struct state_change **changes, size
         return r;
     size_t found = 0;
     for (size_t i = 0; i < state->entries.size; i++) {
+        if (i + AHEAD < state->entries.size)
+            __builtin_prefetch(state->entries.slots[i + AHEAD].element);
         const struct entry *entry = state->entries.slots[i].element;
         if (!entry || !changed(entry))
             continue;
         uint64_t begin = get_be64((const uint8_t *)entry->key.data);
         state->ranked[found++] = (struct ranked){(uint64_t)entry->table << 56 | begin >> 8, entry};
     }
-    if (found)
-        qsort(state->ranked, found, sizeof *state->ranked, compare_ranked);
+    const struct ranked *sorted =
+        sort_ranked(state->ranked, state->ranked + state->changes_room, found);
     for (size_t i = 0; i < found; i++) {
-        const struct entry *entry = state->ranked[i].entry;
+        if (i + AHEAD < found)
+            __builtin_prefetch(sorted[i + AHEAD].entry);
+        const struct entry *entry = sorted[i].entry;
         state->changes[i] = (struct state_change){
             .table = (enum table)entry->table,
             .key = entry->key,

@@ -14,6 +14,8 @@
 
 #define ROWS_MAX 4
 #define GROUP "0123456789abcdef"
+#define MANY_ROWS 4000
+#define ROWS_A_GROUP 4
 
 /* A committed store of a few rows of one table, sorted. */
 struct fixture {
@@ -186,12 +188,41 @@ static void test_state_put_beyond_limits_fails(void **state)
     assert_changes(fixture, "");
 }
 
+/* Enough of them to be sorted by their bytes: groups that scatter, rows of one that differ late. */
+static void test_state_changes_of_many_rows_are_sorted(void **state)
+{
+    struct fixture *fixture = *state;
+    const enum table tables[] = {TABLE_SESSION, TABLE_NODE};
+    uint64_t begin = 1;
+    for (uint32_t i = 0; i < MANY_ROWS; i++) {
+        char key[GROUP_SIZE + sizeof i] = {0};
+        if (i % ROWS_A_GROUP == 0)
+            begin = begin * 6364136223846793005u + 1442695040888963407u;
+        uint32_t late = ROWS_A_GROUP - i % ROWS_A_GROUP;
+        memcpy(key, &begin, sizeof begin);
+        memcpy(key + GROUP_SIZE, &late, sizeof late);
+        for (size_t t = 0; t < 2; t++)
+            assert_int_equal(
+                state_put(fixture->state, tables[t], str_make(key, sizeof key), STR("x")), 0);
+    }
+    const struct state_change *changes;
+    size_t count;
+    assert_int_equal(state_changes(fixture->state, &changes, &count), 0);
+    assert_int_equal(count, 2 * MANY_ROWS);
+    for (size_t i = 1; i < count; i++) {
+        assert_true(changes[i - 1].table <= changes[i].table);
+        if (changes[i - 1].table == changes[i].table)
+            assert_true(str_compare(changes[i - 1].key, changes[i].key) < 0);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_state_changes_are_sorted_and_only_what_differs),
+        TEST(test_state_changes_of_many_rows_are_sorted),
         TEST(test_state_put_new_looks_for_nothing),
         TEST(test_state_put_new_after_delete_replaces_the_committed_row),
         TEST(test_state_scan_merges_committed_and_written),
