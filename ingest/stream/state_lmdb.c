@@ -46,6 +46,8 @@ struct state_lmdb {
     struct key_filter filter;
     int learn_table; /* TABLE_COUNT: all is learnt */
     struct buf learn_key;
+    int last_table; /* of the group that was learnt last; TABLE_COUNT: none yet */
+    uint8_t last_group[GROUP_SIZE];
 };
 
 int state_lmdb_error(int code)
@@ -176,11 +178,16 @@ static uint64_t filter_hash(enum table table, struct str key)
     return hash64(key) ^ (uint64_t)(table + 1) * mix;
 }
 
+/* Keys come sorted mostly: many of one group after the other. */
 static void learn(struct state_lmdb *store, enum table table, struct str key)
 {
     key_filter_add(&store->filter, filter_hash(table, key));
-    if (key.size > GROUP_SIZE)
-        key_filter_add(&store->filter, filter_hash(table, str_make(key.data, GROUP_SIZE)));
+    if (key.size <= GROUP_SIZE ||
+        (store->last_table == (int)table && memcmp(store->last_group, key.data, GROUP_SIZE) == 0))
+        return;
+    key_filter_add(&store->filter, filter_hash(table, str_make(key.data, GROUP_SIZE)));
+    store->last_table = (int)table;
+    memcpy(store->last_group, key.data, GROUP_SIZE);
 }
 
 static bool may_have(const struct state_lmdb *store, enum table table, struct str key)
@@ -327,6 +334,7 @@ static int begin_learning(struct state_lmdb *store, const struct state_lmdb_opti
 {
     MDB_txn *txn;
     store->filter.given_up = options->read_only;
+    store->last_table = TABLE_COUNT;
     if (options->read_only)
         return 0;
     store->filter.bytes_max = options->filter_bytes_max;
@@ -559,7 +567,8 @@ static int write_changes(struct pen *pen, const struct state_change *changes, si
     struct heap *heap = &pen->store->heap;
     int r = heap_begin(heap, pen->txn);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        if (!changes[i].deleted)
+        /* One that stood has been learnt, or is yet to be read. */
+        if (!changes[i].deleted && !changes[i].stood)
             learn(pen->store, changes[i].table, changes[i].key);
         r = write_change(pen, &changes[i]);
     }

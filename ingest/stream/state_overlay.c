@@ -528,6 +528,7 @@ int state_changes(struct state *state, const struct state_change **changes, size
             .key = entry->key,
             .deleted = entry->deleted,
             .fresh = entry->was_absent,
+            .stood = !entry->was_absent,
             .value = entry->value,
         };
     }

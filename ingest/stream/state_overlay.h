@@ -31,6 +31,7 @@ struct state_change {
     struct str key;
     bool deleted;
     bool fresh;       /* no such row is committed; false where that is not known */
+    bool stood;       /* such a row is committed; false where that is not known */
     struct str value; /* empty when deleted */
 };
 
