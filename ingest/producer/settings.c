@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "ingest/producer/error.h"
@@ -30,6 +31,9 @@
 #define SPOOL_BYTES_MIN ((uint64_t)64 << 10)
 #define SPOOL_INTERVAL_MS_DEFAULT 1000
 #define SPOOL_INTERVAL_MS_MAX 86400000
+#define FLAGS_ALL                                                                                  \
+    ((unsigned)(TABIJI_NO_CHECK | TABIJI_KEEP_ID | TABIJI_KEEP_TIME | TABIJI_TRUSTED |             \
+                TABIJI_NO_GZIP | TABIJI_FAILURES | TABIJI_AS_IT_IS))
 
 static int fail(struct tabiji_problem *problem, int error, const char *option, const char *hint)
 {
@@ -70,6 +74,31 @@ static bool is_address(const char *url)
               curl_url_set(address, CURLUPART_URL, url, 0) == CURLUE_OK &&
               has_part(address, CURLUPART_HOST) && !has_part(address, CURLUPART_QUERY) &&
               !has_part(address, CURLUPART_FRAGMENT);
+    curl_url_cleanup(address);
+    return is;
+}
+
+static bool is_proxy_scheme(const char *scheme)
+{
+    static const char *const schemes[] = {"http", "socks4", "socks4a", "socks5", "socks5h"};
+    bool has_tls = curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTPS_PROXY;
+    bool is = has_tls && strcasecmp(scheme, "https") == 0;
+    for (size_t i = 0; !is && i < sizeof schemes / sizeof schemes[0]; i++)
+        is = strcasecmp(scheme, schemes[i]) == 0;
+    return is;
+}
+
+/* Whether libcurl finds in it, as it will when it connects, a scheme that it has and a host. */
+static bool is_proxy(const char *proxy)
+{
+    CURLU *address = curl_url();
+    char *scheme = NULL;
+    bool is = address && !strstr(proxy, ":///") &&
+              curl_url_set(address, CURLUPART_URL, proxy,
+                  CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) == CURLUE_OK &&
+              curl_url_get(address, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              is_proxy_scheme(scheme) && has_part(address, CURLUPART_HOST);
+    curl_free(scheme);
     curl_url_cleanup(address);
     return is;
 }
@@ -197,6 +226,8 @@ static int set_batches(struct producer_settings *settings, const struct tabiji_o
 static int set_numbers(struct producer_settings *settings, const struct tabiji_options *options,
     struct tabiji_problem *problem)
 {
+    if (options->flags & ~FLAGS_ALL)
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "flags", "bits of enum tabiji_flag");
     if (options->requests_max < 0 || options->requests_max > PRODUCER_REQUESTS_MAX)
         return fail(problem, TABIJI_ERROR_ARGUMENT, "requests_max", "1 to 16");
     if ((unsigned)options->queue_policy > TABIJI_POLICY_DROP_OLDEST)
@@ -262,11 +293,14 @@ static int copy_options(struct producer_settings *settings, const struct tabiji_
     return r;
 }
 
-/* Either a collector or Kafka. */
+/* Either a collector, perhaps through a proxy, or Kafka. */
 static int check_target(const struct tabiji_options *options, struct tabiji_problem *problem)
 {
     if (options->kafka_config && (options->url || options->key || options->key_file))
         return fail(problem, TABIJI_ERROR_ARGUMENT, "kafka_config", "either it or url and a key");
+    if (options->proxy && options->proxy[0] && !is_proxy(options->proxy))
+        return fail(problem, TABIJI_ERROR_ARGUMENT, "proxy",
+            "http://, https://, socks4://, socks4a://, socks5:// or socks5h:// and a host");
     if (!options->kafka_config != !options->kafka_source)
         return fail(problem, TABIJI_ERROR_ARGUMENT, "kafka_source",
             "kafka_config and the name of a [source] of it go together");

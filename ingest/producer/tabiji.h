@@ -357,7 +357,7 @@ enum tabiji_policy {
     TABIJI_POLICY_DROP_OLDEST = 2
 };
 
-/* Bits of tabiji_options.flags. */
+/* Bits of tabiji_options.flags; others are refused. */
 enum tabiji_flag {
     TABIJI_NO_CHECK = 1,  /* events are not judged before they are queued */
     TABIJI_KEEP_ID = 2,   /* JSON without "id" is given none: it is invalid */
@@ -392,7 +392,9 @@ struct tabiji_options {
     const char *ca_file;          /* PEM */
     const char *certificate_file; /* of this client, PEM */
     const char *private_key_file;
-    const char *proxy; /* NULL: none, whatever the environment says */
+    /* NULL: none, whatever the environment says; else a host with, before it, http:// (also when
+     * there is none), https://, socks4://, socks4a://, socks5:// or socks5h://. */
+    const char *proxy;
 
     /* The queue, with what is in requests. */
     size_t queue_events_max; /* 100,000 */
