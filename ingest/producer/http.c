@@ -238,8 +238,8 @@ static void finish(struct http *http, struct slot *slot, CURLcode code)
     (void)curl_easy_getinfo(slot->curl, CURLINFO_RETRY_AFTER, &after);
     if (code == CURLE_OK) {
         (void)curl_easy_getinfo(slot->curl, CURLINFO_RESPONSE_CODE, &status);
-        producer_http_reply_read(
-            http->parser, &http->arena, (int)status, buf_str(&slot->reply), &outcome);
+        const struct producer_http_reply answer = {(int)status, buf_str(&slot->reply)};
+        producer_http_reply_read(http->parser, &http->arena, batch, &answer, &outcome);
         outcome.retry_after_ms = after > 0 ? (int64_t)after * 1000 : 0;
     } else {
         outcome.hint = str_of(curl_easy_strerror(code));

@@ -178,6 +178,21 @@ static struct producer_server_step note(
     return step;
 }
 
+/* 200 that cannot be meant for this request. */
+static bool reply_amiss(int socket, enum producer_server_act act, const char *lines)
+{
+    char body[256];
+    size_t count = 0;
+    for (const char *at = lines; *at; at++)
+        count += *at == '\n';
+    (void)snprintf(body, sizeof body, "{\"accepted\":%zu,\"duplicates\":0,\"rejected\":[%s]}",
+        count - 1,
+        act == SERVER_BEYOND ? "{\"index\":5000,\"code\":\"id_conflict\",\"pointer\":\"/id\","
+                               "\"hint\":\"\"}"
+                             : "");
+    return answer(socket, 200, "", body, 0);
+}
+
 static bool reply(int socket, const struct producer_server_step *step, const size_t counts[2])
 {
     char body[512];
@@ -220,10 +235,11 @@ static void *serve(void *context)
         size_t counts[2] = {0, 0};
         (void)pthread_mutex_lock(&server->lock);
         struct producer_server_step step = note(server, &request);
-        if (step.act != SERVER_STATUS && step.act != SERVER_GARBAGE)
+        bool amiss = step.act == SERVER_FEW || step.act == SERVER_BEYOND;
+        if (step.act != SERVER_STATUS && step.act != SERVER_GARBAGE && !amiss)
             take_ids(server, request.body, step.act == SERVER_REJECT ? 1 : SIZE_MAX, counts);
         (void)pthread_mutex_unlock(&server->lock);
-        open = reply(socket, &step, counts);
+        open = amiss ? reply_amiss(socket, step.act, request.body) : reply(socket, &step, counts);
         free(request.body);
     }
     (void)shutdown(socket, SHUT_RDWR);

@@ -13,6 +13,8 @@ enum producer_server_act {
     SERVER_DROP,    /* takes them, and closes without an answer */
     SERVER_HALF,    /* takes them, and closes in the middle of the answer */
     SERVER_GARBAGE, /* takes none; 200, or the status, with a page of HTML, as a portal does */
+    SERVER_FEW,     /* takes none, answers as for one event fewer */
+    SERVER_BEYOND,  /* takes none, and rejects one beyond the last */
     SERVER_SLOW,    /* takes them, answers after `ms` */
     SERVER_REJECT,  /* takes all but the event of index 1 */
 };
