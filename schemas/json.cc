@@ -614,15 +614,25 @@ int json_parse_padded(struct json_parser *parser, struct str text, struct json *
     return parse(parser, text, true, out);
 }
 
-int json_parse(struct json_parser *parser, struct str text, struct json *out)
+static int parse_checked(struct json_parser *parser, struct str text, bool padded, struct json *out)
 {
     struct json root = {nullptr, 0};
-    int r = json_parse_unchecked(parser, text, &root);
+    int r = parse(parser, text, padded, &root);
     if (r == 0)
         r = check_limits(parser);
     if (r == 0)
         *out = root;
     return r;
+}
+
+int json_parse(struct json_parser *parser, struct str text, struct json *out)
+{
+    return parse_checked(parser, text, false, out);
+}
+
+int json_parse_padded_checked(struct json_parser *parser, struct str text, struct json *out)
+{
+    return parse_checked(parser, text, true, out);
 }
 
 /* Numbers such as 12.5 or 0.001, with at most FRACTION_DIGITS_MAX digits behind the point: as the

@@ -82,6 +82,10 @@ MUST_CHECK int json_parse_unchecked(struct json_parser *parser, struct str text,
  * whatever they hold, and the text must stay as long as the values are used. Saves its copy. */
 MUST_CHECK int json_parse_padded(struct json_parser *parser, struct str text, struct json *out);
 
+/* json_parse() in place, likewise. */
+MUST_CHECK int json_parse_padded_checked(
+    struct json_parser *parser, struct str text, struct json *out);
+
 static inline uint64_t json_word_(struct json value)
 {
     return value.tape->words[value.at];

@@ -160,9 +160,7 @@ static int start_daemon(struct collector *collector, const struct sockaddr_stora
 
 static void free_collector(struct collector *collector)
 {
-    for (size_t i = 0; i < collector->parsers_count; i++)
-        json_parser_free(&collector->parsers[i]);
-    (void)pthread_mutex_destroy(&collector->parsers_lock);
+    spares_fini(&collector->spares);
     (void)pthread_mutex_destroy(&collector->sources_lock);
     sources_free(&collector->sources);
     writer_free(&collector->writer);
@@ -213,7 +211,7 @@ int collector_start(
         return ERR_NO_MEMORY;
     collector->config = *config;
     collector->appender = appender;
-    check(pthread_mutex_init(&collector->parsers_lock, NULL) == 0);
+    spares_init(&collector->spares);
     check(pthread_mutex_init(&collector->sources_lock, NULL) == 0);
     r = start_parts(collector, &address);
     if (r < 0) {

@@ -11,11 +11,10 @@
 #include "ingest/collector/collector.h"
 #include "ingest/collector/exchange.h"
 #include "ingest/collector/route.h"
+#include "ingest/collector/spares.h"
 #include "ingest/collector/tail.h"
 #include "ingest/collector/watch.h"
 #include "ingest/collector/writer.h"
-
-#define PARSERS_MAX 256 /* kept for reuse */
 
 struct collector {
     struct collector_config config;
@@ -34,9 +33,7 @@ struct collector {
     _Atomic int64_t planless_told;  /* when the log last had an event that the plan forbids */
 
     pthread_mutex_t sources_lock;
-    pthread_mutex_t parsers_lock;
-    struct json_parser *parsers[PARSERS_MAX];
-    size_t parsers_count;
+    struct spares spares;
 };
 
 /* The sources as they are now; the caller lets go by sources_free(). */

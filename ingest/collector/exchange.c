@@ -18,6 +18,14 @@ struct str exchange_header(const struct exchange *exchange, const char *name)
     return exchange->header ? exchange->header(exchange->header_context, name) : STR("");
 }
 
+int exchange_parse(const struct exchange *exchange, struct json *out)
+{
+    struct str body = exchange->body;
+    if (body.size && body.data + body.size == exchange->padding)
+        return json_parse_padded_checked(exchange->parser, body, out);
+    return json_parse(exchange->parser, body, out);
+}
+
 struct str exchange_query(const struct exchange *exchange, struct str name)
 {
     for (size_t i = 0; i < exchange->query_count; i++)

@@ -30,6 +30,7 @@ struct exchange {
     bool get;              /* GET or HEAD: there is no body */
     bool head;             /* HEAD: what is asked for is not shown */
     struct str body;       /* inflated */
+    const char *padding;   /* where JSON_INPUT_PADDING bytes can be read; NULL: not known */
     struct str body_raw;   /* as it was sent, for signatures over it */
     bool body_lines;       /* its Content-Type says NDJSON */
     struct str header_key; /* write key of Authorization or the query; empty: none */
@@ -70,6 +71,10 @@ struct exchange {
 
 /* The value of a request's header, empty when it is absent, too long or not UTF-8. */
 struct str exchange_header(const struct exchange *exchange, const char *name);
+
+/* json_parse() of the body; not copied where the padding is behind it: it stays as long as values
+ * are used. */
+MUST_CHECK int exchange_parse(const struct exchange *exchange, struct json *out);
 
 /* The first parameter of the query by this name; empty: none, or an empty one. */
 struct str exchange_query(const struct exchange *exchange, struct str name);

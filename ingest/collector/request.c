@@ -101,31 +101,9 @@ static void release(struct request *request)
 {
     buf_free(&request->body);
     buf_free(&request->inflated);
-    arena_free(&request->arena);
+    spares_give_arena(&request->collector->spares, &request->arena);
     (void)atomic_fetch_sub(&request->collector->buffered_bytes, (int64_t)request->accounted_bytes);
     request->accounted_bytes = 0;
-}
-
-static int take_parser(struct collector *collector, struct json_parser **out)
-{
-    *out = NULL;
-    check(pthread_mutex_lock(&collector->parsers_lock) == 0);
-    if (collector->parsers_count)
-        *out = collector->parsers[--collector->parsers_count];
-    check(pthread_mutex_unlock(&collector->parsers_lock) == 0);
-    return *out ? 0 : json_parser_new(out);
-}
-
-/* Keeps a parser for the next request, unless a huge body has made it huge. */
-static void give_parser(struct collector *collector, struct json_parser *parser, size_t body_size)
-{
-    check(pthread_mutex_lock(&collector->parsers_lock) == 0);
-    if (collector->parsers_count < PARSERS_MAX && body_size <= collector->config.body_size_max) {
-        collector->parsers[collector->parsers_count++] = parser;
-        parser = NULL;
-    }
-    check(pthread_mutex_unlock(&collector->parsers_lock) == 0);
-    json_parser_free(&parser);
 }
 
 void *request_on_uri(void *context, const char *uri, struct MHD_Connection *connection)
@@ -136,7 +114,6 @@ void *request_on_uri(void *context, const char *uri, struct MHD_Connection *conn
         return NULL;
     request->collector = collector;
     request->connection = connection;
-    request->arena.size_max = ARENA_REQUEST_SIZE_MAX;
     request->fault = http_check_uri(uri);
     request->target = strdup(uri); /* MHD unescapes it in place */
     if (!request->target) {
@@ -515,7 +492,7 @@ static void check_head(struct request *request, size_t length)
     else if (atomic_load(&collector->stopping) || atomic_load(&collector->failure) ||
              !account(request, length))
         refuse_error(request, ERR_AGAIN, "");
-    else if (length && buf_reserve(&request->body, length) < 0)
+    else if (length && buf_reserve(&request->body, length + JSON_INPUT_PADDING) < 0)
         refuse_error(request, ERR_NO_MEMORY, "");
 }
 
@@ -585,6 +562,17 @@ static void on_appended(struct writer_job *job, int result)
     MHD_resume_connection(request->connection);
 }
 
+/* Lets parsers read behind the body. Errors: ERR_NO_MEMORY. */
+static int pad_body(struct exchange *exchange, struct buf *body)
+{
+    int r = body->size ? buf_reserve(body, JSON_INPUT_PADDING) : 0;
+    if (r < 0 || body->size == 0)
+        return r;
+    memset(body->data + body->size, 0, JSON_INPUT_PADDING);
+    exchange->padding = body->data + body->size;
+    return 0;
+}
+
 /* The body without its compression, also where no header tells of it. Errors: of inflate_body(),
  * ERR_AGAIN. */
 static int open_body(struct request *request)
@@ -594,6 +582,8 @@ static int open_body(struct request *request)
     int r = content_encoding_of(
         http_header(request->connection, MHD_HTTP_HEADER_CONTENT_ENCODING, HEADER_SIZE_MAX),
         &encoding);
+    if (r == 0)
+        r = pad_body(&request->exchange, &request->body);
     request->exchange.body = buf_str(&request->body);
     request->exchange.body_raw = request->exchange.body;
     if (encoding == CONTENT_IDENTITY && str_starts_with(request->exchange.body, STR(GZIP_BEGIN)))
@@ -602,6 +592,9 @@ static int open_body(struct request *request)
         return r;
     r = inflate_body(
         buf_str(&request->body), encoding, &collector->config.inflate, &request->inflated);
+    if (r < 0)
+        return r;
+    r = pad_body(&request->exchange, &request->inflated);
     if (r < 0)
         return r;
     request->exchange.body = buf_str(&request->inflated);
@@ -613,6 +606,7 @@ static int judge(struct request *request)
 {
     struct collector *collector = request->collector;
     struct exchange *exchange = &request->exchange;
+    request->arena = spares_take_arena(&collector->spares, ARENA_REQUEST_SIZE_MAX);
     int r = open_body(request);
     if (r == 0)
         r = read_query(request);
@@ -632,11 +626,14 @@ static int judge(struct request *request)
     exchange->sources = collector_sources(collector);
     exchange->door = collector->config.door;
     exchange->arena = &request->arena;
-    r = take_parser(collector, &exchange->parser);
+    r = spares_take_parser(&collector->spares, &exchange->parser);
     if (r < 0)
         return r;
     r = request->route->handle(exchange);
-    give_parser(collector, exchange->parser, exchange->body.size);
+    if (exchange->body.size > collector->config.body_size_max)
+        json_parser_free(&exchange->parser); /* which a huge body has made huge */
+    else
+        spares_give_parser(&collector->spares, &exchange->parser);
     return r;
 }
 
@@ -675,6 +672,7 @@ static int open_tail(struct request *request)
     struct exchange *exchange = &request->exchange;
     exchange->header = header_of;
     exchange->header_context = request;
+    request->arena = spares_take_arena(&request->collector->spares, ARENA_REQUEST_SIZE_MAX);
     exchange->arena = &request->arena;
     exchange->door = request->collector->config.door;
     int r = check_operator(request, MESSAGE_WATCHER);

@@ -192,7 +192,7 @@ int ga4_handle(struct exchange *exchange)
     struct json body;
     struct json events;
     size_t count = 1;
-    int error = json_parse(exchange->parser, exchange->body, &body);
+    int error = exchange_parse(exchange, &body);
     if (error == ERR_NO_MEMORY)
         return error;
     if (error == 0 && json_get(body, STR("events"), &events) && json_count(events) > 1)

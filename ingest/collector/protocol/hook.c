@@ -234,7 +234,7 @@ static int take_json(struct hook *hook)
 {
     struct exchange *exchange = hook->exchange;
     struct json body;
-    int r = json_parse(exchange->parser, exchange->body, &body);
+    int r = exchange_parse(exchange, &body);
     if (r == ERR_NO_MEMORY)
         return r;
     if (r < 0)

@@ -221,7 +221,7 @@ int native_handle(struct exchange *exchange)
         r = take_lines(exchange);
     else {
         struct json value;
-        r = json_parse(exchange->parser, exchange->body, &value);
+        r = exchange_parse(exchange, &value);
         if (r == ERR_NO_MEMORY)
             return r;
         if (r < 0)

@@ -172,7 +172,7 @@ static int take_single(struct exchange *exchange, struct segment_message *messag
 /* Parses exchange->body, an object, and checks who sends it. */
 static int open_body(struct exchange *exchange, struct json *body)
 {
-    int error = json_parse(exchange->parser, exchange->body, body);
+    int error = exchange_parse(exchange, body);
     if (error == ERR_NO_MEMORY)
         return error;
     if (error == 0 && json_kind(*body) != JSON_OBJECT)

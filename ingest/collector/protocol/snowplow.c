@@ -237,7 +237,7 @@ static int take_body(struct batch *batch)
 {
     struct exchange *exchange = batch->exchange;
     struct json body;
-    int error = json_parse(exchange->parser, exchange->body, &body);
+    int error = exchange_parse(exchange, &body);
     if (error == ERR_NO_MEMORY)
         return error;
     if (error < 0) {

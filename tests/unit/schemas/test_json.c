@@ -308,6 +308,9 @@ static void test_json_parse_padded_reads_nothing_behind(void **state)
         "\"a", "tru", "{\"a\":1", "1e400", "\xe6\x97"};
     static const char *const behind[] = {
         "", "0", "]", "\"", "}", "e", "\x85", ",\"b\":2}\n{\"c\":3}\n", "\\\\\\\\"};
+    char twice[sizeof("{\"a\":1,\"a\":2}") + JSON_INPUT_PADDING] = "{\"a\":1,\"a\":2}";
+    struct json double_key;
+    assert_int_equal(json_parse_padded_checked(*state, str_of(twice), &double_key), ERR_JSON);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct json root;
         CLEANUP(buf_free) struct buf want = {0};
@@ -325,6 +328,8 @@ static void test_json_parse_padded_reads_nothing_behind(void **state)
             assert_int_equal(r, error);
             assert_true(r < 0 || json_write_canonical(root, &out) == 0);
             assert_true(str_equal(buf_str(&out), buf_str(&want)));
+            r = json_parse_padded_checked(*state, str_make(exact, size), &root);
+            assert_int_equal(r, error);
             free(exact);
         }
     }
