@@ -29,8 +29,9 @@ static bool has_nul(struct str text)
 /* Canonical JSON writes U+0000 as an escape: in properties it is looked for in that form. */
 static bool has_nul_escape(struct str json)
 {
-    const char *at = json.data;
-    size_t left = json.size;
+    /* Most have no escape at all, which is seen much faster than that they have not this one. */
+    const char *at = json.size ? memchr(json.data, '\\', json.size) : NULL;
+    size_t left = at ? json.size - (size_t)(at - json.data) : 0;
     while (left >= 6) {
         const char *found = memmem(at, left, "\\u0000", 6);
         if (!found)
