@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "schemas/error.h"
+#include "sinks/sqlite/bulk.h"
 #include "sinks/sqlite/model_list.h"
 
 #define CACHE_KIB_DEFAULT (128 << 10)
@@ -389,6 +390,8 @@ static int prepare_writer(sqlite3 *db, const struct database_options *options)
     int r = empty ? database_run(db, page_size) : 0;
     if (r == 0)
         r = configure_writer(db, options);
+    if (r == 0)
+        r = bulk_register(db);
     if (r < 0)
         return r;
     return empty ? create(db) : renew_views(db);

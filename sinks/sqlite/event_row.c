@@ -34,6 +34,9 @@
 #define AHEAD_BYTES_MAX 512
 #define CACHE_LINE 64
 
+/* So many results of one event are put in order; more are written as they come. */
+#define GROUP_MAX 16
+
 #define NOT_LISTED 0 /* no row of event has this number */
 
 enum event_parameter {
@@ -89,21 +92,26 @@ static int compare_places(const void *a, const void *b)
 
 static int list_in_timeline(struct writer *writer, const struct result *result, int64_t row)
 {
-    sqlite3_stmt *insert;
-    int r = writer_statement(writer, STATEMENT_TIMELINE_INSERT, &insert);
+    struct bulk *bulk;
+    struct bulk_cell *cells;
+    int r = writer_bulk(writer, BULK_TIMELINE, &bulk);
+    if (r == 0)
+        r = bulk_row(bulk, &cells);
     if (r < 0)
         return r;
-    bind_blob(insert, 1, key_blob(result, KEY_PERSON));
-    sqlite3_bind_int64(insert, 2, get_be64_signed(key_at(result, KEY_OCCURRED_AT)));
-    sqlite3_bind_int64(insert, 3, get_be64_signed(key_at(result, KEY_SEQUENCE)));
-    sqlite3_bind_int64(insert, 4, row);
-    return writer_step(writer, insert);
+    cells[0] = bulk_blob(key_blob(result, KEY_PERSON));
+    cells[1] = bulk_integer(get_be64_signed(key_at(result, KEY_OCCURRED_AT)));
+    cells[2] = bulk_integer(get_be64_signed(key_at(result, KEY_SEQUENCE)));
+    cells[3] = bulk_integer(row);
+    return 0;
 }
 
 static int take_from_timeline(struct writer *writer, const struct standing *standing)
 {
     sqlite3_stmt *delete;
-    int r = writer_statement(writer, STATEMENT_TIMELINE_DELETE, &delete);
+    int r = writer_bulk_flush(writer, BULK_TIMELINE);
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_TIMELINE_DELETE, &delete);
     if (r < 0)
         return r;
     bind_blob(delete, 1, str_make(standing->person, KEY_SIZE));
@@ -263,31 +271,45 @@ static int bind_event(struct writer *writer, sqlite3_stmt *put, const struct sti
     return bind_texts(writer, put, event);
 }
 
-static int put_touch(
-    struct writer *writer, const struct stitched *stitched, const struct touchpoint *event)
+/* Gathered until the batch ends: text stands in the result, which stays as long. */
+static int put_touch(struct writer *writer, const struct result *result,
+    const struct stitched *stitched, const struct touchpoint *event)
 {
-    sqlite3_stmt *put;
-    int r = writer_statement(writer, STATEMENT_TOUCH_PUT, &put);
+    struct bulk *bulk;
+    struct bulk_cell *row;
+    int r = writer_bulk(writer, BULK_TOUCH, &bulk);
+    if (r == 0)
+        r = bulk_row(bulk, &row);
     if (r < 0)
         return r;
-    bind_blob(put, 1, str_make(event->event_key, KEY_SIZE));
-    bind_blob(put, 2, str_make(stitched->person, KEY_SIZE));
-    sqlite3_bind_int64(put, 3, event->occurred_at);
-    bind_text(put, 4, str_of(touch_kind_name(stitched->touch)));
-    bind_text(put, 5, stitched->channel);
+    row[0] = bulk_blob(key_blob(result, KEY_EVENT));
+    row[1] = bulk_blob(key_blob(result, KEY_PERSON));
+    row[2] = bulk_integer(event->occurred_at);
+    row[3] = bulk_text(str_of(touch_kind_name(stitched->touch)));
+    row[4] = bulk_text(stitched->channel);
     if (event->has_campaign) {
-        bind_text_or_null(put, 6, event->campaign.source);
-        bind_text_or_null(put, 7, event->campaign.medium);
-        bind_text_or_null(put, 8, event->campaign.name);
-        bind_text_or_null(put, 9, event->campaign.message);
+        row[5] = bulk_text_or_null(event->campaign.source);
+        row[6] = bulk_text_or_null(event->campaign.medium);
+        row[7] = bulk_text_or_null(event->campaign.name);
+        row[8] = bulk_text_or_null(event->campaign.message);
     }
-    return writer_step(writer, put);
+    return 0;
+}
+
+/* Whether the event's touch may be gathered: then it is the last, or shares its order with it. */
+static bool touch_gathered(const struct writer *writer, const struct result *result)
+{
+    const struct bulk *bulk = writer->bulks[BULK_TOUCH];
+    const struct bulk_cell *last = bulk ? bulk_last(bulk) : NULL;
+    return last && memcmp(last->data, key_at(result, KEY_EVENT), KEY_ORDER_SIZE) == 0;
 }
 
 static int delete_touch(struct writer *writer, const struct result *result)
 {
     sqlite3_stmt *delete;
-    int r = writer_statement(writer, STATEMENT_TOUCH_DELETE, &delete);
+    int r = touch_gathered(writer, result) ? writer_bulk_flush(writer, BULK_TOUCH) : 0;
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_TOUCH_DELETE, &delete);
     if (r < 0)
         return r;
     bind_blob(delete, 1, key_blob(result, KEY_EVENT));
@@ -345,7 +367,7 @@ static int update(struct writer *writer, const struct result *result,
     if (r < 0)
         return r;
     return stitched->touch == TOUCH_KIND_NONE ? delete_touch(writer, result)
-                                              : put_touch(writer, stitched, event);
+                                              : put_touch(writer, result, stitched, event);
 }
 
 static int upsert(struct writer *writer, const struct result *result,
@@ -369,7 +391,7 @@ static int upsert(struct writer *writer, const struct result *result,
         r = settle_spend(writer, *row, true);
     if (r < 0)
         return r;
-    return stitched->touch == TOUCH_KIND_NONE ? 0 : put_touch(writer, stitched, event);
+    return stitched->touch == TOUCH_KIND_NONE ? 0 : put_touch(writer, result, stitched, event);
 }
 
 static int remove_event(struct writer *writer, const struct result *result)
@@ -433,29 +455,77 @@ static void ask_ahead(const struct batch *batch, size_t at)
         __builtin_prefetch(value.data + i);
 }
 
+/* Whether what was written last, of the same event, must be listed before this result is. */
+static bool meets(const struct batch *batch, size_t before, const struct result *result)
+{
+    const struct result *written = &batch->results[before];
+    return batch->rows[before] != NOT_LISTED &&
+           (!result->tombstone || str_equal(written->key, result->key));
+}
+
 static int write_events(struct writer *writer, struct batch *batch)
 {
+    size_t last = 0; /* result of the event at hand that was written last as a value */
     for (size_t i = 0; i < batch->places_count; i++) {
         const struct place *place = &batch->places[i];
+        const struct result *result = &batch->results[place->index];
         ask_ahead(batch, i + AHEAD);
         /* Two results of one event: what the first left for the second pass must stand before. */
-        if (i > 0 && batch->places[i - 1].order == place->order) {
-            size_t before = batch->places[i - 1].index;
-            if (batch->rows[before] != NOT_LISTED) {
-                int r = list_in_timeline(writer, &batch->results[before], batch->rows[before]);
-                if (r < 0)
-                    return r;
-                batch->rows[before] = NOT_LISTED;
-            }
+        bool again = i > 0 && batch->places[i - 1].order == place->order;
+        if (again && meets(batch, last, result)) {
+            int r = list_in_timeline(writer, &batch->results[last], batch->rows[last]);
+            if (r < 0)
+                return r;
+            batch->rows[last] = NOT_LISTED;
         }
-        int r = apply_one(writer, &batch->results[place->index], &batch->rows[place->index]);
+        int r = apply_one(writer, result, &batch->rows[place->index]);
         if (r < 0)
             return r;
+        if (!again || !result->tombstone)
+            last = place->index;
     }
     return 0;
 }
 
-/* Places of the touchpoints, ordered by event key; of one key in the order of the results. */
+static bool comes_again(const struct batch *batch, size_t at, size_t end)
+{
+    struct str key = batch->results[batch->places[at].index].key;
+    for (size_t i = at + 1; i < end; i++)
+        if (str_equal(batch->results[batch->places[i].index].key, key))
+            return true;
+    return false;
+}
+
+/* Results of one event: a tombstone waits for the values of its other places, which then find the
+ * row and move it with its links, instead of making both anew. Of one place the order stays. */
+static void delay_tombstones(struct batch *batch, size_t begin, size_t end)
+{
+    struct place late[GROUP_MAX];
+    size_t late_count = 0, kept = begin;
+    if (end - begin < 2 || end - begin > GROUP_MAX)
+        return;
+    for (size_t i = begin; i < end; i++) {
+        struct place place = batch->places[i];
+        if (batch->results[place.index].tombstone && !comes_again(batch, i, end))
+            late[late_count++] = place;
+        else
+            batch->places[kept++] = place;
+    }
+    memcpy(batch->places + kept, late, late_count * sizeof *late);
+}
+
+static void order_groups(struct batch *batch)
+{
+    size_t begin = 0;
+    for (size_t i = 1; i <= batch->places_count; i++) {
+        if (i < batch->places_count && batch->places[i].order == batch->places[begin].order)
+            continue;
+        delay_tombstones(batch, begin, i);
+        begin = i;
+    }
+}
+
+/* Places of the touchpoints, ordered by event key; of one key as order_groups() has them. */
 static int arrange(
     struct writer *writer, const struct result *results, size_t count, struct batch *batch)
 {
@@ -483,6 +553,7 @@ static int arrange(
             (struct place){get_be64(key_at(&results[i], KEY_EVENT)), i};
     }
     qsort(batch->places, batch->places_count, sizeof(struct place), compare_places);
+    order_groups(batch);
     return 0;
 }
 
@@ -496,5 +567,9 @@ int writer_touchpoints(struct writer *writer, const struct result *results, size
     for (size_t i = 0; r == 0 && i < count; i++)
         if (batch.rows[i] != NOT_LISTED)
             r = list_in_timeline(writer, &results[i], batch.rows[i]);
-    return r;
+    if (r == 0)
+        r = writer_bulk_flush(writer, BULK_TIMELINE);
+    if (r == 0)
+        r = writer_bulk_flush(writer, BULK_TOUCH);
+    return r == 0 ? writer_links_flush(writer) : r;
 }

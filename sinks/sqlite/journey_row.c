@@ -243,14 +243,14 @@ static int sum_weights(const struct conversion *conversion, size_t *at, uint64_t
     return 0;
 }
 
-static void bind_rests(sqlite3_stmt *insert, const struct conversion *conversion,
+static void set_rests(struct bulk_cell *row, const struct conversion *conversion,
     const struct credit *credit, uint64_t sum)
 {
     uint64_t weight = (uint64_t)credit->weight;
     bool converts = conversion->kind != CONVERSION_KIND_REFUND;
-    sqlite3_bind_double(insert, 11,
+    row[10] = bulk_real(
         sum && converts ? split_rest(CREDIT_WHOLE_PPB, weight, sum, credit->weight_ppb) : 0);
-    sqlite3_bind_double(insert, 12,
+    row[11] = bulk_real(
         sum ? split_rest(conversion->revenue_minor, weight, sum, credit->revenue_minor) : 0);
 }
 
@@ -258,35 +258,36 @@ static int insert_credits(struct writer *writer, const struct conversion *conver
 {
     size_t end = 0;
     uint64_t weights = 0;
+    struct bulk *bulk;
+    int r = writer_bulk(writer, BULK_CREDIT, &bulk);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < conversion->credits_count; i++) {
-        int r = i == end ? sum_weights(conversion, &end, &weights) : 0;
+        r = i == end ? sum_weights(conversion, &end, &weights) : 0;
         if (r < 0)
             return r;
         const struct credit *credit = &conversion->credits[i];
         const struct path_touch *touch =
             credit->touch_index < 0 ? NULL : &conversion->touches[credit->touch_index];
-        sqlite3_stmt *insert;
-        r = writer_statement(writer, STATEMENT_CREDIT_INSERT, &insert);
+        struct bulk_cell *row;
+        r = bulk_row(bulk, &row);
         if (r < 0)
             return r;
-        sqlite3_bind_int64(insert, 1, writer->credit_next++);
-        bind_blob(insert, 2, str_make(conversion->person, KEY_SIZE));
-        bind_text(insert, 3, conversion->conversion_id);
-        bind_text(
-            insert, 4, credit->name.size ? credit->name : str_of(rule_model_name(credit->model)));
-        sqlite3_bind_int(insert, 5, credit->touch_index);
+        row[0] = bulk_integer(writer->credit_next++);
+        row[1] = bulk_blob(str_make(conversion->person, KEY_SIZE));
+        row[2] = bulk_text(conversion->conversion_id);
+        row[3] =
+            bulk_text(credit->name.size ? credit->name : str_of(rule_model_name(credit->model)));
+        row[4] = bulk_integer(credit->touch_index);
         if (touch)
-            bind_blob(insert, 6, str_make(touch->event_key, KEY_SIZE));
-        bind_text(insert, 7, touch ? touch->channel : UNATTRIBUTED);
-        sqlite3_bind_int64(insert, 8, credit->weight_ppb);
-        sqlite3_bind_int64(insert, 9, credit->revenue_minor);
-        bind_text_or_null(insert, 10, conversion->currency);
-        bind_rests(insert, conversion, credit, weights);
-        r = writer_step(writer, insert);
-        if (r < 0)
-            return r;
+            row[5] = bulk_blob(str_make(touch->event_key, KEY_SIZE));
+        row[6] = bulk_text(touch ? touch->channel : UNATTRIBUTED);
+        row[7] = bulk_integer(credit->weight_ppb);
+        row[8] = bulk_integer(credit->revenue_minor);
+        row[9] = bulk_text_or_null(conversion->currency);
+        set_rests(row, conversion, credit, weights);
     }
-    return 0;
+    return bulk_flush(bulk);
 }
 
 /* A path as it is bound; channels stand in writer->text. */

@@ -2,10 +2,19 @@
  * Rows of event_link: which pairs of identifiers an event shows together. What tells who is whom
  * counts by these, so they are the evidence that answers refer to.
  */
+#include <stdlib.h>
+
 #include "ingest/normalise/namespace.h"
 #include "schemas/error.h"
 #include "sinks/sqlite/database.h"
 #include "sinks/sqlite/writer.h"
+
+struct link {
+    uint8_t weaker[KEY_SIZE];
+    uint8_t stronger[KEY_SIZE];
+    int64_t occurred_at;
+    uint8_t event_key[KEY_SIZE];
+};
 
 struct end {
     int rank;
@@ -15,15 +24,56 @@ struct end {
 static int put_link(struct writer *writer, const struct touchpoint *event, const struct end *weaker,
     const struct end *stronger)
 {
-    sqlite3_stmt *put;
-    int r = writer_statement(writer, STATEMENT_LINK_PUT, &put);
-    if (r < 0)
+    struct link link = {.occurred_at = event->occurred_at};
+    memcpy(link.weaker, weaker->node, KEY_SIZE);
+    memcpy(link.stronger, stronger->node, KEY_SIZE);
+    memcpy(link.event_key, event->event_key, KEY_SIZE);
+    return buf_append(&writer->links, &link, sizeof link);
+}
+
+/* As event_link's key has it, as far as it tells where a row stands. */
+static int compare_links(const void *a, const void *b)
+{
+    const struct link *x = a;
+    const struct link *y = b;
+    int order = memcmp(x->weaker, y->weaker, 2 * KEY_SIZE); /* and stronger, which follows */
+    return order ? order : (x->occurred_at > y->occurred_at) - (x->occurred_at < y->occurred_at);
+}
+
+int writer_links_flush(struct writer *writer)
+{
+    struct bulk *bulk;
+    struct link *links = (struct link *)(void *)writer->links.data;
+    size_t count = writer->links.size / sizeof *links;
+    int r = count ? writer_bulk(writer, BULK_LINK, &bulk) : 0;
+    if (r < 0 || !count)
         return r;
-    bind_blob(put, 1, str_make(weaker->node, KEY_SIZE));
-    bind_blob(put, 2, str_make(stronger->node, KEY_SIZE));
-    sqlite3_bind_int64(put, 3, event->occurred_at);
-    bind_blob(put, 4, str_make(event->event_key, KEY_SIZE));
-    return writer_step(writer, put);
+    qsort(links, count, sizeof *links, compare_links);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct bulk_cell *row;
+        r = bulk_row(bulk, &row);
+        if (r < 0)
+            break;
+        row[0] = bulk_blob(str_make(links[i].weaker, KEY_SIZE));
+        row[1] = bulk_blob(str_make(links[i].stronger, KEY_SIZE));
+        row[2] = bulk_integer(links[i].occurred_at);
+        row[3] = bulk_blob(str_make(links[i].event_key, KEY_SIZE));
+    }
+    if (r == 0)
+        r = bulk_flush(bulk);
+    buf_clear(&writer->links);
+    return r;
+}
+
+/* Events come in the order of their keys' first bytes, so those of this event are the last. */
+static bool gathered(const struct writer *writer, struct str event_key)
+{
+    const struct buf *links = &writer->links;
+    if (links->size < sizeof(struct link))
+        return false;
+    const struct link *last =
+        (const struct link *)(const void *)(links->data + links->size - sizeof *last);
+    return memcmp(last->event_key, event_key.data, KEY_ORDER_SIZE) == 0;
 }
 
 /* False for a namespace that is not known here: such identifiers make no link. */
@@ -75,7 +125,10 @@ int writer_links_delete(struct writer *writer, struct str event_key)
     if (r < 0)
         return r;
     writer->links_indexed = true;
-    r = writer_statement(writer, STATEMENT_LINK_DELETE, &delete);
+    if (gathered(writer, event_key))
+        r = writer_links_flush(writer);
+    if (r == 0)
+        r = writer_statement(writer, STATEMENT_LINK_DELETE, &delete);
     if (r < 0)
         return r;
     bind_blob(delete, 1, event_key);

@@ -7,6 +7,7 @@
 #include "enrich/attribution/touch_fit.h"
 #include "schemas/error.h"
 #include "schemas/hash.h"
+#include "sinks/sqlite/bulk.h"
 #include "sinks/sqlite/database.h"
 
 struct fitted {
@@ -39,6 +40,8 @@ struct model_credits {
     struct credits shares;
     struct credits taken; /* of a refund */
 };
+
+#define MODEL_CREDIT_COLUMNS 12 /* that are stored */
 
 #define CONVERSIONS                                                                                \
     "SELECT person, conversion_id, coalesce(refund_of, ''), type, coalesce(currency, ''), "        \
@@ -443,7 +446,7 @@ int model_credits_of(struct model_credits *credits, const struct model_conversio
 /* ---- keeping ---- */
 
 struct saving {
-    sqlite3_stmt *put;
+    struct bulk *put;
     const struct model_conversion *conversion;
     int64_t run_id, as_of;
 };
@@ -451,26 +454,35 @@ struct saving {
 static int put_row(void *context, const struct model_touch_credit *credit)
 {
     struct saving *saving = context;
+    const struct model_conversion *conversion = saving->conversion;
     const struct model *model = credit->model;
-    bind_blob(saving->put, 1, saving->conversion->person);
-    bind_text(saving->put, 2, saving->conversion->conversion_id);
-    bind_text(saving->put, 3, model->name);
-    sqlite3_bind_int64(saving->put, 4, credit->touch_index);
-    if (credit->touch_event_key.size)
-        bind_blob(saving->put, 5, credit->touch_event_key);
-    else
-        sqlite3_bind_null(saving->put, 5);
-    bind_text(saving->put, 6, credit->channel);
-    sqlite3_bind_int64(saving->put, 7, credit->weight_ppb);
-    sqlite3_bind_int64(saving->put, 8, credit->revenue_minor);
-    bind_text_or_null(saving->put, 9, saving->conversion->currency);
-    sqlite3_bind_int64(saving->put, 10, saving->run_id);
-    bind_text(
-        saving->put, 11, str_make(model->version, strnlen(model->version, MODEL_VERSION_SIZE)));
-    sqlite3_bind_int64(saving->put, 12, saving->as_of);
-    int code = sqlite3_step(saving->put);
-    sqlite3_reset(saving->put);
-    return database_error(code);
+    struct bulk_cell *row;
+    struct str person, conversion_id, event_key = {0}, currency;
+    int r = bulk_row(saving->put, &row);
+    if (r == 0)
+        r = bulk_keep(saving->put, conversion->person, &person);
+    if (r == 0)
+        r = bulk_keep(saving->put, conversion->conversion_id, &conversion_id);
+    if (r == 0 && credit->touch_event_key.size)
+        r = bulk_keep(saving->put, credit->touch_event_key, &event_key);
+    if (r == 0)
+        r = bulk_keep(saving->put, conversion->currency, &currency);
+    if (r < 0)
+        return r;
+    row[0] = bulk_blob(person);
+    row[1] = bulk_text(conversion_id);
+    row[2] = bulk_text(model->name);
+    row[3] = bulk_integer(credit->touch_index);
+    if (event_key.size)
+        row[4] = bulk_blob(event_key);
+    row[5] = bulk_text(credit->channel);
+    row[6] = bulk_integer(credit->weight_ppb);
+    row[7] = bulk_integer(credit->revenue_minor);
+    row[8] = bulk_text_or_null(currency);
+    row[9] = bulk_integer(saving->run_id);
+    row[10] = bulk_text(str_make(model->version, strnlen(model->version, MODEL_VERSION_SIZE)));
+    row[11] = bulk_integer(saving->as_of);
+    return 0;
 }
 
 /* One look at the table, however many models there are. */
@@ -505,10 +517,10 @@ int model_credits_save(struct model_credits *credits, int64_t run_id, int64_t as
     sqlite3_stmt *select = NULL;
     int r = forget_rows(credits);
     if (r == 0)
-        r = database_prepare(credits->db,
+        r = bulk_open(&saving.put, credits->db,
             "INSERT OR REPLACE INTO model_credit "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            &saving.put);
+            "SELECT c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11 FROM bulk_rows(?1)",
+            MODEL_CREDIT_COLUMNS);
     if (r == 0)
         r = database_prepare(credits->db, CONVERSIONS " ORDER BY person, conversion_id", &select);
     int code = SQLITE_DONE;
@@ -519,7 +531,9 @@ int model_credits_save(struct model_credits *credits, int64_t run_id, int64_t as
     }
     if (r == 0)
         r = database_error(code);
+    if (r == 0)
+        r = bulk_flush(saving.put);
     sqlite3_finalize(select);
-    sqlite3_finalize(saving.put);
+    bulk_close(&saving.put);
     return r;
 }

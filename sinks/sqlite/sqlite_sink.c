@@ -75,6 +75,7 @@ static void forget_noted(struct sqlite_sink *sqlite)
 {
     sqlite->open = false;
     sqlite->pending_count = 0;
+    writer_forget(&sqlite->writer);
     sqlite->writer.currencies_count = 0;
     sqlite->writer.credit_next = 0;
     sqlite->writer.links_indexed = false;

@@ -33,8 +33,19 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 #undef X
 };
 
+static const struct {
+    size_t columns;
+    const char *sql;
+} bulk_sql[BULK_COUNT] = {
+#define X(symbol, columns, sql) [BULK_##symbol] = {columns, sql},
+#include "sinks/sqlite/bulk.def"
+#undef X
+};
+
 void writer_fini(struct writer *writer)
 {
+    for (size_t i = 0; i < BULK_COUNT; i++)
+        bulk_close(&writer->bulks[i]);
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
         sqlite3_finalize(writer->statements[i]);
         writer->statements[i] = NULL;
@@ -42,6 +53,30 @@ void writer_fini(struct writer *writer)
     arena_free(&writer->arena);
     buf_free(&writer->text);
     buf_free(&writer->scratch);
+    buf_free(&writer->links);
+}
+
+int writer_bulk(struct writer *writer, enum writer_bulk which, struct bulk **out)
+{
+    int r = writer->bulks[which] ? 0
+                                 : bulk_open(&writer->bulks[which], writer->db, bulk_sql[which].sql,
+                                       bulk_sql[which].columns);
+    if (r == 0)
+        *out = writer->bulks[which];
+    return r;
+}
+
+int writer_bulk_flush(struct writer *writer, enum writer_bulk which)
+{
+    return writer->bulks[which] ? bulk_flush(writer->bulks[which]) : 0;
+}
+
+void writer_forget(struct writer *writer)
+{
+    for (size_t i = 0; i < BULK_COUNT; i++)
+        if (writer->bulks[i])
+            bulk_forget(writer->bulks[i]);
+    buf_clear(&writer->links);
 }
 
 int writer_statement(struct writer *writer, enum statement which, sqlite3_stmt **out)

@@ -9,6 +9,7 @@
 #include "ingest/stream/stream.h"
 #include "schemas/arena.h"
 #include "schemas/event.h"
+#include "sinks/sqlite/bulk.h"
 
 /* X(symbol, SQL): prepared when first used. */
 enum statement {
@@ -18,13 +19,23 @@ enum statement {
     STATEMENT_COUNT,
 };
 
+/* X(symbol, columns, SQL): opened when first used. */
+enum writer_bulk {
+#define X(symbol, columns, sql) BULK_##symbol,
+#include "sinks/sqlite/bulk.def"
+#undef X
+    BULK_COUNT,
+};
+
 struct writer {
     sqlite3 *db;
     const struct namespace_table *namespaces;
     sqlite3_stmt *statements[STATEMENT_COUNT];
+    struct bulk *bulks[BULK_COUNT];
     struct arena arena;     /* one decoded record */
     struct buf text;        /* JSON and channel lists of one row */
     struct buf scratch;     /* order of a batch */
+    struct buf links;       /* pairs of a batch that are not written yet */
     char currencies[16][4]; /* known to be in the table already */
     size_t currencies_count;
     int64_t credit_next;      /* row that the next credit gets; 0: to be asked for */
@@ -34,6 +45,9 @@ struct writer {
     bool links_indexed;       /* WRITER_LINK_INDEX is there */
 };
 
+/* Touchpoints of a batch are written in the order of so many first bytes of their event keys. */
+#define KEY_ORDER_SIZE 8
+
 /* Made when nobody waits, or when the first event loses its links. */
 #define WRITER_LINK_INDEX "CREATE INDEX IF NOT EXISTS event_link_event ON event_link (event_key)"
 
@@ -42,6 +56,15 @@ void writer_fini(struct writer *writer);
 
 /* A statement ready to be bound: reset, all parameters NULL. Errors as database_error(). */
 MUST_CHECK int writer_statement(struct writer *writer, enum statement which, sqlite3_stmt **out);
+
+/* What gathers rows of a table. Errors: ERR_NO_MEMORY. */
+MUST_CHECK int writer_bulk(struct writer *writer, enum writer_bulk which, struct bulk **out);
+
+/* Writes what was gathered; nothing, where nothing was. Errors as database_error(). */
+MUST_CHECK int writer_bulk_flush(struct writer *writer, enum writer_bulk which);
+
+/* Forgets what was gathered but not written: the transaction was rolled back. */
+void writer_forget(struct writer *writer);
 
 /* Steps a statement that returns no rows, then resets it. Errors as database_error(). */
 MUST_CHECK int writer_step(struct writer *writer, sqlite3_stmt *statement);
@@ -61,8 +84,11 @@ MUST_CHECK int writer_set_aside(struct writer *writer, const struct result *resu
 MUST_CHECK int writer_touchpoints(
     struct writer *writer, const struct result *results, size_t count);
 
-/* Pairs of identifiers that an event shows; taking them back. Errors as database_error(). */
+/* Pairs of identifiers that an event shows, gathered until they are flushed; taking them back, for
+ * which those of the event, if it is the last that showed any, are flushed first. Errors as
+ * database_error(), ERR_NO_MEMORY. */
 MUST_CHECK int writer_links(struct writer *writer, const struct touchpoint *event);
+MUST_CHECK int writer_links_flush(struct writer *writer);
 MUST_CHECK int writer_links_delete(struct writer *writer, struct str event_key);
 
 /* One result of another topic. Errors: REJECT class when it cannot be read (nothing is then

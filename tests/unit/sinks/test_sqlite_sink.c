@@ -26,6 +26,7 @@
     "(SELECT count(*) FROM timeline l WHERE l.person = e.person AND l.occurred_at = "              \
     "e.occurred_at AND l.sequence = e.sequence AND l.event_row = e.event_row) AS line "            \
     "FROM event e ORDER BY e.event_key)"
+#define P2 "02020202020202020202020202020202"
 #define LISTED "SELECT count(*) FROM timeline"
 
 struct context {
@@ -287,6 +288,31 @@ static void test_apply_move_there_and_back_with_late_news_settles(void **state)
     const char *rows = ask(context->scratch.database, EVENTS);
     assert_non_null(strstr(rows, " 01 1780000000000000 click 3 01Email 1"));
     assert_answer(context, LISTED, "1");
+}
+
+/* The tombstone comes first, as those of a lower person do, and waits: what stands is moved. */
+static void test_apply_move_in_one_batch_keeps_links_touch_and_row(void **state)
+{
+    struct context *context = *state;
+    struct made_event old = {1, 7, T0, 1, "Email", NULL, {0}, 0, 0};
+    struct made_event new = {2, 7, T0 + 5, 2, "Email", NULL, {0}, 0, 0};
+    struct made_event newest = {3, 7, T0 + 5, 3, NULL, NULL, {0}, 0, 0};
+    list_event(&context->list, &old);
+    list_event(&context->list, &(struct made_event){1, 8, T0, 1, NULL, NULL, {0}, 0, 0});
+    flush(context);
+    list_event_gone(&context->list, &old);
+    list_event(&context->list, &new);
+    flush(context);
+    assert_answer(context, "SELECT event_row FROM event WHERE person = x'" P2 "'", "1");
+    assert_answer(context, LINKS, "2 1 1780000000000005");
+    list_event_gone(&context->list, &new);
+    list_event(&context->list, &newest); /* gathered, then another time, then gone */
+    list_event_gone(&context->list, &newest);
+    flush(context);
+    assert_answer(context, "SELECT count(*) FROM event", "1");
+    assert_answer(context, LINKS, "1 1 1780000000000000");
+    assert_answer(context, LISTED, "1");
+    assert_answer(context, "SELECT count(*) FROM touch", "0");
 }
 
 static const char *const channels[] = {"Email", "LINE", "Direct"};
@@ -742,6 +768,7 @@ int main(void)
         TEST(test_apply_reports_of_spend_the_latest_stands),
         TEST(test_apply_tombstone_of_another_person_leaves_row),
         TEST(test_apply_move_in_any_order_gives_same_rows),
+        TEST(test_apply_move_in_one_batch_keeps_links_touch_and_row),
         TEST(test_apply_move_there_and_back_with_late_news_settles),
         TEST(test_apply_conversion_replaces_its_credits_and_path),
         TEST(test_apply_conversion_unchanged_writes_nothing),
