@@ -104,18 +104,6 @@ struct buf *owners_buffer(struct owners *owners)
     return &owners->value;
 }
 
-void owners_person(
-    const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE])
-{
-    person_id(&owners->tenant_key, root, person);
-}
-
-void owner_stay_person(const struct owners *owners, const struct owner *owner,
-    const uint8_t member[KEY_SIZE], uint8_t person[KEY_SIZE])
-{
-    owners_person(owners, owner->flags & OWNER_NEWER ? owner->root : member, person);
-}
-
 const struct namespace_table *owners_namespaces(const struct owners *owners)
 {
     return owners->namespaces;
@@ -132,6 +120,31 @@ static size_t slot_of(const struct owners *owners, const uint8_t id[KEY_SIZE])
     while (owners->slots[at] && memcmp(owners->slots[at]->id, id, KEY_SIZE) != 0)
         at = (at + 1) & (owners->size - 1);
     return at;
+}
+
+/* Hashed once while the owner is in memory. */
+static const uint8_t *own_person(const struct owners *owners, struct owner *owner)
+{
+    if (!owner->has_own)
+        person_id(&owners->tenant_key, owner->id, owner->own);
+    owner->has_own = true;
+    return owner->own;
+}
+
+void owners_person(
+    const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE])
+{
+    struct owner *owner = owners->slots[slot_of(owners, root)];
+    if (owner)
+        memcpy(person, own_person(owners, owner), KEY_SIZE);
+    else
+        person_id(&owners->tenant_key, root, person);
+}
+
+void owner_stay_person(const struct owners *owners, const struct owner *owner,
+    const uint8_t member[KEY_SIZE], uint8_t person[KEY_SIZE])
+{
+    owners_person(owners, owner->flags & OWNER_NEWER ? owner->root : member, person);
 }
 
 static int grow(struct owners *owners)
@@ -264,7 +277,7 @@ int owners_get(struct owners *owners, const uint8_t id[KEY_SIZE], struct owner *
     if (r < 0)
         return r;
     if (r == STATE_ABSENT && !node_is_set(id)) {
-        owners_person(owners, id, owner->person);
+        memcpy(owner->person, own_person(owners, owner), KEY_SIZE);
         owner->exists = true;
     }
     owners->slots[slot_of(owners, id)] = owner;
@@ -680,7 +693,7 @@ static int save_person(struct owners *owners, struct owner *owner)
         memcpy(row.person, owner->person, KEY_SIZE);
     row.has_root = memcmp(owner->root, owner->id, KEY_SIZE) != 0;
     memcpy(row.root, owner->root, KEY_SIZE);
-    owners_person(owners, owner->id, row.own);
+    memcpy(row.own, own_person(owners, owner), KEY_SIZE);
     row.has_own = memcmp(row.own, row.person, KEY_SIZE) != 0;
     row.has_older = owner->flags & OWNER_NEWER;
     memcpy(row.older, older.node, KEY_SIZE);

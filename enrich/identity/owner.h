@@ -57,12 +57,14 @@ struct owner {
     uint8_t claim[KEY_SIZE];     /* itself for none */
     uint8_t root[KEY_SIZE];      /* as those below were told last */
     uint8_t candidate[KEY_SIZE]; /* as it told whom it follows; itself for none; group.h */
+    uint8_t own[KEY_SIZE];       /* the person of itself as a root, once asked for: has_own */
     int64_t epoch;
     int64_t claim_number;
     unsigned flags;
-    bool exists;      /* else nothing has been said to it yet */
-    bool dirty;       /* its row is older */
-    bool person_due;  /* its row of person_of may be older */
+    bool exists;     /* else nothing has been said to it yet */
+    bool dirty;      /* its row is older */
+    bool person_due; /* its row of person_of may be older */
+    bool has_own;
     struct str value; /* its identifier, where this cache has seen it */
     char *signatures; /* OWNER_SIGNATURES_MAX hashes; NULL for none */
     size_t signatures_count;
@@ -114,7 +116,7 @@ void owner_changed(struct owners *owners, struct owner *owner);
 /* An erasure took something from it: it may have vanished. */
 void owner_lost(struct owners *owners, struct owner *owner);
 
-/* The person of a root. */
+/* The person of a root: a keyed hash of it, kept with the root's owner where that is in memory. */
 void owners_person(
     const struct owners *owners, const uint8_t root[KEY_SIZE], uint8_t person[KEY_SIZE]);
 
