@@ -8,6 +8,8 @@
  * 1. Batches begin in the order in which they were given, and are told in it.
  * 2. When one was not appended, all that were given behind it are told likewise, whatever became of
  *    them, and sent again behind it: nothing overtakes what has the same key.
+ * 3. A broker refuses for its size what librdkafka has put together of several batches. So that is
+ *    believed of a batch that was on its way alone; otherwise it is tried so, with some behind it.
  *
  * What is refused by name goes to Kafka's `rejected`, as from the collector.
  */
@@ -36,6 +38,10 @@
 /* Where cursors of imports would lie, of which a producer has none: a directory that is there. */
 #define STATE_DIRECTORY "/"
 
+/* How many batches go one by one when one was too large: as many as find the event at fault by
+ * halves. */
+#define ALONE_BATCHES 32
+
 enum phase { IDLE, GIVEN, TAKEN, ENDED };
 
 /* A batch on its way. */
@@ -44,6 +50,7 @@ struct slot {
     /* under the lock */
     enum phase phase;
     bool spoiled; /* one before it was not appended */
+    bool alone;   /* nothing else was on its way; of the sender's thread */
     /* of the sender's thread, but of Kafka's in phase TAKEN until it has begun or failed */
     struct producer_batch *batch;
     struct producer_outcome outcome;
@@ -77,6 +84,7 @@ struct kafka {
     int reason_level;
     struct slot slots[PRODUCER_KAFKA_BATCHES];
     size_t oldest, newest;      /* of the sender's thread: the first that is not idle; the next */
+    size_t alone_left;          /* of the sender's thread: so many batches go alone */
     size_t next;                /* of Kafka's thread: the next to begin */
     struct json_parser *parser; /* of Kafka's thread */
 };
@@ -334,8 +342,10 @@ static int start(struct producer_transport *transport, struct producer_batch *ba
     struct kafka *kafka = (struct kafka *)transport;
     struct slot *slot = &kafka->slots[kafka->newest];
     (void)pthread_mutex_lock(&kafka->lock);
-    bool idle = slot->phase == IDLE;
+    bool alone = kafka->oldest == kafka->newest;
+    bool idle = slot->phase == IDLE && (alone || kafka->alone_left == 0);
     if (idle) {
+        slot->alone = alone && kafka->alone_left > 0;
         slot->batch = batch;
         slot->spoiled = false;
         slot->phase = GIVEN;
@@ -374,7 +384,9 @@ static void finish(struct slot *slot)
             kafka_appender_renew(kafka->appender);
         spoil_others(slot);
     }
-    bool refused = r == ERR_TOO_LARGE && !slot->spoiled;
+    bool refused = r == ERR_TOO_LARGE && slot->alone;
+    if (r == ERR_TOO_LARGE && !slot->spoiled)
+        kafka->alone_left = ALONE_BATCHES;
     r = r < 0 ? r : ERR_AGAIN;
     slot->outcome = (struct producer_outcome){.kind = refused ? PRODUCER_REFUSED : PRODUCER_AGAIN,
         .code = str_of(error_name(r)),
@@ -391,6 +403,7 @@ static struct slot *ended(struct kafka *kafka)
 static void tell(struct slot *slot)
 {
     struct kafka *kafka = slot->kafka;
+    kafka->alone_left -= slot->alone;
     finish(slot);
     kafka->oldest = (kafka->oldest + 1) % PRODUCER_KAFKA_BATCHES;
     kafka->head.done(kafka->head.done_context, slot->batch, &slot->outcome);

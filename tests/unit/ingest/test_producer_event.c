@@ -409,6 +409,12 @@ static void test_json_check_says_what_the_collector_says(void **state)
         "\"s\"}]}}",
         "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"},\"properties\":{\"a\":\"\\u0000\"}"
         "}",
+        "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"},\"page\":{\"url\":"
+        "\"https://a.jp/%00?b=%00#%00\",\"title\":\"%00\"}}",
+        "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"},\"page\":{\"title\":\"\\u0000\"}}",
+        "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"co\\u0000kie\":\"c\"}}",
+        "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"},\"properties\":{\"a\":1,\"a\":2}}",
+        "{\"id\":\"1\",\"type\":\"x\",\"skv\":1,\"ids\":{\"cookie\":\"c\",\"cookie\":\"d\"}}",
         "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"},\"channel\":\"tv\"}",
         "{\"id\":\"1\",\"type\":\"x\",\"ids\":{\"cookie\":\"c\"},\"source\":\"s\"}",
         "{\"id\":\"1\",\"type\":\"x\",\"ids\":{},\"consent\":{\"analytics\":false}}",
