@@ -1,20 +1,19 @@
 /*
  * The public producer: what callers' threads do.
  *
- * 1. `alive` is a page that the kernel wipes in a child process: a producer of which it reads 0 is
- *    the parent's, whose thread, connections and locks the child does not have.
+ * 1. In a child process a producer is the parent's, whose thread, connections and locks the child
+ *    does not have: all calls ask `process` first.
  * 2. `users` counts calls of tabiji_send() under way; close() frees when there is none.
  */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "ingest/producer/check.h"
 #include "ingest/producer/error.h"
 #include "ingest/producer/event.h"
+#include "ingest/producer/process.h"
 #include "ingest/producer/sender.h"
 #include "schemas/error.h"
 
@@ -33,8 +32,7 @@ struct tabiji_producer {
     struct producer_backlog backlog;
     struct producer_reports reports;
     struct producer_sender sender;
-    volatile int *alive;
-    pid_t process; /* where the kernel wipes no page */
+    struct producer_process process;
     atomic_long users;
     atomic_ulong invalid;
     pthread_mutex_t checkers_lock;
@@ -45,23 +43,9 @@ struct tabiji_producer {
 
 /* ---- life ---- */
 
-static int make_alive(struct tabiji_producer *producer)
-{
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return ERR_NO_MEMORY;
-    producer->process = madvise(page, size, MADV_WIPEONFORK) == 0 ? 0 : getpid();
-    producer->alive = page;
-    *producer->alive = 1;
-    return 0;
-}
-
 static bool is_forked(const struct tabiji_producer *producer)
 {
-    if (producer->process)
-        return producer->process != getpid();
-    return *producer->alive == 0;
+    return producer_process_is_forked(&producer->process);
 }
 
 static int init_checkers(struct tabiji_producer *producer)
@@ -80,7 +64,7 @@ static void fini_checkers(struct tabiji_producer *producer)
 
 /* How far producer_new() came. */
 enum made {
-    MADE_ALIVE = 1,
+    MADE_PROCESS = 1,
     MADE_RULES,
     MADE_RANDOM,
     MADE_CHECKERS,
@@ -103,8 +87,8 @@ static void unmake(struct tabiji_producer *producer, int made)
         producer_random_fini(&producer->random);
     if (made >= MADE_RULES)
         producer_rules_fini(&producer->rules, &producer->memory);
-    if (made >= MADE_ALIVE)
-        (void)munmap((void *)producer->alive, (size_t)sysconf(_SC_PAGESIZE));
+    if (made >= MADE_PROCESS)
+        producer_process_fini(&producer->process);
     producer_settings_fini(&producer->settings, &producer->memory);
     struct tabiji_allocator memory = producer->memory;
     producer_memory_free(&memory, producer);
@@ -112,12 +96,10 @@ static void unmake(struct tabiji_producer *producer, int made)
 
 static int make(struct tabiji_producer *producer, const struct tabiji_options *options, int *made)
 {
-    int r = make_alive(producer);
-    if (r == 0) {
-        *made = MADE_ALIVE;
-        r = producer_rules_init(&producer->rules, &producer->memory, options->namespaces,
-            options->flags & TABIJI_TRUSTED);
-    }
+    producer_process_init(&producer->process);
+    *made = MADE_PROCESS;
+    int r = producer_rules_init(&producer->rules, &producer->memory, options->namespaces,
+        options->flags & TABIJI_TRUSTED);
     if (r == 0) {
         *made = MADE_RULES;
         r = producer_random_init(&producer->random);
