@@ -98,8 +98,8 @@ static int make(struct tabiji_producer *producer, const struct tabiji_options *o
 {
     producer_process_init(&producer->process);
     *made = MADE_PROCESS;
-    int r = producer_rules_init(&producer->rules, &producer->memory, options->namespaces,
-        options->flags & TABIJI_TRUSTED);
+    int r = producer_rules_init(
+        &producer->rules, &producer->memory, options->namespaces, options->flags & TABIJI_TRUSTED);
     if (r == 0) {
         *made = MADE_RULES;
         r = producer_random_init(&producer->random);
